@@ -1,0 +1,22 @@
+//! The operations on the CPU: plain loops, the truth that every other implementation is held against.
+
+mod dequantize;
+mod dot;
+mod quantize;
+
+pub use dequantize::dequantize;
+pub use dot::dot;
+pub use quantize::quantize;
+
+use crate::{Error, Format, Result};
+
+/// Checks that `bytes` bytes of `format` are whole blocks and hold `weights` weights.
+fn check_lengths(format: Format, weights: usize, bytes: usize) -> Result<()> {
+    let info = format.info();
+    let blocks = bytes / info.block_bytes;
+    if blocks * info.block_bytes == bytes && blocks * info.block_weights == weights {
+        Ok(())
+    } else {
+        Err(Error::Length { format, weights, bytes })
+    }
+}

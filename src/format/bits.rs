@@ -1,0 +1,161 @@
+//! Conversions between number formats and the two ways ggml rounds, each exact and in one place.
+
+/// f16 bits to f32; exact, subnormals included.
+#[inline(always)]
+pub(super) fn f16_to_f32(half: u16) -> f32 {
+    let sign = (half as u32 & 0x8000) << 16;
+    let rest = (half as u32 & 0x7fff) << 13;
+    // Normal numbers and infinities get their exponent moved from bias 15 to bias 127; a subnormal's value is
+    // its integer times 2^-24, and the conversion of a small integer is exact.
+    let normal = f32::from_bits(rest + ((127 - 15) << 23));
+    let infinite = f32::from_bits(rest | 0x7f80_0000);
+    let subnormal = (half & 0x7fff) as f32 * f32::from_bits(0x3380_0000);
+    let magnitude = if rest >= 0x0f80_0000 {
+        infinite
+    } else if rest >= 0x0080_0000 {
+        normal
+    } else {
+        subnormal
+    };
+    f32::from_bits(sign | magnitude.to_bits())
+}
+
+/// f32 to f16 bits, to nearest, ties to even; overflow gives infinity, NaN gives `sign | 0x7e00`.
+#[inline(always)]
+pub(super) fn f32_to_f16(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16) & 0x8000;
+    let magnitude = x.to_bits() & 0x7fff_ffff;
+    // Normal results: move the exponent bias, round away the low 13 bits; a carry runs into the exponent, and
+    // from the largest exponent into infinity. Below 2^-14 the result counts units of 2^-24: adding 0.5, whose
+    // last place is 2^-24, leaves that count in the low bits.
+    let rebiased = magnitude.wrapping_sub((127 - 15) << 23);
+    let normal = rebiased.wrapping_add(0x0fff + ((magnitude >> 13) & 1)) >> 13;
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let rounded = if magnitude > 0x7f80_0000 {
+        0x7e00
+    } else if magnitude >= 0x4780_0000 {
+        0x7c00
+    } else if magnitude >= 0x3880_0000 {
+        normal
+    } else {
+        subnormal
+    };
+    (sign | rounded) as u16
+}
+
+/// bf16 bits to f32; exact.
+#[inline(always)]
+pub(super) fn bf16_to_f32(half: u16) -> f32 {
+    f32::from_bits((half as u32) << 16)
+}
+
+/// f32 to bf16 bits, to nearest, ties to even; NaN stays NaN and is made quiet.
+#[inline(always)]
+pub(super) fn f32_to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let quiet = (bits >> 16) | 64;
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { rounded }) as u16
+}
+
+/// The f16 at `offset` in a block, as f32.
+#[inline(always)]
+pub(super) fn f16_at(block: &[u8], offset: usize) -> f32 {
+    f16_to_f32(u16::from_le_bytes([block[offset], block[offset + 1]]))
+}
+
+/// Whether the f16 at `offset` in a block is neither infinite nor NaN.
+#[inline(always)]
+pub(super) fn f16_is_finite_at(block: &[u8], offset: usize) -> bool {
+    block[offset + 1] & 0x7c != 0x7c
+}
+
+/// Stores `x` as f16 at `offset` in a block and returns the value that was stored.
+#[inline(always)]
+pub(super) fn put_f16(block: &mut [u8], offset: usize, x: f32) -> f32 {
+    let half = f32_to_f16(x);
+    block[offset..offset + 2].copy_from_slice(&half.to_le_bytes());
+    f16_to_f32(half)
+}
+
+/// ggml's `nearest_int`: half to even. Outside ±4194303 it returns the same wrong number as ggml.
+#[inline(always)]
+pub(super) fn round_half_even(x: f32) -> i32 {
+    ((x + 12_582_912.0).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
+}
+
+/// C's `roundf`, for |x| < 2^22: half away from zero.
+#[inline(always)]
+pub(super) fn round_half_away(x: f32) -> i32 {
+    // Truncation is exact and so is the remainder; adding 0.5 before truncating would round 0.49999997 up.
+    let whole = x as i32;
+    let rest = x - whole as f32;
+    whole + i32::from(rest >= 0.5) - i32::from(rest <= -0.5)
+}
+
+/// 1/x, or 0 for 0: how ggml turns a scale into a multiplier.
+#[inline(always)]
+pub(super) fn inverse_or_zero(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_f16_returns_to_itself() {
+        for half in 0..=u16::MAX {
+            let x = f16_to_f32(half);
+            if x.is_nan() {
+                assert_eq!(f32_to_f16(x), half & 0x8000 | 0x7e00);
+            } else {
+                assert_eq!(f32_to_f16(x), half, "{x:e}");
+            }
+            let x = bf16_to_f32(half);
+            if !x.is_nan() {
+                assert_eq!(f32_to_bf16(x), half, "{x:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn f16_rounds_ties_to_even_and_neighbours_to_the_nearest() {
+        // Between every two neighbours: the middle goes to the even one, a hair off it to the near one.
+        for half in 0..0x7bffu16 {
+            let (low, high) = (f16_to_f32(half), f16_to_f32(half + 1));
+            let middle = f32::midpoint(low, high);
+            let even = half + (half & 1);
+            for sign in [1.0, -1.0] {
+                let signed = |h: u16| if sign < 0.0 { h | 0x8000 } else { h };
+                assert_eq!(f32_to_f16(sign * middle), signed(even));
+                assert_eq!(f32_to_f16(sign * middle.next_down()), signed(half));
+                assert_eq!(f32_to_f16(sign * middle.next_up()), signed(half + 1));
+            }
+        }
+        assert_eq!(f32_to_f16(65519.996), 0x7bff);
+        assert_eq!(f32_to_f16(65520.0), 0x7c00);
+        assert_eq!(f32_to_f16(f32::MAX), 0x7c00);
+        assert_eq!(f32_to_f16(-1e-30), 0x8000);
+    }
+
+    #[test]
+    fn bf16_rounds_ties_to_even() {
+        assert_eq!(f32_to_bf16(f32::from_bits(0x3f80_8000)), 0x3f80);
+        assert_eq!(f32_to_bf16(f32::from_bits(0x3f81_8000)), 0x3f82);
+        assert_eq!(f32_to_bf16(f32::from_bits(0x3f80_8001)), 0x3f81);
+        assert!(bf16_to_f32(f32_to_bf16(f32::from_bits(0x7f80_0001))).is_nan());
+    }
+
+    #[test]
+    fn the_two_roundings_differ_at_ties_only() {
+        for step in -4000..=4000 {
+            let x = step as f32 / 8.0;
+            assert_eq!(round_half_even(x), x.round_ties_even() as i32, "{x}");
+            assert_eq!(round_half_away(x), x.round() as i32, "{x}");
+        }
+        assert_eq!(round_half_away(0.5f32.next_down()), 0);
+        assert_eq!(round_half_away(-(0.5f32.next_down())), 0);
+        assert_eq!((round_half_even(2.5), round_half_away(2.5)), (2, 3));
+    }
+}
