@@ -11,7 +11,9 @@
 
 mod bits;
 mod codebook;
+mod lanes;
 mod search;
+mod six_bit;
 
 mod bf16;
 mod f16;
