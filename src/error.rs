@@ -2,6 +2,7 @@
 
 use crate::format::Format;
 use crate::gguf::Fault;
+use crate::mix::FileType;
 use std::io;
 use std::path::PathBuf;
 
@@ -58,5 +59,60 @@ pub enum Error {
     NotEncoded {
         /// The format.
         format: Format,
+    },
+
+    /// No file type has this name or number.
+    #[error("{name:?} is no file type; `qmill formats` lists them")]
+    UnknownFileType {
+        /// The name that was given.
+        name: String,
+    },
+
+    /// The file type cannot be made without an importance matrix.
+    #[error(
+        "{name} needs an importance matrix, which qmill does not take yet; {instead} is the nearest that needs none"
+    )]
+    NeedsImatrix {
+        /// The file type's name.
+        name: &'static str,
+        /// The nearest file type that needs none.
+        instead: FileType,
+    },
+
+    /// A rule for tensor formats is not of the form `REGEX=FORMAT`.
+    #[error("{rule:?} is not of the form REGEX=FORMAT, as in ffn_down=Q6_K")]
+    TensorRule {
+        /// The rule as given.
+        rule: String,
+    },
+
+    /// The pattern of a rule for tensor formats is no regular expression of the `regex` crate.
+    #[error("{pattern:?} is no regular expression that qmill understands")]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it.
+        source: regex::Error,
+    },
+
+    /// A tensor's rows are not a whole number of blocks, and no other format may stand in.
+    #[error("{tensor}: rows of {weights} weights are no whole number of {format} blocks of {block_weights}",
+        block_weights = format.info().block_weights)]
+    RowLength {
+        /// The tensor's name.
+        tensor: String,
+        /// Weights in one of its rows.
+        weights: u64,
+        /// The format that was asked for.
+        format: Format,
+    },
+
+    /// The mix goes by layers, and a tensor's name gives none that the model has.
+    #[error("{tensor}: its name should start with blk.N., with N below {layers}")]
+    NoLayer {
+        /// The tensor's name.
+        tensor: String,
+        /// Layers the model has.
+        layers: u32,
     },
 }

@@ -4,6 +4,7 @@ pub mod cpu;
 mod error;
 pub mod format;
 pub mod gguf;
+pub mod mix;
 
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
