@@ -115,4 +115,112 @@ pub enum Error {
         /// Layers the model has.
         layers: u32,
     },
+
+    /// A tensor is quantized already, and quantizing it again was not allowed.
+    #[error("{tensor}: is {from} already; --allow-requantize makes {to} of it all the same, with the errors of both")]
+    Requantize {
+        /// The tensor.
+        tensor: String,
+        /// Its format.
+        from: Format,
+        /// The format it was to get.
+        to: Format,
+    },
+
+    /// A layer that was to be left out is not there.
+    #[error("there is no layer {layer} to leave out; the model has {layers}, counted from 0")]
+    PruneLayers {
+        /// The layer.
+        layer: u32,
+        /// Layers the model has.
+        layers: u32,
+    },
+
+    /// A row does not fit the memory that may be used.
+    #[error("{tensor}: a row takes {row_bytes} bytes to convert, more than the {memory_bytes} allowed")]
+    Memory {
+        /// The tensor with the longest rows.
+        tensor: String,
+        /// Bytes one row takes, before and after together.
+        row_bytes: u64,
+        /// Bytes that may be used.
+        memory_bytes: u64,
+    },
+
+    /// A weight is infinite or not a number.
+    #[error("{tensor}: row {row}, column {column} is {value}, not a finite number")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column, counted from 0.
+        column: u64,
+        /// The value.
+        value: f32,
+    },
+
+    /// A block of quantized weights has a scale that is infinite or not a number.
+    #[error("{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number")]
+    BadBlock {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format of the block.
+        format: Format,
+    },
+
+    /// Weights are too large for a format.
+    #[error("{tensor}: the weights from row {row}, column {column} on are too large for {format}")]
+    Overflow {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format.
+        format: Format,
+    },
+
+    /// The output is one of the files that are read.
+    #[error("{path}: is the input; choose another output", path = path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The output exists and may not be replaced.
+    #[error("{path}: exists already; --force replaces it", path = path.display())]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The disk is too full for the output.
+    #[error("{folder}: {needed_bytes} bytes are needed and {free_bytes} are free", folder = folder.display())]
+    NoSpace {
+        /// The folder of the output.
+        folder: PathBuf,
+        /// Length of all files to write.
+        needed_bytes: u64,
+        /// Free bytes.
+        free_bytes: u64,
+    },
+
+    /// An output could not be written.
+    #[error("cannot write output file {file_index}")]
+    Write {
+        /// Its number among [`Plan::files`](crate::stream::Plan::files).
+        file_index: usize,
+        /// The system's own words.
+        source: io::Error,
+    },
+
+    /// The caller broke off.
+    #[error("cancelled")]
+    Cancelled,
 }

@@ -184,7 +184,7 @@ pub fn block_count<'a>(names: impl IntoIterator<Item = &'a str>) -> u32 {
 }
 
 /// The N of a name that starts with `blk.N`.
-fn layer(name: &str) -> Option<u32> {
+pub(crate) fn layer(name: &str) -> Option<u32> {
     let rest = name.strip_prefix("blk.")?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..end].parse().ok()
