@@ -222,12 +222,13 @@ impl<'a> Mix<'a> {
     fn table(&self, category: Category, i: u32, n: u32) -> Format {
         use Category::{AttnOutput, AttnV, FfnDown, TokenEmbd};
         use FileType::{
-            IQ3_M, IQ3_S, IQ4_NL, IQ4_XS, Q2_0, Q2_K, Q3_K_L, Q3_K_M, Q3_K_S, Q4_K_M, Q4_K_S, Q5_K_M, TQ1_0, TQ2_0,
+            IQ3_M, IQ3_S, IQ4_NL, IQ4_XS, Q2_0, Q2_K, Q3_K_L, Q3_K_M, Q3_K_S, Q4_K_M, Q4_K_S,
+            Q5_K_M, TQ1_0, TQ2_0,
         };
         let falcon = self.architecture == "falcon";
         let eight_experts = self.experts == 8;
         // The first and the last eighth of the layers, and every third between them.
-        let more = i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
+        let more = i < n / 8 || u64::from(i) >= 7 * u64::from(n) / 8 || (i - n / 8) % 3 == 2;
         match (category, self.file_type) {
             (TokenEmbd, Q2_0 | TQ1_0 | TQ2_0)                      => Format::Q4_K,
 

@@ -1,17 +1,21 @@
 //! Which format each tensor gets, against llama.cpp's own snapshots and its rules one by one.
 
+use qmill::Error;
+use qmill::Format::{
+    self, F16, F32, IQ2_XXS, IQ3_S, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_0, Q2_K, Q3_K, Q4_0, Q4_K, Q5_0, Q5_1,
+    Q5_K, Q6_K, Q8_0, TQ1_0, TQ2_0,
+};
 use qmill::mix::{
     Choice, FILE_TYPES, Facts, FileType, IMATRIX_FILE_TYPES, Options, Tensor, TensorRule, block_count,
     choose, file_order,
 };
-use qmill::{Error, Format};
 use std::path::Path;
 
 /// A tensor of F32 unless its format is given.
 struct Given(String, Vec<u64>, Option<Format>);
 
 fn f32(name: &str, shape: &[u64]) -> Given {
-    Given(name.to_owned(), shape.to_vec(), Some(Format::F32))
+    Given(name.to_owned(), shape.to_vec(), Some(F32))
 }
 
 fn as_tensors(given: &[Given]) -> Vec<Tensor<'_>> {
@@ -95,7 +99,7 @@ fn chooses_what_upstreams_snapshots_say() {
             let choices = chosen(&facts, &given, file_type, &Options::default());
             for (index, (Given(name, ..), choice)) in given.iter().zip(choices).enumerate() {
                 let expected = expected["overrides"][index.to_string()].as_str().unwrap_or(default);
-                let format = choice.format.unwrap_or(Format::F32);
+                let format = choice.format.unwrap_or(F32);
                 assert_eq!(format.name(), expected, "{model} {file_type} {name}");
                 compared += 1;
             }
@@ -160,12 +164,12 @@ fn a_file_type_that_cannot_be_made_says_why() {
     }
     assert!(message("Q2_K_S").contains("Q2_K is the nearest"));
     assert!(message("IQ3_XS").contains("Q3_K_S is the nearest"));
-    let has_encoder = Format::IQ3_S.info().can_quantize();
+    let has_encoder = IQ3_S.info().can_quantize();
     for text in ["IQ3_S", "iq3_m", "26"] {
         match text.parse::<FileType>() {
             Ok(_) => assert!(has_encoder),
             Err(error) => {
-                assert!(!has_encoder && matches!(error, Error::NotEncoded { format: Format::IQ3_S }));
+                assert!(!has_encoder && matches!(error, Error::NotEncoded { format: IQ3_S }));
             }
         }
     }
@@ -186,10 +190,6 @@ fn files_begin_with_what_is_outside_the_layers() {
 
 #[test]
 fn rows_that_are_no_whole_number_of_blocks_fall_back() {
-    use Format::{
-        F16, IQ4_NL, IQ4_XS, MXFP4, NVFP4, Q2_0, Q2_K, Q3_K, Q4_0, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0,
-    };
-    use Format::{TQ1_0, TQ2_0};
     let by = |rule: &str, row: u64| {
         let given = [f32("output.weight", &[256, 4]), f32("a.weight", &[row, 4])];
         chosen(&Facts::default(), &given, FileType::Q4_K_M, &rules(&[rule]))[1]
@@ -205,8 +205,8 @@ fn rows_that_are_no_whole_number_of_blocks_fall_back() {
         (Q5_K, Q5_1),
         (Q6_K, Q8_0),
         (IQ4_XS, IQ4_NL),
-        (Format::IQ2_XXS, IQ4_NL),
-        (Format::IQ3_S, IQ4_NL),
+        (IQ2_XXS, IQ4_NL),
+        (IQ3_S, IQ4_NL),
     ] {
         let rule = format!("a={format}");
         assert_eq!(by(&rule, 512), write(format));
@@ -248,20 +248,20 @@ fn some_tensors_are_kept_whatever_is_asked() {
         f32("blk.0.ssm_conv1d.weight", &matrix),
         f32("position_embd.weight", &matrix),
         Given("table.weight".to_owned(), matrix.to_vec(), None),
-        Given("same.weight".to_owned(), matrix.to_vec(), Some(Format::Q4_K)),
+        Given("same.weight".to_owned(), matrix.to_vec(), Some(Q4_K)),
     ];
     let kept = given.len();
     given.push(f32("my_position_embd.weight", &matrix));
     given.push(f32("blk.0.ssm_beta.weight", &matrix));
-    let options = Options { token_embedding_type: Some(Format::F16), ..rules(&["token_types=q8_0"]) };
+    let options = Options { token_embedding_type: Some(F16), ..rules(&["token_types=q8_0"]) };
     let choices = chosen(&Facts::default(), &given, FileType::Q4_K_S, &options);
     assert_eq!(choices[..kept], vec![keep(); kept]);
-    assert_eq!(choices[kept..], [write(Format::Q4_K); 2]);
+    assert_eq!(choices[kept..], [write(Q4_K); 2]);
 
     let glm5 = Facts { architecture: "glm5-next".to_owned(), ..Facts::default() };
-    assert_eq!(chosen(&glm5, &given, FileType::Q4_K_S, &options)[kept..], [write(Format::Q4_K), keep()]);
+    assert_eq!(chosen(&glm5, &given, FileType::Q4_K_S, &options)[kept..], [write(Q4_K), keep()]);
     let given = [f32("blk.0.attn_q_a.weight", &matrix), f32("blk.0.attn_q.weight", &matrix)];
-    assert_eq!(formats(&glm5, &given, FileType::Q4_K_S, &Options::default()), [Format::Q8_0, Format::Q4_K]);
+    assert_eq!(formats(&glm5, &given, FileType::Q4_K_S, &Options::default()), [Q8_0, Q4_K]);
 
     let copied = chosen(&glm5, &given, FileType::COPY, &rules(&["attn=q8_0"]));
     assert_eq!(copied, [keep(); 2]);
@@ -273,28 +273,27 @@ fn the_output_matrix_may_be_the_token_embedding() {
     let tied = [embedding, f32("blk.0.attn_q.weight", &[256, 4])];
     let facts = Facts::default();
     let plain = Options::default();
-    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &plain), [Format::Q6_K, Format::Q4_0]);
-    assert_eq!(formats(&facts, &tied, FileType::Q8_0, &plain), [Format::Q8_0; 2]);
-    assert_eq!(formats(&facts, &tied, FileType::TQ1_0, &plain), [Format::Q6_K, Format::TQ1_0]);
-    assert_eq!(formats(&facts, &tied, FileType::NVFP4, &plain), [Format::Q6_K, Format::NVFP4]);
+    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &plain), [Q6_K, Q4_0]);
+    assert_eq!(formats(&facts, &tied, FileType::Q8_0, &plain), [Q8_0; 2]);
+    assert_eq!(formats(&facts, &tied, FileType::TQ1_0, &plain), [Q6_K, TQ1_0]);
+    assert_eq!(formats(&facts, &tied, FileType::NVFP4, &plain), [Q6_K, NVFP4]);
     let falcon = Facts { architecture: "falcon".to_owned(), ..Facts::default() };
-    assert_eq!(formats(&falcon, &tied, FileType::Q4_0, &plain), [Format::Q8_0, Format::Q4_0]);
-    let output = Options { output_tensor_type: Some(Format::Q5_K), ..Options::default() };
-    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &output), [Format::Q5_K, Format::Q4_0]);
+    assert_eq!(formats(&falcon, &tied, FileType::Q4_0, &plain), [Q8_0, Q4_0]);
+    let output = Options { output_tensor_type: Some(Q5_K), ..Options::default() };
+    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &output), [Q5_K, Q4_0]);
     let pure = Options { pure: true, ..output.clone() };
-    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &pure), [Format::Q4_0; 2]);
+    assert_eq!(formats(&facts, &tied, FileType::Q4_0, &pure), [Q4_0; 2]);
 
     let [embedding, query] = tied;
     let untied = [f32("output.weight", &[256, 4]), embedding, query];
-    use Format::{F32, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, TQ2_0};
     assert_eq!(formats(&facts, &untied, FileType::TQ2_0, &plain), [Q6_K, Q4_K, TQ2_0]);
-    assert_eq!(formats(&facts, &untied, FileType::Q2_0, &plain), [Q6_K, Q4_K, Format::Q2_0]);
+    assert_eq!(formats(&facts, &untied, FileType::Q2_0, &plain), [Q6_K, Q4_K, Q2_0]);
     assert_eq!(formats(&facts, &untied, FileType::Q4_0, &output), [Q5_K, Q4_0, Q4_0]);
     assert_eq!(formats(&facts, &untied, FileType::Q4_0, &pure), [Q5_K, Q4_0, Q4_0]);
     let leave = Options { leave_output_tensor: true, token_embedding_type: Some(Q8_0), ..pure };
     assert_eq!(chosen(&facts, &untied, FileType::Q4_0, &leave), [keep(), write(Q8_0), write(Q4_0)]);
     // A flag's format applies to a float file too, where there are no other exceptions.
-    assert_eq!(formats(&facts, &untied, FileType::F16, &output), [Q5_K, Format::F16, Format::F16]);
+    assert_eq!(formats(&facts, &untied, FileType::F16, &output), [Q5_K, F16, F16]);
     assert_eq!(chosen(&facts, &untied, FileType::F32, &plain), [keep(); 3]);
     let float = Options { output_tensor_type: Some(F32), ..Options::default() };
     assert_eq!(chosen(&facts, &untied, FileType::Q4_0, &float)[0], keep());
@@ -302,10 +301,10 @@ fn the_output_matrix_may_be_the_token_embedding() {
 
 #[test]
 fn a_format_that_a_flag_demands_has_no_fallback() {
-    let options = Options { output_tensor_type: Some(Format::Q6_K), ..Options::default() };
+    let options = Options { output_tensor_type: Some(Q6_K), ..Options::default() };
     let given = [f32("output.weight", &[96, 4])];
     let error = choose(&Facts::default(), &as_tensors(&given), FileType::Q4_0, &options).unwrap_err();
-    assert!(matches!(error, Error::RowLength { weights: 96, format: Format::Q6_K, .. }));
+    assert!(matches!(error, Error::RowLength { weights: 96, format: Q6_K, .. }));
 }
 
 #[test]
@@ -317,11 +316,10 @@ fn the_first_rule_that_matches_a_name_decides() {
         f32("blk.1.ffn_down.weight", &[256, 4]),
     ];
     let options = rules(&[r"BLK\.[1-9]+\..*_V=q8_0", "attn_v=Q5_1", "down=Q4_K"]);
-    use Format::{F16, Q4_K, Q5_1, Q6_K, Q8_0};
     assert_eq!(formats(&Facts::default(), &given, FileType::Q4_K_M, &options), [Q6_K, Q5_1, Q8_0, Q4_K]);
     // Named tensors do not count: the only attn_v left is the mix's first.
     let options = rules(&["blk.0=f16"]);
-    let wanted = [Q6_K, F16, Format::Q5_K, Format::Q5_K];
+    let wanted = [Q6_K, F16, Q5_K, Q5_K];
     assert_eq!(formats(&Facts::default(), &given, FileType::Q3_K_L, &options), wanted);
     // In a float file they do nothing.
     assert_eq!(formats(&Facts::default(), &given, FileType::F16, &rules(&["attn_v=Q8_0"])), [F16; 4]);
@@ -335,7 +333,6 @@ fn the_first_rule_that_matches_a_name_decides() {
 fn counting_starts_with_the_first_tensor_that_is_not_named() {
     let given: Vec<Given> =
         (0..6).map(|layer| f32(&format!("blk.{layer}.attn_v.weight"), &[256, 4])).collect();
-    use Format::{Q4_K, Q5_K, Q8_0};
     let all = |options| formats(&Facts::default(), &given, FileType::Q4_K_S, &options);
     assert_eq!(all(Options::default()), [Q5_K, Q5_K, Q5_K, Q5_K, Q4_K, Q4_K]);
     assert_eq!(all(rules(&["blk.1=q8_0"])), [Q5_K, Q8_0, Q5_K, Q5_K, Q5_K, Q4_K]);
@@ -378,6 +375,7 @@ fn column(facts: &Facts, given: &[Given], file_type: FileType, part: &str) -> St
 
 #[test]
 fn eight_experts_are_special() {
+    use FileType::{IQ3_M, IQ3_S, IQ4_NL, IQ4_XS, Q2_K, Q3_K_L, Q3_K_M, Q3_K_S, Q4_K_M, Q4_K_S};
     let given = layers(16);
     let facts = Facts { expert_count: Some(8), block_count: Some(16), ..Facts::default() };
     for info in &FILE_TYPES {
@@ -389,7 +387,6 @@ fn eight_experts_are_special() {
             assert_eq!(column(&facts, &given, file_type, part), "8".repeat(16), "{file_type}");
         }
     }
-    use FileType::{IQ3_M, IQ3_S, IQ4_NL, IQ4_XS, Q2_K, Q3_K_L, Q3_K_M, Q3_K_S, Q4_K_M, Q4_K_S};
     for file_type in [Q2_K, Q3_K_S, Q3_K_M, Q4_K_S, Q4_K_M, IQ3_S, IQ3_M, IQ4_NL, IQ4_XS] {
         assert_eq!(column(&facts, &given, file_type, "attn_output"), "5".repeat(16), "{file_type}");
     }
@@ -466,7 +463,6 @@ fn mxfp4_is_for_experts() {
         f32("blk.0.ffn_down_exps.weight", &[256, 4, 2]),
         f32("blk.0.ffn_gate.weight", &[256, 4, 1]),
     ];
-    use Format::{MXFP4, Q8_0};
     let with = |architecture: &str| {
         let facts = Facts { architecture: architecture.to_owned(), ..Facts::default() };
         formats(&facts, &given, FileType::MXFP4_MOE, &Options::default())
