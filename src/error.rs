@@ -1,7 +1,7 @@
 //! Everything that can go wrong, one variant each, with the place, what was expected and what was found.
 
 use crate::format::Format;
-use crate::gguf::Fault;
+use crate::gguf::{Fault, SplitFault};
 use crate::mix::FileType;
 use std::io;
 use std::path::PathBuf;
@@ -33,6 +33,35 @@ pub enum Error {
         offset: u64,
         /// What is wrong there.
         fault: Fault,
+    },
+
+    /// A GGUF file could not hold this.
+    #[error("cannot be written as GGUF: {fault}")]
+    Layout {
+        /// What is wrong with it.
+        fault: Fault,
+    },
+
+    /// The files of a split model do not fit each other.
+    #[error("{path}: {fault}", path = path.display())]
+    Split {
+        /// The file that does not fit.
+        path: PathBuf,
+        /// How it does not.
+        fault: SplitFault,
+    },
+
+    /// Bytes were asked for that a tensor does not have.
+    #[error("tensor {tensor:?}: bytes {start} to {end} of {bytes}")]
+    TensorRange {
+        /// The tensor.
+        tensor: String,
+        /// The first byte that was asked for.
+        start: u64,
+        /// The byte after the last that was asked for.
+        end: u64,
+        /// Bytes the tensor has.
+        bytes: u64,
     },
 
     /// No format has this name.

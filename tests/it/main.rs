@@ -1,3 +1,4 @@
-//! One binary for all integration tests, a module per concern.
+//! The integration tests: one program, a module per concern.
 
+mod gguf;
 mod mix;
