@@ -216,7 +216,7 @@ fn is_type_name(text: &str) -> bool {
 /// `NAME-TYPE.gguf` beside the input, without the number of a split model's file.
 fn default_output(input: &Path, file_type: FileType) -> PathBuf {
     let stem = input.file_stem().unwrap_or_default().to_string_lossy();
-    let name = stem.strip_suffix(|_: char| false).unwrap_or(&stem);
+    let name = stem.rfind("-00001-of-").map_or(&*stem, |end| &stem[..end]);
     input.with_file_name(format!("{name}-{file_type}.gguf"))
 }
 
