@@ -108,6 +108,9 @@ fn first_invalid<C: Codec>(blocks: &[u8]) -> Option<usize> {
     blocks.chunks_exact(C::BYTES).position(|block| !C::is_valid(block))
 }
 
+/// Encodes weights into as many blocks as they fill.
+pub(crate) type Quantize = fn(&[f32], &mut [u8]);
+
 /// One row of [`FORMATS`]: everything that is known of a format.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
@@ -127,7 +130,7 @@ pub struct FormatInfo {
     /// Bytes in a block.
     pub block_bytes: usize,
     dequantize: fn(&[u8], &mut [f32]),
-    quantize: Option<fn(&[f32], &mut [u8])>,
+    quantize: Option<Quantize>,
     first_invalid: fn(&[u8]) -> Option<usize>,
 }
 
@@ -317,7 +320,7 @@ impl Format {
     }
 
     /// `None` when qmill has no encoder for the format.
-    pub(crate) fn quantize_blocks(self) -> Option<fn(&[f32], &mut [u8])> {
+    pub(crate) fn quantize_blocks(self) -> Option<Quantize> {
         self.info().quantize
     }
 }

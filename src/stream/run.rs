@@ -210,21 +210,16 @@ fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered
 fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Result<()> {
     let tensor = portion.tensor;
     let Buffer { input, output } = buffer;
-    let from = match tensor.from.tensor_type() {
-        TensorType::Weights(format) => format,
-        _ => {
-            std::mem::swap(input, output);
-            return Ok(());
-        }
-    };
-    if let Some(block) = from.first_invalid_block(input) {
-        return Err(bad_input(portion, from, block, input));
+    let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
+    if let TensorType::Weights(format) = from
+        && let Some(block) = format.first_invalid_block(input)
+    {
+        return Err(bad_input(portion, format, block, input));
     }
-    let TensorType::Weights(to) = tensor.to.tensor_type() else { unreachable!("weights stay weights") };
-    if to == from {
+    let (TensorType::Weights(from), TensorType::Weights(to), false) = (from, to, from == to) else {
         std::mem::swap(input, output);
         return Ok(());
-    }
+    };
 
     let quantize = to.quantize_blocks().ok_or(Error::NotEncoded { format: to })?;
     let bytes = portion.bytes_of(tensor.to.bytes());
@@ -270,11 +265,7 @@ struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    fn new(
-        plan: &Plan,
-        start: Instant,
-        progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Self {
+    fn new(plan: &Plan, start: Instant, progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Self {
         Self {
             tensor_count: plan.tensors().count(),
             total_read_bytes: plan.tensors().map(|tensor| tensor.from.bytes()).sum(),
