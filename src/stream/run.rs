@@ -4,7 +4,7 @@
 //! the writer writes it and hands the buffer back. Portions are numbered; the writer takes them in order, so the
 //! first error that is reported is the first in the file, whatever thread was faster.
 
-use super::{Plan, PlannedFile, PlannedTensor, Progress, Report};
+use super::{Plan, PlannedFile, PlannedTensor, Progress};
 use crate::gguf::{Model, Tensor, TensorType, Writer};
 use crate::{Error, Format, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -114,10 +114,9 @@ pub(super) fn run<W: Write>(
     limits: &Limits,
     mut open: impl FnMut(usize) -> Result<W>,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-) -> Result<Report> {
+) -> Result<()> {
     limits.check(plan)?;
-    let start = Instant::now();
-    let mut meter = Meter::new(plan, start, progress);
+    let mut meter = Meter::new(plan, progress);
     let sources: Vec<Tensor> = model.tensors().collect();
     let (buffer_count, portion_bytes) = limits.buffers(plan);
     for (file_index, file) in plan.files.iter().enumerate() {
@@ -130,7 +129,7 @@ pub(super) fn run<W: Write>(
         })?;
         writer.finish().map_err(cannot_write)?;
     }
-    Ok(Report::new(plan, start.elapsed()))
+    Ok(())
 }
 
 /// Reads and converts portions on other threads and hands their output to `write`, in order, on this one.
@@ -269,7 +268,7 @@ impl<'a> Meter<'a> {
         Self {
             tensor_count: plan.tensors().count(),
             total_read_bytes: plan.tensors().map(|tensor| tensor.from.bytes()).sum(),
-            start,
+            start: Instant::now(),
             tensor_index: 0,
             read_bytes: 0,
             written_bytes: 0,
