@@ -14,8 +14,10 @@
 mod bits;
 mod codebook;
 mod extremes;
+mod lanes;
 mod pack;
 mod search;
+mod six_bit;
 
 mod bf16;
 mod f16;

@@ -1,4 +1,6 @@
-//! Integration tests: one binary, a module per concern.
+//! The integration tests: one program, a module per concern.
 
 mod formats;
+mod gguf;
 mod golden;
+mod mix;
