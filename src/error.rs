@@ -146,7 +146,9 @@ pub enum Error {
     },
 
     /// A tensor is quantized already, and quantizing it again was not allowed.
-    #[error("{tensor}: is {from} already; --allow-requantize makes {to} of it all the same, with the errors of both")]
+    #[error(
+        "{tensor}: is {from} already; --allow-requantize makes {to} of it all the same, with the errors of both"
+    )]
     Requantize {
         /// The tensor.
         tensor: String,
@@ -190,7 +192,9 @@ pub enum Error {
     },
 
     /// A block of quantized weights has a scale that is infinite or not a number.
-    #[error("{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number")]
+    #[error(
+        "{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number"
+    )]
     BadBlock {
         /// The tensor.
         tensor: String,

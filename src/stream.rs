@@ -13,10 +13,10 @@ pub use plan::{Plan, PlannedFile, PlannedTensor, Request};
 pub use report::{FormatTotal, Progress, Report};
 pub use run::Limits;
 
-use crate::gguf::Model;
 #[cfg(doc)]
 use crate::Error;
 use crate::Result;
+use crate::gguf::Model;
 use output::Outputs;
 use std::io::Write;
 use std::ops::ControlFlow;

@@ -270,11 +270,7 @@ struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    fn new(
-        plan: &Plan,
-        start: Instant,
-        progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Self {
+    fn new(plan: &Plan, start: Instant, progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Self {
         Self {
             tensor_count: plan.tensors().count(),
             total_read_bytes: plan.tensors().map(|tensor| tensor.from.bytes()).sum(),

@@ -57,9 +57,14 @@ fn error_bound(format: Format, block: &[f32]) -> f32 {
     let least = block.iter().copied().fold(f32::MAX, f32::min);
     let greatest = block.iter().copied().fold(f32::MIN, f32::max);
     let range = greatest - least;
-    // K-quants with a minimum begin their range at or below 0.
-    let k_range = greatest - least.min(0.0);
     let stored = |value: f32, times: f32| value * 2f32.powi(-11) + times * 2f32.powi(-25);
+    // K-quants with a minimum: codes 0..=q begin at or below 0. A search moves a sub-block's step and clips codes,
+    // by a step at most; the step and the minimum of a sub-block are rounded to s parts of the largest in the block.
+    let k_quant = |q: f32, s: f32| {
+        let (range, lowest) = (greatest - least.min(0.0), (-least).max(0.0));
+        let step = range / q;
+        step + (step * q + lowest) / s / 2.0 + stored(range, q * s) + stored(lowest, s)
+    };
     match format {
         Format::F32 => 0.0,
         Format::F16 => stored(largest, 1.0),
@@ -82,16 +87,15 @@ fn error_bound(format: Format, block: &[f32]) -> f32 {
         // The scale, largest/6, has three bits of mantissa (1/16 off at most) and a least step of 2^-9: the half gap
         // of 1 under a scale that is too large, or the reach of 6 under one that is too small by half a least step.
         Format::NVFP4 => (largest / 6.0 * 17.0 / 16.0).max(largest / 16.0) + 6.0 * 2f32.powi(-10),
-        // A search moves a sub-block's step and clips codes, by a step at most; sub-block scales are rounded to a
-        // 15th, 32nd, 63rd or 128th of the largest, which the outermost code multiplies.
-        Format::Q2_K => k_range / 3.0 * (1.0 + 3.0 / 30.0) + stored(k_range, 45.0),
-        Format::Q3_K => largest / 4.0 * (1.0 + 4.0 / 64.0 * 4.0) + stored(largest, 128.0),
-        Format::Q4_K => k_range / 15.0 * (1.0 + 15.0 / 126.0) + stored(k_range, 945.0),
-        Format::Q5_K => k_range / 31.0 * (1.0 + 31.0 / 126.0) + stored(k_range, 1953.0),
-        Format::Q6_K => largest / 32.0 * (1.0 + 32.0 / 256.0) + stored(largest, 4096.0),
-        // The widest gap between levels is 24 of 127.
+        Format::Q2_K => k_quant(3.0, 15.0),
+        Format::Q4_K => k_quant(15.0, 63.0),
+        Format::Q5_K => k_quant(31.0, 63.0),
+        // Those without: the same, around 0, with 32 and 128 parts; the outermost code is 4 and 32 steps out.
+        Format::Q3_K => largest / 4.0 + largest / 32.0 / 2.0 + stored(largest, 128.0),
+        Format::Q6_K => largest / 32.0 + largest / 128.0 / 2.0 + stored(largest, 4096.0),
+        // The same again with uneven levels: the widest gap is 24 of 127.
         Format::IQ4_NL => largest * 24.0 / 127.0 + stored(largest, 127.0),
-        Format::IQ4_XS => largest * (24.0 / 127.0 + 1.0 / 64.0) + stored(largest, 4064.0),
+        Format::IQ4_XS => largest * 24.0 / 127.0 + largest / 32.0 / 2.0 + stored(largest, 4064.0),
         _ => panic!("state an error bound for {format}"),
     }
 }
