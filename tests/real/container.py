@@ -9,14 +9,17 @@ from typing import BinaryIO, Iterable
 
 from peer import FORMATS
 
-FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
+# ggml_type of everything a tensor may be; qmill copies the integers and F64.
+TYPES = FORMATS | {'I8': 24, 'I16': 25, 'I32': 26, 'I64': 27, 'F64': 28}
+TYPE_NAMES = {number: name for name, number in TYPES.items()}
 # Weights and bytes of a block.
 BLOCKS = {
     'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q1_0': (128, 18), 'Q2_0': (64, 18), 'Q4_0': (32, 18), 'Q4_1': (32, 20),
     'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q8_0': (32, 34), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
     'Q5_K': (256, 176), 'Q6_K': (256, 210), 'IQ1_S': (256, 50), 'IQ1_M': (256, 56), 'IQ2_XXS': (256, 66), 'IQ2_XS': (256, 74),
     'IQ2_S': (256, 82), 'IQ3_XXS': (256, 98), 'IQ3_S': (256, 110), 'IQ4_NL': (32, 18), 'IQ4_XS': (256, 136), 'TQ1_0': (256, 54),
-    'TQ2_0': (256, 66), 'MXFP4': (32, 17), 'NVFP4': (64, 36),
+    'TQ2_0': (256, 66), 'MXFP4': (32, 17), 'NVFP4': (64, 36), 'I8': (1, 1), 'I16': (1, 2), 'I32': (1, 4), 'I64': (1, 8),
+    'F64': (1, 8),
 }  # fmt: skip
 ALIGNMENT = 32
 
@@ -57,14 +60,15 @@ class Header:
         offset = 0
         for tensor in self.tensors:
             dims = len(tensor.shape)
-            out += [string(tensor.name), struct.pack(f'<I{dims}QIQ', dims, *tensor.shape, FORMATS[tensor.format], offset)]
+            out += [string(tensor.name), struct.pack(f'<I{dims}QIQ', dims, *tensor.shape, TYPES[tensor.format], offset)]
             offset += padded(tensor.bytes)
         header = b''.join(out)
         return header.ljust(padded(len(header)), b'\0')
 
 
 def string(text: str) -> bytes:
-    return struct.pack('<Q', len(text.encode())) + text.encode()
+    raw = text.encode(errors='surrogateescape')
+    return struct.pack('<Q', len(raw)) + raw
 
 
 def value(kind: int, content: int | float | str) -> bytes:
@@ -77,8 +81,8 @@ def read_header(file: BinaryIO) -> Header:
     def take(layout: str) -> tuple:
         return struct.unpack('<' + layout, file.read(struct.calcsize('<' + layout)))
 
-    def text() -> bytes:
-        return file.read(*take('Q'))
+    def text() -> str:
+        return file.read(*take('Q')).decode(errors='surrogateescape')
 
     def skip(kind: int) -> None:
         if kind == STRING:
@@ -98,17 +102,17 @@ def read_header(file: BinaryIO) -> Header:
         raise ValueError(f'{file.name}: no GGUF file')
     values = []
     for _ in range(value_count):
-        key, start = text().decode(), file.tell()
+        key, start = text(), file.tell()
         skip(*take('I'))
         size = file.tell() - start
         file.seek(start)
         values.append((key, file.read(size)))
     tensors = []
     for _ in range(tensor_count):
-        name = text().decode()
+        name = text()
         shape = take('Q' * take('I')[0])
         number, offset = take('IQ')
-        tensors.append(Tensor(name, shape, FORMAT_NAMES[number], offset))
+        tensors.append(Tensor(name, shape, TYPE_NAMES[number], offset))
     return Header(values, tensors, padded(file.tell()))
 
 
