@@ -7,10 +7,12 @@ of the `gguf` package, where it has the format. The formats that qmill only deco
 matrix of ones. Blocks whose scale overflows f16 are left out of the comparison of encoders: no file may hold them.
 """
 import argparse
+import functools
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
-from typing import Callable, Iterator
+from typing import Callable
 
 import gguf
 import numpy as np
@@ -88,10 +90,13 @@ class Difference(Exception):
     pass
 
 
-def qmill(direction: str, name: str, data: bytes) -> bytes:
+def qmill(direction: str, name: str, data: bytes, plant_fault: bool) -> bytes:
     done = subprocess.run([str(CODEC), direction, name], input=data, capture_output=True)
     if done.returncode != 0:
         raise Difference(f'qmill cannot {direction}: {done.stderr.decode().strip()}')
+    if plant_fault:
+        middle = len(done.stdout) // 2
+        return done.stdout[:middle] + bytes([done.stdout[middle] ^ 1]) + done.stdout[middle + 1 :]
     return done.stdout
 
 
@@ -136,48 +141,60 @@ def compare_weights(name: str, what: str, mine: bytes, theirs: bytes) -> None:
         raise Difference(f'{what}: {len(bad)} weights; first is block {block}, weight {weight}: {x[bad[0]]!r}, not {y[bad[0]]!r}')
 
 
-def check_decoder(ggml: Ggml, name: str, what: str, blocks: bytes) -> None:
-    mine = qmill('dequantize', name, blocks)
-    compare_weights(name, f'{what}, decoded, against libggml', mine, ggml.dequantize(name, blocks))
-    kind = getattr(gguf.GGMLQuantizationType, name, None)
-    if kind in gguf.quants._type_traits:
-        with np.errstate(all='ignore'):
-            numpys = gguf.quants.dequantize(np.frombuffer(blocks, np.uint8).reshape(-1, BLOCKS[name][1]), kind)
-        compare_weights(name, f'{what}, decoded, against gguf.quants', mine, numpys.astype('<f4').tobytes())
+class Check:
+    """All comparisons of one format."""
+
+    def __init__(self, name: str, n: int, plant_fault: bool) -> None:
+        self.name, self.n, self.ggml = name, n, Ggml()
+        self.qmill = functools.partial(qmill, plant_fault=plant_fault)
+
+    def decoder(self, what: str, blocks: bytes) -> None:
+        mine = self.qmill('dequantize', self.name, blocks)
+        compare_weights(self.name, f'{what}, decoded, against libggml', mine, self.ggml.dequantize(self.name, blocks))
+        kind = getattr(gguf.GGMLQuantizationType, self.name, None)
+        if kind in gguf.quants._type_traits:
+            with np.errstate(all='ignore'):
+                numpys = gguf.quants.dequantize(np.frombuffer(blocks, np.uint8).reshape(-1, BLOCKS[self.name][1]), kind)
+            compare_weights(self.name, f'{what}, decoded, against gguf.quants', mine, numpys.astype('<f4').tobytes())
+
+    def run(self) -> int:
+        """The number of weights compared."""
+        by_grid = self.name in GRID_FORMATS
+        distributions, encoded = (GRID_DISTRIBUTIONS, self.n // 20) if by_grid else (DISTRIBUTIONS, self.n)
+        each = -(-encoded // len(distributions) // ROW) * ROW
+        for distribution in distributions:
+            weights = weights_of(self.name, distribution, each)
+            blocks = self.ggml.quantize(self.name, weights, ROW, np.ones(ROW, '<f4').tobytes() if by_grid else None)
+            if not by_grid:
+                compare_blocks(self.ggml, self.name, distribution, self.qmill('quantize', self.name, weights), blocks)
+            self.decoder(distribution, blocks)
+        self.decoder('random bytes', random_blocks(self.name, self.n))
+        return each * len(distributions) + self.n
 
 
-def check(ggml: Ggml, name: str, n: int) -> Iterator[int]:
-    """Yields the number of weights of each comparison made."""
-    ones = np.ones(ROW, '<f4').tobytes() if name in GRID_FORMATS else None
-    distributions, encoded = (GRID_DISTRIBUTIONS, n // 20) if name in GRID_FORMATS else (DISTRIBUTIONS, n)
-    each = -(-encoded // len(distributions) // ROW) * ROW
-    for distribution in distributions:
-        weights = weights_of(name, distribution, each)
-        blocks = ggml.quantize(name, weights, ROW, ones)
-        if name not in GRID_FORMATS:
-            compare_blocks(ggml, name, distribution, qmill('quantize', name, weights), blocks)
-        check_decoder(ggml, name, distribution, blocks)
-        yield each
-    check_decoder(ggml, name, 'random bytes', random_blocks(name, n))
-    yield n
+def result(name: str, n: int, plant_fault: bool) -> tuple[bool, str]:
+    try:
+        total = Check(name, n, plant_fault).run()
+        return True, f'{name:8} same  {total:>10} weights {"decoded" if name in GRID_FORMATS else "encoded and decoded"}'
+    except Difference as difference:
+        return False, f'{name:8} DIFFERS  {difference}'
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('formats', nargs='*', default=list(FORMATS), help='all 28 if none is named')
     parser.add_argument('-n', type=float, default=2e6, help='weights for each format (default: 2e6)')
+    parser.add_argument('--plant-fault', action='store_true', help='flip a bit of all that qmill writes, and expect every format to differ')
     o = parser.parse_args()
-    ggml, failed = Ggml(), 0
-    print(f'libggml {ggml.version()}, gguf {version("gguf")}')
-    for name in o.formats:
-        try:
-            total = sum(check(ggml, name, int(o.n)))
-            print(f'{name:8} same  {total:>10} weights {"decoded" if name in GRID_FORMATS else "encoded and decoded"}', flush=True)
-        except Difference as difference:
-            failed += 1
-            print(f'{name:8} DIFFERS  {difference}', flush=True)
-    print(f'codecs: {len(o.formats) - failed} passed, {failed} failed')
-    return failed > 0
+    print(f'libggml {Ggml().version()}, gguf {version("gguf")}')
+    passed = 0
+    with ProcessPoolExecutor() as pool:
+        for same, line in pool.map(functools.partial(result, n=int(o.n), plant_fault=o.plant_fault), o.formats):
+            passed += same != o.plant_fault
+            if same or not o.plant_fault:
+                print(line, flush=True)
+    print(f'codecs{" with a planted fault" if o.plant_fault else ""}: {passed} passed, {len(o.formats) - passed} failed')
+    return passed < len(o.formats)
 
 
 if __name__ == '__main__':

@@ -22,6 +22,8 @@ BLOCKS = {
     'F64': (1, 8),
 }  # fmt: skip
 ALIGNMENT = 32
+# Bytes copied or compared at a time.
+CHUNK = 1 << 24
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 SCALAR_BYTES = {U8: 1, I8: 1, U16: 2, I16: 2, U32: 4, I32: 4, F32: 4, BOOL: 1, U64: 8, I64: 8, F64: 8}
@@ -78,6 +80,14 @@ def value(kind: int, content: int | float | str) -> bytes:
 
 
 def read_header(file: BinaryIO) -> Header:
+    """Reads from the start of the file; a ValueError says that it is no header."""
+    try:
+        return _read_header(file)
+    except (struct.error, KeyError, MemoryError, OverflowError, OSError) as error:
+        raise ValueError(f'{file.name}: no readable GGUF header: {error!r}') from None
+
+
+def _read_header(file: BinaryIO) -> Header:
     def take(layout: str) -> tuple:
         return struct.unpack('<' + layout, file.read(struct.calcsize('<' + layout)))
 
@@ -134,7 +144,12 @@ def first_difference(mine: Path, peers: Path) -> str:
                 at = first_unequal(x, y)
                 block, byte = divmod(at, BLOCKS[tensor.format][1])
                 return f'{tensor.name} ({tensor.format}): block {block}, byte {byte}: {brief(x[at:at + 8])}, not {brief(y[at:at + 8])}'
-    return f'padding, or size: {mine.stat().st_size} bytes where libllama has {peers.stat().st_size}'
+        a.seek(0), b.seek(0)
+        for start in range(0, peers.stat().st_size, CHUNK):
+            x, y = a.read(CHUNK), b.read(CHUNK)
+            if x != y and len(x) == len(y):
+                return f'padding, at byte {start + first_unequal(x, y)} of the file'
+    return f'{mine.stat().st_size} bytes where libllama has {peers.stat().st_size}'
 
 
 def first_unequal(x: bytes, y: bytes) -> int:
@@ -153,7 +168,7 @@ def brief(thing: object) -> str:
 
 def copy_bytes(source: BinaryIO, out: BinaryIO, size: int) -> None:
     while size:
-        part = source.read(min(size, 1 << 24))
+        part = source.read(min(size, CHUNK))
         out.write(part)
         size -= len(part)
 

@@ -109,7 +109,7 @@ def damaged_headers(folder: Path) -> None:
                 out.unlink()
             else:
                 refused(done, folder, ['in.gguf'])
-        except AssertionError as error:
+        except (AssertionError, ValueError) as error:
             raise AssertionError(f'{what}: {error}') from None
     print(f'             (300 headers: {accepted} still described a model, {300 - accepted} were refused)')
 
@@ -305,7 +305,7 @@ def main() -> int:
                 passed, result = passed + 1, 'held'
             except Skip as reason:
                 skipped, result = skipped + 1, f'SKIPPED ({reason})'
-            except (AssertionError, subprocess.TimeoutExpired) as error:
+            except (AssertionError, ValueError, subprocess.TimeoutExpired) as error:
                 failed, result = failed + 1, f'FAILED: {error}'
         print(f'{name:34} {result}', flush=True)
     print(f'faults: {passed} passed, {failed} failed, {skipped} skipped')

@@ -196,7 +196,11 @@ def check(case: Case, references: References) -> tuple[str, str]:
         if not (WORK / 'peer').exists() or contents(WORK / 'peer') != theirs:
             references.make(case)
         name = next(name for name in mine if mine[name] != theirs[name])
-        raise Failure(f'{name}: {first_difference(WORK / "mine" / name, WORK / "peer" / name)}')
+        try:
+            difference = first_difference(WORK / 'mine' / name, WORK / 'peer' / name)
+        except ValueError as error:
+            difference = str(error)
+        raise Failure(f'{name}: {difference}')
     if case.mix == 'Q4_K_M':
         loaded = peer.run('load', folder / min(mine))
         if loaded.returncode != 0:
