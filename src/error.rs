@@ -1,7 +1,8 @@
 //! Everything that can go wrong, one variant each, with the place, what was expected and what was found.
 
 use crate::format::Format;
-use crate::gguf::Fault;
+use crate::gguf::{Fault, SplitFault};
+use crate::mix::FileType;
 use std::io;
 use std::path::PathBuf;
 
@@ -34,6 +35,35 @@ pub enum Error {
         fault: Fault,
     },
 
+    /// A GGUF file could not hold this.
+    #[error("cannot be written as GGUF: {fault}")]
+    Layout {
+        /// What is wrong with it.
+        fault: Fault,
+    },
+
+    /// The files of a split model do not fit each other.
+    #[error("{path}: {fault}", path = path.display())]
+    Split {
+        /// The file that does not fit.
+        path: PathBuf,
+        /// How it does not.
+        fault: SplitFault,
+    },
+
+    /// Bytes were asked for that a tensor does not have.
+    #[error("tensor {tensor:?}: bytes {start} to {end} of {bytes}")]
+    TensorRange {
+        /// The tensor.
+        tensor: String,
+        /// The first byte that was asked for.
+        start: u64,
+        /// The byte after the last that was asked for.
+        end: u64,
+        /// Bytes the tensor has.
+        bytes: u64,
+    },
+
     /// No format has this name.
     #[error("{name:?} is no tensor format; `qmill formats` lists them")]
     UnknownFormat {
@@ -59,4 +89,167 @@ pub enum Error {
         /// The format.
         format: Format,
     },
+
+    /// No file type has this name or number.
+    #[error("{name:?} is no file type; `qmill formats` lists them")]
+    UnknownFileType {
+        /// The name that was given.
+        name: String,
+    },
+
+    /// The file type cannot be made without an importance matrix.
+    #[error(
+        "{name} needs an importance matrix, which qmill does not take yet; {instead} is the nearest that needs none"
+    )]
+    NeedsImatrix {
+        /// The file type's name.
+        name: &'static str,
+        /// The nearest file type that needs none.
+        instead: FileType,
+    },
+
+    /// A rule for tensor formats is not of the form `REGEX=FORMAT`.
+    #[error("{rule:?} is not of the form REGEX=FORMAT, as in ffn_down=Q6_K")]
+    TensorRule {
+        /// The rule as given.
+        rule: String,
+    },
+
+    /// The pattern of a rule for tensor formats is no regular expression of the `regex` crate.
+    #[error("{pattern:?} is no regular expression that qmill understands")]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it.
+        source: regex::Error,
+    },
+
+    /// A tensor's rows are not a whole number of blocks, and no other format may stand in.
+    #[error("{tensor}: rows of {weights} weights are no whole number of {format} blocks of {block_weights}",
+        block_weights = format.info().block_weights)]
+    RowLength {
+        /// The tensor's name.
+        tensor: String,
+        /// Weights in one of its rows.
+        weights: u64,
+        /// The format that was asked for.
+        format: Format,
+    },
+
+    /// The mix goes by layers, and a tensor's name gives none that the model has.
+    #[error("{tensor}: its name should start with blk.N., with N below {layers}")]
+    NoLayer {
+        /// The tensor's name.
+        tensor: String,
+        /// Layers the model has.
+        layers: u32,
+    },
+
+    /// A tensor is quantized already, and quantizing it again was not allowed.
+    #[error("{tensor}: is {from} already; --allow-requantize makes {to} of it all the same, with the errors of both")]
+    Requantize {
+        /// The tensor.
+        tensor: String,
+        /// Its format.
+        from: Format,
+        /// The format it was to get.
+        to: Format,
+    },
+
+    /// A layer that was to be left out is not there.
+    #[error("there is no layer {layer} to leave out; the model has {layers}, counted from 0")]
+    PruneLayers {
+        /// The layer.
+        layer: u32,
+        /// Layers the model has.
+        layers: u32,
+    },
+
+    /// A row does not fit the memory that may be used.
+    #[error("{tensor}: a row takes {row_bytes} bytes to convert, more than the {memory_bytes} allowed")]
+    Memory {
+        /// The tensor with the longest rows.
+        tensor: String,
+        /// Bytes one row takes, before and after together.
+        row_bytes: u64,
+        /// Bytes that may be used.
+        memory_bytes: u64,
+    },
+
+    /// A weight is infinite or not a number.
+    #[error("{tensor}: row {row}, column {column} is {value}, not a finite number")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column, counted from 0.
+        column: u64,
+        /// The value.
+        value: f32,
+    },
+
+    /// A block of quantized weights has a scale that is infinite or not a number.
+    #[error("{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number")]
+    BadBlock {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format of the block.
+        format: Format,
+    },
+
+    /// Weights are too large for a format.
+    #[error("{tensor}: the weights from row {row}, column {column} on are too large for {format}")]
+    Overflow {
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format.
+        format: Format,
+    },
+
+    /// The output is one of the files that are read.
+    #[error("{path}: is the input; choose another output", path = path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The output exists and may not be replaced.
+    #[error("{path}: exists already; --force replaces it", path = path.display())]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The disk is too full for the output.
+    #[error("{folder}: {needed_bytes} bytes are needed and {free_bytes} are free", folder = folder.display())]
+    NoSpace {
+        /// The folder of the output.
+        folder: PathBuf,
+        /// Length of all files to write.
+        needed_bytes: u64,
+        /// Free bytes.
+        free_bytes: u64,
+    },
+
+    /// An output could not be written.
+    #[error("cannot write output file {file_index}")]
+    Write {
+        /// Its number among [`Plan::files`](crate::stream::Plan::files).
+        file_index: usize,
+        /// The system's own words.
+        source: io::Error,
+    },
+
+    /// The caller broke off.
+    #[error("cancelled")]
+    Cancelled,
 }

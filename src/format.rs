@@ -9,9 +9,15 @@
 //! IEEE f32, one operation at a time, in ggml's order; Rust never contracts or reassociates, so the same code
 //! gives the same bytes on every CPU and instruction set.
 
+#![expect(non_camel_case_types, reason = "format names are ggml's")]
+
 mod bits;
 mod codebook;
+mod extremes;
+mod lanes;
+mod pack;
 mod search;
+mod six_bit;
 
 mod bf16;
 mod f16;
@@ -67,6 +73,24 @@ trait Codec {
 trait Encode: Codec {
     /// Writes `weights.len() / WEIGHTS * BYTES` bytes, all of them. Weights are finite.
     fn quantize(weights: &[f32], blocks: &mut [u8]);
+}
+
+/// Each block beside the weights it is decoded into.
+#[inline(always)]
+fn to_decode<'a, const BYTES: usize, const WEIGHTS: usize>(
+    blocks: &'a [u8],
+    weights: &'a mut [f32],
+) -> impl Iterator<Item = (&'a [u8; BYTES], &'a mut [f32; WEIGHTS])> {
+    blocks.as_chunks().0.iter().zip(weights.as_chunks_mut().0)
+}
+
+/// The weights of each block beside the bytes they are encoded into.
+#[inline(always)]
+fn to_encode<'a, const WEIGHTS: usize, const BYTES: usize>(
+    weights: &'a [f32],
+    blocks: &'a mut [u8],
+) -> impl Iterator<Item = (&'a [f32; WEIGHTS], &'a mut [u8; BYTES])> {
+    weights.as_chunks().0.iter().zip(blocks.as_chunks_mut().0)
 }
 
 // No target here has fused multiply-add: Rust would not use it, and leaving it out keeps that beyond doubt.
@@ -186,7 +210,7 @@ impl fmt::Display for Family {
 
 /// The encoding of one tensor. Its facts are in [`FORMATS`], reached by [`Format::info`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, non_camel_case_types, reason = "the names are ggml's and FORMATS describes each")]
+#[expect(missing_docs, reason = "FORMATS describes each")]
 #[non_exhaustive]
 pub enum Format {
     F32,

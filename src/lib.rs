@@ -4,6 +4,9 @@ pub mod cpu;
 mod error;
 pub mod format;
 pub mod gguf;
+pub mod mix;
+pub mod stream;
 
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
+pub use stream::quantize_file;

@@ -78,25 +78,46 @@ pub(super) fn put_f16(block: &mut [u8], offset: usize, x: f32) -> f32 {
     f16_to_f32(half)
 }
 
+/// 1.5 * 2^23: adding it to a float of less than 2^22 leaves the float, rounded half to even, in the low bits.
+/// Unlike Rust's casts, which saturate, this becomes one vector instruction.
+const ROUNDER: f32 = 12_582_912.0;
+
 /// ggml's `nearest_int`: half to even. Outside ±4194303 it returns the same wrong number as ggml.
 #[inline(always)]
 pub(super) fn round_half_even(x: f32) -> i32 {
-    ((x + 12_582_912.0).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
+    ((x + ROUNDER).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
 }
 
 /// C's `roundf`, for |x| < 2^22: half away from zero.
 #[inline(always)]
 pub(super) fn round_half_away(x: f32) -> i32 {
-    // Truncation is exact and so is the remainder; adding 0.5 before truncating would round 0.49999997 up.
-    let whole = x as i32;
-    let rest = x - whole as f32;
-    whole + i32::from(rest >= 0.5) - i32::from(rest <= -0.5)
+    // The two roundings differ where half to even leaves exactly a half on the far side; the difference is exact.
+    let even = (x + ROUNDER) - ROUNDER;
+    let half = 0.5f32.copysign(x);
+    round_half_even(if x - even == half { even + 2.0 * half } else { even })
+}
+
+/// C's conversion to an integer, for 0 <= x < 2^22: down.
+#[inline(always)]
+pub(super) fn truncate(x: f32) -> i32 {
+    let even = (x + ROUNDER) - ROUNDER;
+    round_half_even(if even > x { even - 1.0 } else { even })
 }
 
 /// 1/x, or 0 for 0: how ggml turns a scale into a multiplier.
 #[inline(always)]
 pub(super) fn inverse_or_zero(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+/// The line `w·multiplier + zero` on which a uniform format finds the codes of weights `d` apart.
+///
+/// The multiplier is 1/d, or 0 for d = 0. Where 1/d overflows, ggml converts infinity and NaN to an integer,
+/// which on x86 leaves 0 in the low bits whatever the weight; the line is then 0 everywhere.
+#[inline(always)]
+pub(super) fn code_line(d: f32, zero: f32) -> (f32, f32) {
+    let multiplier = inverse_or_zero(d);
+    if multiplier.is_finite() { (multiplier, zero) } else { (0.0, 0.0) }
 }
 
 #[cfg(test)]
@@ -153,6 +174,13 @@ mod tests {
             let x = step as f32 / 8.0;
             assert_eq!(round_half_even(x), x.round_ties_even() as i32, "{x}");
             assert_eq!(round_half_away(x), x.round() as i32, "{x}");
+            assert_eq!(truncate(x.abs()), x.abs() as i32, "{x}");
+        }
+        for whole in 1..300 {
+            let below = (whole as f32).next_down();
+            assert_eq!((truncate(below), truncate(whole as f32)), (whole - 1, whole));
+            let below = (whole as f32 - 0.5).next_down();
+            assert_eq!((round_half_away(below), round_half_away(-below)), (whole - 1, 1 - whole));
         }
         assert_eq!(round_half_away(0.5f32.next_down()), 0);
         assert_eq!(round_half_away(-(0.5f32.next_down())), 0);

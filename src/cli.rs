@@ -1,0 +1,54 @@
+//! The command line: one file a subcommand, each a thin layer over the library.
+
+mod compare;
+mod demo;
+mod failure;
+mod formats;
+mod inspect;
+mod quantize;
+mod show;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Failure;
+
+/// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
+///
+/// Exit codes: 0 done; 1 failed, with the reason on the standard error; 2 wrong usage; 130 interrupted.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Quantize(Box<quantize::Quantize>),
+    Dequantize(quantize::Dequantize),
+    Inspect(inspect::Inspect),
+    Compare(compare::Compare),
+    Formats(formats::Formats),
+    Demo(demo::Demo),
+    /// Prints the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Quantize(command) => command.run(),
+            Command::Dequantize(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Formats(command) => command.run(),
+            Command::Demo(command) => command.run(),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "qmill", &mut std::io::stdout());
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How a command fails, and what the shell sees of it.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+/// Exit code after Ctrl-C, as shells count signals: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// What ended a command early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Qmill(#[from] qmill::Error),
+    #[error("cannot write to the standard output")]
+    Stdout(#[from] io::Error),
+    #[error("cannot handle signals")]
+    Signals(#[source] io::Error),
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    /// Prints the error with its causes on one line, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            // Whoever read our output has seen enough.
+            Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Self::Qmill(qmill::Error::Cancelled) => {
+                eprintln!("qmill: interrupted; nothing was left behind");
+                return ExitCode::from(INTERRUPTED);
+            }
+            _ => {}
+        }
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            // The syntax error of a pattern comes as a drawing of several lines.
+            let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            if !line.ends_with(&text) {
+                line = format!("{line}: {text}");
+            }
+            cause = error.source();
+        }
+        eprintln!("qmill: {line}");
+        ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
+    }
+}

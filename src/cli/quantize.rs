@@ -1,0 +1,248 @@
+//! `qmill quantize` and `qmill dequantize`.
+
+mod progress;
+
+use super::failure::Failure;
+use super::show;
+use clap::{Args, ValueEnum};
+use progress::Narrator;
+use qmill::Format;
+use qmill::gguf::{Model, Value};
+use qmill::mix::{FileType, Options, TensorRule};
+use qmill::stream::{Limits, Plan, Request};
+use std::collections::BTreeSet;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// Quantizes a GGUF model, byte for byte as llama-quantize does.
+///
+/// TYPE is a file type such as Q4_K_M (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
+/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all.
+#[derive(Args)]
+#[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
+pub(crate) struct Quantize {
+    /// The model; of a split model the first file
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write, its type, and a number of threads
+    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3)]
+    rest: Vec<String>,
+
+    /// Give every tensor the type's own format, without exceptions
+    #[arg(long)]
+    pure: bool,
+    /// Quantize tensors that are quantized already; the errors add up
+    #[arg(long)]
+    allow_requantize: bool,
+    /// Keep output.weight as it is
+    #[arg(long)]
+    leave_output_tensor: bool,
+    /// Format of output.weight
+    #[arg(long, value_name = "FORMAT")]
+    output_tensor_type: Option<Format>,
+    /// Format of the token embedding
+    #[arg(long, value_name = "FORMAT")]
+    token_embedding_type: Option<Format>,
+    /// Format of the tensors whose name the pattern matches anywhere; the first that matches wins
+    #[arg(long, value_name = "REGEX=FORMAT")]
+    tensor_type: Vec<TensorRule>,
+    /// File of such rules, separated by white space
+    #[arg(long, value_name = "FILE")]
+    tensor_type_file: Option<PathBuf>,
+    /// Set a metadata value: KEY=int:1, KEY=float:0.5, KEY=bool:true, KEY=str:TEXT
+    #[arg(long, value_name = "KEY=TYPE:VALUE", value_parser = parse_override)]
+    override_kv: Vec<(String, Value)>,
+    /// Layers to leave out, counted from 0
+    #[arg(long, value_name = "L0,L1,…", value_delimiter = ',')]
+    prune_layers: Vec<u32>,
+    /// Write as many files as a split model has
+    #[arg(long)]
+    keep_split: bool,
+    /// Say what would be done, from the header alone
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    run: RunOptions,
+
+    // llama-quantize's flags that need what qmill has not.
+    #[arg(long, hide = true, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    include_weights: Vec<String>,
+    #[arg(long, hide = true, value_name = "NAME")]
+    exclude_weights: Vec<String>,
+}
+
+/// Turns a GGUF model into plain floats: the file that `llama-quantize --allow-requantize IN OUT F16` writes.
+#[derive(Args)]
+pub(crate) struct Dequantize {
+    /// The model; of a split model the first file
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// F32, F16 or BF16
+    #[arg(value_name = "TYPE", default_value = "F16", value_parser = parse_float_type)]
+    file_type: FileType,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+/// How to run, whatever is to be done.
+#[derive(Args)]
+struct RunOptions {
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    device: Device,
+    /// Threads that compute [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Memory for buffers: K, M and G are binary
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = show::parse_bytes)]
+    memory: u64,
+    /// Replace an existing output
+    #[arg(long)]
+    force: bool,
+    /// Print JSON: a line for every tensor and one for the result, or one object with --dry-run
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where to compute. Every device gives the same bytes.
+#[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    /// The fastest there is
+    Auto,
+    /// The processor
+    Cpu,
+}
+
+impl Quantize {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.imatrix.is_some() || !self.include_weights.is_empty() || !self.exclude_weights.is_empty() {
+            let message = "qmill quantizes without calibration data: \
+                           --imatrix, --include-weights and --exclude-weights are not taken";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let Positional { output, file_type, threads } = Positional::parse(&self.input, &self.rest)?;
+        let mut rules = self.tensor_type;
+        if let Some(path) = &self.tensor_type_file {
+            let text = fs::read_to_string(path).map_err(|source| {
+                let path = path.clone();
+                qmill::Error::Io { path, action: "read", source }
+            })?;
+            for rule in text.split_whitespace() {
+                rules.push(rule.parse()?);
+            }
+        }
+        let request = Request {
+            file_type,
+            mix: Options {
+                pure: self.pure,
+                leave_output_tensor: self.leave_output_tensor,
+                output_tensor_type: self.output_tensor_type,
+                token_embedding_type: self.token_embedding_type,
+                tensor_types: rules,
+            },
+            allow_requantize: self.allow_requantize,
+            metadata: self.override_kv,
+            prune_layers: BTreeSet::from_iter(self.prune_layers),
+            keep_split: self.keep_split,
+        };
+        let run = RunOptions { threads: self.run.threads.or(threads), ..self.run };
+        run.run(&self.input, &output, &request, self.dry_run)
+    }
+}
+
+impl Dequantize {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let request = Request { allow_requantize: true, ..Request::new(self.file_type) };
+        self.run.run(&self.input, &self.output, &request, false)
+    }
+}
+
+impl RunOptions {
+    fn run(&self, input: &Path, output: &Path, request: &Request, dry_run: bool) -> Result<(), Failure> {
+        // There is one kind of device so far; `auto` and `cpu` both mean it.
+        let (Device::Auto | Device::Cpu) = self.device;
+        let defaults = Limits::default();
+        let limits = Limits { threads: self.threads.unwrap_or(defaults.threads), memory_bytes: self.memory };
+        let model = Model::open(input)?;
+        let plan = Plan::new(&model, request)?;
+        let mut narrator = Narrator::new(self.json, &plan)?;
+        if dry_run {
+            return narrator.dry_run(&plan);
+        }
+        let report =
+            plan.write_files(&model, output, &limits, self.force, &mut |progress| narrator.tell(progress));
+        narrator.finish(report, output)
+    }
+}
+
+/// `[OUT] TYPE [THREADS]`, told apart as llama-quantize does: what reads as a type is the type.
+struct Positional {
+    output: PathBuf,
+    file_type: FileType,
+    threads: Option<NonZeroUsize>,
+}
+
+impl Positional {
+    fn parse(input: &Path, rest: &[String]) -> Result<Self, Failure> {
+        let is_type = |text: &String| text.parse::<FileType>().is_ok();
+        let (output, file_type, threads) = match rest {
+            [file_type] => (None, file_type, None),
+            [file_type, threads] if is_type(file_type) && !is_type_name(threads) => {
+                (None, file_type, Some(threads))
+            }
+            [output, file_type] => (Some(output), file_type, None),
+            [output, file_type, threads, ..] => (Some(output), file_type, Some(threads)),
+            [] => unreachable!("clap asks for one at least"),
+        };
+        let file_type: FileType = file_type.parse()?;
+        let threads = threads.map(|text| {
+            text.parse().map_err(|_| Failure::Usage(format!("{text:?} is no number of threads")))
+        });
+        let output = output.map_or_else(|| default_output(input, file_type), PathBuf::from);
+        Ok(Self { output, file_type, threads: threads.transpose()? })
+    }
+}
+
+fn is_type_name(text: &str) -> bool {
+    text.parse::<u32>().is_err() && text.parse::<FileType>().is_ok()
+}
+
+/// `NAME-TYPE.gguf` beside the input, without the number of a split model's file.
+fn default_output(input: &Path, file_type: FileType) -> PathBuf {
+    let stem = input.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.strip_suffix(|_: char| false).unwrap_or(&stem);
+    input.with_file_name(format!("{name}-{file_type}.gguf"))
+}
+
+fn parse_float_type(text: &str) -> Result<FileType, String> {
+    match text.parse() {
+        Ok(file_type @ (FileType::F32 | FileType::F16 | FileType::BF16)) => Ok(file_type),
+        _ => Err("a model is dequantized to F32, F16 or BF16".to_owned()),
+    }
+}
+
+/// As llama-quantize, an integer is stored as the u32 of its magnitude.
+fn parse_override(text: &str) -> Result<(String, Value), String> {
+    let shape = || "expected KEY=int:1, KEY=float:0.5, KEY=bool:true or KEY=str:TEXT".to_owned();
+    let (key, typed) = text.split_once('=').ok_or_else(shape)?;
+    let (kind, value) = typed.split_once(':').ok_or_else(shape)?;
+    let value = match kind {
+        "int" => {
+            let number: i64 = value.parse().map_err(|_| format!("{value:?} is no integer"))?;
+            let number = u32::try_from(number.unsigned_abs());
+            Value::from(number.map_err(|_| format!("{value} does not fit 32 bits"))?)
+        }
+        "float" => Value::from(value.parse::<f32>().map_err(|_| format!("{value:?} is no number"))?),
+        "bool" => Value::from(value.parse::<bool>().map_err(|_| format!("{value:?} is not true or false"))?),
+        "str" if value.len() <= 127 => Value::from(value),
+        "str" => return Err("a string may have 127 bytes, as in llama-quantize".to_owned()),
+        _ => return Err(shape()),
+    };
+    if key.is_empty() { Err(shape()) } else { Ok((key.to_owned(), value)) }
+}

@@ -1,0 +1,188 @@
+//! What `qmill quantize` says: a bar on a terminal, a line a tensor elsewhere, JSON on request.
+
+use crate::cli::failure::Failure;
+use crate::cli::show;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use qmill::stream::{Plan, PlannedTensor, Progress, Report};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells the user, and stops when the user says so.
+pub(super) struct Narrator {
+    json: bool,
+    bar: Option<ProgressBar>,
+    interrupted: Arc<AtomicBool>,
+    stdout_error: Option<io::Error>,
+}
+
+impl Narrator {
+    pub(super) fn new(json: bool, plan: &Plan) -> Result<Self, Failure> {
+        for note in &plan.notes {
+            eprintln!("qmill: note: {note}");
+        }
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // A second signal, while the first waits for a portion to end, ends the program at once.
+            let shutdown = signal_hook::flag::register_conditional_shutdown(signal, 130, interrupted.clone());
+            shutdown.map_err(Failure::Signals)?;
+            signal_hook::flag::register(signal, interrupted.clone()).map_err(Failure::Signals)?;
+        }
+        // Past a limit on the size of files the system would end the program; handled, the write fails instead.
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))
+            .map_err(Failure::Signals)?;
+
+        let total: u64 = plan.tensors().map(|tensor| tensor.from.bytes()).sum();
+        let bar = (!json && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
+            bar.with_style(ProgressStyle::with_template(style).expect("the template is constant"))
+        });
+        Ok(Self { json, bar, interrupted, stdout_error: None })
+    }
+
+    /// Prints what the plan would do.
+    pub(super) fn dry_run(&self, plan: &Plan) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let report = Report::new(plan, std::time::Duration::ZERO);
+        if self.json {
+            let tensors: Vec<Value> = plan.tensors().map(tensor_json).collect();
+            let mut object = json!({ "tensors": tensors });
+            merge(&mut object, report_json(&report, false));
+            writeln!(out, "{object}")?;
+        } else {
+            for (index, tensor) in plan.tensors().enumerate() {
+                writeln!(out, "{}", tensor_line(index, plan.tensors().count(), tensor))?;
+            }
+            write_report(&mut out, &report, None)?;
+        }
+        Ok(())
+    }
+
+    /// Called after every portion.
+    pub(super) fn tell(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if let Some(bar) = &self.bar {
+            bar.set_message(progress.tensor.to.name().to_owned());
+            bar.set_position(progress.read_bytes);
+        } else if progress.tensor_is_done {
+            if let Err(error) = self.tell_tensor(progress) {
+                self.stdout_error = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn tell_tensor(&self, progress: &Progress) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let mut object = tensor_json(progress.tensor);
+            let so_far = json!({
+                "tensor_index": progress.tensor_index,
+                "tensor_count": progress.tensor_count,
+                "read_bytes": progress.read_bytes,
+                "total_read_bytes": progress.total_read_bytes,
+                "seconds": progress.elapsed.as_secs_f64(),
+            });
+            merge(&mut object, so_far);
+            writeln!(out, "{object}")
+        } else {
+            writeln!(out, "{}", tensor_line(progress.tensor_index, progress.tensor_count, progress.tensor))
+        }
+    }
+
+    /// Called with the result of the run.
+    pub(super) fn finish(self, report: qmill::Result<Report>, output: &Path) -> Result<(), Failure> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if let Some(error) = self.stdout_error {
+            return Err(error.into());
+        }
+        let report = report?;
+        let mut out = io::stdout().lock();
+        if self.json {
+            let mut object = json!({ "output": output.to_string_lossy() });
+            merge(&mut object, report_json(&report, true));
+            writeln!(out, "{object}")?;
+        } else {
+            write_report(&mut out, &report, Some(output))?;
+        }
+        Ok(())
+    }
+}
+
+fn tensor_line(index: usize, count: usize, tensor: &PlannedTensor) -> String {
+    let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
+    let what = match tensor.fallback_from {
+        _ if tensor.is_copied() => format!("{from}"),
+        None => format!("{from} -> {to}"),
+        Some(meant) => format!("{from} -> {to} (rows do not fit {meant})"),
+    };
+    let name = tensor.to.name();
+    let (shape, bytes) = (show::shape(tensor.to.shape()), show::bytes(tensor.to.bytes()));
+    format!("[{:>4}/{count}] {name:<36} {shape:>18}  {what}, {bytes}", index + 1)
+}
+
+fn tensor_json(tensor: &PlannedTensor) -> Value {
+    json!({
+        "name": tensor.to.name(),
+        "shape": tensor.to.shape(),
+        "from": tensor.from.tensor_type().name(),
+        "to": tensor.to.tensor_type().name(),
+        "bytes": tensor.to.bytes(),
+    })
+}
+
+fn report_json(report: &Report, timed: bool) -> Value {
+    let formats = report.formats.iter().map(|total| {
+        json!({
+            "format": total.tensor_type.name(),
+            "tensors": total.tensors,
+            "weights": total.weights,
+            "bytes": total.bytes,
+        })
+    });
+    let mut object = json!({
+        "weights": report.weights,
+        "source_bytes": report.read_bytes,
+        "tensor_bytes": report.written_bytes,
+        "file_bytes": report.file_bytes,
+        "bits_per_weight": report.bits_per_weight(),
+        "fallbacks": report.fallbacks,
+        "formats": formats.collect::<Vec<_>>(),
+    });
+    if timed {
+        object["seconds"] = json!(report.elapsed.as_secs_f64());
+    }
+    object
+}
+
+fn merge(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}
+
+fn write_report(out: &mut impl Write, report: &Report, output: Option<&Path>) -> io::Result<()> {
+    for total in &report.formats {
+        let (weights, bytes) = (show::count(total.weights), show::bytes(total.bytes));
+        writeln!(out, "{:>8} {:>5} tensors {weights:>8} weights {bytes:>10}", total.tensor_type, total.tensors)?;
+    }
+    if report.fallbacks > 0 {
+        writeln!(out, "{} tensors got another format because their rows are too short", report.fallbacks)?;
+    }
+    let (from, to) = (show::bytes(report.read_bytes), show::bytes(report.file_bytes));
+    write!(out, "{from} -> {to}, {:.4} bits per weight", report.bits_per_weight())?;
+    if let Some(output) = output {
+        let seconds = report.elapsed.as_secs_f64();
+        let rate = report.read_bytes as f64 / 1e6 / seconds.max(1e-9);
+        write!(out, ", {seconds:.2} s, {rate:.0} MB/s: {}", output.display())?;
+    }
+    writeln!(out)
+}

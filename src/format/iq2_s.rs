@@ -1,0 +1,45 @@
+//! `IQ2_S`: 256 weights, each eight a vector of a codebook of 1024, each 16 under a scale; 2.5625 bits per weight.
+//!
+//! ```text
+//! byte  0   2            34         66       74          82
+//!       | d | 32 indices  | 32 signs | 8 high | 16 scales  |   d f16
+//! ```
+//!
+//! Vector v has weights 8v and up: its index is byte 2 + v with bits 2(v % 4) and up of byte 66 + v/4 above it, its
+//! signs are byte 34 + v. Scale sc of weights 16s and up: low nibble of byte 74 + s/2 for even s, high for odd.
+//!
+//! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_s`.
+
+use super::bits::{f16_at, f16_is_finite_at};
+use super::codebook::{IQ2_S as VECTORS, put_signed};
+use super::{Codec, to_decode};
+
+pub(super) struct IQ2_S;
+
+impl Codec for IQ2_S {
+    const WEIGHTS: usize = 256;
+    const BYTES: usize = 82;
+
+    #[inline(always)]
+    fn dequantize(blocks: &[u8], weights: &mut [f32]) {
+        for (block, weights) in to_decode(blocks, weights) {
+            decode(block, weights);
+        }
+    }
+
+    #[inline(always)]
+    fn is_valid(block: &[u8]) -> bool {
+        f16_is_finite_at(block, 0)
+    }
+}
+
+#[inline(always)]
+fn decode(block: &[u8; IQ2_S::BYTES], weights: &mut [f32; IQ2_S::WEIGHTS]) {
+    let d = f16_at(block, 0);
+    let (indices, signs, high, scales) = (&block[2..34], &block[34..66], &block[66..74], &block[74..]);
+    for (v, weights) in weights.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let index = usize::from(indices[v]) | usize::from(high[v / 4] >> (v % 4 * 2) & 3) << 8;
+        let scale = d * (0.5 + f32::from(scales[v / 4] >> (v / 2 % 2 * 4) & 15)) * 0.25;
+        put_signed(weights, scale, &VECTORS[index], signs[v]);
+    }
+}

@@ -1,0 +1,60 @@
+//! `IQ4_NL`: 32 weights in 18 bytes, 4.5 bits each; `w = d·level[q]`, 16 unevenly spaced levels.
+//!
+//! ```text
+//! byte  0    2
+//!      | d  | qs[16]: byte j = weight j (low nibble), j+16 (high)
+//!       f16
+//! ```
+//!
+//! Equals `quantize_iq4_nl` (which searches 16 multipliers; `quantize_row_iq4_nl_ref` does not, and is not what
+//! files hold) and `dequantize_row_iq4_nl`.
+
+use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16};
+use super::codebook::IQ4_LEVELS;
+use super::lanes::{self, LANES};
+use super::search::{level_codes, level_scale};
+use super::{Codec, Encode};
+
+const WEIGHTS: usize = 32;
+const BYTES: usize = 18;
+
+pub(super) struct IQ4_NL;
+
+impl Codec for IQ4_NL {
+    const WEIGHTS: usize = WEIGHTS;
+    const BYTES: usize = BYTES;
+
+    #[inline(always)]
+    fn dequantize(blocks: &[u8], weights: &mut [f32]) {
+        let blocks = blocks.as_chunks::<BYTES>().0;
+        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+            let d = f16_at(block, 0);
+            for (l, &byte) in block[2..].iter().enumerate() {
+                weights[l] = d * f32::from(IQ4_LEVELS[usize::from(byte & 15)]);
+                weights[l + 16] = d * f32::from(IQ4_LEVELS[usize::from(byte >> 4)]);
+            }
+        }
+    }
+
+    fn is_valid(block: &[u8]) -> bool {
+        f16_is_finite_at(block, 0)
+    }
+}
+
+impl Encode for IQ4_NL {
+    #[inline(always)]
+    fn quantize(weights: &[f32], blocks: &mut [u8]) {
+        let blocks = blocks.as_chunks_mut::<BYTES>().0;
+        for (weights, blocks) in weights.chunks(LANES * WEIGHTS).zip(blocks.chunks_mut(LANES)) {
+            let x = lanes::transpose::<WEIGHTS>(weights);
+            let scale = level_scale(&x);
+            let codes = lanes::codes(&level_codes(&x, &scale.map(inverse_or_zero)));
+            for (lane, block) in blocks.iter_mut().enumerate() {
+                put_f16(block, 0, scale[lane]);
+                for (l, byte) in block[2..].iter_mut().enumerate() {
+                    *byte = codes[lane][l] | codes[lane][l + 16] << 4;
+                }
+            }
+        }
+    }
+}

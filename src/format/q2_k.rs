@@ -1,0 +1,105 @@
+//! `Q2_K`: 256 weights in 84 bytes, 2.625 bits each; `w = d·sc·q - dmin·m`, q in 0..4.
+//!
+//! ```text
+//! byte  0                       16       80   82
+//!      | scales[16]            | qs[64] | d  | dmin |
+//!        low nibble sc, high m            f16  f16
+//! ```
+//!
+//! Sub-blocks of 16 weights. Of each half (128 weights, 32 bytes of `qs`), bits 2j.. of byte l hold weight 32j+l.
+//! Equals `quantize_row_q2_K_ref` and `dequantize_row_q2_K`.
+
+use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
+use super::lanes::{self, LANES};
+use super::search::{AffineSearch, round_clamp, scale_and_min};
+use super::{Codec, Encode};
+use std::array::from_fn;
+
+const WEIGHTS: usize = 256;
+const BYTES: usize = 84;
+const CODES_AT: usize = 16;
+const D_AT: usize = 80;
+const DMIN_AT: usize = 82;
+/// Super-blocks that are searched together.
+const TOGETHER: usize = LANES / 16;
+
+const SEARCH: AffineSearch =
+    AffineSearch { max_code: 3, first: -0.5, step: 0.1, steps: 15, absolute_error: true };
+
+pub(super) struct Q2_K;
+
+impl Codec for Q2_K {
+    const WEIGHTS: usize = WEIGHTS;
+    const BYTES: usize = BYTES;
+
+    #[inline(always)]
+    fn dequantize(blocks: &[u8], weights: &mut [f32]) {
+        let blocks = blocks.as_chunks::<BYTES>().0;
+        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+            let (d, dmin) = (f16_at(block, D_AT), f16_at(block, DMIN_AT));
+            for (s, weights) in weights.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                let (scale, min) = (d * f32::from(block[s] & 15), dmin * f32::from(block[s] >> 4));
+                let (half, shift, first) = (s / 8, s % 8 / 2 * 2, s % 2 * 16);
+                for (l, weight) in weights.iter_mut().enumerate() {
+                    let code = block[CODES_AT + 32 * half + first + l] >> shift & 3;
+                    *weight = scale * f32::from(code) - min;
+                }
+            }
+        }
+    }
+
+    fn is_valid(block: &[u8]) -> bool {
+        f16_is_finite_at(block, D_AT) && f16_is_finite_at(block, DMIN_AT)
+    }
+}
+
+impl Encode for Q2_K {
+    #[inline(always)]
+    fn quantize(weights: &[f32], blocks: &mut [u8]) {
+        let blocks = blocks.as_chunks_mut::<BYTES>().0;
+        for (weights, blocks) in weights.chunks(TOGETHER * WEIGHTS).zip(blocks.chunks_mut(TOGETHER)) {
+            let x = lanes::transpose::<16>(weights);
+            let mut w = x;
+            for w in w.as_flattened_mut() {
+                *w = w.abs();
+            }
+            let fit = scale_and_min(&x, &w, &SEARCH);
+
+            // The scales as stored.
+            let (mut scale, mut min) = ([0.0; LANES], [0.0; LANES]);
+            for (b, block) in blocks.iter_mut().enumerate() {
+                let lanes = 16 * b..16 * b + 16;
+                let (d, scales) = four_bits(&fit.scale[lanes.clone()], block, D_AT);
+                let (dmin, mins) = four_bits(&fit.min[lanes], block, DMIN_AT);
+                for s in 0..16 {
+                    block[s] = scales[s] | mins[s] << 4;
+                    scale[16 * b + s] = d * f32::from(block[s] & 15);
+                    min[16 * b + s] = dmin * f32::from(block[s] >> 4);
+                }
+            }
+            // Codes for these; a sub-block whose scale became 0 keeps the codes of the search.
+            let mut codes = fit.codes;
+            for i in 0..16 {
+                for lane in 0..LANES {
+                    let code = round_clamp((x[i][lane] + min[lane]) / scale[lane], 0, SEARCH.max_code);
+                    codes[i][lane] = if scale[lane] == 0.0 { codes[i][lane] } else { code };
+                }
+            }
+            let codes = lanes::codes(&codes);
+            for (block, codes) in blocks.iter_mut().zip(codes.as_chunks::<16>().0) {
+                for (byte, packed) in block[CODES_AT..D_AT].iter_mut().enumerate() {
+                    let (first, l) = (byte / 32 * 8 + byte % 32 / 16, byte % 16);
+                    *packed = (0..4).fold(0, |bits, j| bits | codes[first + 2 * j][l] << (2 * j));
+                }
+            }
+        }
+    }
+}
+
+/// Rounds the scales of a super-block to 4 bits under a common f16, stores that at `offset` and returns both.
+#[inline(always)]
+fn four_bits(scales: &[f32], block: &mut [u8], offset: usize) -> (f32, [u8; 16]) {
+    let max = scales.iter().fold(0.0, |max, &x| if x > max { x } else { max });
+    let inverse = if max > 0.0 { 15.0 / max } else { 0.0 };
+    (put_f16(block, offset, max / 15.0), from_fn(|j| round_half_even(inverse * scales[j]) as u8))
+}

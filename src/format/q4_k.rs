@@ -1,0 +1,63 @@
+//! `Q4_K`: 256 weights in 144 bytes, 4.5 bits each; `w = d·sc·q - dmin·m`, q in 0..16.
+//!
+//! ```text
+//! byte  0    2     4             16
+//!      | d  | dmin | sc, m × 8   | qs[128]: byte 32c+l = weight 64c+l (low nibble), 64c+32+l (high)
+//!       f16   f16    6 bits each
+//! ```
+//!
+//! Sub-blocks of 32 weights. Equals `quantize_row_q4_K_ref` and `dequantize_row_q4_K`.
+
+use super::bits::f16_is_finite_at;
+use super::search::AffineSearch;
+use super::six_bit::{self, HEAD_BYTES, TOGETHER, WEIGHTS};
+use super::{Codec, Encode};
+
+const BYTES: usize = HEAD_BYTES + WEIGHTS / 2;
+
+const SEARCH: AffineSearch =
+    AffineSearch { max_code: 15, first: -1.0, step: 0.1, steps: 20, absolute_error: false };
+
+pub(super) struct Q4_K;
+
+impl Codec for Q4_K {
+    const WEIGHTS: usize = WEIGHTS;
+    const BYTES: usize = BYTES;
+
+    #[inline(always)]
+    fn dequantize(blocks: &[u8], weights: &mut [f32]) {
+        let blocks = blocks.as_chunks::<BYTES>().0;
+        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+            let (head, qs) = block.split_at(HEAD_BYTES);
+            let scales = six_bit::scales_and_mins(head);
+            for (c, qs) in qs.as_chunks::<32>().0.iter().enumerate() {
+                let (low, high) = (scales[2 * c], scales[2 * c + 1]);
+                for l in 0..32 {
+                    weights[64 * c + l] = low.0 * f32::from(qs[l] & 15) - low.1;
+                    weights[64 * c + 32 + l] = high.0 * f32::from(qs[l] >> 4) - high.1;
+                }
+            }
+        }
+    }
+
+    fn is_valid(block: &[u8]) -> bool {
+        f16_is_finite_at(block, 0) && f16_is_finite_at(block, 2)
+    }
+}
+
+impl Encode for Q4_K {
+    #[inline(always)]
+    fn quantize(weights: &[f32], blocks: &mut [u8]) {
+        let blocks = blocks.as_chunks_mut::<BYTES>().0;
+        for (weights, blocks) in weights.chunks(TOGETHER * WEIGHTS).zip(blocks.chunks_mut(TOGETHER)) {
+            let codes = six_bit::quantize(weights, &SEARCH, blocks);
+            for (block, codes) in blocks.iter_mut().zip(codes.as_chunks::<8>().0) {
+                for (c, qs) in block[HEAD_BYTES..].as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                    for l in 0..32 {
+                        qs[l] = codes[2 * c][l] | codes[2 * c + 1][l] << 4;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! GGUF files: a header of metadata and tensor shapes, then the tensors' bytes.
+//!
+//! ```text
+//! "GGUF"  version u32  tensor count u64  key count u64
+//! key count    × { key string, value type u32, value }
+//! tensor count × { name string, dimensions u32, lengths u64…, tensor type u32, offset u64 }
+//! zeros up to the alignment
+//! tensor count × { data, zeros up to the alignment }
+//! ```
+//!
+//! All numbers are little-endian; a string is its length in bytes (u64) and its bytes. The source is the GGUF
+//! specification and, where that is silent, the reader of ggml 0.26.
+//!
+//! [`Model::open`] opens a model of one or several files; [`Header::read`] reads the header of one file and
+//! nothing else of it; [`Layout`] and [`Writer`] write a file front to back.
+//!
+//! What ggml refuses is refused here too, as a [`Fault`] with the offset of the byte it stands at: nothing in a
+//! file is trusted, and memory grows only by bytes that were read. Refused on purpose: version 1, big-endian
+//! files, arrays of arrays, and tensors that are out of order or leave gaps.
+
+mod fault;
+mod metadata;
+mod model;
+mod read;
+mod source;
+mod tensor;
+mod value;
+mod write;
+
+pub use fault::{Fault, SplitFault};
+pub use metadata::Metadata;
+pub use model::{Model, Shard, Tensor};
+pub use read::Header;
+pub use source::ReadAt;
+pub use tensor::{TensorInfo, TensorType};
+pub use value::{Array, Value, ValueType};
+pub use write::{Layout, Writer};
+
+const MAGIC: [u8; 4] = *b"GGUF";
+/// The version that is written; version 2 differs only in not naming a byte order.
+const VERSION: u32 = 3;
+
+const ALIGNMENT_KEY: &str = "general.alignment";
+const DEFAULT_ALIGNMENT: u32 = 32;
+
+/// Longest string and longest array, ggml's `GGUF_MAX_STRING_LENGTH` and `GGUF_MAX_ARRAY_ELEMENTS`.
+const MAX_LENGTH: u64 = 1 << 30;
+/// Longest tensor name in bytes, ggml's `GGML_MAX_NAME` less the final zero.
+const MAX_NAME_BYTES: u64 = 63;
+/// Most dimensions of a tensor, ggml's `GGML_MAX_DIMS`.
+const MAX_DIMENSIONS: u32 = 4;

@@ -1,0 +1,79 @@
+//! Quantizing whole files: read, quantize and write at the same time, in bounded memory.
+//!
+//! A [`Plan`] is made from the header alone and says what becomes of every tensor, how large the file will be and
+//! where each byte goes. [`Plan::write`] carries it out through a fixed number of buffers, so memory does not grow
+//! with the model. [`quantize_file`] does both, and puts the result under its name only when it is complete.
+
+mod output;
+mod plan;
+mod report;
+mod run;
+
+pub use plan::{Plan, PlannedFile, PlannedTensor, Request};
+pub use report::{FormatTotal, Progress, Report};
+pub use run::Limits;
+
+use crate::gguf::Model;
+#[cfg(doc)]
+use crate::Error;
+use crate::Result;
+use output::Outputs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Quantizes the GGUF file at `input` into `output`.
+///
+/// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk; on
+/// any error, or when `progress` breaks off, it is removed. A device file or a pipe is written directly. With
+/// [`Request::keep_split`] `output` is the name of all parts, which are renamed together. An existing `output` is
+/// replaced only if `overwrite` is set.
+///
+/// `progress` is called on this thread after every portion written; [`ControlFlow::Break`] stops with
+/// [`Error::Cancelled`]. Other errors: those of [`Model::open`], [`Plan::new`] and [`Plan::write`];
+/// [`Error::SameFile`], [`Error::OutputExists`] and [`Error::NoSpace`], before anything is written.
+pub fn quantize_file(
+    input: &Path,
+    output: &Path,
+    request: &Request,
+    limits: &Limits,
+    overwrite: bool,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Report> {
+    let model = Model::open(input)?;
+    let plan = Plan::new(&model, request)?;
+    plan.write_files(&model, output, limits, overwrite, progress)
+}
+
+impl Plan {
+    /// Carries the plan out into `output`, as [`quantize_file`] does.
+    pub fn write_files(
+        &self,
+        model: &Model,
+        output: &Path,
+        limits: &Limits,
+        overwrite: bool,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Report> {
+        let outputs = Outputs::check(model, self, output, overwrite)?;
+        let report = run::run(self, model, limits, |index| outputs.open(index), progress)
+            .map_err(|error| outputs.name(error))?;
+        outputs.commit()?;
+        Ok(report)
+    }
+
+    /// Carries the plan out into what `open` gives for each file, by its number in [`Plan::files`].
+    ///
+    /// Fails with [`Error::NotFinite`] or [`Error::BadBlock`] where the model holds a number that is not finite,
+    /// with [`Error::Overflow`] where a scale does not fit, with [`Error::Memory`] before anything is opened where
+    /// a row does not fit `limits`, with [`Error::Write`], [`Error::Io`] and [`Error::Cancelled`].
+    pub fn write<W: Write>(
+        &self,
+        model: &Model,
+        open: impl FnMut(usize) -> Result<W>,
+        limits: &Limits,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Report> {
+        run::run(self, model, limits, open, progress)
+    }
+}

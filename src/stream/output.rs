@@ -1,0 +1,133 @@
+//! Output files that appear under their names complete or not at all.
+
+use super::Plan;
+use crate::gguf::Model;
+use crate::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+/// The files of one run. Those that are not committed are removed when this is dropped.
+pub(super) struct Outputs {
+    targets: Vec<Target>,
+}
+
+struct Target {
+    /// The name the file is to have.
+    path: PathBuf,
+    /// Where it is written until then; `None` for a device file or a pipe, which is written directly.
+    part: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Checks that every file of `plan` may and can be written under `output`; writes nothing.
+    pub(super) fn check(model: &Model, plan: &Plan, output: &Path, overwrite: bool) -> Result<Self> {
+        let targets = targets(plan, output)?;
+        for target in &targets {
+            for shard in model.shards() {
+                if same_file::is_same_file(shard.path(), &target.path).unwrap_or(false) {
+                    return Err(Error::SameFile { path: target.path.clone() });
+                }
+            }
+            if target.part.is_some() && target.path.exists() && !overwrite {
+                return Err(Error::OutputExists { path: target.path.clone() });
+            }
+        }
+        if targets.iter().any(|target| target.part.is_some()) {
+            check_space(folder_of(output), plan.file_bytes())?;
+        }
+        Ok(Self { targets })
+    }
+
+    /// Opens file `index` for writing; a part that an interrupted run left there is replaced.
+    pub(super) fn open(&self, index: usize) -> Result<BufWriter<File>> {
+        let target = &self.targets[index];
+        let path = target.part.as_ref().unwrap_or(&target.path);
+        let file = match target.part {
+            Some(_) => File::create(path),
+            None => OpenOptions::new().write(true).open(path),
+        };
+        file.map(BufWriter::new).map_err(io_error(path, "create"))
+    }
+
+    /// Waits until every file is on the disk, then gives each its name.
+    pub(super) fn commit(mut self) -> Result<()> {
+        for part in self.targets.iter().filter_map(|target| target.part.as_ref()) {
+            let file = File::options().write(true).open(part).map_err(io_error(part, "open"))?;
+            file.sync_all().map_err(io_error(part, "flush"))?;
+        }
+        for target in &mut self.targets {
+            if let Some(part) = &target.part {
+                fs::rename(part, &target.path).map_err(io_error(&target.path, "rename the finished file to"))?;
+                target.part = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the file in an error of writing it.
+    pub(super) fn name(&self, error: Error) -> Error {
+        match error {
+            Error::Write { file_index, source } => {
+                let target = &self.targets[file_index];
+                io_error(target.part.as_ref().unwrap_or(&target.path), "write")(source)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        for part in self.targets.iter().filter_map(|target| target.part.as_ref()) {
+            // It may not have been created yet.
+            let _ = fs::remove_file(part);
+        }
+    }
+}
+
+fn targets(plan: &Plan, output: &Path) -> Result<Vec<Target>> {
+    let count = plan.files.len();
+    if count == 1 {
+        return Ok(vec![target(output.to_owned())?]);
+    }
+    // As llama-quantize, the name of the parts is that of the whole without its extension.
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".gguf").unwrap_or(&name);
+    (1..=count)
+        .map(|number| target(output.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))))
+        .collect()
+}
+
+fn target(path: PathBuf) -> Result<Target> {
+    let part = match fs::metadata(&path) {
+        Ok(found) if found.is_dir() => {
+            let source = io::ErrorKind::IsADirectory.into();
+            return Err(Error::Io { path, action: "write", source });
+        }
+        Ok(found) if !found.is_file() => None,
+        _ => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            Some(path.with_file_name(format!(".{name}.qmill-part")))
+        }
+    };
+    Ok(Target { path, part })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_space(folder: &Path, needed_bytes: u64) -> Result<()> {
+    let free_bytes = fs4::available_space(folder).map_err(io_error(folder, "use"))?;
+    if needed_bytes <= free_bytes {
+        Ok(())
+    } else {
+        Err(Error::NoSpace { folder: folder.to_owned(), needed_bytes, free_bytes })
+    }
+}
+
+fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, action, source }
+}

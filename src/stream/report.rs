@@ -1,0 +1,98 @@
+//! What is being done, and what was done.
+
+use super::Plan;
+use crate::gguf::TensorType;
+use std::time::Duration;
+
+/// How far a run has come; told after every portion that is written.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// The tensor that the portion belongs to.
+    pub tensor: &'a super::PlannedTensor,
+    /// Its number in the plan, from 0.
+    pub tensor_index: usize,
+    /// Number of tensors in the plan.
+    pub tensor_count: usize,
+    /// Whether the portion was the tensor's last.
+    pub tensor_is_done: bool,
+    /// Bytes read from the source so far.
+    pub read_bytes: u64,
+    /// Bytes that are read in all.
+    pub total_read_bytes: u64,
+    /// Bytes of tensor data written so far.
+    pub written_bytes: u64,
+    /// Time since the start.
+    pub elapsed: Duration,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Weights in all tensors.
+    pub weights: u64,
+    /// Bytes of tensor data in the source.
+    pub read_bytes: u64,
+    /// Bytes of tensor data written.
+    pub written_bytes: u64,
+    /// Length of the files written, headers and padding included.
+    pub file_bytes: u64,
+    /// Totals by the type written, in order of first appearance.
+    pub formats: Vec<FormatTotal>,
+    /// Tensors that got another format than was meant, because of their row length.
+    pub fallbacks: usize,
+    /// Time the run took.
+    pub elapsed: Duration,
+}
+
+/// What was written in one type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FormatTotal {
+    /// The type.
+    pub tensor_type: TensorType,
+    /// Tensors of that type.
+    pub tensors: usize,
+    /// Weights in them.
+    pub weights: u64,
+    /// Bytes they take.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// The totals of `plan`, which a run that took `elapsed` arrives at.
+    pub fn new(plan: &Plan, elapsed: Duration) -> Self {
+        let mut report = Self {
+            weights: 0,
+            read_bytes: 0,
+            written_bytes: 0,
+            file_bytes: plan.file_bytes(),
+            formats: Vec::new(),
+            fallbacks: 0,
+            elapsed,
+        };
+        for tensor in plan.tensors() {
+            let (tensor_type, weights, bytes) =
+                (tensor.to.tensor_type(), tensor.to.weights(), tensor.to.bytes());
+            report.weights += weights;
+            report.read_bytes += tensor.from.bytes();
+            report.written_bytes += bytes;
+            report.fallbacks += usize::from(tensor.fallback_from.is_some());
+            match report.formats.iter_mut().find(|total| total.tensor_type == tensor_type) {
+                Some(total) => {
+                    total.tensors += 1;
+                    total.weights += weights;
+                    total.bytes += bytes;
+                }
+                None => report.formats.push(FormatTotal { tensor_type, tensors: 1, weights, bytes }),
+            }
+        }
+        report
+    }
+
+    /// Bits of tensor data per weight.
+    pub fn bits_per_weight(&self) -> f64 {
+        self.written_bytes as f64 * 8.0 / self.weights.max(1) as f64
+    }
+}

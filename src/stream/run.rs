@@ -1,0 +1,307 @@
+//! The pipeline: one thread reads, some convert, the caller's writes.
+//!
+//! A fixed number of buffers goes round: the reader fills one with a portion of a tensor, a worker converts it,
+//! the writer writes it and hands the buffer back. Portions are numbered; the writer takes them in order, so the
+//! first error that is reported is the first in the file, whatever thread was faster.
+
+use super::{Plan, PlannedFile, PlannedTensor, Progress, Report};
+use crate::gguf::{Model, Tensor, TensorType, Writer};
+use crate::{Error, Format, Result};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::ops::{ControlFlow, Range};
+use std::thread;
+use std::time::Instant;
+
+/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
+const TILE_WEIGHTS: usize = 16 * 1024;
+/// Larger portions gain nothing: reading and writing them costs far more than handing them on.
+const PORTION_BYTES: u64 = 8 << 20;
+
+/// How much of the machine a run may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Threads that convert; one reads and one writes beside them.
+    pub threads: NonZeroUsize,
+    /// Bytes for all buffers together.
+    pub memory_bytes: u64,
+}
+
+impl Default for Limits {
+    /// All cores and 256 MiB.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { threads, memory_bytes: 256 << 20 }
+    }
+}
+
+impl Limits {
+    /// Fails with [`Error::Memory`] where a row of some tensor does not fit.
+    pub(super) fn check(&self, plan: &Plan) -> Result<()> {
+        match plan.tensors().max_by_key(|tensor| row_bytes(tensor)) {
+            Some(tensor) if row_bytes(tensor) > self.memory_bytes => Err(Error::Memory {
+                tensor: tensor.to.name().to_owned(),
+                row_bytes: row_bytes(tensor),
+                memory_bytes: self.memory_bytes,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many buffers there are, and how many bytes a portion may take in one, input and output together.
+    ///
+    /// Enough buffers to read one and write one while every worker has one, or fewer where rows are long.
+    fn buffers(&self, plan: &Plan) -> (usize, u64) {
+        let wanted = self.threads.get() as u64 + 2;
+        let longest_row = plan.tensors().map(row_bytes).max().unwrap_or(0).max(1);
+        let count = (self.memory_bytes / longest_row).clamp(1, wanted);
+        (count as usize, (self.memory_bytes / count).min(PORTION_BYTES))
+    }
+}
+
+/// Bytes that one row takes while it is converted.
+fn row_bytes(tensor: &PlannedTensor) -> u64 {
+    (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+}
+
+/// Some rows of one tensor.
+#[derive(Clone)]
+struct Portion<'a> {
+    tensor: &'a PlannedTensor,
+    rows: Range<u64>,
+}
+
+impl Portion<'_> {
+    /// The place of its rows among the `tensor_bytes` of all rows.
+    fn bytes_of(&self, tensor_bytes: u64) -> Range<u64> {
+        let row_bytes = tensor_bytes / self.tensor.from.rows();
+        self.rows.start * row_bytes..self.rows.end * row_bytes
+    }
+
+    /// Row and column of its `weight`th weight.
+    fn place(&self, weight: usize) -> (u64, u64) {
+        let row_len = self.tensor.from.row_len();
+        (self.rows.start + weight as u64 / row_len, weight as u64 % row_len)
+    }
+}
+
+/// The work for one file in its order: every tensor in as few portions of whole rows as fit.
+fn portions(file: &PlannedFile, portion_bytes: u64) -> impl Iterator<Item = Portion<'_>> {
+    file.tensors.iter().flat_map(move |tensor| {
+        let rows = tensor.from.rows();
+        let step = (portion_bytes / row_bytes(tensor).max(1)).max(1);
+        let starts = (0..rows).step_by(step as usize);
+        starts.map(move |start| Portion { tensor, rows: start..(start + step).min(rows) })
+    })
+}
+
+/// A buffer that goes round.
+#[derive(Default)]
+struct Buffer {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// A portion on its way, with its number.
+type Numbered<'a, T> = (usize, Portion<'a>, T);
+
+/// Writes every file of `plan`, each into what `open` gives for its number.
+pub(super) fn run<W: Write>(
+    plan: &Plan,
+    model: &Model,
+    limits: &Limits,
+    mut open: impl FnMut(usize) -> Result<W>,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Report> {
+    limits.check(plan)?;
+    let start = Instant::now();
+    let mut meter = Meter::new(plan, start, progress);
+    let sources: Vec<Tensor> = model.tensors().collect();
+    let (buffer_count, portion_bytes) = limits.buffers(plan);
+    for (file_index, file) in plan.files.iter().enumerate() {
+        let cannot_write = |source| Error::Write { file_index, source };
+        let mut writer = Writer::new(open(file_index)?, file.layout.clone()).map_err(cannot_write)?;
+        let portions = portions(file, portion_bytes);
+        convert_in_order(portions, &sources, limits.threads.get(), buffer_count, |portion, output| {
+            writer.write_data(output).map_err(cannot_write)?;
+            meter.wrote(portion, output.len())
+        })?;
+        writer.finish().map_err(cannot_write)?;
+    }
+    Ok(Report::new(plan, start.elapsed()))
+}
+
+/// Reads and converts portions on other threads and hands their output to `write`, in order, on this one.
+fn convert_in_order<'a>(
+    portions: impl Iterator<Item = Portion<'a>> + Send,
+    sources: &[Tensor],
+    threads: usize,
+    buffer_count: usize,
+    mut write: impl FnMut(&Portion, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let (free_sender, free) = bounded(buffer_count);
+    let (read_sender, read) = bounded(buffer_count);
+    let (done_sender, done) = bounded(buffer_count);
+    // When one end stops, for whatever reason, its channels close and the others follow.
+    thread::scope(|scope| {
+        let failed = done_sender.clone();
+        scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));
+        for _ in 0..threads {
+            let (read, done) = (read.clone(), done_sender.clone());
+            scope.spawn(move || convert_all(&read, &done));
+        }
+        drop((read, done_sender));
+
+        for _ in 0..buffer_count {
+            // Fails only when the reader has nothing more to read.
+            let _ = free_sender.send(Buffer::default());
+        }
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for (number, portion, result) in &done {
+            early.insert(number, (portion, result));
+            while let Some((portion, result)) = early.remove(&next) {
+                let buffer = result?;
+                write(&portion, &buffer.output)?;
+                let _ = free_sender.send(buffer);
+                next += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn read_all<'a>(
+    portions: impl Iterator<Item = Portion<'a>>,
+    sources: &[Tensor],
+    free: &Receiver<Buffer>,
+    read: &Sender<Numbered<'a, Buffer>>,
+    failed: &Sender<Numbered<'a, Result<Buffer>>>,
+) {
+    for (number, portion) in portions.enumerate() {
+        let Ok(mut buffer) = free.recv() else { return };
+        let range = portion.bytes_of(portion.tensor.from.bytes());
+        buffer.input.resize((range.end - range.start) as usize, 0);
+        let source = &sources[portion.tensor.source_index];
+        if let Err(error) = source.read_bytes(range.start, &mut buffer.input) {
+            // Fails only when the writer has stopped already.
+            let _ = failed.send((number, portion, Err(error)));
+            return;
+        }
+        if read.send((number, portion, buffer)).is_err() {
+            return;
+        }
+    }
+}
+
+fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered<'a, Result<Buffer>>>) {
+    let mut weights = vec![0.0; TILE_WEIGHTS];
+    for (number, portion, mut buffer) in read {
+        let result = convert(&portion, &mut buffer, &mut weights).map(|()| buffer);
+        if done.send((number, portion, result)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes the output of a buffer from its input.
+fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Result<()> {
+    let tensor = portion.tensor;
+    let Buffer { input, output } = buffer;
+    let from = match tensor.from.tensor_type() {
+        TensorType::Weights(format) => format,
+        _ => {
+            std::mem::swap(input, output);
+            return Ok(());
+        }
+    };
+    if let Some(block) = from.first_invalid_block(input) {
+        return Err(bad_input(portion, from, block, input));
+    }
+    let TensorType::Weights(to) = tensor.to.tensor_type() else { unreachable!("weights stay weights") };
+    if to == from {
+        std::mem::swap(input, output);
+        return Ok(());
+    }
+
+    let quantize = to.quantize_blocks().ok_or(Error::NotEncoded { format: to })?;
+    let bytes = portion.bytes_of(tensor.to.bytes());
+    output.resize((bytes.end - bytes.start) as usize, 0);
+    let tile_bytes = |format: Format| format.bytes_for(TILE_WEIGHTS as u64) as usize;
+    for (input, output) in input.chunks(tile_bytes(from)).zip(output.chunks_mut(tile_bytes(to))) {
+        let weights = &mut weights[..input.len() / from.info().block_bytes * from.info().block_weights];
+        from.dequantize_blocks(input, weights);
+        quantize(weights, output);
+    }
+    match to.first_invalid_block(output) {
+        None => Ok(()),
+        Some(block) => {
+            let (row, column) = portion.place(block * to.info().block_weights);
+            Err(Error::Overflow { tensor: tensor.to.name().to_owned(), row, column, format: to })
+        }
+    }
+}
+
+/// What is wrong with block `block` of a portion's input.
+fn bad_input(portion: &Portion, format: Format, block: usize, input: &[u8]) -> Error {
+    let tensor = portion.tensor.from.name().to_owned();
+    let (row, column) = portion.place(block * format.info().block_weights);
+    if format.is_float() {
+        let bytes = &input[block * format.info().block_bytes..][..format.info().block_bytes];
+        let mut value = [0.0];
+        format.dequantize_blocks(bytes, &mut value);
+        Error::NotFinite { tensor, row, column, value: value[0] }
+    } else {
+        Error::BadBlock { tensor, row, column, format }
+    }
+}
+
+/// Counts what is written and tells the caller.
+struct Meter<'a> {
+    tensor_count: usize,
+    total_read_bytes: u64,
+    start: Instant,
+    tensor_index: usize,
+    read_bytes: u64,
+    written_bytes: u64,
+    progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+}
+
+impl<'a> Meter<'a> {
+    fn new(
+        plan: &Plan,
+        start: Instant,
+        progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            tensor_count: plan.tensors().count(),
+            total_read_bytes: plan.tensors().map(|tensor| tensor.from.bytes()).sum(),
+            start,
+            tensor_index: 0,
+            read_bytes: 0,
+            written_bytes: 0,
+            progress,
+        }
+    }
+
+    fn wrote(&mut self, portion: &Portion, output_bytes: usize) -> Result<()> {
+        let input = portion.bytes_of(portion.tensor.from.bytes());
+        self.read_bytes += input.end - input.start;
+        self.written_bytes += output_bytes as u64;
+        let tensor_is_done = portion.rows.end == portion.tensor.from.rows();
+        let told = (self.progress)(&Progress {
+            tensor: portion.tensor,
+            tensor_index: self.tensor_index,
+            tensor_count: self.tensor_count,
+            tensor_is_done,
+            read_bytes: self.read_bytes,
+            total_read_bytes: self.total_read_bytes,
+            written_bytes: self.written_bytes,
+            elapsed: self.start.elapsed(),
+        });
+        self.tensor_index += usize::from(tensor_is_done);
+        if told.is_break() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
