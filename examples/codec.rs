@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     io::stdin().lock().read_to_end(&mut input)?;
     let output = match direction.as_str() {
         "quantize" => {
-            let weights: Vec<f32> = input.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+            let weights: Vec<f32> =
+                input.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
             let mut blocks = vec![0; weights.len() / info.block_weights * info.block_bytes];
             cpu::quantize(format, &weights, &mut blocks)?;
             blocks
