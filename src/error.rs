@@ -189,6 +189,21 @@ pub enum Error {
         value: f32,
     },
 
+    /// A weight that was to be compared is infinite or not a number.
+    #[error("{path}: {tensor}: row {row}, column {column} is {value}, which compares with nothing", path = path.display())]
+    Incomparable {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column, counted from 0.
+        column: u64,
+        /// The weight as decoded.
+        value: f32,
+    },
+
     /// A block of quantized weights has a scale that is infinite or not a number.
     #[error(
         "{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number"

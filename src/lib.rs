@@ -2,6 +2,7 @@
 
 pub mod cpu;
 mod error;
+pub mod eval;
 pub mod format;
 pub mod gguf;
 pub mod mix;
