@@ -65,7 +65,7 @@ pub enum Error {
     },
 
     /// No format has this name.
-    #[error("{name:?} is no tensor format; `qmill formats` lists them")]
+    #[error("{name:?} is no tensor format")]
     UnknownFormat {
         /// The name that was given.
         name: String,
@@ -91,7 +91,7 @@ pub enum Error {
     },
 
     /// No file type has this name or number.
-    #[error("{name:?} is no file type; `qmill formats` lists them")]
+    #[error("{name:?} is no file type")]
     UnknownFileType {
         /// The name that was given.
         name: String,
@@ -146,7 +146,7 @@ pub enum Error {
     },
 
     /// A tensor is quantized already, and quantizing it again was not allowed.
-    #[error("{tensor}: is {from} already; --allow-requantize makes {to} of it all the same, with the errors of both")]
+    #[error("{tensor} is {from} already; as {to} it would have the errors of both")]
     Requantize {
         /// The tensor.
         tensor: String,
@@ -190,7 +190,9 @@ pub enum Error {
     },
 
     /// A block of quantized weights has a scale that is infinite or not a number.
-    #[error("{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number")]
+    #[error(
+        "{tensor}: the {format} block at row {row}, column {column} has a scale that is not a finite number"
+    )]
     BadBlock {
         /// The tensor.
         tensor: String,
@@ -223,7 +225,7 @@ pub enum Error {
     },
 
     /// The output exists and may not be replaced.
-    #[error("{path}: exists already; --force replaces it", path = path.display())]
+    #[error("{path}: exists already", path = path.display())]
     OutputExists {
         /// The file.
         path: PathBuf,

@@ -104,9 +104,25 @@ fn quantize<C: Encode>(weights: &[f32], blocks: &mut [u8]) {
     C::quantize(weights, blocks);
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn first_invalid<C: Codec>(blocks: &[u8]) -> Option<usize> {
-    blocks.chunks_exact(C::BYTES).position(|block| !C::is_valid(block))
+    // Many blocks at a time without a branch, which vectorizes; a run with a bad one is searched.
+    const RUN: usize = 1024;
+    for (run, blocks) in blocks.chunks(RUN * C::BYTES).enumerate() {
+        let mut valid = true;
+        for block in blocks.chunks_exact(C::BYTES) {
+            valid &= C::is_valid(block);
+        }
+        if !valid {
+            let block = blocks.chunks_exact(C::BYTES).position(|block| !C::is_valid(block))?;
+            return Some(run * RUN + block);
+        }
+    }
+    None
 }
+
+/// Encodes weights into as many blocks as they fill.
+pub(crate) type Quantize = fn(&[f32], &mut [u8]);
 
 /// One row of [`FORMATS`]: everything that is known of a format.
 #[derive(Clone, Copy)]
@@ -127,7 +143,7 @@ pub struct FormatInfo {
     /// Bytes in a block.
     pub block_bytes: usize,
     dequantize: fn(&[u8], &mut [f32]),
-    quantize: Option<fn(&[f32], &mut [u8])>,
+    quantize: Option<Quantize>,
     first_invalid: fn(&[u8]) -> Option<usize>,
 }
 
@@ -317,7 +333,7 @@ impl Format {
     }
 
     /// `None` when qmill has no encoder for the format.
-    pub(crate) fn quantize_blocks(self) -> Option<fn(&[f32], &mut [u8])> {
+    pub(crate) fn quantize_blocks(self) -> Option<Quantize> {
         self.info().quantize
     }
 }

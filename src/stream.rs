@@ -13,14 +13,15 @@ pub use plan::{Plan, PlannedFile, PlannedTensor, Request};
 pub use report::{FormatTotal, Progress, Report};
 pub use run::Limits;
 
-use crate::gguf::Model;
 #[cfg(doc)]
 use crate::Error;
 use crate::Result;
+use crate::gguf::Model;
 use output::Outputs;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 /// Quantizes the GGUF file at `input` into `output`.
 ///
@@ -55,11 +56,12 @@ impl Plan {
         overwrite: bool,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
+        let start = Instant::now();
         let outputs = Outputs::check(model, self, output, overwrite)?;
-        let report = run::run(self, model, limits, |index| outputs.open(index), progress)
+        run::run(self, model, limits, |index| outputs.open(index), progress)
             .map_err(|error| outputs.name(error))?;
         outputs.commit()?;
-        Ok(report)
+        Ok(Report::new(self, start.elapsed()))
     }
 
     /// Carries the plan out into what `open` gives for each file, by its number in [`Plan::files`].
@@ -74,6 +76,8 @@ impl Plan {
         limits: &Limits,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
-        run::run(self, model, limits, open, progress)
+        let start = Instant::now();
+        run::run(self, model, limits, open, progress)?;
+        Ok(Report::new(self, start.elapsed()))
     }
 }

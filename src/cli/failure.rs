@@ -42,7 +42,20 @@ impl Failure {
             }
             cause = error.source();
         }
-        eprintln!("qmill: {line}");
+        eprintln!("qmill: {line}{}", self.hint());
         ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
+    }
+
+    /// What the user can do about it on this command line.
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Qmill(qmill::Error::OutputExists { .. }) => "; --force replaces it",
+            Self::Qmill(qmill::Error::Requantize { .. }) => "; --allow-requantize does it all the same",
+            Self::Qmill(qmill::Error::Memory { .. }) => "; --memory allows more",
+            Self::Qmill(qmill::Error::UnknownFormat { .. } | qmill::Error::UnknownFileType { .. }) => {
+                "; `qmill formats` lists them"
+            }
+            _ => "",
+        }
     }
 }

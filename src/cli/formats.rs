@@ -3,4 +3,8 @@ use super::failure::Failure;
 /// Lists the formats and file types.
 #[derive(clap::Args)]
 pub(crate) struct Formats {}
-impl Formats { pub(crate) fn run(self) -> Result<(), Failure> { Ok(()) } }
+impl Formats {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}

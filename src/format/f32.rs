@@ -17,7 +17,8 @@ impl Codec for F32 {
 
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
-        block[3] & 0x7f != 0x7f || block[2] & 0x80 == 0
+        let bits = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+        bits & 0x7f80_0000 != 0x7f80_0000
     }
 }
 

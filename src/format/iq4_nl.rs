@@ -13,7 +13,7 @@ use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16};
 use super::codebook::IQ4_LEVELS;
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale};
-use super::{Codec, Encode};
+use super::{Codec, Encode, to_decode};
 
 const WEIGHTS: usize = 32;
 const BYTES: usize = 18;
@@ -26,8 +26,7 @@ impl Codec for IQ4_NL {
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
-        let blocks = blocks.as_chunks::<BYTES>().0;
-        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+        for (block, weights) in to_decode::<BYTES, WEIGHTS>(blocks, weights) {
             let d = f16_at(block, 0);
             for (l, &byte) in block[2..].iter().enumerate() {
                 weights[l] = d * f32::from(IQ4_LEVELS[usize::from(byte & 15)]);
@@ -36,6 +35,7 @@ impl Codec for IQ4_NL {
         }
     }
 
+    #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0)
     }

@@ -12,7 +12,7 @@ use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16, round_half
 use super::codebook::IQ4_LEVELS;
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale, signed_largest};
-use super::{Codec, Encode};
+use super::{Codec, Encode, to_decode};
 
 const WEIGHTS: usize = 256;
 const BYTES: usize = 136;
@@ -29,8 +29,7 @@ impl Codec for IQ4_XS {
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
-        let blocks = blocks.as_chunks::<BYTES>().0;
-        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+        for (block, weights) in to_decode::<BYTES, WEIGHTS>(blocks, weights) {
             let d = f16_at(block, 0);
             let scales_high = u16::from_le_bytes([block[2], block[3]]);
             let codes = block[CODES_AT..].as_chunks::<16>().0;
@@ -46,6 +45,7 @@ impl Codec for IQ4_XS {
         }
     }
 
+    #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0)
     }

@@ -88,3 +88,23 @@ fn floor_log2(x: f32) -> i32 {
     let binade = f32::from_bits((neighbour as f32).to_bits() & 0x7f80_0000);
     exponent + i32::from(missing as f32 <= binade * std::f32::consts::LN_2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_rounds_up_just_below_a_power_of_two() {
+        for k in -148..=128 {
+            let power = if k < -126 { 1 << (k + 149) } else { (k + 127) << 23 } as u32;
+            for bits in power.saturating_sub(200).max(1)..(power + 200).min(f32::INFINITY.to_bits()) {
+                let x = f32::from_bits(bits);
+                let rounded = f64::from(x).log2() as f32;
+                assert_eq!(floor_log2(x), rounded.floor() as i32, "{x:e}");
+            }
+        }
+        // 2^-64, where the spacing is widest within the normal numbers: 64 ln 2 = 44.4.
+        assert_eq!(floor_log2(f32::from_bits(0x1f80_0000 - 44)), -64);
+        assert_eq!(floor_log2(f32::from_bits(0x1f80_0000 - 45)), -65);
+    }
+}

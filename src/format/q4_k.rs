@@ -11,7 +11,7 @@
 use super::bits::f16_is_finite_at;
 use super::search::AffineSearch;
 use super::six_bit::{self, HEAD_BYTES, TOGETHER, WEIGHTS};
-use super::{Codec, Encode};
+use super::{Codec, Encode, to_decode};
 
 const BYTES: usize = HEAD_BYTES + WEIGHTS / 2;
 
@@ -26,8 +26,7 @@ impl Codec for Q4_K {
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
-        let blocks = blocks.as_chunks::<BYTES>().0;
-        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+        for (block, weights) in to_decode::<BYTES, WEIGHTS>(blocks, weights) {
             let (head, qs) = block.split_at(HEAD_BYTES);
             let scales = six_bit::scales_and_mins(head);
             for (c, qs) in qs.as_chunks::<32>().0.iter().enumerate() {
@@ -40,6 +39,7 @@ impl Codec for Q4_K {
         }
     }
 
+    #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0) && f16_is_finite_at(block, 2)
     }

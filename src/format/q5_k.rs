@@ -11,7 +11,7 @@
 use super::bits::f16_is_finite_at;
 use super::search::AffineSearch;
 use super::six_bit::{self, HEAD_BYTES, TOGETHER, WEIGHTS};
-use super::{Codec, Encode};
+use super::{Codec, Encode, to_decode};
 
 const HIGH_BYTES: usize = WEIGHTS / 8;
 const BYTES: usize = HEAD_BYTES + HIGH_BYTES + WEIGHTS / 2;
@@ -27,8 +27,7 @@ impl Codec for Q5_K {
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
-        let blocks = blocks.as_chunks::<BYTES>().0;
-        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+        for (block, weights) in to_decode::<BYTES, WEIGHTS>(blocks, weights) {
             let (head, codes) = block.split_at(HEAD_BYTES);
             let (qh, qs) = codes.split_at(HIGH_BYTES);
             let scales = six_bit::scales_and_mins(head);
@@ -43,6 +42,7 @@ impl Codec for Q5_K {
         }
     }
 
+    #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0) && f16_is_finite_at(block, 2)
     }

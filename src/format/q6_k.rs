@@ -13,7 +13,7 @@
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
 use super::search::{ZERO_BELOW, round_clamp, signed_largest, signed_scale};
-use super::{Codec, Encode};
+use super::{Codec, Encode, to_decode};
 
 const WEIGHTS: usize = 256;
 const BYTES: usize = 210;
@@ -31,8 +31,7 @@ impl Codec for Q6_K {
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
-        let blocks = blocks.as_chunks::<BYTES>().0;
-        for (block, weights) in blocks.iter().zip(weights.as_chunks_mut::<WEIGHTS>().0) {
+        for (block, weights) in to_decode::<BYTES, WEIGHTS>(blocks, weights) {
             let d = f16_at(block, D_AT);
             for (s, weights) in weights.as_chunks_mut::<16>().0.iter_mut().enumerate() {
                 let scale = d * f32::from(block[SCALES_AT + s] as i8);
@@ -47,6 +46,7 @@ impl Codec for Q6_K {
         }
     }
 
+    #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, D_AT)
     }

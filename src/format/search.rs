@@ -4,6 +4,11 @@
 //! lanes as the scalar algorithm for one sub-block. The codes a search ends with are a function of the
 //! multiplier that won, so they are recomputed at the end and not carried along.
 
+#![expect(
+    clippy::needless_bitwise_bool,
+    reason = "`&&` is a branch, and a loop with a branch is not vectorized"
+)]
+
 use super::bits::round_half_even;
 use super::codebook::IQ4_LEVELS;
 use super::lanes::LANES;
@@ -320,7 +325,7 @@ const LEVELS: ([f32; 16], [f32; 15]) = {
     while i < 16 {
         levels[i] = IQ4_LEVELS[i] as f32;
         if i > 0 {
-            halfway[i - 1] = (levels[i - 1] + levels[i]) / 2.0;
+            halfway[i - 1] = f32::midpoint(levels[i - 1], levels[i]);
         }
         i += 1;
     }

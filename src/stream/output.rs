@@ -58,7 +58,8 @@ impl Outputs {
         }
         for target in &mut self.targets {
             if let Some(part) = &target.part {
-                fs::rename(part, &target.path).map_err(io_error(&target.path, "rename the finished file to"))?;
+                fs::rename(part, &target.path)
+                    .map_err(io_error(&target.path, "rename the finished file to"))?;
                 target.part = None;
             }
         }

@@ -4,7 +4,7 @@
 //! the writer writes it and hands the buffer back. Portions are numbered; the writer takes them in order, so the
 //! first error that is reported is the first in the file, whatever thread was faster.
 
-use super::{Plan, PlannedFile, PlannedTensor, Progress, Report};
+use super::{Plan, PlannedFile, PlannedTensor, Progress};
 use crate::gguf::{Model, Tensor, TensorType, Writer};
 use crate::{Error, Format, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -114,10 +114,9 @@ pub(super) fn run<W: Write>(
     limits: &Limits,
     mut open: impl FnMut(usize) -> Result<W>,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-) -> Result<Report> {
+) -> Result<()> {
     limits.check(plan)?;
-    let start = Instant::now();
-    let mut meter = Meter::new(plan, start, progress);
+    let mut meter = Meter::new(plan, progress);
     let sources: Vec<Tensor> = model.tensors().collect();
     let (buffer_count, portion_bytes) = limits.buffers(plan);
     for (file_index, file) in plan.files.iter().enumerate() {
@@ -130,7 +129,7 @@ pub(super) fn run<W: Write>(
         })?;
         writer.finish().map_err(cannot_write)?;
     }
-    Ok(Report::new(plan, start.elapsed()))
+    Ok(())
 }
 
 /// Reads and converts portions on other threads and hands their output to `write`, in order, on this one.
@@ -210,21 +209,16 @@ fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered
 fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Result<()> {
     let tensor = portion.tensor;
     let Buffer { input, output } = buffer;
-    let from = match tensor.from.tensor_type() {
-        TensorType::Weights(format) => format,
-        _ => {
-            std::mem::swap(input, output);
-            return Ok(());
-        }
-    };
-    if let Some(block) = from.first_invalid_block(input) {
-        return Err(bad_input(portion, from, block, input));
+    let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
+    if let TensorType::Weights(format) = from
+        && let Some(block) = format.first_invalid_block(input)
+    {
+        return Err(bad_input(portion, format, block, input));
     }
-    let TensorType::Weights(to) = tensor.to.tensor_type() else { unreachable!("weights stay weights") };
-    if to == from {
+    let (TensorType::Weights(from), TensorType::Weights(to), false) = (from, to, from == to) else {
         std::mem::swap(input, output);
         return Ok(());
-    }
+    };
 
     let quantize = to.quantize_blocks().ok_or(Error::NotEncoded { format: to })?;
     let bytes = portion.bytes_of(tensor.to.bytes());
@@ -270,15 +264,11 @@ struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    fn new(
-        plan: &Plan,
-        start: Instant,
-        progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Self {
+    fn new(plan: &Plan, progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Self {
         Self {
             tensor_count: plan.tensors().count(),
             total_read_bytes: plan.tensors().map(|tensor| tensor.from.bytes()).sum(),
-            start,
+            start: Instant::now(),
             tensor_index: 0,
             read_bytes: 0,
             written_bytes: 0,

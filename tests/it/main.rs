@@ -1,4 +1,6 @@
 //! The integration tests: one program, a module per concern.
 
+mod formats;
 mod gguf;
+mod golden;
 mod mix;

@@ -40,7 +40,8 @@ impl Narrator {
         let total: u64 = plan.tensors().map(|tensor| tensor.from.bytes()).sum();
         let bar = (!json && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
+            let style =
+                "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is constant"))
         });
         Ok(Self { json, bar, interrupted, stdout_error: None })
@@ -75,7 +76,11 @@ impl Narrator {
                 return ControlFlow::Break(());
             }
         }
-        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn tell_tensor(&self, progress: &Progress) -> io::Result<()> {
@@ -172,7 +177,11 @@ fn merge(object: &mut Value, more: Value) {
 fn write_report(out: &mut impl Write, report: &Report, output: Option<&Path>) -> io::Result<()> {
     for total in &report.formats {
         let (weights, bytes) = (show::count(total.weights), show::bytes(total.bytes));
-        writeln!(out, "{:>8} {:>5} tensors {weights:>8} weights {bytes:>10}", total.tensor_type, total.tensors)?;
+        writeln!(
+            out,
+            "{:>8} {:>5} tensors {weights:>8} weights {bytes:>10}",
+            total.tensor_type, total.tensors
+        )?;
     }
     if report.fallbacks > 0 {
         writeln!(out, "{} tensors got another format because their rows are too short", report.fallbacks)?;

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Measures the peak resident memory of `qmill quantize` on F16 models of 1 and 2 GB: under 300 MB, and the same for both.
+
+This process stays small on purpose: Linux counts the memory of the process that started a program into that program's peak.
+"""
+import argparse
+import os
+import subprocess
+import sys
+
+from peer import CACHE, QMILL
+from speed import model
+
+LIMIT_MB = 300
+# The two peaks may differ by this much: longer headers, other timing of the same buffers.
+SLACK_MB = 20
+
+
+def peak_mb(words: list[str]) -> float:
+    """MB (10^6 bytes) resident at the most; fails if the program does."""
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(running.pid, 0)
+    if status != 0:
+        sys.exit(f'{" ".join(words)}: exit status {status}')
+    return usage.ru_maxrss * 1024 / 1e6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('mixes', nargs='*', default=['Q8_0', 'Q4_K_M'])
+    o = parser.parse_args()
+    out, failed = CACHE / 'memory.gguf', 0
+    for mix in o.mixes:
+        one, two = (peak_mb([str(QMILL), 'quantize', '--force', str(model(layers)), str(out), mix]) for layers in (11, 22))
+        held = max(one, two) < LIMIT_MB and abs(one - two) < SLACK_MB
+        failed += not held
+        print(f'{mix:8} 1 GB: {one:.0f} MB   2 GB: {two:.0f} MB   {"held" if held else f"FAILED (limit {LIMIT_MB} MB, and alike)"}')
+    out.unlink(missing_ok=True)
+    print(f'memory: {len(o.mixes) - failed} passed, {failed} failed')
+    return failed > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The real thing: qmill against libllama on real models. See README.md beside this file.
+#   tests/real/run.sh          what CI runs, about ten minutes on two cores
+#   tests/real/run.sh --long   every mix, speed and memory too, written to benches/record; hours
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cache="${QMILL_REAL_CACHE:-target/real}"
+python="$cache/venv/bin/python"
+failed=0
+try() { "$python" "tests/real/$@" || failed=1; }
+
+cargo build --release --locked --bin qmill --example codec
+export QMILL="${CARGO_TARGET_DIR:-target}/release/qmill" QMILL_CODEC="${CARGO_TARGET_DIR:-target}/release/examples/codec"
+python3 tests/real/setup.py
+
+try codecs.py -n 2e4 --plant-fault
+case "${1:-}" in
+'')
+  try codecs.py -n 1e6
+  try files.py
+  try faults.py
+  ;;
+--long)
+  try codecs.py -n 2e7
+  try files.py --all --record benches/record/identity.csv
+  try faults.py
+  try memory.py
+  try speed.py --record benches/record
+  ;;
+*)
+  sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+  ;;
+esac
+exit "$failed"
