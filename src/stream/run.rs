@@ -143,8 +143,9 @@ fn convert_in_order<'a>(
     let (free_sender, free) = bounded(buffer_count);
     let (read_sender, read) = bounded(buffer_count);
     let (done_sender, done) = bounded(buffer_count);
-    // When one end stops, for whatever reason, its channels close and the others follow.
-    thread::scope(|scope| {
+    // When one end stops, for whatever reason, its channels close and the others follow; the writer's close when
+    // the closure that owns them returns, before the scope waits for the threads.
+    thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));
         for _ in 0..threads {
@@ -152,14 +153,13 @@ fn convert_in_order<'a>(
             scope.spawn(move || convert_all(&read, &done));
         }
         drop((read, done_sender));
-
         for _ in 0..buffer_count {
             // Fails only when the reader has nothing more to read.
             let _ = free_sender.send(Buffer::default());
         }
         let mut early = BTreeMap::new();
         let mut next = 0;
-        for (number, portion, result) in &done {
+        for (number, portion, result) in done {
             early.insert(number, (portion, result));
             while let Some((portion, result)) = early.remove(&next) {
                 let buffer = result?;
