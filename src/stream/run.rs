@@ -61,9 +61,11 @@ impl Limits {
     }
 }
 
-/// Bytes that one row takes while it is converted.
+/// Bytes that one row takes in a buffer: its two halves change places when a tensor is copied, so each has room for
+/// the longer form of the row.
 fn row_bytes(tensor: &PlannedTensor) -> u64 {
-    (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+    let longer = tensor.from.bytes().max(tensor.to.bytes());
+    2 * longer.checked_div(tensor.from.rows()).unwrap_or(0)
 }
 
 /// Some rows of one tensor.
