@@ -170,7 +170,7 @@ pub enum Error {
     Memory {
         /// The tensor with the longest rows.
         tensor: String,
-        /// Bytes one row takes, before and after together.
+        /// Bytes of buffer that one row takes.
         row_bytes: u64,
         /// Bytes that may be used.
         memory_bytes: u64,

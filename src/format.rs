@@ -3,7 +3,7 @@
 //! A **format** is the encoding of one tensor. It cuts a row into **blocks** of [`FormatInfo::block_weights`]
 //! weights and stores each in [`FormatInfo::block_bytes`] bytes, independent of every other block. [`FORMATS`]
 //! is the table of all of them, one row each; nothing outside this module matches on a format's layout.
-//! To add a format: write `format/x.rs` with a [`Codec`], and add its row to [`FORMATS`] and [`Format`].
+//! To add a format: write `format/x.rs` with a `Codec`, and add its row to [`FORMATS`] and [`Format`].
 //!
 //! The bytes are those of ggml 0.25 and 0.26 as built for x86-64 without fused multiply-add. All arithmetic is
 //! IEEE f32, one operation at a time, in ggml's order; Rust never contracts or reassociates, so the same code
@@ -93,7 +93,7 @@ fn to_encode<'a, const WEIGHTS: usize, const BYTES: usize>(
     weights.as_chunks().0.iter().zip(blocks.as_chunks_mut().0)
 }
 
-// No target here has fused multiply-add: Rust would not use it, and leaving it out keeps that beyond doubt.
+// AVX-512 brings fused multiply-add with it; Rust uses it only where the source says so, and CI looks for it.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn dequantize<C: Codec>(blocks: &[u8], weights: &mut [f32]) {
     C::dequantize(blocks, weights);

@@ -61,9 +61,11 @@ impl Limits {
     }
 }
 
-/// Bytes that one row takes while it is converted.
+/// Bytes that one row takes in a buffer: its two halves change places when a tensor is copied, so each has room for
+/// the longer form of the row.
 fn row_bytes(tensor: &PlannedTensor) -> u64 {
-    (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+    let longer = tensor.from.bytes().max(tensor.to.bytes());
+    2 * longer.checked_div(tensor.from.rows()).unwrap_or(0)
 }
 
 /// Some rows of one tensor.
@@ -143,8 +145,9 @@ fn convert_in_order<'a>(
     let (free_sender, free) = bounded(buffer_count);
     let (read_sender, read) = bounded(buffer_count);
     let (done_sender, done) = bounded(buffer_count);
-    // When one end stops, for whatever reason, its channels close and the others follow.
-    thread::scope(|scope| {
+    // When one end stops, for whatever reason, its channels close and the others follow; the writer's close when
+    // the closure that owns them returns, before the scope waits for the threads.
+    thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));
         for _ in 0..threads {
@@ -152,14 +155,13 @@ fn convert_in_order<'a>(
             scope.spawn(move || convert_all(&read, &done));
         }
         drop((read, done_sender));
-
         for _ in 0..buffer_count {
             // Fails only when the reader has nothing more to read.
             let _ = free_sender.send(Buffer::default());
         }
         let mut early = BTreeMap::new();
         let mut next = 0;
-        for (number, portion, result) in &done {
+        for (number, portion, result) in done {
             early.insert(number, (portion, result));
             while let Some((portion, result)) = early.remove(&next) {
                 let buffer = result?;

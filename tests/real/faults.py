@@ -19,15 +19,22 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator
 
+import peer
 from container import read_header
 from files import TINY, sha256, source
-from peer import QMILL, qmill
+from peer import QMILL
 
 # What a header may make qmill allocate: far more than a 7 MB file can justify.
 ADDRESS_SPACE_BYTES = 2 << 30
 NOBODY = 65534
+# What each run may take before it counts as hanging; the longest works for a second or two.
+PATIENCE_SECONDS = 30
 # A name, and a function of an empty folder that raises AssertionError.
 CHECKS: dict[str, Callable[[Path], None]] = {}
+
+
+def qmill(*words: str | Path, **options) -> subprocess.CompletedProcess[str]:
+    return peer.qmill(*words, timeout=PATIENCE_SECONDS, **options)
 
 
 def fault(check: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -98,7 +105,7 @@ def damaged_headers(folder: Path) -> None:
     accepted = 0
     for what, damaged in mutations(model, header, 300):
         path.write_bytes(damaged)
-        done = qmill('quantize', path, out, 'Q4_0', timeout=60, preexec_fn=limited)
+        done = qmill('quantize', path, out, 'Q4_0', preexec_fn=limited)
         try:
             if done.returncode == 0:
                 accepted += 1
@@ -153,7 +160,8 @@ def as_nobody(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[s
         os.chmod(reachable, 0o755)
         program = shutil.copy(QMILL, reachable)
         command = [program, *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, user=NOBODY, group=NOBODY, extra_groups=[])
+        rights = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, **rights)
 
 
 @fault
@@ -188,24 +196,22 @@ def full_disk(folder: Path) -> None:
         subprocess.run(['umount', folder], check=True)
 
 
-def started(folder: Path) -> subprocess.Popen[str]:
-    """qmill in the middle of some ten seconds of work."""
+def stopped(folder: Path, number: signal.Signals, expected: list[str]) -> None:
+    """Sends a signal in the middle of some ten seconds of work."""
     words = [str(QMILL), 'quantize', '--force', str(source('seeded-F16')), str(folder / 'out.gguf'), 'IQ4_XS']
     running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    part = folder / '.out.gguf.qmill-part'
-    while not (part.exists() and part.stat().st_size):
-        assert running.poll() is None and time.monotonic() < deadline, 'no sign of work in 30 s'
-        time.sleep(0.01)
-    time.sleep(0.3)
-    return running
-
-
-def stopped(folder: Path, number: signal.Signals, expected: list[str]) -> None:
-    running = started(folder)
-    assert running.poll() is None, 'finished before it could be stopped'
-    running.send_signal(number)
-    _, error = running.communicate(timeout=20)
+    try:
+        part = folder / '.out.gguf.qmill-part'
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (part.exists() and part.stat().st_size):
+            assert running.poll() is None and time.monotonic() < deadline, 'no sign of work'
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert running.poll() is None, 'finished before it could be stopped'
+        running.send_signal(number)
+        _, error = running.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        running.kill()
     assert running.returncode != 0, 'exit code 0'
     assert 'panicked' not in error, error
     assert left(folder) == expected, f'left {left(folder)}'

@@ -257,7 +257,7 @@ def main() -> int:
             continue
         try:
             result, detail = call()
-        except Failure as failure:
+        except (Failure, subprocess.TimeoutExpired) as failure:
             failed += 1
             result, detail = 'FAILED', str(failure)
         rows.append((name, result, detail))

@@ -215,8 +215,8 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, __file__, *map(str, words)], capture_output=True, text=True)
 
 
-def qmill(*words: str | Path, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(QMILL), *map(str, words)], capture_output=True, text=True, **options)
+def qmill(*words: str | Path, timeout: float = 900, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(QMILL), *map(str, words)], capture_output=True, text=True, timeout=timeout, **options)
 
 
 def main() -> int:

@@ -70,11 +70,9 @@ impl Narrator {
         if let Some(bar) = &self.bar {
             bar.set_message(progress.tensor.to.name().to_owned());
             bar.set_position(progress.read_bytes);
-        } else if progress.tensor_is_done {
-            if let Err(error) = self.tell_tensor(progress) {
-                self.stdout_error = Some(error);
-                return ControlFlow::Break(());
-            }
+        } else if progress.tensor_is_done && self.stdout_error.is_none() {
+            // The file matters more than the telling: the run goes on.
+            self.stdout_error = self.tell_tensor(progress).err();
         }
         if self.interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -106,10 +104,10 @@ impl Narrator {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        let report = report?;
         if let Some(error) = self.stdout_error {
             return Err(error.into());
         }
-        let report = report?;
         let mut out = io::stdout().lock();
         if self.json {
             let mut object = json!({ "output": output.to_string_lossy() });
