@@ -13,6 +13,7 @@
 //! threads and their sums added in the order of the file, so the figures are the same, to the last bit, on any
 //! number of threads.
 
+use crate::cpu::MAX_THREADS;
 use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
 use crate::{Error, Format, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,7 +28,7 @@ use std::thread;
 /// last bits.
 const PORTION_WEIGHTS: u64 = 256 * 1024;
 
-/// Compares every tensor of `other` with the one of the same name in `reference`, on `threads` threads.
+/// Compares every tensor of `other` with the one of the same name in `reference`, on `threads` threads, 1024 at most.
 ///
 /// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
 /// error. Takes some 3 MiB a thread, whatever the size of the models.
@@ -255,7 +256,7 @@ fn sum_all(pairs: &[Pair], threads: NonZeroUsize) -> Result<Vec<Sums>> {
     let portions = Mutex::new(portions);
     let (done_sender, done) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..threads.get() {
+        for _ in 0..threads.get().min(MAX_THREADS) {
             let (portions, done) = (&portions, done_sender.clone());
             scope.spawn(move || sum_portions(pairs, portions, &done));
         }
