@@ -290,7 +290,7 @@ pub static FORMATS: [FormatInfo; 28] = [
     FormatInfo::encoder::<iq4_xs::IQ4_XS>(Format::IQ4_XS, "IQ4_XS", 23, Codebook, "w = d·sc·level[q]"),
     FormatInfo::encoder::<tq1_0::TQ1_0>(Format::TQ1_0, "TQ1_0", 34, Ternary, "w = d·(q-1)"),
     FormatInfo::encoder::<tq2_0::TQ2_0>(Format::TQ2_0, "TQ2_0", 35, Ternary, "w = d·(q-1)"),
-    FormatInfo::encoder::<mxfp4::MXFP4>(Format::MXFP4, "MXFP4", 39, Microscaled, "w = 2^e·e2m1[q]"),
+    FormatInfo::encoder::<mxfp4::MXFP4>(Format::MXFP4, "MXFP4", 39, Microscaled, "w = 2^(e-127)·e2m1[q]"),
     FormatInfo::encoder::<nvfp4::NVFP4>(Format::NVFP4, "NVFP4", 40, Microscaled, "w = ue4m3·e2m1[q]"),
 ];
 
