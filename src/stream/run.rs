@@ -143,8 +143,9 @@ fn convert_in_order<'a>(
     let (free_sender, free) = bounded(buffer_count);
     let (read_sender, read) = bounded(buffer_count);
     let (done_sender, done) = bounded(buffer_count);
-    // When one end stops, for whatever reason, its channels close and the others follow.
-    thread::scope(|scope| {
+    // When one end stops, for whatever reason, its channels close and the others follow. This end owns its
+    // channels by `move`: borrowed, they would stay open while the others wait on them.
+    thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));
         for _ in 0..threads {
