@@ -76,7 +76,7 @@ struct Portion<'a> {
 impl Portion<'_> {
     /// The place of its rows among the `tensor_bytes` of all rows.
     fn bytes_of(&self, tensor_bytes: u64) -> Range<u64> {
-        let row_bytes = tensor_bytes / self.tensor.from.rows();
+        let row_bytes = tensor_bytes.checked_div(self.tensor.from.rows()).unwrap_or(0);
         self.rows.start * row_bytes..self.rows.end * row_bytes
     }
 
@@ -87,12 +87,13 @@ impl Portion<'_> {
     }
 }
 
-/// The work for one file in its order: every tensor in as few portions of whole rows as fit.
+/// The work for one file in its order: every tensor in as few portions of whole rows as fit, but in one at least,
+/// so that each is heard of.
 fn portions(file: &PlannedFile, portion_bytes: u64) -> impl Iterator<Item = Portion<'_>> {
     file.tensors.iter().flat_map(move |tensor| {
         let rows = tensor.from.rows();
         let step = (portion_bytes / row_bytes(tensor).max(1)).max(1);
-        let starts = (0..rows).step_by(step as usize);
+        let starts = (0..rows.max(1)).step_by(step as usize);
         starts.map(move |start| Portion { tensor, rows: start..(start + step).min(rows) })
     })
 }
