@@ -23,14 +23,15 @@ impl Outputs {
     /// Checks that every file of `plan` may and can be written under `output`; writes nothing.
     pub(super) fn check(model: &Model, plan: &Plan, output: &Path, overwrite: bool) -> Result<Self> {
         let targets = targets(plan, output)?;
-        for target in &targets {
+        // A device or a pipe is no file of the model, and to compare it would be to open it.
+        for Target { path, .. } in targets.iter().filter(|target| target.part.is_some()) {
             for shard in model.shards() {
-                if same_file::is_same_file(shard.path(), &target.path).unwrap_or(false) {
-                    return Err(Error::SameFile { path: target.path.clone() });
+                if same_file::is_same_file(shard.path(), path).unwrap_or(false) {
+                    return Err(Error::SameFile { path: path.clone() });
                 }
             }
-            if target.part.is_some() && target.path.exists() && !overwrite {
-                return Err(Error::OutputExists { path: target.path.clone() });
+            if path.exists() && !overwrite {
+                return Err(Error::OutputExists { path: path.clone() });
             }
         }
         if targets.iter().any(|target| target.part.is_some()) {

@@ -83,7 +83,7 @@ struct Portion<'a> {
 impl Portion<'_> {
     /// The place of its rows among the `tensor_bytes` of all rows.
     fn bytes_of(&self, tensor_bytes: u64) -> Range<u64> {
-        let row_bytes = tensor_bytes / self.tensor.from.rows();
+        let row_bytes = tensor_bytes.checked_div(self.tensor.from.rows()).unwrap_or(0);
         self.rows.start * row_bytes..self.rows.end * row_bytes
     }
 
@@ -94,12 +94,13 @@ impl Portion<'_> {
     }
 }
 
-/// The work for one file in its order: every tensor in as few portions of whole rows as fit.
+/// The work for one file in its order: every tensor in as few portions of whole rows as fit, but in one at least,
+/// so that each is heard of.
 fn portions(file: &PlannedFile, portion_bytes: u64) -> impl Iterator<Item = Portion<'_>> {
     file.tensors.iter().flat_map(move |tensor| {
         let rows = tensor.from.rows();
         let step = (portion_bytes / row_bytes(tensor).max(1)).max(1);
-        let starts = (0..rows).step_by(step as usize);
+        let starts = (0..rows.max(1)).step_by(step as usize);
         starts.map(move |start| Portion { tensor, rows: start..(start + step).min(rows) })
     })
 }
@@ -150,8 +151,8 @@ fn convert_in_order<'a>(
     let (free_sender, free) = bounded(buffer_count);
     let (read_sender, read) = bounded(buffer_count);
     let (done_sender, done) = bounded(buffer_count);
-    // When one end stops, for whatever reason, its channels close and the others follow; the writer's close when
-    // the closure that owns them returns, before the scope waits for the threads.
+    // When one end stops, for whatever reason, its channels close and the others follow. This end owns its
+    // channels by `move`: borrowed, they would stay open while the others wait on them.
     thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));

@@ -6,3 +6,5 @@ mod formats;
 mod gguf;
 mod golden;
 mod mix;
+mod stream;
+mod support;

@@ -1,0 +1,98 @@
+//! Quantizing whole models: the same bytes however the work is cut, and nothing left behind when it fails.
+
+mod faults;
+mod files;
+mod metadata;
+mod portions;
+mod split;
+
+use crate::support::open;
+use qmill::gguf::Model;
+use qmill::mix::FileType;
+use qmill::stream::{Limits, Plan, PlannedTensor, Progress, Request};
+use qmill::{Format, Result};
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Memory that a run writes to and that is there after it.
+#[derive(Clone, Default)]
+struct Memory(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn limits(threads: usize, memory_bytes: u64) -> Limits {
+    Limits { threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
+}
+
+/// The least memory that `plan` can be carried out in: its longest row before and after.
+fn least_memory_bytes(plan: &Plan) -> u64 {
+    let row_bytes = |tensor: &PlannedTensor| {
+        (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+    };
+    plan.tensors().map(row_bytes).max().unwrap_or(0)
+}
+
+/// A copy of `model` in which every tensor keeps its type.
+fn copy() -> Request {
+    Request::new(FileType::COPY)
+}
+
+/// Everything in `format` but what is never quantized.
+fn pure(file_type: FileType) -> Request {
+    let mut request = Request::new(file_type);
+    request.mix.pure = true;
+    request.allow_requantize = true;
+    request
+}
+
+/// A rule that gives `format` to the tensors whose name matches.
+fn by_name(file_type: FileType, pattern: &str, format: Format) -> Request {
+    let mut request = Request::new(file_type);
+    request.mix.tensor_types = vec![format!("{pattern}={format}").parse().unwrap()];
+    request
+}
+
+fn go_on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The one file that `request` makes of `model`.
+fn write(model: &Model, request: &Request, limits: &Limits) -> Result<Vec<u8>> {
+    let plan = Plan::new(model, request)?;
+    assert_eq!(plan.files.len(), 1);
+    let memory = Memory::default();
+    plan.write(model, |_| Ok(memory.clone()), limits, &mut go_on)?;
+    Ok(memory.0.take())
+}
+
+fn convert(model: &Model, request: &Request) -> Model {
+    open(write(model, request, &Limits::default()).unwrap())
+}
+
+/// The result of `work`, which is to take no longer than half a minute: a pipeline that fails must not wait for
+/// itself.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = thread::spawn(move || sender.send(work()));
+    match receiver.recv_timeout(Duration::from_secs(30)) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the run hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(worker.join().expect_err("a run that sends nothing has panicked"))
+        }
+    }
+}
