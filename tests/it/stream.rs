@@ -38,10 +38,10 @@ fn limits(threads: usize, memory_bytes: u64) -> Limits {
     Limits { threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
 }
 
-/// The least memory that `plan` can be carried out in: its longest row before and after.
+/// The least memory that `plan` can be carried out in: twice the longer form of its longest row.
 fn least_memory_bytes(plan: &Plan) -> u64 {
     let row_bytes = |tensor: &PlannedTensor| {
-        (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+        2 * tensor.from.bytes().max(tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
     };
     plan.tensors().map(row_bytes).max().unwrap_or(0)
 }

@@ -123,12 +123,13 @@ fn parts_that_are_the_input_or_exist_are_refused() {
 }
 
 #[test]
-fn keeping_one_file_apart_is_writing_one() {
+fn keeping_one_file_apart_names_it_as_a_part() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.gguf"), folder.path().join("out.gguf"));
     ModelFile::llama().with_gaussian("a.weight", &[64, 4], Format::F16).save(&input);
     let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
     quantize_file(&input, &output, &request, &Limits::default(), false, &mut go_on).unwrap();
-    assert_eq!(files_in(folder.path()), ["in.gguf", "out.gguf"]);
-    assert_converted(&Model::open(&input).unwrap(), &Model::open(&output).unwrap());
+    assert_eq!(files_in(folder.path()), ["in.gguf", "out-00001-of-00001.gguf"]);
+    let part = folder.path().join("out-00001-of-00001.gguf");
+    assert_converted(&Model::open(&input).unwrap(), &Model::open(&part).unwrap());
 }
