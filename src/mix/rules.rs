@@ -160,8 +160,11 @@ impl<'a> Mix<'a> {
         if category == Category::Output || category == Category::TokenEmbd && self.tied {
             return Ok(self.output.unwrap_or_else(|| self.output_format(tensor)));
         }
-        if self.file_type == FileType::MXFP4_MOE {
-            return Ok(self.mxfp4_moe_format(tensor, category));
+        match self.file_type {
+            FileType::MXFP4_MOE => return Ok(self.mxfp4_moe_format(tensor, category)),
+            // qmill's own: upstream has no rules for it.
+            FileType::NVFP4 => return Ok(self.default),
+            _ => {}
         }
         let eight_experts = self.experts == 8;
         Ok(match category {
