@@ -71,9 +71,13 @@ impl Narrator {
             bar.set_message(progress.tensor.to.name().to_owned());
             bar.set_position(progress.read_bytes);
         } else if progress.tensor_is_done {
-            if let Err(error) = self.tell_tensor(progress) {
-                self.stdout_error = Some(error);
-                return ControlFlow::Break(());
+            match self.tell_tensor(progress) {
+                // Whoever read along has seen enough, and still wants the file.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    self.stdout_error = Some(error);
+                    return ControlFlow::Break(());
+                }
+                _ => {}
             }
         }
         if self.interrupted.load(Ordering::Relaxed) {
