@@ -10,6 +10,7 @@ mod show;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
+use std::io::{self, Write};
 
 /// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
 ///
@@ -46,8 +47,9 @@ impl Cli {
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "qmill", &mut std::io::stdout());
-                Ok(())
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "qmill", &mut script);
+                Ok(io::stdout().write_all(&script)?)
             }
         }
     }

@@ -10,6 +10,9 @@ pub use quantize::quantize;
 
 use crate::{Error, Format, Result};
 
+/// Most threads that one operation starts: a system may refuse more, and they would only wait.
+pub(crate) const MAX_THREADS: usize = 1024;
+
 /// Checks that `bytes` bytes of `format` are whole blocks and hold `weights` weights.
 fn check_lengths(format: Format, weights: usize, bytes: usize) -> Result<()> {
     let info = format.info();

@@ -170,7 +170,7 @@ pub enum Error {
     Memory {
         /// The tensor with the longest rows.
         tensor: String,
-        /// Bytes one row takes, before and after together.
+        /// Bytes of buffer that one row takes.
         row_bytes: u64,
         /// Bytes that may be used.
         memory_bytes: u64,
@@ -186,6 +186,21 @@ pub enum Error {
         /// The column, counted from 0.
         column: u64,
         /// The value.
+        value: f32,
+    },
+
+    /// A weight that was to be compared is infinite or not a number.
+    #[error("{path}: {tensor}: row {row}, column {column} is {value}, which compares with nothing", path = path.display())]
+    Incomparable {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column, counted from 0.
+        column: u64,
+        /// The weight as decoded.
         value: f32,
     },
 

@@ -3,7 +3,7 @@
 //! A **format** is the encoding of one tensor. It cuts a row into **blocks** of [`FormatInfo::block_weights`]
 //! weights and stores each in [`FormatInfo::block_bytes`] bytes, independent of every other block. [`FORMATS`]
 //! is the table of all of them, one row each; nothing outside this module matches on a format's layout.
-//! To add a format: write `format/x.rs` with a [`Codec`], and add its row to [`FORMATS`] and [`Format`].
+//! To add a format: write `format/x.rs` with a `Codec`, and add its row to [`FORMATS`] and [`Format`].
 //!
 //! The bytes are those of ggml 0.25 and 0.26 as built for x86-64 without fused multiply-add. All arithmetic is
 //! IEEE f32, one operation at a time, in ggml's order; Rust never contracts or reassociates, so the same code
@@ -93,7 +93,7 @@ fn to_encode<'a, const WEIGHTS: usize, const BYTES: usize>(
     weights.as_chunks().0.iter().zip(blocks.as_chunks_mut().0)
 }
 
-// No target here has fused multiply-add: Rust would not use it, and leaving it out keeps that beyond doubt.
+// AVX-512 brings fused multiply-add with it; Rust uses it only where the source says so, and CI looks for it.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn dequantize<C: Codec>(blocks: &[u8], weights: &mut [f32]) {
     C::dequantize(blocks, weights);
@@ -290,7 +290,7 @@ pub static FORMATS: [FormatInfo; 28] = [
     FormatInfo::encoder::<iq4_xs::IQ4_XS>(Format::IQ4_XS, "IQ4_XS", 23, Codebook, "w = d·sc·level[q]"),
     FormatInfo::encoder::<tq1_0::TQ1_0>(Format::TQ1_0, "TQ1_0", 34, Ternary, "w = d·(q-1)"),
     FormatInfo::encoder::<tq2_0::TQ2_0>(Format::TQ2_0, "TQ2_0", 35, Ternary, "w = d·(q-1)"),
-    FormatInfo::encoder::<mxfp4::MXFP4>(Format::MXFP4, "MXFP4", 39, Microscaled, "w = 2^e·e2m1[q]"),
+    FormatInfo::encoder::<mxfp4::MXFP4>(Format::MXFP4, "MXFP4", 39, Microscaled, "w = 2^(e-127)·e2m1[q]"),
     FormatInfo::encoder::<nvfp4::NVFP4>(Format::NVFP4, "NVFP4", 40, Microscaled, "w = ue4m3·e2m1[q]"),
 ];
 

@@ -1,7 +1,36 @@
 //! qmill quantizes model weights: GGUF in, every ggml format out, byte for byte what llama-quantize writes.
+//!
+//! A slice of weights to the blocks of a format, and back:
+//!
+//! ```
+//! use qmill::{Format, cpu};
+//!
+//! let weights: Vec<f32> = (0..512).map(|i| (i as f32 * 0.1).sin()).collect();
+//! let mut blocks = vec![0; Format::Q4_K.bytes_for(512) as usize];
+//! cpu::quantize(Format::Q4_K, &weights, &mut blocks)?;
+//! assert_eq!(blocks.len(), 288);
+//!
+//! let mut decoded = vec![0.0; 512];
+//! cpu::dequantize(Format::Q4_K, &blocks, &mut decoded)?;
+//! assert!(weights.iter().zip(&decoded).all(|(w, d)| (w - d).abs() < 0.1));
+//! # Ok::<(), qmill::Error>(())
+//! ```
+//!
+//! A whole file is one call, [`quantize_file`].
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`format`](mod@format) | the table of formats: how weights become bytes |
+//! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
+//! | [`gguf`] | reading and writing GGUF files, split models too |
+//! | [`mix`] | which format each tensor of a file gets |
+//! | [`stream`] | quantizing whole files in bounded memory |
+//!
+//! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 
 pub mod cpu;
 mod error;
+pub mod eval;
 pub mod format;
 pub mod gguf;
 pub mod mix;
@@ -10,3 +39,8 @@ pub mod stream;
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
 pub use stream::quantize_file;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

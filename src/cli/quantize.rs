@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 /// Quantizes a GGUF model, byte for byte as llama-quantize does.
 ///
-/// TYPE is a file type such as Q4_K_M (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
+/// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
 /// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
 pub(crate) struct Quantize {
     /// The model; of a split model the first file

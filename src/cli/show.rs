@@ -36,6 +36,16 @@ pub(crate) fn shape(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")
 }
 
+/// A name that a file gives, without the control characters that a terminal would obey.
+pub(crate) fn escaped(name: &str) -> String {
+    name.escape_debug().to_string()
+}
+
+/// Columns that the widest of `texts` takes.
+pub(crate) fn width<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
 /// Reads `256M`, `1.5GiB`, `65536`: bytes, with a binary suffix.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

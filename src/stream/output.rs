@@ -89,10 +89,10 @@ impl Drop for Outputs {
 }
 
 fn targets(plan: &Plan, output: &Path) -> Result<Vec<Target>> {
-    let count = plan.files.len();
-    if count == 1 {
+    if !plan.is_split {
         return Ok(vec![target(output.to_owned())?]);
     }
+    let count = plan.files.len();
     // As llama-quantize, the name of the parts is that of the whole without its extension.
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".gguf").unwrap_or(&name);

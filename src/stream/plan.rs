@@ -49,6 +49,8 @@ impl Request {
 pub struct Plan {
     /// The files to write; more than one only for a split model with [`Request::keep_split`].
     pub files: Vec<PlannedFile>,
+    /// Whether the files are named as parts of a split model, even if there is only one.
+    pub is_split: bool,
     /// What the source should have said and did not, and what was assumed: one sentence each.
     pub notes: Vec<String>,
 }
@@ -141,7 +143,7 @@ impl Plan {
             files[if request.keep_split { tensor.shard_index } else { 0 }].push(planned);
         }
         let files = lay_out(files, &metadata)?;
-        Ok(Self { files, notes: facts.notes() })
+        Ok(Self { files, is_split: request.keep_split, notes: facts.notes() })
     }
 
     /// All tensors, in the order of the files.

@@ -5,6 +5,7 @@
 //! first error that is reported is the first in the file, whatever thread was faster.
 
 use super::{Plan, PlannedFile, PlannedTensor, Progress};
+use crate::cpu::MAX_THREADS;
 use crate::gguf::{Model, Tensor, TensorType, Writer};
 use crate::{Error, Format, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -23,7 +24,7 @@ const PORTION_BYTES: u64 = 8 << 20;
 /// How much of the machine a run may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Threads that convert; one reads and one writes beside them.
+    /// Threads that convert, 1024 at most; one reads and one writes beside them.
     pub threads: NonZeroUsize,
     /// Bytes for all buffers together.
     pub memory_bytes: u64,
@@ -50,20 +51,26 @@ impl Limits {
         }
     }
 
+    fn threads(&self) -> usize {
+        self.threads.get().min(MAX_THREADS)
+    }
+
     /// How many buffers there are, and how many bytes a portion may take in one, input and output together.
     ///
     /// Enough buffers to read one and write one while every worker has one, or fewer where rows are long.
     fn buffers(&self, plan: &Plan) -> (usize, u64) {
-        let wanted = self.threads.get() as u64 + 2;
+        let wanted = self.threads() as u64 + 2;
         let longest_row = plan.tensors().map(row_bytes).max().unwrap_or(0).max(1);
         let count = (self.memory_bytes / longest_row).clamp(1, wanted);
         (count as usize, (self.memory_bytes / count).min(PORTION_BYTES))
     }
 }
 
-/// Bytes that one row takes while it is converted.
+/// Bytes that one row takes in a buffer: its two halves change places when a tensor is copied, so each has room for
+/// the longer form of the row.
 fn row_bytes(tensor: &PlannedTensor) -> u64 {
-    (tensor.from.bytes() + tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
+    let longer = tensor.from.bytes().max(tensor.to.bytes());
+    2 * longer.checked_div(tensor.from.rows()).unwrap_or(0)
 }
 
 /// Some rows of one tensor.
@@ -124,7 +131,7 @@ pub(super) fn run<W: Write>(
         let cannot_write = |source| Error::Write { file_index, source };
         let mut writer = Writer::new(open(file_index)?, file.layout.clone()).map_err(cannot_write)?;
         let portions = portions(file, portion_bytes);
-        convert_in_order(portions, &sources, limits.threads.get(), buffer_count, |portion, output| {
+        convert_in_order(portions, &sources, limits.threads(), buffer_count, |portion, output| {
             writer.write_data(output).map_err(cannot_write)?;
             meter.wrote(portion, output.len())
         })?;
@@ -154,14 +161,13 @@ fn convert_in_order<'a>(
             scope.spawn(move || convert_all(&read, &done));
         }
         drop((read, done_sender));
-
         for _ in 0..buffer_count {
             // Fails only when the reader has nothing more to read.
             let _ = free_sender.send(Buffer::default());
         }
         let mut early = BTreeMap::new();
         let mut next = 0;
-        for (number, portion, result) in &done {
+        for (number, portion, result) in done {
             early.insert(number, (portion, result));
             while let Some((portion, result)) = early.remove(&next) {
                 let buffer = result?;

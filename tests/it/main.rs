@@ -1,5 +1,7 @@
 //! The integration tests: one program, a module per concern.
 
+mod cli;
+mod distortion;
 mod formats;
 mod gguf;
 mod golden;

@@ -70,15 +70,9 @@ impl Narrator {
         if let Some(bar) = &self.bar {
             bar.set_message(progress.tensor.to.name().to_owned());
             bar.set_position(progress.read_bytes);
-        } else if progress.tensor_is_done {
-            match self.tell_tensor(progress) {
-                // Whoever read along has seen enough, and still wants the file.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    self.stdout_error = Some(error);
-                    return ControlFlow::Break(());
-                }
-                _ => {}
-            }
+        } else if progress.tensor_is_done && self.stdout_error.is_none() {
+            // The file matters more than the telling: the run goes on.
+            self.stdout_error = self.tell_tensor(progress).err();
         }
         if self.interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -110,10 +104,10 @@ impl Narrator {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        let report = report?;
         if let Some(error) = self.stdout_error {
             return Err(error.into());
         }
-        let report = report?;
         let mut out = io::stdout().lock();
         if self.json {
             let mut object = json!({ "output": output.to_string_lossy() });

@@ -1,0 +1,348 @@
+//! How far the weights of one model are from those of another, tensor by tensor.
+//!
+//! With `a` the weights of the reference, `b` those of the other model, and sums over all `n` of them:
+//!
+//! ```text
+//! RMSE       = √( Σ(a-b)² / n )
+//! max error  = max |a-b|
+//! SQNR       = 10·log10( Σa² / Σ(a-b)² ) dB       signal to quantization noise ratio
+//! cosine     = Σab / √( Σa² · Σb² )
+//! ```
+//!
+//! Both are decoded to f32; differences, products and sums are f64. Portions of a tensor are summed on many
+//! threads and their sums added in the order of the file, so the figures are the same, to the last bit, on any
+//! number of threads.
+
+use crate::cpu::MAX_THREADS;
+use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
+use crate::{Error, Format, Result};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+
+/// Weights that are summed at once: whole blocks of every format, 1 MiB as f32. Figures depend on it in their
+/// last bits.
+const PORTION_WEIGHTS: u64 = 256 * 1024;
+
+/// Compares every tensor of `other` with the one of the same name in `reference`, on `threads` threads, 1024 at most.
+///
+/// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
+/// error. Takes some 3 MiB a thread, whatever the size of the models.
+///
+/// Fails with [`Error::Incomparable`] at a weight that is not finite, the first in the order of `reference`, and
+/// with [`Error::Io`].
+pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Result<Comparison> {
+    let (pairs, mismatches) = pair_up(reference, other);
+    let sums = sum_all(&pairs, threads)?;
+    let total = sums.iter().fold(Sums::default(), |total, sums| total.plus(sums));
+    let tensors = pairs.iter().zip(&sums).map(|(pair, sums)| TensorDistortion {
+        name: pair.a.tensor.info.name().to_owned(),
+        reference: pair.a.format,
+        other: pair.b.format,
+        distortion: sums.distortion(),
+    });
+    Ok(Comparison { tensors: tensors.collect(), mismatches, total: total.distortion() })
+}
+
+/// How far two models are from each other.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The tensors that were compared, in the order of the reference.
+    pub tensors: Vec<TensorDistortion>,
+    /// The names of those that were not, and why: in the order of the reference, then of the other model.
+    pub mismatches: Vec<(String, Mismatch)>,
+    /// The figures over all weights that were compared, as if they were one tensor.
+    pub total: Distortion,
+}
+
+impl Comparison {
+    /// The tensors by rising SQNR; equals in the order of the reference.
+    pub fn worst_first(&self) -> Vec<&TensorDistortion> {
+        let mut tensors: Vec<_> = self.tensors.iter().collect();
+        tensors.sort_by(|a, b| a.distortion.sqnr_db.total_cmp(&b.distortion.sqnr_db));
+        tensors
+    }
+}
+
+/// How far a tensor is from that of the reference.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct TensorDistortion {
+    /// Its name.
+    pub name: String,
+    /// Its format in the reference.
+    pub reference: Format,
+    /// Its format in the other model.
+    pub other: Format,
+    /// The figures.
+    pub distortion: Distortion,
+}
+
+/// How far some weights are from those of the reference. None of the figures is NaN.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Distortion {
+    /// Number of weights.
+    pub weights: u64,
+    /// Root of the mean squared error, in the unit of the weights.
+    pub rmse: f64,
+    /// Largest absolute error.
+    pub max_error: f64,
+    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ where only the reference is all zeros.
+    pub sqnr_db: f64,
+    /// Cosine of the angle between the two: 1 for two of zeros, 0 for one of zeros.
+    pub cosine: f64,
+}
+
+/// Why a tensor was not compared.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The other model lacks it.
+    OnlyInReference,
+    /// The reference lacks it.
+    OnlyInOther,
+    /// The shapes differ, row length first.
+    Shape {
+        /// Its shape in the reference.
+        reference: Vec<u64>,
+        /// Its shape in the other model.
+        other: Vec<u64>,
+    },
+    /// It holds no weights, in one model at least.
+    NotWeights {
+        /// Its type in the reference.
+        reference: TensorType,
+        /// Its type in the other model.
+        other: TensorType,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnlyInReference => f.write_str("only in the reference"),
+            Self::OnlyInOther => f.write_str("not in the reference"),
+            Self::Shape { reference, other } => {
+                write!(f, "shape {reference:?} in the reference, {other:?} here")
+            }
+            Self::NotWeights { reference, other } => {
+                write!(f, "{reference} in the reference, {other} here: no weights")
+            }
+        }
+    }
+}
+
+/// A tensor in both models, of one shape.
+struct Pair<'a> {
+    a: Side<'a>,
+    b: Side<'a>,
+}
+
+/// A tensor of weights in one of the models.
+struct Side<'a> {
+    tensor: Tensor<'a>,
+    format: Format,
+    path: &'a Path,
+}
+
+fn pair_up<'a>(reference: &'a Model, other: &'a Model) -> (Vec<Pair<'a>>, Vec<(String, Mismatch)>) {
+    let others: HashMap<&str, Tensor> = other.tensors().map(|b| (b.info.name(), b)).collect();
+    let mut pairs = Vec::new();
+    let mut mismatches = Vec::new();
+    for a in reference.tensors() {
+        let pair = match others.get(a.info.name()) {
+            Some(&b) => Pair::new(reference, a, other, b),
+            None => Err(Mismatch::OnlyInReference),
+        };
+        match pair {
+            Ok(pair) => pairs.push(pair),
+            Err(mismatch) => mismatches.push((a.info.name().to_owned(), mismatch)),
+        }
+    }
+    let names: HashSet<&str> = reference.tensors().map(|a| a.info.name()).collect();
+    let only_in_other = other.tensors().map(|b| b.info.name()).filter(|name| !names.contains(name));
+    mismatches.extend(only_in_other.map(|name| (name.to_owned(), Mismatch::OnlyInOther)));
+    (pairs, mismatches)
+}
+
+/// The shape without the final ones, which some writers leave out.
+fn trimmed_shape(info: &TensorInfo) -> &[u64] {
+    let shape = info.shape();
+    let dimensions = shape.iter().rposition(|&length| length != 1).map_or(0, |last| last + 1);
+    &shape[..dimensions]
+}
+
+impl<'a> Pair<'a> {
+    fn new(reference: &'a Model, a: Tensor<'a>, other: &'a Model, b: Tensor<'a>) -> Result<Self, Mismatch> {
+        if trimmed_shape(a.info) != trimmed_shape(b.info) {
+            let (reference, other) = (a.info.shape().to_vec(), b.info.shape().to_vec());
+            return Err(Mismatch::Shape { reference, other });
+        }
+        match (a.info.tensor_type(), b.info.tensor_type()) {
+            (TensorType::Weights(a_format), TensorType::Weights(b_format)) => {
+                Ok(Self { a: Side::new(reference, a, a_format), b: Side::new(other, b, b_format) })
+            }
+            (reference, other) => Err(Mismatch::NotWeights { reference, other }),
+        }
+    }
+
+    /// The weights in portions. Rows do not matter: a tensor's data have no gaps, and are whole blocks.
+    fn portions(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let weights = self.a.tensor.info.weights();
+        let starts = (0..weights).step_by(PORTION_WEIGHTS as usize);
+        starts.map(move |start| start..(start + PORTION_WEIGHTS).min(weights))
+    }
+
+    fn sum(&self, portion: &Range<u64>, buffers: &mut Buffers) -> Result<Sums> {
+        self.a.decode(portion, &mut buffers.bytes, &mut buffers.a)?;
+        self.b.decode(portion, &mut buffers.bytes, &mut buffers.b)?;
+        Ok(Sums::new(&buffers.a, &buffers.b))
+    }
+}
+
+impl<'a> Side<'a> {
+    fn new(model: &'a Model, tensor: Tensor<'a>, format: Format) -> Self {
+        Self { tensor, format, path: model.shards()[tensor.shard_index].path() }
+    }
+
+    fn decode(&self, portion: &Range<u64>, bytes: &mut Vec<u8>, weights: &mut Vec<f32>) -> Result<()> {
+        let len = portion.end - portion.start;
+        bytes.resize(self.format.bytes_for(len) as usize, 0);
+        weights.resize(len as usize, 0.0);
+        self.tensor.read_bytes(self.format.bytes_for(portion.start), bytes)?;
+        self.format.dequantize_blocks(bytes, weights);
+        match weights.iter().position(|weight| !weight.is_finite()) {
+            None => Ok(()),
+            Some(index) => Err(self.incomparable(portion.start + index as u64, weights[index])),
+        }
+    }
+
+    fn incomparable(&self, weight: u64, value: f32) -> Error {
+        let info = self.tensor.info;
+        let (row, column) = (weight / info.row_len(), weight % info.row_len());
+        Error::Incomparable { path: self.path.to_owned(), tensor: info.name().to_owned(), row, column, value }
+    }
+}
+
+/// What a thread works in.
+#[derive(Default)]
+struct Buffers {
+    bytes: Vec<u8>,
+    a: Vec<f32>,
+    b: Vec<f32>,
+}
+
+/// A portion of a pair, with its number in the order of the file.
+struct Portion {
+    number: usize,
+    pair_index: usize,
+    weights: Range<u64>,
+}
+
+/// The sums over every pair.
+fn sum_all(pairs: &[Pair], threads: NonZeroUsize) -> Result<Vec<Sums>> {
+    let portions = pairs
+        .iter()
+        .enumerate()
+        .flat_map(|(pair_index, pair)| pair.portions().map(move |weights| (pair_index, weights)));
+    let portions =
+        (0..).zip(portions).map(|(number, (pair_index, weights))| Portion { number, pair_index, weights });
+    let portions = Mutex::new(portions);
+    let (done_sender, done) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads.get().min(MAX_THREADS) {
+            let (portions, done) = (&portions, done_sender.clone());
+            scope.spawn(move || sum_portions(pairs, portions, &done));
+        }
+        drop(done_sender);
+
+        let mut sums = vec![Sums::default(); pairs.len()];
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        // Taken by value: at an error the channel closes, and the threads stop.
+        for (portion, result) in done {
+            early.insert(portion.number, (portion.pair_index, result));
+            while let Some((pair_index, result)) = early.remove(&next) {
+                sums[pair_index] = sums[pair_index].plus(&result?);
+                next += 1;
+            }
+        }
+        Ok(sums)
+    })
+}
+
+fn sum_portions(
+    pairs: &[Pair],
+    portions: &Mutex<impl Iterator<Item = Portion>>,
+    done: &mpsc::Sender<(Portion, Result<Sums>)>,
+) {
+    let mut buffers = Buffers::default();
+    let take = || portions.lock().ok()?.next();
+    while let Some(portion) = take() {
+        let result = pairs[portion.pair_index].sum(&portion.weights, &mut buffers);
+        if done.send((portion, result)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sums over some weights.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    weights: u64,
+    a_squared: f64,
+    b_squared: f64,
+    product: f64,
+    error_squared: f64,
+    max_error: f64,
+}
+
+impl Sums {
+    fn new(a: &[f32], b: &[f32]) -> Self {
+        let mut sums = Self { weights: a.len() as u64, ..Self::default() };
+        for (&a, &b) in a.iter().zip(b) {
+            let (a, b) = (f64::from(a), f64::from(b));
+            let error = a - b;
+            sums.a_squared += a * a;
+            sums.b_squared += b * b;
+            sums.product += a * b;
+            sums.error_squared += error * error;
+            sums.max_error = sums.max_error.max(error.abs());
+        }
+        sums
+    }
+
+    fn plus(&self, more: &Self) -> Self {
+        Self {
+            weights: self.weights + more.weights,
+            a_squared: self.a_squared + more.a_squared,
+            b_squared: self.b_squared + more.b_squared,
+            product: self.product + more.product,
+            error_squared: self.error_squared + more.error_squared,
+            max_error: self.max_error.max(more.max_error),
+        }
+    }
+
+    fn distortion(&self) -> Distortion {
+        // Squares of f32 are far from the limits of f64: 0 means that all are 0.
+        let equal = self.error_squared == 0.0;
+        let norms = (self.a_squared * self.b_squared).sqrt();
+        Distortion {
+            weights: self.weights,
+            rmse: (self.error_squared / self.weights.max(1) as f64).sqrt(),
+            max_error: self.max_error,
+            sqnr_db: if equal { f64::INFINITY } else { 10.0 * (self.a_squared / self.error_squared).log10() },
+            cosine: match norms {
+                _ if equal => 1.0,
+                0.0 => 0.0,
+                _ => (self.product / norms).clamp(-1.0, 1.0),
+            },
+        }
+    }
+}
