@@ -20,6 +20,21 @@ pub(crate) enum Failure {
     Usage(String),
 }
 
+/// An error and its causes.
+pub(crate) fn on_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // The syntax error of a pattern comes as a drawing of several lines.
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}
+
 impl Failure {
     /// Prints the error with its causes on one line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
@@ -32,16 +47,7 @@ impl Failure {
             }
             _ => {}
         }
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            // The syntax error of a pattern comes as a drawing of several lines.
-            let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            if !line.ends_with(&text) {
-                line = format!("{line}: {text}");
-            }
-            cause = error.source();
-        }
+        let line = on_one_line(self);
         eprintln!("qmill: {line}{}", self.hint());
         ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
     }

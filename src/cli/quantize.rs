@@ -2,7 +2,7 @@
 
 mod progress;
 
-use super::failure::Failure;
+use super::failure::{Failure, on_one_line};
 use super::show;
 use clap::{Args, ValueEnum};
 use progress::Narrator;
@@ -46,7 +46,7 @@ pub(crate) struct Quantize {
     #[arg(long, value_name = "FORMAT")]
     token_embedding_type: Option<Format>,
     /// Format of the tensors whose name the pattern matches anywhere; the first that matches wins
-    #[arg(long, value_name = "REGEX=FORMAT")]
+    #[arg(long, value_name = "REGEX=FORMAT", value_parser = parse_rule)]
     tensor_type: Vec<TensorRule>,
     /// File of such rules, separated by white space
     #[arg(long, value_name = "FILE")]
@@ -226,6 +226,11 @@ fn parse_float_type(text: &str) -> Result<FileType, String> {
         Ok(file_type @ (FileType::F32 | FileType::F16 | FileType::BF16)) => Ok(file_type),
         _ => Err("a model is dequantized to F32, F16 or BF16".to_owned()),
     }
+}
+
+/// The command line's parser prints an error without its causes.
+fn parse_rule(text: &str) -> Result<TensorRule, String> {
+    text.parse().map_err(|error: qmill::Error| on_one_line(&error))
 }
 
 /// As llama-quantize, an integer is stored as the u32 of its magnitude.

@@ -6,5 +6,6 @@ mod formats;
 mod gguf;
 mod golden;
 mod mix;
+mod quantize_cli;
 mod stream;
 mod support;

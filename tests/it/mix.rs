@@ -277,6 +277,9 @@ fn the_output_matrix_may_be_the_token_embedding() {
     assert_eq!(formats(&facts, &tied, FileType::Q8_0, &plain), [Q8_0; 2]);
     assert_eq!(formats(&facts, &tied, FileType::TQ1_0, &plain), [Q6_K, TQ1_0]);
     assert_eq!(formats(&facts, &tied, FileType::NVFP4, &plain), [Q6_K, NVFP4]);
+    let experts = Facts { expert_count: Some(8), ..Facts::default() };
+    let values = [f32("token_embd.weight", &[256, 4]), f32("blk.0.attn_v.weight", &[256, 4])];
+    assert_eq!(formats(&experts, &values, FileType::NVFP4, &plain), [Q6_K, NVFP4]);
     let falcon = Facts { architecture: "falcon".to_owned(), ..Facts::default() };
     assert_eq!(formats(&falcon, &tied, FileType::Q4_0, &plain), [Q8_0, Q4_0]);
     let output = Options { output_tensor_type: Some(Q5_K), ..Options::default() };

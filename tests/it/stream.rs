@@ -9,8 +9,8 @@ mod split;
 use crate::support::open;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, PlannedTensor, Progress, Request};
-use qmill::{Format, Result};
+use qmill::stream::{Limits, Plan, Progress, Request};
+use qmill::{Error, Format, Result};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -38,12 +38,12 @@ fn limits(threads: usize, memory_bytes: u64) -> Limits {
     Limits { threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
 }
 
-/// The least memory that `plan` can be carried out in: twice the longer form of its longest row.
-fn least_memory_bytes(plan: &Plan) -> u64 {
-    let row_bytes = |tensor: &PlannedTensor| {
-        2 * tensor.from.bytes().max(tensor.to.bytes()).checked_div(tensor.from.rows()).unwrap_or(0)
-    };
-    plan.tensors().map(row_bytes).max().unwrap_or(0)
+/// The least memory that `plan` can be carried out in, as the refusal of less says it.
+fn least_memory_bytes(model: &Model, plan: &Plan) -> u64 {
+    match plan.write(model, |_| Ok(io::sink()), &limits(1, 0), &mut go_on) {
+        Err(Error::Memory { row_bytes, .. }) => row_bytes,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A copy of `model` in which every tensor keeps its type.

@@ -43,7 +43,7 @@ fn half_bits(value: f32, infinity: u16, nan: u16) -> u16 {
 
 /// Limits with many portions and with one, with one worker and with several.
 fn all_limits(model: &Model, request: &Request) -> [Limits; 4] {
-    let least = least_memory_bytes(&Plan::new(model, request).unwrap());
+    let least = least_memory_bytes(model, &Plan::new(model, request).unwrap());
     [limits(1, least), limits(3, 7 * least), limits(1, 256 << 20), limits(4, 256 << 20)]
 }
 

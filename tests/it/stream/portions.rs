@@ -25,7 +25,7 @@ fn a_trained_model_is_what_quantizing_each_tensor_whole_gives() {
 fn threads_and_memory_change_no_byte() {
     let model = Model::open(TINY_SHAKESPEARE).unwrap();
     let request = Request::new(FileType::Q4_K_M);
-    let least = least_memory_bytes(&Plan::new(&model, &request).unwrap());
+    let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
     let expected = write(&model, &request, &Limits::default()).unwrap();
     for (threads, memory_bytes) in [
         (1, least),
@@ -45,7 +45,7 @@ fn threads_and_memory_change_no_byte() {
 fn less_memory_than_a_row_takes_is_refused_before_anything_is_opened() {
     let model = Model::open(TINY_SHAKESPEARE).unwrap();
     let plan = Plan::new(&model, &Request::new(FileType::Q8_0)).unwrap();
-    let least = least_memory_bytes(&plan);
+    let least = least_memory_bytes(&model, &plan);
     let open = |_| -> qmill::Result<Vec<u8>> { panic!("an output was opened") };
     let error = plan.write(&model, open, &limits(2, least - 1), &mut go_on).unwrap_err();
     let Error::Memory { tensor, row_bytes, memory_bytes } = &error else { panic!("{error}") };
@@ -65,7 +65,7 @@ fn a_long_row_is_converted_between_all_formats() {
             ModelFile::llama().with("blk.0.attn_q.weight", &[row as u64, 2], from, &weights.repeat(2)).open();
         for file_type in [FileType::F32, FileType::F16, FileType::BF16, FileType::Q4_0, FileType::Q3_K_S] {
             let request = pure(file_type);
-            let least = least_memory_bytes(&Plan::new(&model, &request).unwrap());
+            let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
             let result = open(write(&model, &request, &limits(2, least)).unwrap());
             assert_converted(&model, &result);
             let to = format_of(&result, "blk.0.attn_q.weight");
@@ -126,7 +126,7 @@ fn all_shapes() -> ModelFile {
 fn tensors_of_every_shape_are_converted_or_kept() {
     let model = all_shapes().open();
     let request = pure(FileType::Q5_1);
-    let least = least_memory_bytes(&Plan::new(&model, &request).unwrap());
+    let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
     for memory_bytes in [least, 3 * least, 256 << 20] {
         let result = open(write(&model, &request, &limits(3, memory_bytes)).unwrap());
         assert_eq!(
@@ -163,7 +163,7 @@ fn a_model_without_tensors_is_written() {
 fn progress_goes_up_to_the_total_and_tells_of_every_tensor_once() {
     let model = all_shapes().open();
     let plan = Plan::new(&model, &pure(FileType::Q4_0)).unwrap();
-    for memory_bytes in [least_memory_bytes(&plan), 256 << 20] {
+    for memory_bytes in [least_memory_bytes(&model, &plan), 256 << 20] {
         let mut done = Vec::new();
         let mut last = (0, 0, std::time::Duration::ZERO);
         let report = plan

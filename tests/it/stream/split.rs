@@ -122,14 +122,16 @@ fn parts_that_are_the_input_or_exist_are_refused() {
     assert_eq!(files_in(split.folder.path()).len(), 4);
 }
 
+/// As llama-quantize: the name says that there are no others.
 #[test]
-fn keeping_one_file_apart_names_it_as_a_part() {
+fn one_file_kept_apart_is_the_first_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.gguf"), folder.path().join("out.gguf"));
     ModelFile::llama().with_gaussian("a.weight", &[64, 4], Format::F16).save(&input);
     let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
     quantize_file(&input, &output, &request, &Limits::default(), false, &mut go_on).unwrap();
     assert_eq!(files_in(folder.path()), ["in.gguf", "out-00001-of-00001.gguf"]);
-    let part = folder.path().join("out-00001-of-00001.gguf");
-    assert_converted(&Model::open(&input).unwrap(), &Model::open(&part).unwrap());
+    let result = Model::open(folder.path().join("out-00001-of-00001.gguf")).unwrap();
+    assert!(result.metadata().iter().all(|(key, _)| !key.starts_with("split.")));
+    assert_converted(&Model::open(&input).unwrap(), &result);
 }
