@@ -386,8 +386,10 @@ fn eight_experts_are_special() {
         if info.format.is_none_or(Format::is_float) {
             continue;
         }
+        // NVFP4 is qmill's own and has no exceptions but the output.
+        let expected = if file_type == FileType::NVFP4 { "4" } else { "8" };
         for part in ["attn_v", "attn_k"] {
-            assert_eq!(column(&facts, &given, file_type, part), "8".repeat(16), "{file_type}");
+            assert_eq!(column(&facts, &given, file_type, part), expected.repeat(16), "{file_type}");
         }
     }
     for file_type in [Q2_K, Q3_K_S, Q3_K_M, Q4_K_S, Q4_K_M, IQ3_S, IQ3_M, IQ4_NL, IQ4_XS] {
