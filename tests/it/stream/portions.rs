@@ -6,7 +6,7 @@ use crate::support::{
 };
 use qmill::gguf::{Model, TensorType};
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, Request};
+use qmill::stream::{Limits, Plan, PlannedTensor, Request};
 use qmill::{Error, FORMATS, Format};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -209,5 +209,5 @@ fn a_report_adds_up() {
     assert_eq!(report.file_bytes, plan.file_bytes());
     assert!((4.5..7.0).contains(&report.bits_per_weight()), "{}", report.bits_per_weight());
     let copied = Plan::new(&model, &copy()).unwrap();
-    assert!(copied.tensors().all(|tensor| tensor.is_copied()));
+    assert!(copied.tensors().all(PlannedTensor::is_copied));
 }
