@@ -172,7 +172,7 @@ impl RunOptions {
         let limits = Limits { threads: self.threads.unwrap_or(defaults.threads), memory_bytes: self.memory };
         let model = Model::open(input)?;
         let plan = Plan::new(&model, request)?;
-        let mut narrator = Narrator::new(self.json, &plan)?;
+        let mut narrator = Narrator::new(self.json, &plan, output)?;
         if dry_run {
             return narrator.dry_run(&plan);
         }

@@ -62,7 +62,7 @@ impl Limits {
         let wanted = self.threads() as u64 + 2;
         let longest_row = plan.tensors().map(row_bytes).max().unwrap_or(0).max(1);
         let count = (self.memory_bytes / longest_row).clamp(1, wanted);
-        (count as usize, (self.memory_bytes / count).min(PORTION_BYTES))
+        (count as usize, (self.memory_bytes / count).min(PORTION_BYTES.max(longest_row)))
     }
 }
 
@@ -106,10 +106,17 @@ fn portions(file: &PlannedFile, portion_bytes: u64) -> impl Iterator<Item = Port
 }
 
 /// A buffer that goes round.
-#[derive(Default)]
 struct Buffer {
     input: Vec<u8>,
     output: Vec<u8>,
+}
+
+impl Buffer {
+    /// Room for any portion, so that its halves never grow.
+    fn new(portion_bytes: u64) -> Self {
+        let half = portion_bytes as usize / 2;
+        Self { input: Vec::with_capacity(half), output: Vec::with_capacity(half) }
+    }
 }
 
 /// A portion on its way, with its number.
@@ -131,7 +138,8 @@ pub(super) fn run<W: Write>(
         let cannot_write = |source| Error::Write { file_index, source };
         let mut writer = Writer::new(open(file_index)?, file.layout.clone()).map_err(cannot_write)?;
         let portions = portions(file, portion_bytes);
-        convert_in_order(portions, &sources, limits.threads(), buffer_count, |portion, output| {
+        let buffers = (0..buffer_count).map(|_| Buffer::new(portion_bytes)).collect();
+        convert_in_order(portions, &sources, limits.threads(), buffers, |portion, output| {
             writer.write_data(output).map_err(cannot_write)?;
             meter.wrote(portion, output.len())
         })?;
@@ -145,12 +153,12 @@ fn convert_in_order<'a>(
     portions: impl Iterator<Item = Portion<'a>> + Send,
     sources: &[Tensor],
     threads: usize,
-    buffer_count: usize,
+    buffers: Vec<Buffer>,
     mut write: impl FnMut(&Portion, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let (free_sender, free) = bounded(buffer_count);
-    let (read_sender, read) = bounded(buffer_count);
-    let (done_sender, done) = bounded(buffer_count);
+    let (free_sender, free) = bounded(buffers.len());
+    let (read_sender, read) = bounded(buffers.len());
+    let (done_sender, done) = bounded(buffers.len());
     // When one end stops, for whatever reason, its channels close and the others follow. This end owns its
     // channels by `move`: borrowed, they would stay open while the others wait on them.
     thread::scope(move |scope| {
@@ -161,9 +169,9 @@ fn convert_in_order<'a>(
             scope.spawn(move || convert_all(&read, &done));
         }
         drop((read, done_sender));
-        for _ in 0..buffer_count {
+        for buffer in buffers {
             // Fails only when the reader has nothing more to read.
-            let _ = free_sender.send(Buffer::default());
+            let _ = free_sender.send(buffer);
         }
         let mut early = BTreeMap::new();
         let mut next = 0;

@@ -17,11 +17,13 @@ pub(super) struct Narrator {
     json: bool,
     bar: Option<ProgressBar>,
     interrupted: Arc<AtomicBool>,
-    stdout_error: Option<io::Error>,
+    /// The standard output, or the standard error where the model itself goes to the former.
+    lines: Box<dyn Write>,
+    lines_error: Option<io::Error>,
 }
 
 impl Narrator {
-    pub(super) fn new(json: bool, plan: &Plan) -> Result<Self, Failure> {
+    pub(super) fn new(json: bool, plan: &Plan, output: &Path) -> Result<Self, Failure> {
         for note in &plan.notes {
             eprintln!("qmill: note: {note}");
         }
@@ -44,12 +46,14 @@ impl Narrator {
                 "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is constant"))
         });
-        Ok(Self { json, bar, interrupted, stdout_error: None })
+        let is_stdout = output == Path::new("/dev/stdout") || output == Path::new("/dev/fd/1");
+        let lines: Box<dyn Write> = if is_stdout { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        Ok(Self { json, bar, interrupted, lines, lines_error: None })
     }
 
     /// Prints what the plan would do.
-    pub(super) fn dry_run(&self, plan: &Plan) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+    pub(super) fn dry_run(mut self, plan: &Plan) -> Result<(), Failure> {
+        let out = &mut self.lines;
         let report = Report::new(plan, std::time::Duration::ZERO);
         if self.json {
             let tensors: Vec<Value> = plan.tensors().map(tensor_json).collect();
@@ -60,7 +64,7 @@ impl Narrator {
             for (index, tensor) in plan.tensors().enumerate() {
                 writeln!(out, "{}", tensor_line(index, plan.tensors().count(), tensor))?;
             }
-            write_report(&mut out, &report, None)?;
+            write_report(out, &report, None)?;
         }
         Ok(())
     }
@@ -70,9 +74,9 @@ impl Narrator {
         if let Some(bar) = &self.bar {
             bar.set_message(progress.tensor.to.name().to_owned());
             bar.set_position(progress.read_bytes);
-        } else if progress.tensor_is_done && self.stdout_error.is_none() {
+        } else if progress.tensor_is_done && self.lines_error.is_none() {
             // The file matters more than the telling: the run goes on.
-            self.stdout_error = self.tell_tensor(progress).err();
+            self.lines_error = self.tell_tensor(progress).err();
         }
         if self.interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -81,8 +85,8 @@ impl Narrator {
         }
     }
 
-    fn tell_tensor(&self, progress: &Progress) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+    fn tell_tensor(&mut self, progress: &Progress) -> io::Result<()> {
+        let out = &mut self.lines;
         if self.json {
             let mut object = tensor_json(progress.tensor);
             let so_far = json!({
@@ -100,21 +104,21 @@ impl Narrator {
     }
 
     /// Called with the result of the run.
-    pub(super) fn finish(self, report: qmill::Result<Report>, output: &Path) -> Result<(), Failure> {
+    pub(super) fn finish(mut self, report: qmill::Result<Report>, output: &Path) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         let report = report?;
-        if let Some(error) = self.stdout_error {
+        if let Some(error) = self.lines_error {
             return Err(error.into());
         }
-        let mut out = io::stdout().lock();
+        let out = &mut self.lines;
         if self.json {
             let mut object = json!({ "output": output.to_string_lossy() });
             merge(&mut object, report_json(&report, true));
             writeln!(out, "{object}")?;
         } else {
-            write_report(&mut out, &report, Some(output))?;
+            write_report(out, &report, Some(output))?;
         }
         Ok(())
     }
@@ -172,7 +176,7 @@ fn merge(object: &mut Value, more: Value) {
     }
 }
 
-fn write_report(out: &mut impl Write, report: &Report, output: Option<&Path>) -> io::Result<()> {
+fn write_report(out: &mut dyn Write, report: &Report, output: Option<&Path>) -> io::Result<()> {
     for total in &report.formats {
         let (weights, bytes) = (show::count(total.weights), show::bytes(total.bytes));
         writeln!(
