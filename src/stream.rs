@@ -5,6 +5,7 @@
 //! with the model. [`quantize_file`] does both, and puts the result under its name only when it is complete.
 
 mod output;
+mod part_file;
 mod plan;
 mod report;
 mod run;

@@ -1,10 +1,11 @@
 //! Output files that appear under their names complete or not at all.
 
 use super::Plan;
+use super::part_file::PartFile;
 use crate::gguf::Model;
 use crate::{Error, Result};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The files of one run. Those that are not committed are removed when this is dropped.
@@ -41,22 +42,18 @@ impl Outputs {
     }
 
     /// Opens file `index` for writing; a part that an interrupted run left there is replaced.
-    pub(super) fn open(&self, index: usize) -> Result<BufWriter<File>> {
+    pub(super) fn open(&self, index: usize) -> Result<BufWriter<Box<dyn Write>>> {
         let target = &self.targets[index];
         let path = target.part.as_ref().unwrap_or(&target.path);
-        let file = match target.part {
-            Some(_) => File::create(path),
-            None => OpenOptions::new().write(true).open(path),
+        let file: io::Result<Box<dyn Write>> = match target.part {
+            Some(_) => PartFile::create(path).map(|file| Box::new(file) as _),
+            None => OpenOptions::new().write(true).open(path).map(|file| Box::new(file) as _),
         };
         file.map(BufWriter::new).map_err(io_error(path, "create"))
     }
 
-    /// Waits until every file is on the disk, then gives each its name.
+    /// Gives every file its name, after all were flushed.
     pub(super) fn commit(mut self) -> Result<()> {
-        for part in self.targets.iter().filter_map(|target| target.part.as_ref()) {
-            let file = File::options().write(true).open(part).map_err(io_error(part, "open"))?;
-            file.sync_all().map_err(io_error(part, "flush"))?;
-        }
         for target in &mut self.targets {
             if let Some(part) = &target.part {
                 fs::rename(part, &target.path)
