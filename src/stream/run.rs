@@ -11,6 +11,7 @@ use crate::{Error, Format, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::thread;
@@ -225,14 +226,12 @@ fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered
 fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Result<()> {
     let tensor = portion.tensor;
     let Buffer { input, output } = buffer;
-    let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
-    if let TensorType::Weights(format) = from
-        && let Some(block) = format.first_invalid_block(input)
-    {
-        return Err(bad_input(portion, format, block, input));
+    if let Some(fault) = first_fault(portion, input) {
+        return Err(fault);
     }
+    let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
     let (TensorType::Weights(from), TensorType::Weights(to), false) = (from, to, from == to) else {
-        std::mem::swap(input, output);
+        mem::swap(input, output);
         return Ok(());
     };
 
@@ -254,17 +253,28 @@ fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Resul
     }
 }
 
-/// What is wrong with block `block` of a portion's input.
-fn bad_input(portion: &Portion, format: Format, block: usize, input: &[u8]) -> Error {
-    let tensor = portion.tensor.from.name().to_owned();
-    let (row, column) = portion.place(block * format.info().block_weights);
-    if format.is_float() {
-        let bytes = &input[block * format.info().block_bytes..][..format.info().block_bytes];
-        let mut value = [0.0];
-        format.dequantize_blocks(bytes, &mut value);
-        Error::NotFinite { tensor, row, column, value: value[0] }
-    } else {
-        Error::BadBlock { tensor, row, column, format }
+/// The first number in a portion's input that is not finite: a weight, or the scale of a block.
+fn first_fault(portion: &Portion, input: &[u8]) -> Option<Error> {
+    let tensor = || portion.tensor.from.name().to_owned();
+    match portion.tensor.from.tensor_type() {
+        TensorType::Weights(format) => {
+            let block = format.first_invalid_block(input)?;
+            let info = format.info();
+            let (row, column) = portion.place(block * info.block_weights);
+            if !format.is_float() {
+                return Some(Error::BadBlock { tensor: tensor(), row, column, format });
+            }
+            let mut value = [0.0];
+            format.dequantize_blocks(&input[block * info.block_bytes..][..info.block_bytes], &mut value);
+            Some(Error::NotFinite { tensor: tensor(), row, column, value: value[0] })
+        }
+        TensorType::F64 => {
+            let numbers = input.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+            let (index, value) = numbers.enumerate().find(|(_, value)| !value.is_finite())?;
+            let (row, column) = portion.place(index);
+            Some(Error::NotFinite { tensor: tensor(), row, column, value: value as f32 })
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{by_name, copy, go_on, in_time, least_memory_bytes, limits, pure, write};
 use crate::support::{ModelFile, gaussian, quantized};
 use qmill::Format::{self, BF16, F16, F32, Q4_K, Q6_K, Q8_0};
-use qmill::gguf::{Model, ReadAt};
+use qmill::gguf::{Model, ReadAt, TensorType};
 use qmill::mix::FileType;
 use qmill::stream::{Limits, Plan, Request};
 use qmill::{Error, Result};
@@ -68,6 +68,23 @@ fn a_weight_that_is_no_number_is_named_by_row_and_column() {
             }
         }
     }
+}
+
+/// Numbers that are no weights are copied, and tested all the same.
+#[test]
+fn a_double_that_is_no_number_is_named() {
+    let mut numbers = vec![1.5f64; 7 * 3];
+    numbers[7 * 2 + 4] = f64::NEG_INFINITY;
+    let bytes = |numbers: &[f64]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let model = |bytes| ModelFile::llama().with_bytes("times", &[7, 3], TensorType::F64, bytes).open();
+    let error = write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &limits(2, 400)).unwrap_err();
+    let expected = f32::NEG_INFINITY;
+    assert!(
+        matches!(&error, Error::NotFinite { row: 2, column: 4, value, .. } if *value == expected),
+        "{error}"
+    );
+    numbers[7 * 2 + 4] = 1e300;
+    write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &limits(2, 400)).unwrap();
 }
 
 #[test]
