@@ -14,7 +14,7 @@ use std::io::{self, Write};
 
 /// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
 ///
-/// Exit codes: 0 done; 1 failed, with the reason on the standard error; 2 wrong usage; 130 interrupted.
+/// Exit codes: 0 done; 1 failed, with the reason on the standard error; 2 wrong usage, or a type that cannot be made; 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {

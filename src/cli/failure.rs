@@ -49,7 +49,25 @@ impl Failure {
         }
         let line = on_one_line(self);
         eprintln!("qmill: {line}{}", self.hint());
-        ExitCode::from(if matches!(self, Self::Usage(_)) { 2 } else { 1 })
+        ExitCode::from(if self.is_usage() { 2 } else { 1 })
+    }
+
+    /// Whether the words of the command are wrong, whatever the files are.
+    fn is_usage(&self) -> bool {
+        use qmill::Error;
+        match self {
+            Self::Usage(_) => true,
+            Self::Qmill(error) => matches!(
+                error,
+                Error::UnknownFileType { .. }
+                    | Error::UnknownFormat { .. }
+                    | Error::NeedsImatrix { .. }
+                    | Error::NotEncoded { .. }
+                    | Error::TensorRule { .. }
+                    | Error::Pattern { .. }
+            ),
+            _ => false,
+        }
     }
 
     /// What the user can do about it on this command line.

@@ -37,8 +37,8 @@ fn places_of_output_type_and_threads() {
     folder.refused("quantize in.gguf out.gguf Q8_0 many", 2, &["\"many\" is no number of threads"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 0", 2, &["\"0\" is no number of threads"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 1 2", 2, &["2"]);
-    folder.refused("quantize in.gguf out.gguf Q9_0", 1, &["\"Q9_0\" is no file type"]);
-    folder.refused("quantize in.gguf out.gguf", 1, &["\"out.gguf\" is no file type"]);
+    folder.refused("quantize in.gguf out.gguf Q9_0", 2, &["\"Q9_0\" is no file type"]);
+    folder.refused("quantize in.gguf out.gguf", 2, &["\"out.gguf\" is no file type"]);
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn rules_of_a_file_come_after_those_of_the_command_line() {
     folder.refused("quantize --tensor-type-file none in.gguf o.gguf Q2_K", 1, &["none: cannot read"]);
     fs::write(folder.path("rules"), "attn_v").unwrap();
     let words = ["\"attn_v\" is not of the form REGEX=FORMAT"];
-    folder.refused("quantize --tensor-type-file rules in.gguf o.gguf Q2_K", 1, &words);
+    folder.refused("quantize --tensor-type-file rules in.gguf o.gguf Q2_K", 2, &words);
     fs::write(folder.path("rules"), "(?!a)v=Q8_0").unwrap();
-    folder.refused("quantize --tensor-type-file rules in.gguf o.gguf Q2_K", 1, &["(?!a)v", "look-ahead"]);
+    folder.refused("quantize --tensor-type-file rules in.gguf o.gguf Q2_K", 2, &["(?!a)v", "look-ahead"]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn rules_that_are_none() {
     refused("attn_v", &["REGEX=FORMAT"]);
     // A format that is only read.
     let words = ["IQ3_S is not encoded by qmill yet"];
-    folder.refused("quantize --tensor-type attn_v=IQ3_S in.gguf out.gguf Q2_K", 1, &words);
+    folder.refused("quantize --tensor-type attn_v=IQ3_S in.gguf out.gguf Q2_K", 2, &words);
 }
 
 #[test]
@@ -184,12 +184,12 @@ fn what_needs_calibration_is_refused() {
     for (name, instead) in
         [("IQ2_XS", "Q2_K"), ("iq1_m", "Q2_K"), ("Q2_K_S", "Q2_K"), ("24", "Q2_K"), ("IQ3_XXS", "Q3_K_S")]
     {
-        folder.refused(&format!("quantize in.gguf out.gguf {name}"), 1, &["importance matrix", instead]);
+        folder.refused(&format!("quantize in.gguf out.gguf {name}"), 2, &["importance matrix", instead]);
     }
     for name in ["IQ3_S", "IQ3_M", "26"] {
         folder.refused(
             &format!("quantize in.gguf out.gguf {name}"),
-            1,
+            2,
             &["IQ3_S is not encoded by qmill yet"],
         );
     }
