@@ -26,16 +26,28 @@ struct Flusher {
     thread: JoinHandle<io::Result<()>>,
 }
 
+impl Flusher {
+    fn start(file: Arc<File>) -> io::Result<Self> {
+        let (wake, woken) = bounded(1);
+        let flush = move || woken.iter().try_for_each(|()| file.sync_data());
+        Ok(Self { wake, thread: thread::Builder::new().spawn(flush)? })
+    }
+}
+
 impl PartFile {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         Ok(Self { file: Arc::new(File::create(path)?), unflushed_bytes: 0, flusher: None })
     }
 
-    fn start_flusher(&self) -> Flusher {
-        let (wake, woken) = bounded(1);
-        let file = Arc::clone(&self.file);
-        let thread = thread::spawn(move || woken.iter().try_for_each(|()| file.sync_data()));
-        Flusher { wake, thread }
+    fn wake_flusher(&mut self) -> io::Result<()> {
+        let flusher = match self.flusher.take() {
+            Some(flusher) => flusher,
+            None => Flusher::start(Arc::clone(&self.file))?,
+        };
+        // One that is awake already will find these bytes too, or those after them.
+        let _ = flusher.wake.try_send(());
+        self.flusher = Some(flusher);
+        Ok(())
     }
 }
 
@@ -44,11 +56,7 @@ impl Write for PartFile {
         let written = (&*self.file).write(bytes)?;
         self.unflushed_bytes += written;
         if self.unflushed_bytes >= FLUSH_BYTES {
-            if self.flusher.is_none() {
-                self.flusher = Some(self.start_flusher());
-            }
-            // A flusher that is awake already will find these bytes too, or those after them.
-            let _ = self.flusher.as_ref().map(|flusher| flusher.wake.try_send(()));
+            self.wake_flusher()?;
             self.unflushed_bytes = 0;
         }
         Ok(written)
