@@ -11,7 +11,7 @@
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
-use super::search::{AffineSearch, round_clamp, scale_and_min};
+use super::search::{AffineSearch, scale_and_min, stored_codes};
 use super::{Codec, Encode, to_decode};
 use std::array::from_fn;
 
@@ -77,15 +77,7 @@ impl Encode for Q2_K {
                     min[16 * b + s] = dmin * f32::from(block[s] >> 4);
                 }
             }
-            // Codes for these; a sub-block whose scale became 0 keeps the codes of the search.
-            let mut codes = fit.codes;
-            for i in 0..16 {
-                for lane in 0..LANES {
-                    let code = round_clamp((x[i][lane] + min[lane]) / scale[lane], 0, SEARCH.max_code);
-                    codes[i][lane] = if scale[lane] == 0.0 { codes[i][lane] } else { code };
-                }
-            }
-            let codes = lanes::codes(&codes);
+            let codes = stored_codes(&x, (&scale, &min), (0, SEARCH.max_code, 0.0), &fit.codes);
             for (block, codes) in blocks.iter_mut().zip(codes.as_chunks::<16>().0) {
                 for (byte, packed) in block[CODES_AT..D_AT].iter_mut().enumerate() {
                     let (first, l) = (byte / 32 * 8 + byte % 32 / 16, byte % 16);

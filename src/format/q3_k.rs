@@ -11,7 +11,7 @@
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
-use super::search::{descended_scale, round_clamp, signed_largest};
+use super::search::{descended_scale, signed_largest, stored_codes};
 use super::{Codec, Encode, to_decode};
 use std::array::from_fn;
 
@@ -76,15 +76,7 @@ impl Encode for Q3_K {
                     }
                 }
             }
-            // Codes for these; a sub-block whose scale became 0 keeps the codes of the search.
-            let mut codes = fit.codes;
-            for i in 0..16 {
-                for lane in 0..LANES {
-                    let code = round_clamp(x[i][lane] / scale[lane], -4, 3) + 4.0;
-                    codes[i][lane] = if scale[lane] == 0.0 { codes[i][lane] } else { code };
-                }
-            }
-            let codes = lanes::codes(&codes);
+            let codes = stored_codes(&x, (&scale, &[0.0; LANES]), (-4, 3, 4.0), &fit.codes);
             for (block, codes) in blocks.iter_mut().zip(codes.as_chunks::<16>().0) {
                 for (byte, mask) in block[..CODES_AT].iter_mut().enumerate() {
                     let (first, l) = (byte / 16, byte % 16);

@@ -12,7 +12,7 @@
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
-use super::search::{ZERO_BELOW, round_clamp, signed_largest, signed_scale};
+use super::search::{ZERO_BELOW, signed_largest, signed_scale, stored_codes};
 use super::{Codec, Encode, to_decode};
 
 const WEIGHTS: usize = 256;
@@ -77,15 +77,7 @@ impl Encode for Q6_K {
                     scale[16 * b + s] = d * f32::from(rounded);
                 }
             }
-            // Codes for these; a sub-block whose scale became 0 keeps the codes of the search.
-            let mut codes = fit.codes;
-            for i in 0..16 {
-                for lane in 0..LANES {
-                    let code = round_clamp(x[i][lane] / scale[lane], -32, 31) + 32.0;
-                    codes[i][lane] = if scale[lane] == 0.0 { codes[i][lane] } else { code };
-                }
-            }
-            let codes = lanes::codes(&codes);
+            let codes = stored_codes(&x, (&scale, &[0.0; LANES]), (-32, 31, 32.0), &fit.codes);
             for (b, (block, codes)) in blocks.iter_mut().zip(codes.as_chunks::<16>().0).enumerate() {
                 if signed_largest(&fit.scale[16 * b..16 * b + 16]).abs() < ZERO_BELOW {
                     block.fill(0);

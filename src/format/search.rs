@@ -11,7 +11,7 @@
 
 use super::bits::round_half_even;
 use super::codebook::IQ4_LEVELS;
-use super::lanes::LANES;
+use super::lanes::{self, LANES};
 
 /// Below this largest magnitude a sub-block counts as zero (ggml's `GROUP_MAX_EPS`).
 pub(super) const ZERO_BELOW: f32 = 1e-15;
@@ -21,7 +21,7 @@ pub(super) type PerLane = [f32; LANES];
 
 /// The nearest integer, half to even, kept within `low..=high`.
 #[inline(always)]
-pub(super) fn round_clamp(x: f32, low: i32, high: i32) -> f32 {
+fn round_clamp(x: f32, low: i32, high: i32) -> f32 {
     round_half_even(x).max(low).min(high) as f32
 }
 
@@ -312,6 +312,25 @@ pub(super) fn descended_scale<const N: usize>(x: &[PerLane; N], levels: i32) -> 
         }
     }
     ScaleFit { scale, codes }
+}
+
+/// Rounds to the codes of `x ≈ scale·code - min` for the scales and mins as stored, which are not quite those of the
+/// search, and adds `offset`. A sub-block whose scale became 0 keeps the `searched` codes.
+#[inline(always)]
+pub(super) fn stored_codes<const N: usize>(
+    x: &[PerLane; N],
+    (scale, min): (&PerLane, &PerLane),
+    (low, high, offset): (i32, i32, f32),
+    searched: &[PerLane; N],
+) -> [[u8; N]; LANES] {
+    let mut codes = [[0.0; LANES]; N];
+    for i in 0..N {
+        for lane in 0..LANES {
+            let code = round_clamp((x[i][lane] + min[lane]) / scale[lane], low, high) + offset;
+            codes[i][lane] = if scale[lane] == 0.0 { searched[i][lane] } else { code };
+        }
+    }
+    lanes::codes(&codes)
 }
 
 /// The levels of IQ4, and the points half-way between neighbours: a value belongs to the level whose half-way

@@ -4,7 +4,7 @@
 
 use super::bits::{f16_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
-use super::search::{AffineSearch, round_clamp, scale_and_min};
+use super::search::{AffineSearch, scale_and_min, stored_codes};
 use std::array::from_fn;
 
 /// Weights in a super-block.
@@ -53,15 +53,7 @@ pub(super) fn quantize<const BYTES: usize>(
             min[8 * b + j] = dmin * f32::from(mins[j]);
         }
     }
-    // Codes for these; a sub-block whose scale became 0 keeps the codes of the search.
-    let mut codes = fit.codes;
-    for i in 0..32 {
-        for lane in 0..LANES {
-            let code = round_clamp((x[i][lane] + min[lane]) / scale[lane], 0, search.max_code);
-            codes[i][lane] = if scale[lane] == 0.0 { codes[i][lane] } else { code };
-        }
-    }
-    lanes::codes(&codes)
+    stored_codes(&x, (&scale, &min), (0, search.max_code, 0.0), &fit.codes)
 }
 
 /// Rounds the scales of a super-block to six bits under a common f16, stores that at `offset` and returns both.
