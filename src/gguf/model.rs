@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-const SPLIT_NUMBER_KEY: &str = "split.no";
-const SPLIT_COUNT_KEY: &str = "split.count";
-const SPLIT_TENSORS_KEY: &str = "split.tensors.count";
+pub(crate) const SPLIT_NUMBER_KEY: &str = "split.no";
+pub(crate) const SPLIT_COUNT_KEY: &str = "split.count";
+pub(crate) const SPLIT_TENSORS_KEY: &str = "split.tensors.count";
 
 /// A model that is open for reading.
 ///
@@ -204,7 +204,7 @@ fn check_split(shards: &[Shard]) -> Result<()> {
 }
 
 /// The end of the name of file `number`, counted from 0, of a model split into `count`.
-fn split_suffix(number: u64, count: u64) -> String {
+pub(crate) fn split_suffix(number: u64, count: u64) -> String {
     format!("-{:05}-of-{count:05}.gguf", number + 1)
 }
 

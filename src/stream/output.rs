@@ -2,7 +2,7 @@
 
 use super::Plan;
 use super::part_file::PartFile;
-use crate::gguf::Model;
+use crate::gguf::{Model, split_suffix};
 use crate::{Error, Result};
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -89,12 +89,12 @@ fn targets(plan: &Plan, output: &Path) -> Result<Vec<Target>> {
     if !plan.is_split {
         return Ok(vec![target(output.to_owned())?]);
     }
-    let count = plan.files.len();
+    let count = plan.files.len() as u64;
     // As llama-quantize, the name of the parts is that of the whole without its extension.
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".gguf").unwrap_or(&name);
-    (1..=count)
-        .map(|number| target(output.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))))
+    (0..count)
+        .map(|number| target(output.with_file_name(format!("{stem}{}", split_suffix(number, count)))))
         .collect()
 }
 

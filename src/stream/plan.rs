@@ -1,6 +1,7 @@
 //! What to do, decided from the header alone.
 
 use crate::gguf::{Layout, Metadata, Model, TensorInfo, TensorType, Value};
+use crate::gguf::{SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY};
 use crate::mix::{self, Choice, Facts, FileType};
 use crate::{Error, Format, Result};
 use std::collections::BTreeSet;
@@ -9,9 +10,6 @@ const QUANTIZATION_VERSION_KEY: &str = "general.quantization_version";
 /// ggml's `GGML_QNT_VERSION`.
 const QUANTIZATION_VERSION: u32 = 2;
 const FILE_TYPE_KEY: &str = "general.file_type";
-const SPLIT_NUMBER_KEY: &str = "split.no";
-const SPLIT_COUNT_KEY: &str = "split.count";
-const SPLIT_TENSORS_KEY: &str = "split.tensors.count";
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
