@@ -2,6 +2,7 @@
 
 use crate::format::Format;
 use crate::gguf::{Fault, SplitFault};
+use crate::gpu::Misrounding;
 use crate::mix::FileType;
 use std::io;
 use std::path::PathBuf;
@@ -230,6 +231,51 @@ pub enum Error {
         column: u64,
         /// The format.
         format: Format,
+    },
+
+    /// No graphics adapter is what was asked for.
+    #[error("no adapter is {wanted}; {found}")]
+    NoAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// The adapters there are.
+        found: String,
+    },
+
+    /// The device has no memory left for a buffer.
+    #[error("{device}: no memory left on the device{detail}")]
+    DeviceMemory {
+        /// The device.
+        device: String,
+        /// The driver's own words, after a colon, if it has any.
+        detail: String,
+    },
+
+    /// The device is gone: unplugged, reset by its driver, or destroyed by the app.
+    #[error("{device}: the device was lost: {reason}")]
+    DeviceLost {
+        /// The device.
+        device: String,
+        /// The driver's own words.
+        reason: String,
+    },
+
+    /// The device or its driver refused a command.
+    #[error("{device}: {message}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What was refused, and why.
+        message: String,
+    },
+
+    /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
+    #[error("{device}: {misrounding}")]
+    Inexact {
+        /// The device.
+        device: String,
+        /// What it computes, and what it should.
+        misrounding: Misrounding,
     },
 
     /// The output is one of the files that are read.

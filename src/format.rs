@@ -61,6 +61,10 @@ trait Codec {
     const WEIGHTS: usize;
     /// Bytes in a block.
     const BYTES: usize;
+    /// The same in WGSL: what `shaders/README.md` asks of a format.
+    const SHADER: &'static str;
+    /// The vectors of a codebook as its shader reads them.
+    const GRID: Option<fn() -> Vec<u32>> = None;
 
     /// Writes `blocks.len() / BYTES * WEIGHTS` weights.
     fn dequantize(blocks: &[u8], weights: &mut [f32]);
@@ -71,8 +75,25 @@ trait Codec {
 
 /// A [`Codec`] that can also encode, with no calibration data.
 trait Encode: Codec {
+    /// How its shader encodes.
+    const PASSES: Passes = Passes::One;
+
     /// Writes `weights.len() / WEIGHTS * BYTES` bytes, all of them. Weights are finite.
     fn quantize(weights: &[f32], blocks: &mut [u8]);
+}
+
+/// How a shader encodes a format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Passes {
+    /// An invocation encodes a block.
+    One,
+    /// An invocation searches the scale of one of a block's sub-blocks; then another writes one of a block's parts.
+    SearchAndPack {
+        /// Sub-blocks in a block.
+        sub_blocks: usize,
+        /// Parts of a block.
+        parts: usize,
+    },
 }
 
 /// Each block beside the weights it is decoded into.
@@ -144,6 +165,11 @@ pub struct FormatInfo {
     pub block_bytes: usize,
     dequantize: fn(&[u8], &mut [f32]),
     quantize: Option<Quantize>,
+    /// `None` where there is no encoder.
+    pub(crate) passes: Option<Passes>,
+    pub(crate) shader: &'static str,
+    /// The words of a codebook that the shader needs.
+    pub(crate) grid: Option<fn() -> Vec<u32>>,
     first_invalid: fn(&[u8]) -> Option<usize>,
 }
 
@@ -165,6 +191,9 @@ impl FormatInfo {
             block_bytes: C::BYTES,
             dequantize: dequantize::<C>,
             quantize: None,
+            passes: None,
+            shader: C::SHADER,
+            grid: C::GRID,
             first_invalid: first_invalid::<C>,
         }
     }
@@ -176,7 +205,11 @@ impl FormatInfo {
         family: Family,
         formula: &'static str,
     ) -> Self {
-        Self { quantize: Some(quantize::<C>), ..Self::decoder::<C>(format, name, ggml_id, family, formula) }
+        Self {
+            quantize: Some(quantize::<C>),
+            passes: Some(C::PASSES),
+            ..Self::decoder::<C>(format, name, ggml_id, family, formula)
+        }
     }
 
     /// Bits a weight takes, scales included.

@@ -22,6 +22,7 @@
 //! |---|---|
 //! | [`format`](mod@format) | the table of formats: how weights become bytes |
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
+//! | [`gpu`] | the same on any GPU, with the same bytes |
 //! | [`gguf`] | reading and writing GGUF files, split models too |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
@@ -33,12 +34,15 @@ mod error;
 pub mod eval;
 pub mod format;
 pub mod gguf;
+pub mod gpu;
 pub mod mix;
 pub mod stream;
 
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
+pub use gpu::Gpu;
 pub use stream::quantize_file;
+pub use wgpu;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -8,6 +8,7 @@ pub(super) struct F16;
 impl Codec for F16 {
     const WEIGHTS: usize = 1;
     const BYTES: usize = 2;
+    const SHADER: &'static str = include_str!("../../shaders/format/f16.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

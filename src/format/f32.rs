@@ -7,6 +7,7 @@ pub(super) struct F32;
 impl Codec for F32 {
     const WEIGHTS: usize = 1;
     const BYTES: usize = 4;
+    const SHADER: &'static str = include_str!("../../shaders/format/f32.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -20,6 +20,7 @@ pub(super) struct IQ1_M;
 impl Codec for IQ1_M {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 56;
+    const SHADER: &'static str = include_str!("../../shaders/format/iq1_m.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

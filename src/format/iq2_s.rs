@@ -19,6 +19,7 @@ pub(super) struct IQ2_S;
 impl Codec for IQ2_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 82;
+    const SHADER: &'static str = include_str!("../../shaders/format/iq2_s.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

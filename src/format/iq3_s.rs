@@ -20,6 +20,7 @@ pub(super) struct IQ3_S;
 impl Codec for IQ3_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 110;
+    const SHADER: &'static str = include_str!("../../shaders/format/iq3_s.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -12,7 +12,7 @@ use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16, round_half
 use super::codebook::IQ4_LEVELS;
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale, signed_largest};
-use super::{Codec, Encode, to_decode};
+use super::{Codec, Encode, Passes, to_decode};
 
 const WEIGHTS: usize = 256;
 const BYTES: usize = 136;
@@ -26,6 +26,7 @@ pub(super) struct IQ4_XS;
 impl Codec for IQ4_XS {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const SHADER: &'static str = include_str!("../../shaders/format/iq4_xs.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
@@ -52,6 +53,8 @@ impl Codec for IQ4_XS {
 }
 
 impl Encode for IQ4_XS {
+    const PASSES: Passes = Passes::SearchAndPack { sub_blocks: 8, parts: 4 };
+
     #[inline(always)]
     fn quantize(weights: &[f32], blocks: &mut [u8]) {
         let blocks = blocks.as_chunks_mut::<BYTES>().0;

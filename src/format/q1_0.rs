@@ -15,6 +15,7 @@ pub(super) struct Q1_0;
 impl Codec for Q1_0 {
     const WEIGHTS: usize = 128;
     const BYTES: usize = 18;
+    const SHADER: &'static str = include_str!("../../shaders/format/q1_0.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -12,7 +12,7 @@
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
 use super::search::{descended_scale, signed_largest, stored_codes};
-use super::{Codec, Encode, to_decode};
+use super::{Codec, Encode, Passes, to_decode};
 use std::array::from_fn;
 
 const WEIGHTS: usize = 256;
@@ -28,6 +28,7 @@ pub(super) struct Q3_K;
 impl Codec for Q3_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const SHADER: &'static str = include_str!("../../shaders/format/q3_k.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
@@ -53,6 +54,8 @@ impl Codec for Q3_K {
 }
 
 impl Encode for Q3_K {
+    const PASSES: Passes = Passes::SearchAndPack { sub_blocks: 16, parts: 4 };
+
     #[inline(always)]
     fn quantize(weights: &[f32], blocks: &mut [u8]) {
         let blocks = blocks.as_chunks_mut::<BYTES>().0;

@@ -11,7 +11,7 @@
 use super::bits::f16_is_finite_at;
 use super::search::AffineSearch;
 use super::six_bit::{self, HEAD_BYTES, TOGETHER, WEIGHTS};
-use super::{Codec, Encode, to_decode};
+use super::{Codec, Encode, Passes, to_decode};
 
 const BYTES: usize = HEAD_BYTES + WEIGHTS / 2;
 
@@ -23,6 +23,7 @@ pub(super) struct Q4_K;
 impl Codec for Q4_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const SHADER: &'static str = include_str!("../../shaders/format/q4_k.wgsl");
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {
@@ -46,6 +47,8 @@ impl Codec for Q4_K {
 }
 
 impl Encode for Q4_K {
+    const PASSES: Passes = Passes::SearchAndPack { sub_blocks: 8, parts: 4 };
+
     #[inline(always)]
     fn quantize(weights: &[f32], blocks: &mut [u8]) {
         let blocks = blocks.as_chunks_mut::<BYTES>().0;

@@ -5,6 +5,7 @@ mod distortion;
 mod formats;
 mod gguf;
 mod golden;
+mod gpu;
 mod mix;
 mod quantize_cli;
 mod stream;

@@ -1,0 +1,36 @@
+// Q8_0: d f16, 32 codes i8; w = d·q.
+
+#ifdef QUANTIZE
+fn codes(v: vec4<f32>, multiplier: f32) -> u32 {
+  return bytes(bitcast<vec4<u32>>(round_half_away4(v * multiplier)));
+}
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  var largest = 0u;
+  for (var i = 0u; i < 8u; i++) {
+    largest = max(largest, largest4(weight_bits(x + i)));
+  }
+  if (!in_range(largest)) {
+    decline(block);
+  }
+  let d = divide(bitcast<f32>(largest), 127.0);
+  let multiplier = select(divide(1.0, d), 0.0, largest == 0u);
+  let at = block * BLOCK_WORDS;
+  // The scale takes the first half of a word, so each word has the end of one quad and the start of the next.
+  var before = f32_bits_to_f16(bitcast<u32>(d));
+  for (var i = 0u; i < 8u; i++) {
+    let quad = codes(weights(x + i), multiplier);
+    blocks[at + i] = before | (quad << 16u);
+    before = quad >> 16u;
+  }
+  blocks[at + 8u] = before;
+}
+#endif
+
+#ifdef DEQUANTIZE
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let q = unpack4xI8(bytes_at(block, 2u + 4u * quad));
+  return scaled(scale_bits(block, 0u), q);
+}
+#endif

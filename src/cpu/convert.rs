@@ -1,0 +1,18 @@
+//! The bytes of one format to those of another.
+
+use crate::Format;
+
+/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
+const TILE_WEIGHTS: usize = 16 * 1024;
+
+/// Decodes whole blocks of `from` and encodes the weights as `to`, which has an encoder, into whole blocks.
+pub(crate) fn convert(from: Format, input: &[u8], to: Format, output: &mut [u8]) {
+    let quantize = to.quantize_blocks().expect("the caller has asked for a format with an encoder");
+    let mut weights = Vec::new();
+    let tile_bytes = |format: Format| format.bytes_for(TILE_WEIGHTS as u64) as usize;
+    for (input, output) in input.chunks(tile_bytes(from)).zip(output.chunks_mut(tile_bytes(to))) {
+        weights.resize(input.len() / from.info().block_bytes * from.info().block_weights, 0.0);
+        from.dequantize_blocks(input, &mut weights);
+        quantize(&weights, output);
+    }
+}

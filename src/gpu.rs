@@ -1,0 +1,181 @@
+//! The same operations on any GPU that wgpu reaches: Vulkan, Metal, DX12.
+//!
+//! A [`Gpu`] is a device with the kernels that run on it, which are compiled when they are first needed. An app that has
+//! a device brings it ([`Gpu::from_device`]); otherwise [`Gpu::open`] finds one. A [`Converter`] turns weights into
+//! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
+//! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
+//!
+//! Nothing here prints, panics on input or replaces a host's error handlers.
+
+mod adapter;
+mod convert;
+mod dequantize;
+mod fault;
+mod kernel;
+mod op;
+mod pipeline;
+mod quantize;
+mod self_test;
+mod shader;
+
+pub use adapter::{Adapter, DeviceChoice, adapters};
+pub use convert::{Converted, Converter};
+pub use op::Op;
+pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+pub use self_test::Misrounding;
+
+use crate::{Error, Format, Result};
+use fault::{Lost, guarded};
+use kernel::{Layout, Program};
+use pipeline::Pipelines;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// A device, and the kernels that run on it. Cheap to clone; clones share all.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    name: String,
+    lost: Lost,
+    pipelines: Pipelines,
+    /// The codebooks that shaders need.
+    grids: Mutex<HashMap<Format, wgpu::Buffer>>,
+    misrounding: Option<Misrounding>,
+}
+
+/// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
+#[doc(hidden)]
+pub type Rewrite = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
+
+impl Gpu {
+    /// Opens the adapter that `choice` names, or `None` where that is the CPU.
+    ///
+    /// Pipelines are kept in a file in `cache_folder` where the backend can store them (Vulkan), which makes the next
+    /// start faster. Fails with [`Error::NoAdapter`] and with what the driver reports.
+    pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Option<Self>> {
+        adapter::choose(choice)?.map(|adapter| adapter.open(cache_folder)).transpose()
+    }
+
+    /// Uses a device that an app has already, with whatever limits it has.
+    ///
+    /// Its error and lost-device handlers stay as they are. Runs a small kernel to see that the device rounds as it
+    /// should, and waits for it.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        Self::new(device, queue, Lost::default(), Pipelines::default())
+    }
+
+    /// [`Gpu::from_device`] with other shaders.
+    #[doc(hidden)]
+    pub fn from_device_rewriting(device: wgpu::Device, queue: wgpu::Queue, rewrite: Rewrite) -> Result<Self> {
+        Self::new(device, queue, Lost::default(), Pipelines::rewriting(rewrite))
+    }
+
+    fn new(device: wgpu::Device, queue: wgpu::Queue, lost: Lost, pipelines: Pipelines) -> Result<Self> {
+        let info = device.adapter_info();
+        let name = format!("{} ({})", info.name, info.backend);
+        let grids = Mutex::default();
+        let shared = Shared { device, queue, name, lost, pipelines, grids, misrounding: None };
+        let mut gpu = Self { shared: Arc::new(shared) };
+        let misrounding = self_test::run(&gpu)?;
+        Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
+        Ok(gpu)
+    }
+
+    /// What the kernels need of a device at least, for an app that requests one: WebGPU's default limits, and the
+    /// adapter's own where larger buffers help.
+    pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+        let has = adapter.limits();
+        wgpu::Limits {
+            max_buffer_size: has.max_buffer_size,
+            max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        }
+    }
+
+    /// The adapter's name and backend, as `AMD Radeon RX 6800 (vulkan)`.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// Why this device must not quantize: an operation that it rounds otherwise than IEEE 754 says. `None` where all is
+    /// well, as on every device known.
+    pub fn misrounding(&self) -> Option<Misrounding> {
+        self.shared.misrounding
+    }
+
+    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`], for the next start.
+    ///
+    /// What fails here is not worth an error: the next start compiles again.
+    pub fn store_pipelines(&self) {
+        self.shared.pipelines.store();
+    }
+
+    /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
+    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        self.check_lost()?;
+        guarded(&self.shared.device, self.name(), work)
+    }
+
+    fn check_lost(&self) -> Result<()> {
+        self.shared.lost.check(self.name())
+    }
+
+    /// Waits until `submission` is done, and so its callbacks are called.
+    fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
+        self.check_lost()
+    }
+
+    fn fault(&self, message: String) -> Error {
+        Error::Device { device: self.name().to_owned(), message }
+    }
+
+    /// A buffer, or [`Error::DeviceMemory`].
+    fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.guarded(|| {
+            self.shared.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("qmill"),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// The largest buffer that a kernel can see whole.
+    fn max_binding_bytes(&self) -> u64 {
+        let limits = self.shared.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+}
+
+/// Bytes that `weights` weights of a format take on the device, where each block starts on a whole word and F32, F16 and
+/// BF16 come in whole quads.
+pub fn device_bytes(format: Format, weights: u64) -> u64 {
+    Layout::of(format).device_bytes(weights)
+}
+
+/// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
+pub fn shaders() -> impl Iterator<Item = (String, String)> {
+    let text = |program: Program| program.wgsl(true).expect("tests join every shader");
+    let self_test = (self_test::NAME.to_owned(), self_test::wgsl().expect("tests join every shader"));
+    std::iter::once(self_test).chain(Program::all().map(move |program| (program.to_string(), text(program))))
+}

@@ -1,0 +1,276 @@
+//! Moves bytes through the device: up, through a kernel or two, and down.
+
+use super::Gpu;
+use super::kernel::Layout;
+use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+use crate::cpu;
+use crate::{Error, Format, Result};
+use std::sync::mpsc;
+use wgpu::{BufferUsages, MapMode};
+
+/// Larger pieces gain nothing: the work per submission is small beside this, and a watchdog never notices.
+const PIECE_BYTES: u64 = 16 << 20;
+/// Pieces are whole blocks of every format.
+const PIECE_STEP: u64 = 256;
+
+/// Converts weights from one format to another on a device, through buffers that it keeps.
+///
+/// One submission is under way at a time; converters in several threads keep the device busy.
+#[derive(Debug)]
+pub struct Converter {
+    gpu: Gpu,
+    /// No buffer becomes larger.
+    buffer_bytes: u64,
+    upload: Slot,
+    source: Slot,
+    /// f32 weights between decoding and encoding.
+    middle: Slot,
+    scratch: Slot,
+    blocks: Slot,
+    declined: Slot,
+    readback: Slot,
+}
+
+/// What a conversion came to.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Converted {
+    /// Weights whose bytes the CPU twin made, because the kernel declined them: magnitudes outside 2^-30..2^20.
+    pub redone_weights: u64,
+}
+
+/// A buffer that grows when more is asked of it.
+#[derive(Debug)]
+struct Slot {
+    usage: BufferUsages,
+    buffer: Option<wgpu::Buffer>,
+}
+
+impl Slot {
+    fn new(usage: BufferUsages) -> Self {
+        Self { usage, buffer: None }
+    }
+
+    /// A buffer of at least `bytes`.
+    fn get(&mut self, gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = self.buffer.as_ref().filter(|buffer| buffer.size() >= bytes) {
+            return Ok(buffer.clone());
+        }
+        // The old one first, so that both are never there at once.
+        self.buffer = None;
+        Ok(self.buffer.insert(gpu.buffer(bytes.next_multiple_of(4).max(4), self.usage)?).clone())
+    }
+}
+
+impl Converter {
+    /// A converter whose buffers take at most about `memory_bytes` together, on the device and beside it.
+    pub fn new(gpu: &Gpu, memory_bytes: u64) -> Self {
+        // Seven buffers, of which only one conversion in a hundred needs all.
+        let buffer_bytes = (memory_bytes / 6).min(PIECE_BYTES).min(gpu.max_binding_bytes());
+        let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        Self {
+            gpu: gpu.clone(),
+            buffer_bytes,
+            upload: Slot::new(BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC),
+            source: Slot::new(on_device),
+            middle: Slot::new(on_device),
+            scratch: Slot::new(on_device),
+            blocks: Slot::new(on_device),
+            declined: Slot::new(on_device),
+            readback: Slot::new(BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+        }
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Decodes `input`, blocks of `from`, and encodes the weights as `to` into `output`; waits for the result.
+    ///
+    /// The bytes are those of [`cpu::dequantize`] and [`cpu::quantize`]. Weights are finite, where `to` is not F32, F16
+    /// or BF16. Fails with [`Error::Length`] when the lengths do not fit, with [`Error::NotEncoded`] where qmill has no
+    /// encoder, with [`Error::Inexact`] on a device that must not quantize, and with what the device reports;
+    /// `output` is then unspecified.
+    pub fn convert(
+        &mut self,
+        from: Format,
+        input: &[u8],
+        to: Format,
+        output: &mut [u8],
+    ) -> Result<Converted> {
+        let weights = input.len() / from.info().block_bytes * from.info().block_weights;
+        cpu::check_lengths(from, weights, input.len())?;
+        cpu::check_lengths(to, weights, output.len())?;
+        if to.quantize_blocks().is_none() {
+            return Err(Error::NotEncoded { format: to });
+        }
+        let mut converted = Converted::default();
+        if from == to {
+            output.copy_from_slice(input);
+            return Ok(converted);
+        }
+        let piece = self.piece_weights(from, to);
+        let bytes = |format: Format| format.bytes_for(piece) as usize;
+        for (input, output) in input.chunks(bytes(from)).zip(output.chunks_mut(bytes(to))) {
+            converted.redone_weights += self.convert_piece(from, input, to, output)?;
+        }
+        Ok(converted)
+    }
+
+    /// As many weights as the largest of the buffers has room for.
+    fn piece_weights(&self, from: Format, to: Format) -> u64 {
+        let middle_bytes = if from.is_float() { 0 } else { 4 * PIECE_STEP };
+        let widest = [from, to].map(|format| Layout::of(format).device_bytes(PIECE_STEP)).into_iter();
+        // No sub-block is shorter than 16 weights, of which scratch has 16 bytes.
+        let step_bytes = widest.chain([PIECE_STEP, middle_bytes]).max().unwrap_or(PIECE_STEP);
+        (self.buffer_bytes / step_bytes).max(1) * PIECE_STEP
+    }
+
+    /// Returns how many weights the twin did.
+    fn convert_piece(&mut self, from: Format, input: &[u8], to: Format, output: &mut [u8]) -> Result<u64> {
+        let gpu = self.gpu.clone();
+        let weights = (input.len() / from.info().block_bytes * from.info().block_weights) as u64;
+        let (from_layout, to_layout) = (Layout::of(from), Layout::of(to));
+        let encodes = from.is_float() || !matches!(to, Format::F32 | Format::F16);
+
+        let from_bytes = from_layout.device_bytes(weights);
+        let to_bytes = to_layout.device_bytes(weights);
+        let declined_bytes = declined_bytes(to, weights);
+        let upload = self.upload.get(&gpu, from_bytes)?;
+        let source = self.source.get(&gpu, from_bytes)?;
+        let blocks = self.blocks.get(&gpu, to_bytes)?;
+        let declined = self.declined.get(&gpu, declined_bytes)?;
+        let readback = self.readback.get(&gpu, to_bytes + declined_bytes)?;
+
+        map(&gpu, &upload, MapMode::Write, from_bytes, None)?;
+        put_padded(&gpu, &upload, from_bytes, from_layout, input)?;
+
+        let mut encoder =
+            gpu.guarded(|| gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))?;
+        encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
+        encoder.clear_buffer(&declined, 0, Some(declined_bytes));
+        let whole = wgpu::Buffer::as_entire_buffer_binding;
+        let mut weights_now = (source, from);
+        if !from.is_float() {
+            let (result, to) = if encodes {
+                (self.middle.get(&gpu, 4 * weights)?, Format::F32)
+            } else {
+                (blocks.clone(), to)
+            };
+            gpu.prepare_dequantize(from, to, weights, &whole(&weights_now.0), &whole(&result))?
+                .record(&mut encoder);
+            weights_now = (result, to);
+        }
+        if encodes {
+            let scratch = self.scratch.get(&gpu, scratch_bytes(to, weights))?;
+            let (source, from) = &weights_now;
+            let buffers = QuantizeBuffers {
+                source: whole(source),
+                blocks: whole(&blocks),
+                declined: whole(&declined),
+                scratch: whole(&scratch),
+            };
+            gpu.prepare_quantize(*from, to, weights, &buffers)?.record(&mut encoder);
+        }
+        encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
+        encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
+        let submission = gpu.guarded(|| gpu.queue().submit([encoder.finish()]))?;
+
+        let bytes = to_bytes + declined_bytes;
+        map(&gpu, &readback, MapMode::Read, bytes, Some(submission))?;
+        let view = gpu
+            .guarded(|| readback.get_mapped_range(..bytes))?
+            .map_err(|error| gpu.fault(error.to_string()))?;
+        let (blocks, declined) = view.split_at(to_bytes as usize);
+        take_padded(to_layout, blocks, output);
+        let declined: Vec<u32> = bytemuck::pod_collect_to_vec(declined);
+        drop(view);
+        readback.unmap();
+        Ok(redo(&declined, from, input, to, output))
+    }
+}
+
+/// Maps a buffer and waits until it is; after `submission`, if one uses it.
+pub(super) fn map(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    mode: MapMode,
+    bytes: u64,
+    submission: Option<wgpu::SubmissionIndex>,
+) -> Result<()> {
+    let (sender, mapped) = mpsc::channel();
+    gpu.guarded(|| {
+        buffer.map_async(mode, ..bytes, move |result| {
+            // The receiver is gone only if waiting has failed.
+            let _ = sender.send(result);
+        });
+    })?;
+    match submission {
+        Some(submission) => gpu.wait(submission)?,
+        None => {
+            let polled = gpu.device().poll(wgpu::PollType::Poll);
+            polled.map_err(|error| gpu.fault(error.to_string()))?;
+        }
+    }
+    gpu.check_lost()?;
+    match mapped.try_recv() {
+        Ok(Ok(())) => Ok(()),
+        // On a device that is gone a mapping fails, or is never heard of again.
+        Ok(Err(_)) | Err(_) => {
+            let reason = "a buffer could not be mapped".to_owned();
+            Err(Error::DeviceLost { device: gpu.name().to_owned(), reason })
+        }
+    }
+}
+
+/// Writes blocks into a mapped buffer, each on a whole word.
+fn put_padded(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64, layout: Layout, blocks: &[u8]) -> Result<()> {
+    let view = gpu.guarded(|| buffer.get_mapped_range_mut(..bytes))?;
+    let mut view = view.map_err(|error| gpu.fault(error.to_string()))?;
+    let stride = 4 * layout.words;
+    if stride == layout.file_bytes {
+        view.slice(..blocks.len()).copy_from_slice(blocks);
+    } else {
+        for (b, block) in blocks.chunks(layout.file_bytes).enumerate() {
+            view.slice(b * stride..b * stride + block.len()).copy_from_slice(block);
+        }
+    }
+    drop(view);
+    buffer.unmap();
+    Ok(())
+}
+
+/// Copies blocks that start on whole words to where they follow one another.
+fn take_padded(layout: Layout, padded: &[u8], blocks: &mut [u8]) {
+    let stride = 4 * layout.words;
+    if stride == layout.file_bytes {
+        let bytes = blocks.len();
+        blocks.copy_from_slice(&padded[..bytes]);
+    } else {
+        for (padded, block) in padded.chunks(stride).zip(blocks.chunks_mut(layout.file_bytes)) {
+            let bytes = block.len();
+            block.copy_from_slice(&padded[..bytes]);
+        }
+    }
+}
+
+/// Does on the CPU what the kernel declined; returns how many weights that were.
+fn redo(declined: &[u32], from: Format, input: &[u8], to: Format, output: &mut [u8]) -> u64 {
+    if declined.iter().all(|&word| word == 0) {
+        return 0;
+    }
+    // Whole blocks of both formats, and so a run of bits of the map.
+    let unit_weights = from.info().block_weights.max(to.info().block_weights);
+    let unit_blocks = unit_weights / to.info().block_weights;
+    let is_declined = |block: usize| declined[block / 32] >> (block % 32) & 1 == 1;
+    let unit_bytes = |format: Format| format.bytes_for(unit_weights as u64) as usize;
+    let mut redone = 0;
+    let units = input.chunks(unit_bytes(from)).zip(output.chunks_mut(unit_bytes(to)));
+    for (unit, (input, output)) in units.enumerate() {
+        if (unit * unit_blocks..(unit + 1) * unit_blocks).any(is_declined) {
+            cpu::convert(from, input, to, output);
+            redone += unit_weights as u64;
+        }
+    }
+    redone
+}

@@ -1,0 +1,134 @@
+//! Pipelines, made when they are first needed and kept.
+
+use super::kernel::Access;
+use super::{Gpu, Rewrite};
+use crate::Result;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A compiled kernel and the layout of its one bind group.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) compute: wgpu::ComputePipeline,
+    pub(super) bindings: wgpu::BindGroupLayout,
+}
+
+/// The pipelines of a device, by name.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    made: Mutex<HashMap<String, Arc<Pipeline>>>,
+    stored: Option<(wgpu::PipelineCache, PathBuf)>,
+    rewrite: Option<Rewrite>,
+}
+
+impl fmt::Debug for Pipelines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipelines").field("stored", &self.stored).finish_non_exhaustive()
+    }
+}
+
+impl Pipelines {
+    pub(super) fn rewriting(rewrite: Rewrite) -> Self {
+        Self { rewrite: Some(rewrite), ..Self::default() }
+    }
+
+    /// Pipelines that start from what an earlier run left in `file`, and are written there by [`Pipelines::store`].
+    #[expect(unsafe_code, reason = "wgpu cannot tell whether bytes are a cache that it wrote")]
+    pub(super) fn stored(device: &wgpu::Device, file: PathBuf) -> Self {
+        let data = fs::read(&file).ok();
+        let descriptor =
+            wgpu::PipelineCacheDescriptor { label: Some("qmill"), data: data.as_deref(), fallback: true };
+        // SAFETY: the file was written by `store`, in a folder of the user's own, under a name made of the adapter's
+        // identity; wgpu checks its header, with the driver's version in it, and starts empty where that differs.
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        Self { stored: Some((cache, file)), ..Self::default() }
+    }
+
+    pub(super) fn store(&self) {
+        let Some((cache, file)) = &self.stored else { return };
+        let Some(data) = cache.get_data() else { return };
+        // Written beside it and renamed, so that another process never reads half of it.
+        let part = file.with_extension(format!("{}.part", std::process::id()));
+        let stored = file
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&part, data))
+            .and_then(|()| fs::rename(&part, file));
+        if stored.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+    }
+}
+
+impl Gpu {
+    /// The pipeline of this name, compiled from `wgsl` the first time it is asked for.
+    ///
+    /// Others wait meanwhile: they mostly need the same one.
+    pub(super) fn pipeline(
+        &self,
+        name: &str,
+        bindings: &[Access],
+        wgsl: impl FnOnce() -> Result<String, String>,
+    ) -> Result<Arc<Pipeline>> {
+        let pipelines = &self.shared.pipelines;
+        // A panic while it was locked leaves it as good as it was.
+        let mut made = pipelines.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = made.get(name) {
+            return Ok(pipeline.clone());
+        }
+        let mut text = wgsl().map_err(|error| self.fault(error))?;
+        if let Some(rewrite) = &pipelines.rewrite {
+            text = rewrite(name, text);
+        }
+        let pipeline = Arc::new(self.guarded(|| self.compile(name, bindings, text))?);
+        made.insert(name.to_owned(), pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn compile(&self, name: &str, bindings: &[Access], wgsl: String) -> Pipeline {
+        let device = self.device();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+        });
+        let entries = bindings.iter().zip(0..).map(|(access, binding)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match access {
+                    Access::Uniform => wgpu::BufferBindingType::Uniform,
+                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                    Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        });
+        let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &entries.collect::<Vec<_>>(),
+        });
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&bindings)],
+            immediate_size: 0,
+        });
+        let compute = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Kernels write what they read; zeroing is one invocation's work, and slow to compile.
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: self.shared.pipelines.stored.as_ref().map(|(cache, _)| cache),
+        });
+        Pipeline { compute, bindings }
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
+
+use super::convert::map;
+use super::kernel::Access;
+use super::op::Op;
+use super::{Gpu, shader};
+use crate::Result;
+use std::fmt;
+use wgpu::BufferUsages;
+
+/// A result that a device rounds otherwise than IEEE 754 says.
+#[derive(Clone, Copy, Debug)]
+pub struct Misrounding {
+    /// The operation.
+    pub operation: &'static str,
+    /// Its operands.
+    pub operands: [f32; 2],
+    /// The correctly rounded result.
+    pub expected: f32,
+    /// The device's result.
+    pub found: f32,
+}
+
+impl fmt::Display for Misrounding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, operands: [a, b], expected, found } = self;
+        write!(f, "computes {operation} of {a:e} and {b:e} as {found:e}, not {expected:e}")
+    }
+}
+
+pub(super) const NAME: &str = "self_test";
+
+/// The operations in the order of the shader's results.
+type Operation = (&'static str, fn(f32, f32) -> f32);
+const OPERATIONS: [Operation; 5] = [
+    ("the sum", |a, b| a + b),
+    ("the difference", |a, b| a - b),
+    ("the product", |a, b| a * b),
+    ("the quotient", |a, b| a / b),
+    ("the sum of the product with the first", |a, b| a * b + a),
+];
+
+pub(super) fn wgsl() -> Result<String, String> {
+    shader::join("kernel/self_test.wgsl", None, &[], &[("WORKGROUP", super::kernel::WORKGROUP as usize)])
+}
+
+/// Operands whose sums, products and quotients lie on, just above and just below the middle between two floats, in
+/// every sign and over the range that kernels use.
+fn operands() -> Vec<[f32; 2]> {
+    let significands: [u32; 12] = [
+        0x00_0000, 0x00_0001, 0x00_0002, 0x00_0003, 0x40_0000, 0x40_0001, 0x55_5555, 0x2a_aaab, 0x7f_ffff,
+        0x7f_fffe, 0x12_3457, 0x6d_b6db,
+    ];
+    let float = |exponent: i32, significand: u32, sign: u32| {
+        f32::from_bits(sign << 31 | ((exponent + 127) as u32) << 23 | significand)
+    };
+    let mut operands = Vec::new();
+    for (i, &first) in significands.iter().enumerate() {
+        for (j, &second) in significands.iter().enumerate() {
+            // The second operand's last places lie around the last place of the first: rounding has ties.
+            for distance in [0, 1, 2, 11, 22, 23, 24, 25, 26] {
+                let sign = (i + j + distance) as u32;
+                let exponent = (i as i32 * 5 - 30).clamp(-30, 19);
+                operands.push([
+                    float(exponent, first, sign & 1),
+                    float(exponent - distance as i32, second, sign >> 1 & 1),
+                ]);
+            }
+        }
+    }
+    operands
+}
+
+/// The first result that is not the CPU's, if there is one.
+pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
+    let operands = operands();
+    let (in_bytes, out_bytes) = (8 * operands.len() as u64, 4 * (OPERATIONS.len() * operands.len()) as u64);
+    let input = gpu.buffer(in_bytes, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
+    let output = gpu.buffer(out_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+    let readback = gpu.buffer(out_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+    let bindings = [Access::Uniform, Access::Read, Access::ReadWrite];
+    let pipeline = gpu.pipeline(NAME, &bindings, wgsl)?;
+    let bound = [&input, &output].map(|buffer| buffer.as_entire_buffer_binding());
+    let op = Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &bound.each_ref())?] };
+    let submission = gpu.guarded(|| {
+        gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&operands));
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        op.record(&mut encoder);
+        encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, out_bytes);
+        gpu.queue().submit([encoder.finish()])
+    })?;
+    map(gpu, &readback, wgpu::MapMode::Read, out_bytes, Some(submission))?;
+    let view = readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
+    let results: Vec<f32> = bytemuck::pod_collect_to_vec(&view);
+    for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
+        for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {
+            let expected = expected(operands[0], operands[1]);
+            // A zero's sign is one of the things no kernel relies on.
+            if expected.to_bits() != found.to_bits() && (expected != 0.0 || found != 0.0) {
+                return Ok(Some(Misrounding { operation, operands, expected, found }));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,104 @@
+//! Joins WGSL files into one module: a kernel, a format, and what they import. `shaders/README.md` has the rules.
+
+use crate::Format;
+use std::fmt::Write;
+
+/// The files a kernel or a format may import, by their path in `shaders/`.
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../shaders/", $path)))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files![
+    "kernel/dequantize.wgsl",
+    "kernel/quantize.wgsl",
+    "kernel/quantize_pack.wgsl",
+    "kernel/quantize_search.wgsl",
+    "kernel/self_test.wgsl",
+    "lib/decoder.wgsl",
+    "lib/encoded.wgsl",
+    "lib/exact.wgsl",
+    "lib/half.wgsl",
+    "lib/params.wgsl",
+    "lib/source.wgsl",
+];
+
+/// What `#import format` stands for.
+const FORMAT: &str = "format";
+
+/// The text of the file `kernel` and of all it imports, with `names` defined and `constants` declared before it.
+///
+/// Fails with the file, the line and what is wrong there.
+pub(super) fn join(
+    kernel: &str,
+    format: Option<Format>,
+    names: &[&str],
+    constants: &[(&str, usize)],
+) -> Result<String, String> {
+    let mut text = String::new();
+    for (name, value) in constants {
+        writeln!(text, "const {name} = {value}u;").expect("a string takes all");
+    }
+    let mut joiner = Joiner { format, names, imported: Vec::new(), text };
+    joiner.import(kernel)?;
+    Ok(joiner.text)
+}
+
+struct Joiner<'a> {
+    format: Option<Format>,
+    names: &'a [&'a str],
+    imported: Vec<String>,
+    text: String,
+}
+
+impl Joiner<'_> {
+    fn file(&self, path: &str) -> Option<(String, &'static str)> {
+        if path == FORMAT {
+            let format = self.format?;
+            return Some((format!("format/{}.wgsl", format.name().to_lowercase()), format.info().shader));
+        }
+        FILES.iter().find(|(name, _)| *name == path).map(|&(name, text)| (name.to_owned(), text))
+    }
+
+    /// Appends a file, unless it is there already.
+    fn import(&mut self, path: &str) -> Result<(), String> {
+        let (path, text) = self.file(path).ok_or_else(|| format!("there is no {path} to import"))?;
+        if self.imported.contains(&path) {
+            return Ok(());
+        }
+        self.imported.push(path.clone());
+        // Whether the text of each #ifdef around this line is taken.
+        let mut conditions: Vec<bool> = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let fault = |what: &str| Err(format!("{path}:{}: {what}", number + 1));
+            let taken = conditions.iter().all(|&taken| taken);
+            let Some(directive) = line.trim_start().strip_prefix('#') else {
+                if taken {
+                    self.text.push_str(line);
+                    self.text.push('\n');
+                }
+                continue;
+            };
+            match directive.split_whitespace().collect::<Vec<_>>()[..] {
+                ["import", imported] if taken => {
+                    self.import(imported).map_err(|error| format!("{path}:{}: {error}", number + 1))?;
+                }
+                ["import", _] => {}
+                ["ifdef", name] => conditions.push(self.names.contains(&name)),
+                ["ifndef", name] => conditions.push(!self.names.contains(&name)),
+                ["else"] => match conditions.last_mut() {
+                    Some(condition) => *condition = !*condition,
+                    None => return fault("#else without #ifdef"),
+                },
+                ["endif"] => {
+                    if conditions.pop().is_none() {
+                        return fault("#endif without #ifdef");
+                    }
+                }
+                _ => return fault("expected #import PATH, #ifdef NAME, #ifndef NAME, #else or #endif"),
+            }
+        }
+        if conditions.is_empty() { Ok(()) } else { Err(format!("{path}: #ifdef without #endif")) }
+    }
+}

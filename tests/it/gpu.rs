@@ -1,0 +1,40 @@
+//! The GPU against the CPU twin. Without an adapter these tests are skipped, and say so; `QMILL_REQUIRE_GPU=1` makes
+//! that a failure.
+
+mod parity;
+mod shaders;
+mod weights;
+
+use qmill::gpu::DeviceChoice;
+use qmill::{FORMATS, Format, Gpu};
+use std::sync::OnceLock;
+
+/// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
+fn gpu() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
+        Ok(gpu) => gpu,
+        Err(error) if std::env::var_os("QMILL_REQUIRE_GPU").is_some_and(|value| value != "0") => {
+            panic!("QMILL_REQUIRE_GPU is set, but {error}")
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: tests that need an adapter: {error}");
+            None
+        }
+    });
+    gpu.as_ref()
+}
+
+/// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.
+fn formats() -> Vec<Format> {
+    match std::env::var("QMILL_PARITY_FORMATS") {
+        Ok(names) => names.split(',').map(|name| name.parse().unwrap()).collect(),
+        Err(_) => FORMATS.iter().map(|info| info.format).collect(),
+    }
+}
+
+/// Scales a count of weights: `QMILL_PARITY_SCALE=10` for ten times as many as CI has.
+fn scale() -> usize {
+    std::env::var("QMILL_PARITY_SCALE")
+        .map_or(1, |scale| scale.parse().expect("QMILL_PARITY_SCALE is a number"))
+}

@@ -1,0 +1,238 @@
+//! Every kernel, on every format it serves, against the twin: bit for bit.
+
+use super::weights::{KINDS, encoded, random_blocks, sample};
+use super::{formats, gpu, scale};
+use qmill::gpu::{Converter, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
+use qmill::{Format, Gpu, cpu};
+use wgpu::BufferUsages;
+
+const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
+/// 2 million weights of a format in all.
+const WEIGHTS: usize = 2_000_000 / KINDS.len() / FLOATS.len() / 256 * 256;
+
+fn encoders() -> impl Iterator<Item = Format> {
+    formats().into_iter().filter(|format| format.info().can_quantize())
+}
+
+/// What the twin makes of blocks of another format.
+fn twin(from: Format, input: &[u8], to: Format) -> Vec<u8> {
+    let weights = input.len() / from.info().block_bytes * from.info().block_weights;
+    let mut decoded = vec![0.0; weights];
+    cpu::dequantize(from, input, &mut decoded).unwrap();
+    let mut output = vec![0; to.bytes_for(weights as u64) as usize];
+    cpu::quantize(to, &decoded, &mut output).unwrap();
+    output
+}
+
+/// Where two results differ first, told so that one can look into it.
+fn first_difference(format: Format, found: &[u8], expected: &[u8]) -> Option<String> {
+    let is_nan = |bytes: &[u8]| match (format, bytes.len()) {
+        (Format::F32, 4) => f32::from_le_bytes(bytes.try_into().unwrap()).is_nan(),
+        (Format::F16, 2) => u16::from_le_bytes(bytes.try_into().unwrap()) & 0x7fff > 0x7c00,
+        _ => false,
+    };
+    let bytes = format.info().block_bytes;
+    let mut pairs = found.chunks(bytes).zip(expected.chunks(bytes)).enumerate();
+    let (block, (found, expected)) =
+        pairs.find(|(_, (found, expected))| found != expected && !(is_nan(found) && is_nan(expected)))?;
+    Some(format!("block {block}:\n   found {found:02x?}\nexpected {expected:02x?}"))
+}
+
+/// Holds a conversion against the twin.
+pub(crate) fn check(
+    converter: &mut Converter,
+    from: Format,
+    input: &[u8],
+    to: Format,
+) -> Result<u64, String> {
+    let expected = twin(from, input, to);
+    let mut found = vec![0xa5; expected.len()];
+    let converted = converter.convert(from, input, to, &mut found).map_err(|error| error.to_string())?;
+    match first_difference(to, &found, &expected) {
+        None => Ok(converted.redone_weights),
+        Some(difference) => Err(format!("{from} to {to}: {difference}")),
+    }
+}
+
+#[test]
+fn every_quantizer_equals_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    let mut converter = Converter::new(gpu, 256 << 20);
+    let mut faults = Vec::new();
+    for to in encoders() {
+        for from in FLOATS.into_iter().filter(|&from| from != to) {
+            for kind in KINDS {
+                let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
+                match check(&mut converter, from, &weights, to) {
+                    Err(fault) => faults.push(format!("{kind}: {fault}")),
+                    // What the kernels decline must stay the exception.
+                    Ok(redone)
+                        if from == Format::F16
+                            && !to.is_float()
+                            && redone * 50 > weights.len() as u64 / 2 =>
+                    {
+                        faults.push(format!("{kind}: {from} to {to}: {redone} weights were declined"));
+                    }
+                    Ok(_) => {}
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_dequantizer_equals_its_twin() {
+    let Some(gpu) = gpu() else { return };
+    let mut converter = Converter::new(gpu, 256 << 20);
+    let mut faults = Vec::new();
+    for from in formats().into_iter() {
+        for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
+            // Any bits: scales of both signs, subnormal, infinite and NaN.
+            let blocks = random_blocks(from, 65536 * scale());
+            // A float to a float is a quantizer's work, which wants finite weights.
+            if !from.is_float() {
+                faults.extend(check(&mut converter, from, &blocks, to).err());
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// A buffer with these bytes, whose device rounds up to words.
+fn buffer(gpu: &Gpu, bytes: &[u8], usage: BufferUsages) -> wgpu::Buffer {
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: bytes.len() as u64,
+        usage: usage | BufferUsages::COPY_DST | BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    gpu.queue().write_buffer(&buffer, 0, bytes);
+    buffer
+}
+
+fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u8> {
+    let readback = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: buffer.size(),
+        usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, buffer.size());
+    gpu.queue().submit([encoder.finish()]);
+    readback.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    readback.get_mapped_range(..).unwrap().to_vec()
+}
+
+/// Offsets of every binding: what WebGPU asks of them at most.
+const OFFSET: u64 = 256;
+const POISON: u8 = 0xa5;
+
+/// Poison of `bytes` bytes after the offset, and as much again before and after.
+fn poisoned(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
+    buffer(gpu, &vec![POISON; (OFFSET + bytes + OFFSET) as usize], BufferUsages::STORAGE)
+}
+
+fn binding(buffer: &wgpu::Buffer, bytes: u64) -> wgpu::BufferBinding<'_> {
+    wgpu::BufferBinding { buffer, offset: OFFSET, size: bytes.try_into().ok() }
+}
+
+/// The bytes after the offset, when nothing around them has changed.
+fn within(all: &[u8], bytes: u64, what: &str) -> Vec<u8> {
+    let (before, rest) = all.split_at(OFFSET as usize);
+    let (result, after) = rest.split_at(bytes as usize);
+    assert!(before.iter().chain(after).all(|&byte| byte == POISON), "{what}: wrote outside of its range");
+    result.to_vec()
+}
+
+/// The blocks of a device's padded form.
+fn unpadded(format: Format, weights: u64, padded: &[u8]) -> Vec<u8> {
+    let bytes = format.bytes_for(weights) as usize;
+    if format.is_float() {
+        return padded[..bytes].to_vec();
+    }
+    let info = format.info();
+    let stride = info.block_bytes.next_multiple_of(4);
+    padded.chunks(stride).flat_map(|block| &block[..info.block_bytes]).copied().collect()
+}
+
+/// Awkward counts of blocks: one, a workgroup less or more than full, and not a multiple of anything.
+const BLOCKS: [u64; 6] = [1, 2, 3, 63, 65, 131];
+
+#[test]
+fn quantizers_keep_to_their_buffers() {
+    let Some(gpu) = gpu() else { return };
+    for to in encoders() {
+        for from in FLOATS.into_iter().filter(|&from| from != to) {
+            for blocks in BLOCKS {
+                let weights = blocks * to.info().block_weights as u64;
+                let mut source = encoded(from, &sample("heavy tails", weights as usize));
+                let expected = twin(from, &source, to);
+                let source_bytes = device_bytes(from, weights);
+                source.resize(source_bytes as usize, 0);
+                source.splice(..0, [POISON; OFFSET as usize]);
+                let source = buffer(gpu, &source, BufferUsages::STORAGE);
+                let sizes =
+                    [device_bytes(to, weights), declined_bytes(to, weights), scratch_bytes(to, weights)];
+                let [block_bytes, declined_bytes, scratch_bytes] = sizes;
+                let outputs = sizes.map(|bytes| poisoned(gpu, bytes));
+                let [block_buffer, declined, scratch] = &outputs;
+                let buffers = QuantizeBuffers {
+                    source: binding(&source, source_bytes),
+                    blocks: binding(block_buffer, block_bytes),
+                    declined: binding(declined, declined_bytes),
+                    scratch: binding(scratch, scratch_bytes),
+                };
+                let op = gpu.prepare_quantize(from, to, weights, &buffers).unwrap();
+                let mut encoder =
+                    gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                encoder.clear_buffer(declined, OFFSET, Some(declined_bytes));
+                op.record(&mut encoder);
+                gpu.queue().submit([encoder.finish()]);
+                let what = format!("{from} to {to}, {blocks} blocks");
+                let found = within(&read(gpu, block_buffer), block_bytes, &what);
+                let bits = within(&read(gpu, declined), declined_bytes, &what);
+                within(&read(gpu, scratch), scratch_bytes, &what);
+                assert!(bits.iter().all(|&byte| byte == 0), "{what}: declined {bits:?}");
+                let difference = first_difference(to, &unpadded(to, weights, &found), &expected);
+                assert_eq!(difference, None, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dequantizers_keep_to_their_buffers() {
+    let Some(gpu) = gpu() else { return };
+    for from in formats().into_iter().filter(|format| !format.is_float()) {
+        for to in [Format::F32, Format::F16] {
+            for blocks in BLOCKS {
+                let info = from.info();
+                let weights = blocks * info.block_weights as u64;
+                let input = random_blocks(from, weights as usize);
+                let expected = twin(from, &input, to);
+                let mut padded = vec![POISON; OFFSET as usize];
+                for block in input.chunks(info.block_bytes) {
+                    padded.extend(block);
+                    padded.resize(padded.len().next_multiple_of(4), POISON);
+                }
+                let input = buffer(gpu, &padded, BufferUsages::STORAGE);
+                let result_bytes = device_bytes(to, weights);
+                let result = poisoned(gpu, result_bytes);
+                let (from_range, to_range) =
+                    (binding(&input, device_bytes(from, weights)), binding(&result, result_bytes));
+                let op = gpu.prepare_dequantize(from, to, weights, &from_range, &to_range).unwrap();
+                let mut encoder =
+                    gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                op.record(&mut encoder);
+                gpu.queue().submit([encoder.finish()]);
+                let what = format!("{from} to {to}, {blocks} blocks");
+                let found = within(&read(gpu, &result), result_bytes, &what);
+                let difference = first_difference(to, &unpadded(to, weights, &found), &expected);
+                assert_eq!(difference, None, "{what}");
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Every shader, without a GPU: it joins, it is valid, it uses no more than every WebGPU device has, and it can be
+//! translated for each backend.
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module};
+
+fn valid(name: &str, wgsl: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(wgsl)
+        .unwrap_or_else(|error| panic!("{name}:\n{}", error.emit_to_string_with_path(wgsl, name)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}:\n{}", error.emit_to_string_with_path(wgsl, name)));
+    (module, info)
+}
+
+#[test]
+fn every_shader_is_valid_and_within_the_limits_of_webgpu() {
+    for (name, wgsl) in qmill::gpu::shaders() {
+        let (module, _) = valid(&name, &wgsl);
+        let size: u32 = module.entry_points[0].workgroup_size.iter().product();
+        assert!(size <= 256, "{name}: {size} invocations");
+        let storage =
+            module.global_variables.iter().filter(|(_, v)| matches!(v.space, AddressSpace::Storage { .. }));
+        assert!(storage.count() <= 8, "{name}");
+    }
+}
+
+#[test]
+fn every_shader_can_be_translated_for_each_backend() {
+    for (name, wgsl) in qmill::gpu::shaders() {
+        let (module, info) = valid(&name, &wgsl);
+        spv::write_vec(&module, &info, &spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let options = msl::Options { fake_missing_bindings: true, ..msl::Options::default() };
+        msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut text = String::new();
+        let options = hlsl::Options { fake_missing_bindings: true, ..hlsl::Options::default() };
+        hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
