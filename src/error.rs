@@ -234,7 +234,7 @@ pub enum Error {
     },
 
     /// No graphics adapter is what was asked for.
-    #[error("no adapter is {wanted}; {found}")]
+    #[error("there is no device {wanted}; {found}")]
     NoAdapter {
         /// What was asked for.
         wanted: String,
@@ -276,6 +276,21 @@ pub enum Error {
         device: String,
         /// What it computes, and what it should.
         misrounding: Misrounding,
+    },
+
+    /// A device made other bytes than the CPU twin.
+    #[error("{tensor}: row {row}, column {column}: {device} made another {format} block than the CPU")]
+    Differs {
+        /// The device.
+        device: String,
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format.
+        format: Format,
     },
 
     /// The output is one of the files that are read.
