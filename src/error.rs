@@ -269,6 +269,17 @@ pub enum Error {
         message: String,
     },
 
+    /// A range of a buffer is too short for an operation.
+    #[error("the range for {name} has {bytes} bytes, {needed_bytes} are needed")]
+    ShortRange {
+        /// What the range is for.
+        name: &'static str,
+        /// Bytes that the operation reads or writes there.
+        needed_bytes: u64,
+        /// Bytes that the range has.
+        bytes: u64,
+    },
+
     /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
     #[error("{device}: {misrounding}")]
     Inexact {
