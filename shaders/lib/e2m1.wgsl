@@ -11,8 +11,8 @@ fn above(v: vec4<f32>, limit: f32) -> vec4<u32> { return select(vec4<u32>(0u), v
 
 // The codes whose doubled numbers times d are nearest to four weights, the lowest of equals: 0 for d = 0.
 //
-// ggml compares rounded distances. For |w| <= 2^20 and d of at most four bits, 0 or at least 2^-40, a comparison with the middle between two levels
-// says the same: the middles are exact, and so are the distances to two neighbours where they are nearly equal.
+// ggml compares rounded distances. For d of at most four bits that is 0 or no less than |w|/2^20, comparing with the middle between two levels says
+// the same: the middles are exact, so are the distances to two levels between which w lies, and other levels are farther by more than rounding hides.
 fn nearest_e2m1(w: vec4<f32>, d: f32) -> vec4<u32> {
   let size = abs(w);
   let code = above(size, 0.5 * d) + above(size, 1.5 * d) + above(size, 2.5 * d) + above(size, 3.5 * d)
