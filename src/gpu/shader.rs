@@ -20,7 +20,11 @@ const FILES: &[(&str, &str)] = files![
     "lib/encoded.wgsl",
     "lib/exact.wgsl",
     "lib/half.wgsl",
+    "lib/level_codes.wgsl",
+    "lib/level_search.wgsl",
+    "lib/levels.wgsl",
     "lib/params.wgsl",
+    "lib/scale_search.wgsl",
     "lib/source.wgsl",
 ];
 

