@@ -16,11 +16,15 @@ const FILES: &[(&str, &str)] = files![
     "kernel/quantize_pack.wgsl",
     "kernel/quantize_search.wgsl",
     "kernel/self_test.wgsl",
+    "lib/affine_codes.wgsl",
+    "lib/affine_decode.wgsl",
+    "lib/affine_search.wgsl",
     "lib/decoder.wgsl",
     "lib/encoded.wgsl",
     "lib/exact.wgsl",
     "lib/half.wgsl",
     "lib/params.wgsl",
+    "lib/six_bit.wgsl",
     "lib/source.wgsl",
 ];
 
