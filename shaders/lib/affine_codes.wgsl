@@ -8,7 +8,7 @@ fn found(sub_block: u32) -> Found {
   return Found(f.x, f.y, f.z, f.w);
 }
 
-// The same of four sub-blocks, from this one on.
+// The scales and mins of four sub-blocks, from this one on.
 struct Found4 { scale: vec4<f32>, min: vec4<f32> }
 
 fn found4(sub_block: u32) -> Found4 {
