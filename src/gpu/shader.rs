@@ -26,6 +26,8 @@ const FILES: &[(&str, &str)] = files![
     "lib/params.wgsl",
     "lib/scale_search.wgsl",
     "lib/source.wgsl",
+    "lib/stored_scale.wgsl",
+    "lib/sub_block.wgsl",
 ];
 
 /// What `#import format` stands for.
