@@ -14,11 +14,11 @@ fn first_codes(q: Quad, multiplier: f32) -> vec4<f32> {
 fn rounded_quotient(a: f32, b: f32) -> f32 {
   let size = abs(a);
   let below = floor(min(size * (1.0 / b), 3.5));
-  // The quotient lies near below, or else on a side of the middle that is certain. Near the middle the differences are exact, because even is 0, 2 or 4.
+  // Far from the middle any error leaves it on its side; near it both differences are exact, because even is 0, 2 or 4.
   let middle = below + 0.5;
   let even = round(middle);
   let rest = add(sub(size, mul(even, b)), mul(even - middle, b));
-  // Within half of its last place of the middle, the quotient is rounded to that, and on to the even one.
+  // A quotient within half of the middle's last place is rounded to the middle, and then to the even one.
   let half_place = bitcast<f32>((bitcast<u32>(middle) & 0x7f800000u) - (24u << 23u));
   let nearest = select(select(below, below + 1.0, rest > 0.0), even, abs(rest) <= half_place * b);
   return clamp(select(nearest, -nearest, a < 0.0), -4.0, 3.0);

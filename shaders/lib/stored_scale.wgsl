@@ -47,7 +47,7 @@ fn stored_scales(first: u32, s: SuperScale) -> vec4<i32> {
 
 // x / scale to the nearest integers, half to even, within low..=high; for a scale that is not 0.
 //
-// A stored scale has so few bits that (n + ½)·scale is exact, and no quotient of two floats rounds to n + ½ that is not n + ½.
+// A stored scale has so few bits that (n + ½)·scale is exact; so a quotient that is not n + ½ does not become it by rounding to f32 either.
 fn rounded_quotients(x: vec4<f32>, scale: f32, low: f32, high: f32) -> vec4<i32> {
   let size = abs(scale);
   let v = select(x, -x, vec4<bool>(scale < 0.0));
