@@ -75,9 +75,9 @@ fn square_root(a: f32) -> f32 {
   return bitcast<f32>(select(exponent + ((near + up - down) & 0x7fffffu), 0u, bits == 0u));
 }
 
-// The nearest integer, ties away from zero (C's roundf), for |v| < 2^22. The fraction is exact.
+// The nearest integer, ties away from zero (C's roundf), for |v| < 2^22. The fraction is exact, and not fused with a product that v may be.
 fn round_half_away4(v: vec4<f32>) -> vec4<i32> {
-  let size = abs(v);
+  let size = opaque4(abs(v));
   let whole = floor(size);
   let nearest = vec4<i32>(whole) + select(vec4<i32>(0), vec4<i32>(1), size - whole >= vec4<f32>(0.5));
   return select(nearest, -nearest, v < vec4<f32>(0.0));
