@@ -2,10 +2,12 @@
 
 mod compare;
 mod demo;
+mod devices;
 mod failure;
 mod formats;
 mod inspect;
 mod quantize;
+mod shaders;
 mod show;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -30,6 +32,8 @@ enum Command {
     Compare(compare::Compare),
     Formats(formats::Formats),
     Demo(demo::Demo),
+    Devices(devices::Devices),
+    Shaders(shaders::Shaders),
     /// Prints the completion script of a shell.
     Completions {
         /// The shell.
@@ -46,6 +50,8 @@ impl Cli {
             Command::Compare(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
+            Command::Devices(command) => command.run(),
+            Command::Shaders(command) => command.run(),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "qmill", &mut script);

@@ -234,7 +234,7 @@ pub enum Error {
     },
 
     /// No graphics adapter is what was asked for.
-    #[error("no adapter is {wanted}; {found}")]
+    #[error("there is no device {wanted}; {found}")]
     NoAdapter {
         /// What was asked for.
         wanted: String,
@@ -269,6 +269,17 @@ pub enum Error {
         message: String,
     },
 
+    /// A range of a buffer is too short for an operation.
+    #[error("the range for {name} has {bytes} bytes, {needed_bytes} are needed")]
+    ShortRange {
+        /// What the range is for.
+        name: &'static str,
+        /// Bytes that the operation reads or writes there.
+        needed_bytes: u64,
+        /// Bytes that the range has.
+        bytes: u64,
+    },
+
     /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
     #[error("{device}: {misrounding}")]
     Inexact {
@@ -276,6 +287,21 @@ pub enum Error {
         device: String,
         /// What it computes, and what it should.
         misrounding: Misrounding,
+    },
+
+    /// A device made other bytes than the CPU twin.
+    #[error("{tensor}: row {row}, column {column}: {device} made another {format} block than the CPU")]
+    Differs {
+        /// The device.
+        device: String,
+        /// The tensor.
+        tensor: String,
+        /// The row, counted from 0 through all matrices of the tensor.
+        row: u64,
+        /// The column of the block's first weight, counted from 0.
+        column: u64,
+        /// The format.
+        format: Format,
     },
 
     /// The output is one of the files that are read.

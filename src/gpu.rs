@@ -17,6 +17,7 @@ mod pipeline;
 mod quantize;
 mod self_test;
 mod shader;
+mod spirv;
 
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub use convert::{Converted, Converter};
@@ -43,6 +44,7 @@ struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
     name: String,
+    backend: wgpu::Backend,
     lost: Lost,
     pipelines: Pipelines,
     /// The codebooks that shaders need.
@@ -65,7 +67,8 @@ impl Gpu {
 
     /// Uses a device that an app has already, with whatever limits it has.
     ///
-    /// Its error and lost-device handlers stay as they are. Runs a small kernel to see that the device rounds as it
+    /// Its error and lost-device handlers stay as they are. On Vulkan, a device with `PASSTHROUGH_SHADERS` gets kernels that
+    /// are a third shorter. Runs a small kernel to see that the device rounds as it
     /// should, and waits for it.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         Self::new(device, queue, Lost::default(), Pipelines::default())
@@ -81,7 +84,8 @@ impl Gpu {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
-        let shared = Shared { device, queue, name, lost, pipelines, grids, misrounding: None };
+        let shared =
+            Shared { device, queue, name, backend: info.backend, lost, pipelines, grids, misrounding: None };
         let mut gpu = Self { shared: Arc::new(shared) };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
@@ -160,6 +164,12 @@ impl Gpu {
         })
     }
 
+    /// Whether shaders go to the driver as SPIR-V that forbids contraction.
+    fn forbids_contraction(&self) -> bool {
+        let features = self.shared.device.features();
+        self.shared.backend == wgpu::Backend::Vulkan && features.contains(wgpu::Features::PASSTHROUGH_SHADERS)
+    }
+
     /// The largest buffer that a kernel can see whole.
     fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
@@ -176,6 +186,6 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let text = |program: Program| program.wgsl(true).expect("tests join every shader");
-    let self_test = (self_test::NAME.to_owned(), self_test::wgsl().expect("tests join every shader"));
+    let self_test = (self_test::NAME.to_owned(), self_test::wgsl(true).expect("tests join every shader"));
     std::iter::once(self_test).chain(Program::all().map(move |program| (program.to_string(), text(program))))
 }

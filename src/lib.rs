@@ -30,6 +30,7 @@
 //! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 
 pub mod cpu;
+mod device;
 mod error;
 pub mod eval;
 pub mod format;
@@ -38,6 +39,7 @@ pub mod gpu;
 pub mod mix;
 pub mod stream;
 
+pub use device::Device;
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
 pub use gpu::Gpu;

@@ -2,17 +2,19 @@
 //!
 //! A [`Plan`] is made from the header alone and says what becomes of every tensor, how large the file will be and
 //! where each byte goes. [`Plan::write`] carries it out through a fixed number of buffers, so memory does not grow
-//! with the model. [`quantize_file`] does both, and puts the result under its name only when it is complete.
+//! with the model. A GPU that fails on the way is given up, and the CPU goes on: [`Report::given_up`] says so.
+//! [`quantize_file`] does both, and puts the result under its name only when it is complete.
 
+mod engine;
 mod output;
 mod part_file;
 mod plan;
 mod report;
 mod run;
 
-pub use plan::{Plan, PlannedFile, PlannedTensor, Request};
+pub use plan::{Plan, PlannedFile, PlannedTensor, Request, Verify};
 pub use report::{FormatTotal, Progress, Report};
-pub use run::Limits;
+pub use run::Resources;
 
 #[cfg(doc)]
 use crate::Error;
@@ -38,13 +40,13 @@ pub fn quantize_file(
     input: &Path,
     output: &Path,
     request: &Request,
-    limits: &Limits,
+    resources: &Resources,
     overwrite: bool,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Report> {
     let model = Model::open(input)?;
     let plan = Plan::new(&model, request)?;
-    plan.write_files(&model, output, limits, overwrite, progress)
+    plan.write_files(&model, output, resources, overwrite, progress)
 }
 
 impl Plan {
@@ -53,32 +55,32 @@ impl Plan {
         &self,
         model: &Model,
         output: &Path,
-        limits: &Limits,
+        resources: &Resources,
         overwrite: bool,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
         let start = Instant::now();
         let outputs = Outputs::check(model, self, output, overwrite)?;
-        run::run(self, model, limits, |index| outputs.open(index), progress)
+        let tally = run::run(self, model, resources, |index| outputs.open(index), progress)
             .map_err(|error| outputs.name(error))?;
         outputs.commit()?;
-        Ok(Report::new(self, start.elapsed()))
+        Ok(Report::of_run(self, resources, tally, start.elapsed()))
     }
 
     /// Carries the plan out into what `open` gives for each file, by its number in [`Plan::files`].
     ///
     /// Fails with [`Error::NotFinite`] or [`Error::BadBlock`] where the model holds a number that is not finite,
-    /// with [`Error::Overflow`] where a scale does not fit, with [`Error::Memory`] before anything is opened where
-    /// a row does not fit `limits`, with [`Error::Write`], [`Error::Io`] and [`Error::Cancelled`].
+    /// with [`Error::Overflow`] where a scale does not fit, with [`Error::Differs`] where [`Request::verify`] finds it, with [`Error::Memory`] before anything is opened where
+    /// a row does not fit `resources`, with [`Error::Write`], [`Error::Io`] and [`Error::Cancelled`].
     pub fn write<W: Write>(
         &self,
         model: &Model,
         open: impl FnMut(usize) -> Result<W>,
-        limits: &Limits,
+        resources: &Resources,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
         let start = Instant::now();
-        run::run(self, model, limits, open, progress)?;
-        Ok(Report::new(self, start.elapsed()))
+        let tally = run::run(self, model, resources, open, progress)?;
+        Ok(Report::of_run(self, resources, tally, start.elapsed()))
     }
 }

@@ -5,7 +5,7 @@ use super::show;
 use clap::Args;
 use qmill::eval::{self, Comparison, Distortion, TensorDistortion};
 use qmill::gguf::Model;
-use qmill::stream::Limits;
+use qmill::stream::Resources;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -34,7 +34,7 @@ pub(crate) struct Compare {
 impl Compare {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (reference, model) = (Model::open(&self.reference)?, Model::open(&self.model)?);
-        let threads = self.threads.unwrap_or(Limits::default().threads);
+        let threads = self.threads.unwrap_or(Resources::default().threads);
         let comparison = eval::distortion(&reference, &model, threads)?;
         let mut out = io::stdout().lock();
         if self.json {

@@ -7,7 +7,7 @@ use clap::Args;
 use qmill::eval::{self, Comparison};
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, Report, Request};
+use qmill::stream::{Plan, Report, Request, Resources};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Write};
@@ -88,18 +88,18 @@ struct Sample {
 impl Sample {
     /// Makes the file in memory, and keeps it in `folder` if there is one.
     fn make(model: &Model, file_type: FileType, folder: Option<&Path>) -> Result<Self, Failure> {
-        let limits = Limits::default();
+        let resources = Resources::default();
         let mut file = Vec::new();
         let mut outputs = iter::once(&mut file);
         let open = |_| Ok(outputs.next().expect("one file in, one file out"));
         let plan = Plan::new(model, &Request::new(file_type))?;
-        let report = plan.write(model, open, &limits, &mut |_| ControlFlow::Continue(()))?;
+        let report = plan.write(model, open, &resources, &mut |_| ControlFlow::Continue(()))?;
         let name = MODEL_NAME.replace("f16", file_type.name());
         if let Some(folder) = folder {
             keep(folder, &name, &file)?;
         }
         let quantized = Model::from_source(name, Box::new(file))?;
-        let comparison = eval::distortion(model, &quantized, limits.threads)?;
+        let comparison = eval::distortion(model, &quantized, resources.threads)?;
         Ok(Self { file_type, report, comparison })
     }
 

@@ -6,10 +6,11 @@ use super::failure::{Failure, on_one_line};
 use super::show;
 use clap::{Args, ValueEnum};
 use progress::Narrator;
-use qmill::Format;
 use qmill::gguf::{Model, Value};
+use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
-use qmill::stream::{Limits, Plan, Request};
+use qmill::stream::{Plan, Request, Resources, Verify};
+use qmill::{Device, Format};
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -94,9 +95,13 @@ pub(crate) struct Dequantize {
 /// How to run, whatever is to be done.
 #[derive(Args)]
 struct RunOptions {
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    device: Device,
+    /// Where to compute, with the same bytes: auto takes a GPU if there is one, gpu a software adapter too;
+    /// cpu, or a number or name from `qmill devices`
+    #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
+    device: DeviceChoice,
+    /// Make a sixteenth of what a GPU makes again on the CPU, or all, and fail on any difference
+    #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true, default_missing_value = "sample")]
+    verify: Option<VerifyChoice>,
     /// Threads that compute [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -111,13 +116,11 @@ struct RunOptions {
     json: bool,
 }
 
-/// Where to compute. Every device gives the same bytes.
+/// What `--verify` may be given.
 #[derive(Clone, Copy, ValueEnum)]
-enum Device {
-    /// The fastest there is
-    Auto,
-    /// The processor
-    Cpu,
+enum VerifyChoice {
+    Sample,
+    All,
 }
 
 impl Quantize {
@@ -151,6 +154,7 @@ impl Quantize {
             metadata: self.override_kv,
             prune_layers: BTreeSet::from_iter(self.prune_layers),
             keep_split: self.keep_split,
+            verify: self.run.verify(),
         };
         let run = RunOptions { threads: self.run.threads.or(threads), ..self.run };
         run.run(&self.input, &output, &request, self.dry_run)
@@ -159,25 +163,40 @@ impl Quantize {
 
 impl Dequantize {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let request = Request { allow_requantize: true, ..Request::new(self.file_type) };
+        let verify = self.run.verify();
+        let request = Request { allow_requantize: true, verify, ..Request::new(self.file_type) };
         self.run.run(&self.input, &self.output, &request, false)
     }
 }
 
 impl RunOptions {
+    fn verify(&self) -> Verify {
+        match self.verify {
+            None => Verify::Off,
+            Some(VerifyChoice::Sample) => Verify::Sample,
+            Some(VerifyChoice::All) => Verify::All,
+        }
+    }
+
     fn run(&self, input: &Path, output: &Path, request: &Request, dry_run: bool) -> Result<(), Failure> {
-        // There is one kind of device so far; `auto` and `cpu` both mean it.
-        let (Device::Auto | Device::Cpu) = self.device;
-        let defaults = Limits::default();
-        let limits = Limits { threads: self.threads.unwrap_or(defaults.threads), memory_bytes: self.memory };
         let model = Model::open(input)?;
         let plan = Plan::new(&model, request)?;
         let mut narrator = Narrator::new(self.json, &plan, output)?;
         if dry_run {
             return narrator.dry_run(&plan);
         }
+        let cache_folder = dirs::cache_dir().map(|folder| folder.join("qmill"));
+        let device = Device::open(&self.device, cache_folder.as_deref())?;
+        if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
+            eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
+        }
+        let threads = self.threads.unwrap_or(Resources::default().threads);
+        let resources = Resources { device, threads, memory_bytes: self.memory };
         let report =
-            plan.write_files(&model, output, &limits, self.force, &mut |progress| narrator.tell(progress));
+            plan.write_files(&model, output, &resources, self.force, &mut |progress| narrator.tell(progress));
+        if let Device::Gpu(gpu) = &resources.device {
+            gpu.store_pipelines();
+        }
         narrator.finish(report, output)
     }
 }

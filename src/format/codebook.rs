@@ -69,6 +69,12 @@ const fn vectors<const L: usize, const D: usize, const N: usize>(
     vectors
 }
 
+/// The vectors as a shader reads them: a byte an element, four a word, the first lowest.
+pub(super) fn words<const D: usize>(vectors: &[[i8; D]]) -> Vec<u32> {
+    let quads = vectors.as_flattened().as_chunks().0.iter();
+    quads.map(|quad| u32::from_le_bytes(quad.map(|element| element as u8))).collect()
+}
+
 /// Eight signs from the seven that `IQ2_XXS`, `IQ2_XS` and `IQ3_XXS` store: the number of minus signs is even.
 #[inline(always)]
 pub(super) fn even_signs(seven: u32) -> u8 {

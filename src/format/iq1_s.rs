@@ -11,7 +11,7 @@
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ1 as VECTORS, put_shifted};
+use super::codebook::{IQ1 as VECTORS, put_shifted, words};
 use super::{Codec, to_decode};
 
 pub(super) struct IQ1_S;
@@ -20,6 +20,7 @@ impl Codec for IQ1_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 50;
     const SHADER: &'static str = include_str!("../../shaders/format/iq1_s.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -11,7 +11,7 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_S as VECTORS, put_signed};
+use super::codebook::{IQ2_S as VECTORS, put_signed, words};
 use super::{Codec, to_decode};
 
 pub(super) struct IQ2_S;
@@ -20,6 +20,7 @@ impl Codec for IQ2_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 82;
     const SHADER: &'static str = include_str!("../../shaders/format/iq2_s.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -11,7 +11,7 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_XS as VECTORS, even_signs, put_signed};
+use super::codebook::{IQ2_XS as VECTORS, even_signs, put_signed, words};
 use super::{Codec, to_decode};
 
 pub(super) struct IQ2_XS;
@@ -20,6 +20,7 @@ impl Codec for IQ2_XS {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 74;
     const SHADER: &'static str = include_str!("../../shaders/format/iq2_xs.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -12,7 +12,7 @@
 //! w = ± d·(2sc + 1) · vector[index]. ggml's `dequantize_row_iq3_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ3_S as VECTORS, put_signed};
+use super::codebook::{IQ3_S as VECTORS, put_signed, words};
 use super::{Codec, to_decode};
 
 pub(super) struct IQ3_S;
@@ -21,6 +21,7 @@ impl Codec for IQ3_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 110;
     const SHADER: &'static str = include_str!("../../shaders/format/iq3_s.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -11,7 +11,7 @@
 //! w = ± d·(sc + 1/2)/2 · vector[index]. ggml's `dequantize_row_iq3_xxs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ3_XXS as VECTORS, even_signs, put_signed};
+use super::codebook::{IQ3_XXS as VECTORS, even_signs, put_signed, words};
 use super::{Codec, to_decode};
 
 pub(super) struct IQ3_XXS;
@@ -20,6 +20,7 @@ impl Codec for IQ3_XXS {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 98;
     const SHADER: &'static str = include_str!("../../shaders/format/iq3_xxs.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

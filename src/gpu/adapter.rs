@@ -82,12 +82,12 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<Adapter>> {
     }
     let adapters = adapters();
     let found = || match adapters.len() {
-        0 => "there is none".to_owned(),
+        0 => "there is no adapter".to_owned(),
         _ => {
             let names = adapters
                 .iter()
                 .map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
-            format!("there are {}", names.collect::<Vec<_>>().join(", "))
+            format!("the adapters are {}", names.collect::<Vec<_>>().join(", "))
         }
     };
     let not_found = |wanted: String| Error::NoAdapter { wanted, found: found() };
@@ -103,7 +103,7 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<Adapter>> {
         (_, Some(name)) => by_name(&name),
         (DeviceChoice::Gpu, None) => {
             let best = adapters.iter().min_by_key(|adapter| rank(adapter));
-            best.cloned().map(Some).ok_or_else(|| not_found("a GPU".to_owned()))
+            best.cloned().map(Some).ok_or_else(|| not_found("that computes".to_owned()))
         }
         _ => Ok(adapters
             .iter()

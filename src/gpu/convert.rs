@@ -5,11 +5,14 @@ use super::kernel::Layout;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 use crate::cpu;
 use crate::{Error, Format, Result};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, MapMode};
 
 /// Larger pieces gain nothing: the work per submission is small beside this, and a watchdog never notices.
 const PIECE_BYTES: u64 = 16 << 20;
+/// How long a callback may be in coming once its work is done: far longer than any that comes at all.
+const CALLBACK_TIME: Duration = Duration::from_secs(10);
 /// Pieces are whole blocks of every format.
 const PIECE_STEP: u64 = 256;
 
@@ -64,8 +67,8 @@ impl Slot {
 impl Converter {
     /// A converter whose buffers take at most about `memory_bytes` together, on the device and beside it.
     pub fn new(gpu: &Gpu, memory_bytes: u64) -> Self {
-        // Seven buffers, of which only one conversion in a hundred needs all.
-        let buffer_bytes = (memory_bytes / 6).min(PIECE_BYTES).min(gpu.max_binding_bytes());
+        // The largest buffers are two; the others take at most as much again, as a fraction of the weights each.
+        let buffer_bytes = (memory_bytes / 4).min(PIECE_BYTES).min(gpu.max_binding_bytes());
         let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         Self {
             gpu: gpu.clone(),
@@ -205,20 +208,23 @@ pub(super) fn map(
             let _ = sender.send(result);
         });
     })?;
-    match submission {
-        Some(submission) => gpu.wait(submission)?,
-        None => {
-            let polled = gpu.device().poll(wgpu::PollType::Poll);
-            polled.map_err(|error| gpu.fault(error.to_string()))?;
-        }
+    if let Some(submission) = submission {
+        gpu.wait(submission)?;
     }
-    gpu.check_lost()?;
-    match mapped.try_recv() {
-        Ok(Ok(())) => Ok(()),
-        // On a device that is gone a mapping fails, or is never heard of again.
-        Ok(Err(_)) | Err(_) => {
-            let reason = "a buffer could not be mapped".to_owned();
-            Err(Error::DeviceLost { device: gpu.name().to_owned(), reason })
+    // What is pending is the callback alone, which any thread that polls may be about to call.
+    let deadline = Instant::now() + CALLBACK_TIME;
+    loop {
+        let polled = gpu.device().poll(wgpu::PollType::Poll);
+        polled.map_err(|error| gpu.fault(error.to_string()))?;
+        gpu.check_lost()?;
+        match mapped.recv_timeout(Duration::from_millis(1)) {
+            Ok(Ok(())) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+            // On a device that is gone a mapping fails, or is never heard of again.
+            Ok(Err(_)) | Err(_) => {
+                let reason = "a buffer could not be mapped".to_owned();
+                return Err(Error::DeviceLost { device: gpu.name().to_owned(), reason });
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Blocks to weights, on the device.
 
-use super::Gpu;
 use super::kernel::{Kernel, Program};
-use super::op::Op;
+use super::op::{Op, Range};
+use super::{Gpu, device_bytes};
 use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
 
@@ -12,7 +12,7 @@ impl Gpu {
     /// `blocks` holds them each on a whole word ([`device_bytes`](super::device_bytes)), `result` receives whole quads of
     /// weights. The bits are those of [`cpu::dequantize`](crate::cpu::dequantize), for F16 rounded to the nearest; only
     /// that any NaN may stand for another. Fails with [`Error::NotEncoded`] where `to` is another format or the same as
-    /// `from`, and with [`Error::Device`] where a range is too short or not aligned as the device wants.
+    /// `from`, with [`Error::ShortRange`], and with [`Error::Device`] where a range is not aligned as the device wants.
     pub fn prepare_dequantize(
         &self,
         from: Format,
@@ -24,9 +24,15 @@ impl Gpu {
         if !matches!(to, Format::F32 | Format::F16) || from == to {
             return Err(Error::NotEncoded { format: to });
         }
+        let mut bound = vec![
+            Range::new("the blocks", blocks, device_bytes(from, weights)),
+            Range::new("the weights", result, device_bytes(to, weights)),
+        ];
         let grid = self.grid(from)?;
-        let grid = grid.as_ref().map(|grid| grid.as_entire_buffer_binding());
-        let bound: Vec<&BufferBinding> = [blocks, result].into_iter().chain(&grid).collect();
+        bound.extend(
+            grid.as_ref()
+                .map(|grid| Range::new("the codebook", &grid.as_entire_buffer_binding(), grid.size())),
+        );
         let program = Program { kernel: Kernel::Dequantize, format: from, weights: to };
         Ok(Op { steps: vec![self.prepare(program, weights, &bound)?] })
     }

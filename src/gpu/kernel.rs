@@ -8,6 +8,9 @@ use std::fmt;
 /// Invocations in a workgroup, of every kernel here.
 pub(super) const WORKGROUP: u64 = 64;
 
+/// Defined where the module will forbid contraction by itself, so that nothing need be opaque.
+pub(super) const NO_CONTRACTION: &str = "NO_CONTRACTION";
+
 /// What a kernel does with a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
@@ -100,8 +103,8 @@ impl Program {
         }
     }
 
-    /// Its WGSL, of which `contraction` says whether the compiler may fuse and reassociate.
-    pub(super) fn wgsl(self, contraction: bool) -> Result<String, String> {
+    /// Its WGSL, for a compiler that may fuse and reassociate what is not opaque, or for one that may not.
+    pub(super) fn wgsl(self, may_contract: bool) -> Result<String, String> {
         let layout = Layout::of(self.format);
         let mut constants = vec![
             ("WORKGROUP", WORKGROUP as usize),
@@ -122,8 +125,8 @@ impl Program {
         if self.format.info().grid.is_some() {
             names.push("GRID");
         }
-        if !contraction {
-            names.push("NO_CONTRACTION");
+        if !may_contract {
+            names.push(NO_CONTRACTION);
         }
         shader::join(self.kernel.file(), Some(self.format), &names, &constants)
     }

@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::kernel::{Layout, Program, WORKGROUP};
 use super::pipeline::Pipeline;
-use crate::Result;
+use crate::{Error, Result};
 use std::sync::Arc;
 use wgpu::BufferBinding;
 use wgpu::util::DeviceExt;
@@ -15,6 +15,29 @@ const MAX_GROUPS_PER_ROW: u64 = 65_535;
 #[derive(Clone, Debug)]
 pub struct Op {
     pub(super) steps: Vec<Step>,
+}
+
+/// A range of a buffer, and what a kernel takes to lie in it.
+#[derive(Clone, Debug)]
+pub(super) struct Range<'a> {
+    name: &'static str,
+    binding: BufferBinding<'a>,
+    bytes: u64,
+}
+
+impl<'a> Range<'a> {
+    pub(super) fn new(name: &'static str, binding: &BufferBinding<'a>, bytes: u64) -> Self {
+        Self { name, binding: binding.clone(), bytes }
+    }
+
+    fn check(&self) -> Result<()> {
+        let rest = self.binding.buffer.size().saturating_sub(self.binding.offset);
+        let bytes = self.binding.size.map_or(rest, |size| size.get().min(rest));
+        if bytes < self.bytes {
+            return Err(Error::ShortRange { name: self.name, needed_bytes: self.bytes, bytes });
+        }
+        Ok(())
+    }
 }
 
 /// One dispatch.
@@ -42,21 +65,22 @@ impl Op {
 }
 
 impl Gpu {
-    /// Prepares `program` over the blocks of `weights` weights; `bound` are the buffers after the parameters.
-    pub(super) fn prepare(&self, program: Program, weights: u64, bound: &[&BufferBinding]) -> Result<Step> {
+    /// Prepares `program` over the blocks of `weights` weights; `bound` are the ranges after the parameters.
+    pub(super) fn prepare(&self, program: Program, weights: u64, bound: &[Range]) -> Result<Step> {
         let bindings = program.kernel.bindings(program.format);
-        let pipeline = self.pipeline(&program.to_string(), bindings, || program.wgsl(true))?;
+        let pipeline =
+            self.pipeline(&program.to_string(), bindings, |may_contract| program.wgsl(may_contract))?;
         let blocks = Layout::of(program.format).blocks(weights);
         self.bind(pipeline, program.invocations(blocks), bound)
     }
 
     /// Binds a pipeline to buffers, for this many invocations.
-    pub(super) fn bind(
-        &self,
-        pipeline: Arc<Pipeline>,
-        invocations: u64,
-        bound: &[&BufferBinding],
-    ) -> Result<Step> {
+    ///
+    /// Fails with [`Error::ShortRange`] where a range is shorter than what is to lie in it.
+    pub(super) fn bind(&self, pipeline: Arc<Pipeline>, invocations: u64, bound: &[Range]) -> Result<Step> {
+        for range in bound {
+            range.check()?;
+        }
         let groups = invocations.div_ceil(WORKGROUP);
         let groups_per_row = groups.clamp(1, MAX_GROUPS_PER_ROW);
         // In the order of Params in lib/params.wgsl.
@@ -67,7 +91,7 @@ impl Gpu {
                 contents: bytemuck::cast_slice(&params),
                 usage: wgpu::BufferUsages::UNIFORM,
             });
-            let bound = bound.iter().map(|&binding| binding.clone());
+            let bound = bound.iter().map(|range| range.binding.clone());
             let entries = [uniform.as_entire_buffer_binding()].into_iter().chain(bound).zip(0..);
             let entries = entries.map(|(buffer, binding)| wgpu::BindGroupEntry {
                 binding,

@@ -1,7 +1,7 @@
 //! Pipelines, made when they are first needed and kept.
 
 use super::kernel::Access;
-use super::{Gpu, Rewrite};
+use super::{Gpu, Rewrite, spirv};
 use crate::Result;
 use std::collections::HashMap;
 use std::fmt;
@@ -64,14 +64,15 @@ impl Pipelines {
 }
 
 impl Gpu {
-    /// The pipeline of this name, compiled from `wgsl` the first time it is asked for.
+    /// The pipeline of this name, compiled the first time it is asked for from the text that `wgsl` gives, told whether
+    /// the compiler may contract what is not opaque.
     ///
     /// Others wait meanwhile: they mostly need the same one.
     pub(super) fn pipeline(
         &self,
         name: &str,
         bindings: &[Access],
-        wgsl: impl FnOnce() -> Result<String, String>,
+        wgsl: impl FnOnce(bool) -> Result<String, String>,
     ) -> Result<Arc<Pipeline>> {
         let pipelines = &self.shared.pipelines;
         // A panic while it was locked leaves it as good as it was.
@@ -79,21 +80,44 @@ impl Gpu {
         if let Some(pipeline) = made.get(name) {
             return Ok(pipeline.clone());
         }
-        let mut text = wgsl().map_err(|error| self.fault(error))?;
+        let may_contract = !self.forbids_contraction();
+        let mut text = wgsl(may_contract).map_err(|error| self.fault(error))?;
         if let Some(rewrite) = &pipelines.rewrite {
             text = rewrite(name, text);
         }
-        let pipeline = Arc::new(self.guarded(|| self.compile(name, bindings, text))?);
+        let words = if may_contract { None } else { Some(spirv::without_contraction(&text)) };
+        let words = words.transpose().map_err(|error| self.fault(error))?;
+        let pipeline = self.guarded(|| {
+            let module = match &words {
+                None => self.module(name, text),
+                Some(words) => self.spirv_module(name, words),
+            };
+            self.compile(name, bindings, &module)
+        })?;
+        let pipeline = Arc::new(pipeline);
         made.insert(name.to_owned(), pipeline.clone());
         Ok(pipeline)
     }
 
-    fn compile(&self, name: &str, bindings: &[Access], wgsl: String) -> Pipeline {
-        let device = self.device();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+    fn module(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
+        let source = wgpu::ShaderSource::Wgsl(wgsl.into());
+        self.device().create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source })
+    }
+
+    #[expect(unsafe_code, reason = "wgpu does not look into SPIR-V that it is given")]
+    fn spirv_module(&self, name: &str, words: &[u32]) -> wgpu::ShaderModule {
+        let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
             label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-        });
+            spirv: Some(words.into()),
+            ..wgpu::ShaderModuleDescriptorPassthrough::default()
+        };
+        // SAFETY: the words are naga's translation of a module that it has validated, with decorations added that only
+        // forbid optimizations. Indices stay within the ranges that are bound: `Gpu::prepare` checks their lengths.
+        unsafe { self.device().create_shader_module_passthrough(descriptor) }
+    }
+
+    fn compile(&self, name: &str, bindings: &[Access], module: &wgpu::ShaderModule) -> Pipeline {
+        let device = self.device();
         let entries = bindings.iter().zip(0..).map(|(access, binding)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -120,7 +144,7 @@ impl Gpu {
         let compute = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&layout),
-            module: &module,
+            module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 // Kernels write what they read; zeroing is one invocation's work, and slow to compile.

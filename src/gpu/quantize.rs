@@ -1,8 +1,8 @@
 //! Weights to blocks, on the device.
 
-use super::Gpu;
 use super::kernel::{Kernel, Layout, Program, quantize_passes};
-use super::op::Op;
+use super::op::{Op, Range};
+use super::{Gpu, device_bytes};
 use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
 
@@ -37,8 +37,8 @@ impl Gpu {
     ///
     /// The bytes are those of [`cpu::quantize`](crate::cpu::quantize) for finite weights, but where a bit of `declined` is
     /// set. Compiles what was not needed before. Fails with [`Error::NotEncoded`] where there is no encoder, or `from` is
-    /// no float format or the same as `to`; with [`Error::Inexact`] on a device that must not quantize; and with
-    /// [`Error::Device`] where a range is too short or not aligned as the device wants.
+    /// no float format or the same as `to`; with [`Error::Inexact`] on a device that must not quantize; with
+    /// [`Error::ShortRange`]; and with [`Error::Device`] where a range is not aligned as the device wants.
     pub fn prepare_quantize(
         &self,
         from: Format,
@@ -53,14 +53,19 @@ impl Gpu {
         if let Some(misrounding) = self.misrounding() {
             return Err(Error::Inexact { device: self.name().to_owned(), misrounding });
         }
-        let QuantizeBuffers { source, blocks, declined, scratch } = buffers;
+        let source = Range::new("the weights", &buffers.source, device_bytes(from, weights));
+        let blocks = Range::new("the blocks", &buffers.blocks, device_bytes(to, weights));
+        let declined = Range::new("the declined blocks", &buffers.declined, declined_bytes(to, weights));
+        let scratch = Range::new("scratch", &buffers.scratch, scratch_bytes(to, weights));
         let steps = passes.iter().map(|&kernel| {
-            let bound: &[&BufferBinding] = match kernel {
-                Kernel::QuantizeSearch => &[source, scratch],
-                Kernel::QuantizePack => &[source, blocks, declined, scratch],
-                _ => &[source, blocks, declined],
+            let bound = match kernel {
+                Kernel::QuantizeSearch => vec![source.clone(), scratch.clone()],
+                Kernel::QuantizePack => {
+                    vec![source.clone(), blocks.clone(), declined.clone(), scratch.clone()]
+                }
+                _ => vec![source.clone(), blocks.clone(), declined.clone()],
             };
-            self.prepare(Program { kernel, format: to, weights: from }, weights, bound)
+            self.prepare(Program { kernel, format: to, weights: from }, weights, &bound)
         });
         Ok(Op { steps: steps.collect::<Result<_>>()? })
     }

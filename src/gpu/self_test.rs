@@ -1,8 +1,8 @@
 //! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
 
 use super::convert::map;
-use super::kernel::Access;
-use super::op::Op;
+use super::kernel::{Access, NO_CONTRACTION};
+use super::op::{Op, Range};
 use super::{Gpu, shader};
 use crate::Result;
 use std::fmt;
@@ -40,8 +40,9 @@ const OPERATIONS: [Operation; 5] = [
     ("the sum of the product with the first", |a, b| a * b + a),
 ];
 
-pub(super) fn wgsl() -> Result<String, String> {
-    shader::join("kernel/self_test.wgsl", None, &[], &[("WORKGROUP", super::kernel::WORKGROUP as usize)])
+pub(super) fn wgsl(may_contract: bool) -> Result<String, String> {
+    let names: &[&str] = if may_contract { &[] } else { &[NO_CONTRACTION] };
+    shader::join("kernel/self_test.wgsl", None, names, &[("WORKGROUP", super::kernel::WORKGROUP as usize)])
 }
 
 /// Operands whose sums, products and quotients lie on, just above and just below the middle between two floats, in
@@ -80,8 +81,9 @@ pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
     let readback = gpu.buffer(out_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
     let bindings = [Access::Uniform, Access::Read, Access::ReadWrite];
     let pipeline = gpu.pipeline(NAME, &bindings, wgsl)?;
-    let bound = [&input, &output].map(|buffer| buffer.as_entire_buffer_binding());
-    let op = Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &bound.each_ref())?] };
+    let bound = [("operands", &input, in_bytes), ("results", &output, out_bytes)]
+        .map(|(name, buffer, bytes)| Range::new(name, &buffer.as_entire_buffer_binding(), bytes));
+    let op = Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &bound)?] };
     let submission = gpu.guarded(|| {
         gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&operands));
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/quantize_pack.wgsl",
     "kernel/quantize_search.wgsl",
     "kernel/self_test.wgsl",
+    "lib/codebook.wgsl",
     "lib/decoder.wgsl",
     "lib/encoded.wgsl",
     "lib/exact.wgsl",

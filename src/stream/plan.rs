@@ -26,6 +26,20 @@ pub struct Request {
     pub prune_layers: BTreeSet<u32>,
     /// Writes as many files as the model was read from, instead of one.
     pub keep_split: bool,
+    /// Holds the bytes of a GPU against those of the CPU twin.
+    pub verify: Verify,
+}
+
+/// How much of what a GPU makes the CPU twin makes again, to compare.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Verify {
+    /// Nothing: the bytes are the same by construction.
+    #[default]
+    Off,
+    /// A sixteenth of the weights of every tensor.
+    Sample,
+    /// Everything, which takes as long as the twin alone.
+    All,
 }
 
 impl Request {
@@ -38,6 +52,7 @@ impl Request {
             metadata: Vec::new(),
             prune_layers: BTreeSet::new(),
             keep_split: false,
+            verify: Verify::Off,
         }
     }
 }
@@ -51,6 +66,8 @@ pub struct Plan {
     pub is_split: bool,
     /// What the source should have said and did not, and what was assumed: one sentence each.
     pub notes: Vec<String>,
+    /// As in [`Request::verify`].
+    pub verify: Verify,
 }
 
 /// One file to write.
@@ -141,7 +158,7 @@ impl Plan {
             files[if request.keep_split { tensor.shard_index } else { 0 }].push(planned);
         }
         let files = lay_out(files, &metadata)?;
-        Ok(Self { files, is_split: request.keep_split, notes: facts.notes() })
+        Ok(Self { files, is_split: request.keep_split, notes: facts.notes(), verify: request.verify })
     }
 
     /// All tensors, in the order of the files.

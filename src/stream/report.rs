@@ -1,6 +1,8 @@
 //! What is being done, and what was done.
 
-use super::Plan;
+use super::engine::Tally;
+use super::{Plan, Resources};
+use crate::Device;
 use crate::gguf::TensorType;
 use std::time::Duration;
 
@@ -42,6 +44,14 @@ pub struct Report {
     pub formats: Vec<FormatTotal>,
     /// Tensors that got another format than was meant, because of their row length.
     pub fallbacks: usize,
+    /// The device that converted.
+    pub device: String,
+    /// Why the device was given up and the CPU went on, if it was.
+    pub given_up: Option<String>,
+    /// Weights that the device left to the CPU twin, because of their magnitude.
+    pub redone_weights: u64,
+    /// Weights of the device's that were held against the twin's.
+    pub verified_weights: u64,
     /// Time the run took.
     pub elapsed: Duration,
 }
@@ -61,7 +71,17 @@ pub struct FormatTotal {
 }
 
 impl Report {
-    /// The totals of `plan`, which a run that took `elapsed` arrives at.
+    pub(super) fn of_run(plan: &Plan, resources: &Resources, tally: Tally, elapsed: Duration) -> Self {
+        Self {
+            device: resources.device.to_string(),
+            given_up: tally.given_up.into_inner(),
+            redone_weights: tally.redone_weights.into_inner(),
+            verified_weights: tally.verified_weights.into_inner(),
+            ..Self::new(plan, elapsed)
+        }
+    }
+
+    /// The totals of `plan`, which a run on the CPU that took `elapsed` arrives at.
     pub fn new(plan: &Plan, elapsed: Duration) -> Self {
         let mut report = Self {
             weights: 0,
@@ -70,6 +90,10 @@ impl Report {
             file_bytes: plan.file_bytes(),
             formats: Vec::new(),
             fallbacks: 0,
+            device: Device::Cpu.to_string(),
+            given_up: None,
+            redone_weights: 0,
+            verified_weights: 0,
             elapsed,
         };
         for tensor in plan.tensors() {

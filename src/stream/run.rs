@@ -4,10 +4,11 @@
 //! the writer writes it and hands the buffer back. Portions are numbered; the writer takes them in order, so the
 //! first error that is reported is the first in the file, whatever thread was faster.
 
+use super::engine::{Engine, Tally};
 use super::{Plan, PlannedFile, PlannedTensor, Progress};
 use crate::cpu::MAX_THREADS;
 use crate::gguf::{Model, Tensor, TensorType, Writer};
-use crate::{Error, Format, Result};
+use crate::{Device, Error, Result};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,29 +18,33 @@ use std::ops::{ControlFlow, Range};
 use std::thread;
 use std::time::Instant;
 
-/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
-const TILE_WEIGHTS: usize = 16 * 1024;
 /// Larger portions gain nothing: reading and writing them costs far more than handing them on.
 const PORTION_BYTES: u64 = 8 << 20;
+/// On a GPU each costs a submission and two waits.
+const GPU_PORTION_BYTES: u64 = 32 << 20;
+/// Enough that one goes up and one comes down while one is computed.
+const GPU_WORKERS: u64 = 3;
 
-/// How much of the machine a run may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Threads that convert, 1024 at most; one reads and one writes beside them.
+/// What a run may use.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    /// Where to convert.
+    pub device: Device,
+    /// Threads that convert on the CPU, 1024 at most; one reads and one writes beside them.
     pub threads: NonZeroUsize,
-    /// Bytes for all buffers together.
+    /// Bytes for all buffers together, those on the device too.
     pub memory_bytes: u64,
 }
 
-impl Default for Limits {
-    /// All cores and 256 MiB.
+impl Default for Resources {
+    /// All cores of the CPU and 256 MiB.
     fn default() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { threads, memory_bytes: 256 << 20 }
+        Self { device: Device::Cpu, threads, memory_bytes: 256 << 20 }
     }
 }
 
-impl Limits {
+impl Resources {
     /// Fails with [`Error::Memory`] where a row of some tensor does not fit.
     pub(super) fn check(&self, plan: &Plan) -> Result<()> {
         match plan.tensors().max_by_key(|tensor| row_bytes(tensor)) {
@@ -52,18 +57,34 @@ impl Limits {
         }
     }
 
-    fn threads(&self) -> usize {
-        self.threads.get().min(MAX_THREADS)
+    /// How many threads convert.
+    fn workers(&self) -> usize {
+        match self.device {
+            Device::Cpu => self.threads.get().min(MAX_THREADS),
+            Device::Gpu(_) => GPU_WORKERS as usize,
+        }
+    }
+
+    /// Bytes for the buffers that go round, and for those of each worker.
+    fn shares(&self) -> (u64, u64) {
+        match self.device {
+            Device::Cpu => (self.memory_bytes, 0),
+            Device::Gpu(_) => (self.memory_bytes / 2, self.memory_bytes / 2 / GPU_WORKERS),
+        }
     }
 
     /// How many buffers there are, and how many bytes a portion may take in one, input and output together.
     ///
     /// Enough buffers to read one and write one while every worker has one, or fewer where rows are long.
     fn buffers(&self, plan: &Plan) -> (usize, u64) {
-        let wanted = self.threads() as u64 + 2;
+        let wanted = self.workers() as u64 + 2;
+        let largest = if matches!(self.device, Device::Cpu) { PORTION_BYTES } else { GPU_PORTION_BYTES };
         let longest_row = plan.tensors().map(row_bytes).max().unwrap_or(0).max(1);
-        let count = (self.memory_bytes / longest_row).clamp(1, wanted);
-        (count as usize, (self.memory_bytes / count).min(PORTION_BYTES.max(longest_row)))
+        let (bytes, _) = self.shares();
+        // A row that takes more than the share may have all that is allowed.
+        let bytes = bytes.max(longest_row);
+        let count = (bytes / longest_row).clamp(1, wanted);
+        (count as usize, (bytes / count).min(largest.max(longest_row)))
     }
 }
 
@@ -127,33 +148,37 @@ type Numbered<'a, T> = (usize, Portion<'a>, T);
 pub(super) fn run<W: Write>(
     plan: &Plan,
     model: &Model,
-    limits: &Limits,
+    resources: &Resources,
     mut open: impl FnMut(usize) -> Result<W>,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-) -> Result<()> {
-    limits.check(plan)?;
+) -> Result<Tally> {
+    resources.check(plan)?;
     let mut meter = Meter::new(plan, progress);
     let sources: Vec<Tensor> = model.tensors().collect();
-    let (buffer_count, portion_bytes) = limits.buffers(plan);
+    let (buffer_count, portion_bytes) = resources.buffers(plan);
+    let (_, engine_bytes) = resources.shares();
+    let tally = Tally::default();
     for (file_index, file) in plan.files.iter().enumerate() {
         let cannot_write = |source| Error::Write { file_index, source };
         let mut writer = Writer::new(open(file_index)?, file.layout.clone()).map_err(cannot_write)?;
         let portions = portions(file, portion_bytes);
         let buffers = (0..buffer_count).map(|_| Buffer::new(portion_bytes)).collect();
-        convert_in_order(portions, &sources, limits.threads(), buffers, |portion, output| {
+        let engine = || Engine::new(&resources.device, engine_bytes, plan.verify, &tally);
+        let engines = (0..resources.workers()).map(|_| engine()).collect();
+        convert_in_order(portions, &sources, engines, buffers, |portion, output| {
             writer.write_data(output).map_err(cannot_write)?;
             meter.wrote(portion, output.len())
         })?;
         writer.finish().map_err(cannot_write)?;
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// Reads and converts portions on other threads and hands their output to `write`, in order, on this one.
 fn convert_in_order<'a>(
     portions: impl Iterator<Item = Portion<'a>> + Send,
     sources: &[Tensor],
-    threads: usize,
+    engines: Vec<Engine>,
     buffers: Vec<Buffer>,
     mut write: impl FnMut(&Portion, &[u8]) -> Result<()>,
 ) -> Result<()> {
@@ -165,9 +190,9 @@ fn convert_in_order<'a>(
     thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(portions, sources, &free, &read_sender, &failed));
-        for _ in 0..threads {
+        for engine in engines {
             let (read, done) = (read.clone(), done_sender.clone());
-            scope.spawn(move || convert_all(&read, &done));
+            scope.spawn(move || convert_all(engine, &read, &done));
         }
         drop((read, done_sender));
         for buffer in buffers {
@@ -212,10 +237,13 @@ fn read_all<'a>(
     }
 }
 
-fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered<'a, Result<Buffer>>>) {
-    let mut weights = vec![0.0; TILE_WEIGHTS];
+fn convert_all<'a>(
+    mut engine: Engine,
+    read: &Receiver<Numbered<'a, Buffer>>,
+    done: &Sender<Numbered<'a, Result<Buffer>>>,
+) {
     for (number, portion, mut buffer) in read {
-        let result = convert(&portion, &mut buffer, &mut weights).map(|()| buffer);
+        let result = convert(&portion, &mut buffer, &mut engine).map(|()| buffer);
         if done.send((number, portion, result)).is_err() {
             return;
         }
@@ -223,7 +251,7 @@ fn convert_all<'a>(read: &Receiver<Numbered<'a, Buffer>>, done: &Sender<Numbered
 }
 
 /// Makes the output of a buffer from its input.
-fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Result<()> {
+fn convert(portion: &Portion, buffer: &mut Buffer, engine: &mut Engine) -> Result<()> {
     let tensor = portion.tensor;
     let Buffer { input, output } = buffer;
     if let Some(fault) = first_fault(portion, input) {
@@ -235,20 +263,18 @@ fn convert(portion: &Portion, buffer: &mut Buffer, weights: &mut [f32]) -> Resul
         return Ok(());
     };
 
-    let quantize = to.quantize_blocks().ok_or(Error::NotEncoded { format: to })?;
     let bytes = portion.bytes_of(tensor.to.bytes());
     output.resize((bytes.end - bytes.start) as usize, 0);
-    let tile_bytes = |format: Format| format.bytes_for(TILE_WEIGHTS as u64) as usize;
-    for (input, output) in input.chunks(tile_bytes(from)).zip(output.chunks_mut(tile_bytes(to))) {
-        let weights = &mut weights[..input.len() / from.info().block_bytes * from.info().block_weights];
-        from.dequantize_blocks(input, weights);
-        quantize(weights, output);
+    let name = || tensor.to.name().to_owned();
+    if let Some(weight) = engine.convert(from, input, to, output)? {
+        let (row, column) = portion.place(weight);
+        return Err(Error::Differs { device: engine.device(), tensor: name(), row, column, format: to });
     }
     match to.first_invalid_block(output) {
         None => Ok(()),
         Some(block) => {
             let (row, column) = portion.place(block * to.info().block_weights);
-            Err(Error::Overflow { tensor: tensor.to.name().to_owned(), row, column, format: to })
+            Err(Error::Overflow { tensor: name(), row, column, format: to })
         }
     }
 }

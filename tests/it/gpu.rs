@@ -2,11 +2,13 @@
 //! that a failure.
 
 mod parity;
+mod parity_can_fail;
 mod shaders;
+mod stream;
 mod weights;
 
-use qmill::gpu::DeviceChoice;
-use qmill::{FORMATS, Format, Gpu};
+use qmill::gpu::{DeviceChoice, adapters};
+use qmill::{FORMATS, Format, Gpu, wgpu};
 use std::sync::OnceLock;
 
 /// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
@@ -23,6 +25,18 @@ fn gpu() -> Option<&'static Gpu> {
         }
     });
     gpu.as_ref()
+}
+
+/// A device of its own, for a test that breaks it or changes its shaders.
+fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
+    // Without an adapter the shared device has said so already.
+    let info = gpu()?.device().adapter_info();
+    let adapter = adapters().into_iter().find(|adapter| adapter.handle.get_info().name == info.name)?;
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: Gpu::required_limits(&adapter.handle),
+        ..wgpu::DeviceDescriptor::default()
+    };
+    Some(pollster::block_on(adapter.handle.request_device(&descriptor)).unwrap())
 }
 
 /// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.

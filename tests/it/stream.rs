@@ -9,8 +9,8 @@ mod split;
 use crate::support::open;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, Progress, Request};
-use qmill::{Error, Format, Result};
+use qmill::stream::{Plan, Progress, Request, Resources};
+use qmill::{Device, Error, Format, Result};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Memory that a run writes to and that is there after it.
 #[derive(Clone, Default)]
-struct Memory(Rc<RefCell<Vec<u8>>>);
+pub(crate) struct Memory(pub(crate) Rc<RefCell<Vec<u8>>>);
 
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -34,13 +34,13 @@ impl Write for Memory {
     }
 }
 
-fn limits(threads: usize, memory_bytes: u64) -> Limits {
-    Limits { threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
+fn resources(threads: usize, memory_bytes: u64) -> Resources {
+    Resources { device: Device::Cpu, threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
 }
 
 /// The least memory that `plan` can be carried out in, as the refusal of less says it.
-fn least_memory_bytes(model: &Model, plan: &Plan) -> u64 {
-    match plan.write(model, |_| Ok(io::sink()), &limits(1, 0), &mut go_on) {
+pub(crate) fn least_memory_bytes(model: &Model, plan: &Plan) -> u64 {
+    match plan.write(model, |_| Ok(io::sink()), &resources(1, 0), &mut go_on) {
         Err(Error::Memory { row_bytes, .. }) => row_bytes,
         other => panic!("{other:?}"),
     }
@@ -52,7 +52,7 @@ fn copy() -> Request {
 }
 
 /// Everything in `format` but what is never quantized.
-fn pure(file_type: FileType) -> Request {
+pub(crate) fn pure(file_type: FileType) -> Request {
     let mut request = Request::new(file_type);
     request.mix.pure = true;
     request.allow_requantize = true;
@@ -71,16 +71,16 @@ fn go_on(_: &Progress) -> ControlFlow<()> {
 }
 
 /// The one file that `request` makes of `model`.
-fn write(model: &Model, request: &Request, limits: &Limits) -> Result<Vec<u8>> {
+fn write(model: &Model, request: &Request, resources: &Resources) -> Result<Vec<u8>> {
     let plan = Plan::new(model, request)?;
     assert_eq!(plan.files.len(), 1);
     let memory = Memory::default();
-    plan.write(model, |_| Ok(memory.clone()), limits, &mut go_on)?;
+    plan.write(model, |_| Ok(memory.clone()), resources, &mut go_on)?;
     Ok(memory.0.take())
 }
 
 fn convert(model: &Model, request: &Request) -> Model {
-    open(write(model, request, &Limits::default()).unwrap())
+    open(write(model, request, &Resources::default()).unwrap())
 }
 
 /// The result of `work`, which is to take no longer than half a minute: a pipeline that fails must not wait for

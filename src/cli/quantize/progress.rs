@@ -109,6 +109,9 @@ impl Narrator {
             bar.finish_and_clear();
         }
         let report = report?;
+        if let Some(reason) = &report.given_up {
+            eprintln!("qmill: note: {reason}; the CPU did the rest, with the same bytes");
+        }
         if let Some(error) = self.lines_error {
             return Err(error.into());
         }
@@ -165,6 +168,10 @@ fn report_json(report: &Report, timed: bool) -> Value {
         "formats": formats.collect::<Vec<_>>(),
     });
     if timed {
+        object["device"] = json!(report.device);
+        object["given_up"] = json!(report.given_up);
+        object["redone_weights"] = json!(report.redone_weights);
+        object["verified_weights"] = json!(report.verified_weights);
         object["seconds"] = json!(report.elapsed.as_secs_f64());
     }
     object
@@ -193,7 +200,15 @@ fn write_report(out: &mut dyn Write, report: &Report, output: Option<&Path>) -> 
     if let Some(output) = output {
         let seconds = report.elapsed.as_secs_f64();
         let rate = report.read_bytes as f64 / 1e6 / seconds.max(1e-9);
-        write!(out, ", {seconds:.2} s, {rate:.0} MB/s: {}", output.display())?;
+        write!(out, ", {seconds:.2} s, {rate:.0} MB/s on {}: {}", report.device, output.display())?;
     }
-    writeln!(out)
+    writeln!(out)?;
+    if report.verified_weights > 0 {
+        writeln!(
+            out,
+            "{} weights made again on the CPU: the same bytes",
+            show::count(report.verified_weights)
+        )?;
+    }
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use super::weights::{KINDS, encoded, random_blocks, sample};
 use super::{formats, gpu, scale};
 use qmill::gpu::{Converter, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
+use qmill::wgpu::{self, BufferUsages};
 use qmill::{Format, Gpu, cpu};
-use wgpu::BufferUsages;
 
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 /// 2 million weights of a format in all.
@@ -135,16 +135,20 @@ fn poisoned(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
     buffer(gpu, &vec![POISON; (OFFSET + bytes + OFFSET) as usize], BufferUsages::STORAGE)
 }
 
-fn binding(buffer: &wgpu::Buffer, bytes: u64) -> wgpu::BufferBinding<'_> {
-    wgpu::BufferBinding { buffer, offset: OFFSET, size: bytes.try_into().ok() }
+/// All from the offset on: what a kernel writes beyond its range lands where it is seen.
+fn binding(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
+    wgpu::BufferBinding { buffer, offset: OFFSET, size: None }
 }
 
 /// The bytes after the offset, when nothing around them has changed.
-fn within(all: &[u8], bytes: u64, what: &str) -> Vec<u8> {
+fn within(all: &[u8], bytes: u64) -> Result<&[u8], String> {
     let (before, rest) = all.split_at(OFFSET as usize);
     let (result, after) = rest.split_at(bytes as usize);
-    assert!(before.iter().chain(after).all(|&byte| byte == POISON), "{what}: wrote outside of its range");
-    result.to_vec()
+    if before.iter().chain(after).all(|&byte| byte == POISON) {
+        Ok(result)
+    } else {
+        Err("wrote outside of its range".to_owned())
+    }
 }
 
 /// The blocks of a device's padded form.
@@ -158,6 +162,68 @@ fn unpadded(format: Format, weights: u64, padded: &[u8]) -> Vec<u8> {
     padded.chunks(stride).flat_map(|block| &block[..info.block_bytes]).copied().collect()
 }
 
+fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    record(&mut encoder);
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// Quantizes `blocks` blocks in ranges of poisoned buffers.
+pub(crate) fn check_quantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64) -> Result<(), String> {
+    let weights = blocks * to.info().block_weights as u64;
+    let mut source = encoded(from, &sample("heavy tails", weights as usize));
+    let expected = twin(from, &source, to);
+    let source_bytes = device_bytes(from, weights);
+    source.resize(source_bytes as usize, 0);
+    source.splice(..0, [POISON; OFFSET as usize]);
+    let source = buffer(gpu, &source, BufferUsages::STORAGE);
+    let sizes = [device_bytes(to, weights), declined_bytes(to, weights), scratch_bytes(to, weights)];
+    let [block_bytes, declined_bytes, scratch_bytes] = sizes;
+    let [block_buffer, declined, scratch] = &sizes.map(|bytes| poisoned(gpu, bytes));
+    let buffers = QuantizeBuffers {
+        source: binding(&source),
+        blocks: binding(block_buffer),
+        declined: binding(declined),
+        scratch: binding(scratch),
+    };
+    let op = gpu.prepare_quantize(from, to, weights, &buffers).map_err(|error| error.to_string())?;
+    submit(gpu, |encoder| {
+        encoder.clear_buffer(declined, OFFSET, Some(declined_bytes));
+        op.record(encoder);
+    });
+    let (found, bits) = (read(gpu, block_buffer), read(gpu, declined));
+    within(&read(gpu, scratch), scratch_bytes)?;
+    if within(&bits, declined_bytes)?.iter().any(|&byte| byte != 0) {
+        return Err(format!("declined {bits:02x?}"));
+    }
+    let found = unpadded(to, weights, within(&found, block_bytes)?);
+    first_difference(to, &found, &expected).map_or(Ok(()), Err)
+}
+
+/// Dequantizes `blocks` blocks in ranges of poisoned buffers.
+pub(crate) fn check_dequantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64) -> Result<(), String> {
+    let info = from.info();
+    let weights = blocks * info.block_weights as u64;
+    let input = random_blocks(from, weights as usize);
+    let expected = twin(from, &input, to);
+    let mut padded = vec![POISON; OFFSET as usize];
+    for block in input.chunks(info.block_bytes) {
+        padded.extend(block);
+        padded.resize(padded.len().next_multiple_of(4), POISON);
+    }
+    let input = buffer(gpu, &padded, BufferUsages::STORAGE);
+    let result_bytes = device_bytes(to, weights);
+    let result = poisoned(gpu, result_bytes);
+    let (from_range, to_range) = (binding(&input), binding(&result));
+    let op = gpu
+        .prepare_dequantize(from, to, weights, &from_range, &to_range)
+        .map_err(|error| error.to_string())?;
+    submit(gpu, |encoder| op.record(encoder));
+    let found = read(gpu, &result);
+    let found = unpadded(to, weights, within(&found, result_bytes)?);
+    first_difference(to, &found, &expected).map_or(Ok(()), Err)
+}
+
 /// Awkward counts of blocks: one, a workgroup less or more than full, and not a multiple of anything.
 const BLOCKS: [u64; 6] = [1, 2, 3, 63, 65, 131];
 
@@ -167,37 +233,8 @@ fn quantizers_keep_to_their_buffers() {
     for to in encoders() {
         for from in FLOATS.into_iter().filter(|&from| from != to) {
             for blocks in BLOCKS {
-                let weights = blocks * to.info().block_weights as u64;
-                let mut source = encoded(from, &sample("heavy tails", weights as usize));
-                let expected = twin(from, &source, to);
-                let source_bytes = device_bytes(from, weights);
-                source.resize(source_bytes as usize, 0);
-                source.splice(..0, [POISON; OFFSET as usize]);
-                let source = buffer(gpu, &source, BufferUsages::STORAGE);
-                let sizes =
-                    [device_bytes(to, weights), declined_bytes(to, weights), scratch_bytes(to, weights)];
-                let [block_bytes, declined_bytes, scratch_bytes] = sizes;
-                let outputs = sizes.map(|bytes| poisoned(gpu, bytes));
-                let [block_buffer, declined, scratch] = &outputs;
-                let buffers = QuantizeBuffers {
-                    source: binding(&source, source_bytes),
-                    blocks: binding(block_buffer, block_bytes),
-                    declined: binding(declined, declined_bytes),
-                    scratch: binding(scratch, scratch_bytes),
-                };
-                let op = gpu.prepare_quantize(from, to, weights, &buffers).unwrap();
-                let mut encoder =
-                    gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                encoder.clear_buffer(declined, OFFSET, Some(declined_bytes));
-                op.record(&mut encoder);
-                gpu.queue().submit([encoder.finish()]);
-                let what = format!("{from} to {to}, {blocks} blocks");
-                let found = within(&read(gpu, block_buffer), block_bytes, &what);
-                let bits = within(&read(gpu, declined), declined_bytes, &what);
-                within(&read(gpu, scratch), scratch_bytes, &what);
-                assert!(bits.iter().all(|&byte| byte == 0), "{what}: declined {bits:?}");
-                let difference = first_difference(to, &unpadded(to, weights, &found), &expected);
-                assert_eq!(difference, None, "{what}");
+                let result = check_quantizer(gpu, from, to, blocks);
+                assert_eq!(result, Ok(()), "{from} to {to}, {blocks} blocks");
             }
         }
     }
@@ -209,29 +246,8 @@ fn dequantizers_keep_to_their_buffers() {
     for from in formats().into_iter().filter(|format| !format.is_float()) {
         for to in [Format::F32, Format::F16] {
             for blocks in BLOCKS {
-                let info = from.info();
-                let weights = blocks * info.block_weights as u64;
-                let input = random_blocks(from, weights as usize);
-                let expected = twin(from, &input, to);
-                let mut padded = vec![POISON; OFFSET as usize];
-                for block in input.chunks(info.block_bytes) {
-                    padded.extend(block);
-                    padded.resize(padded.len().next_multiple_of(4), POISON);
-                }
-                let input = buffer(gpu, &padded, BufferUsages::STORAGE);
-                let result_bytes = device_bytes(to, weights);
-                let result = poisoned(gpu, result_bytes);
-                let (from_range, to_range) =
-                    (binding(&input, device_bytes(from, weights)), binding(&result, result_bytes));
-                let op = gpu.prepare_dequantize(from, to, weights, &from_range, &to_range).unwrap();
-                let mut encoder =
-                    gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                op.record(&mut encoder);
-                gpu.queue().submit([encoder.finish()]);
-                let what = format!("{from} to {to}, {blocks} blocks");
-                let found = within(&read(gpu, &result), result_bytes, &what);
-                let difference = first_difference(to, &unpadded(to, weights, &found), &expected);
-                assert_eq!(difference, None, "{what}");
+                let result = check_dequantizer(gpu, from, to, blocks);
+                assert_eq!(result, Ok(()), "{from} to {to}, {blocks} blocks");
             }
         }
     }

@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal, StudentT, Uniform};
 use std::sync::LazyLock;
 
 /// The names of [`sample`]'s distributions.
-pub(crate) const KINDS: [&str; 10] = [
+pub(crate) const KINDS: [&str; 11] = [
     "gaussian",
     "uniform",
     "heavy tails",
@@ -20,6 +20,7 @@ pub(crate) const KINDS: [&str; 10] = [
     "positive",
     "tiny",
     "any exponent",
+    "subnormal",
 ];
 
 /// `count` weights of a distribution, always the same.
@@ -71,6 +72,7 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
                 }
             })
             .collect(),
+        "subnormal" => (0..count).map(|_| f32::from_bits(random.random::<u32>() & 0x807f_ffff)).collect(),
         _ => unreachable!("{kind} is none of KINDS"),
     }
 }

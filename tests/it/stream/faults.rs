@@ -1,12 +1,12 @@
 //! What ends a run: weights that are no numbers or too large, sources and sinks that fail, a caller who breaks off.
 //! Whatever it is, the run ends, and says the first of it.
 
-use super::{by_name, copy, go_on, in_time, least_memory_bytes, limits, pure, write};
+use super::{by_name, copy, go_on, in_time, least_memory_bytes, pure, resources, write};
 use crate::support::{ModelFile, gaussian, quantized};
 use qmill::Format::{self, BF16, F16, F32, Q4_K, Q6_K, Q8_0};
 use qmill::gguf::{Model, ReadAt, TensorType};
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, Request};
+use qmill::stream::{Plan, Request, Resources};
 use qmill::{Error, Result};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -41,10 +41,10 @@ fn half_bits(value: f32, infinity: u16, nan: u16) -> u16 {
     sign | if value.is_nan() { nan } else { infinity }
 }
 
-/// Limits with many portions and with one, with one worker and with several.
-fn all_limits(model: &Model, request: &Request) -> [Limits; 4] {
+/// Resources with many portions and with one, with one worker and with several.
+fn all_resources(model: &Model, request: &Request) -> [Resources; 4] {
     let least = least_memory_bytes(model, &Plan::new(model, request).unwrap());
-    [limits(1, least), limits(3, 7 * least), limits(1, 256 << 20), limits(4, 256 << 20)]
+    [resources(1, least), resources(3, 7 * least), resources(1, 256 << 20), resources(4, 256 << 20)]
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn a_weight_that_is_no_number_is_named_by_row_and_column() {
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let model = with_values(format, &[(weight, value)]).open();
                 for request in [copy(), by_name(FileType::Q8_0, "attn_q", Q4_K)] {
-                    for limits in all_limits(&model, &request) {
-                        let error = write(&model, &request, &limits).unwrap_err();
+                    for resources in all_resources(&model, &request) {
+                        let error = write(&model, &request, &resources).unwrap_err();
                         let Error::NotFinite { tensor, row, column, value: found } = &error else {
                             panic!("{error}")
                         };
@@ -77,14 +77,14 @@ fn a_double_that_is_no_number_is_named() {
     numbers[7 * 2 + 4] = f64::NEG_INFINITY;
     let bytes = |numbers: &[f64]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     let model = |bytes| ModelFile::llama().with_bytes("times", &[7, 3], TensorType::F64, bytes).open();
-    let error = write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &limits(2, 400)).unwrap_err();
+    let error = write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &resources(2, 400)).unwrap_err();
     let expected = f32::NEG_INFINITY;
     assert!(
         matches!(&error, Error::NotFinite { row: 2, column: 4, value, .. } if *value == expected),
         "{error}"
     );
     numbers[7 * 2 + 4] = 1e300;
-    write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &limits(2, 400)).unwrap();
+    write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &resources(2, 400)).unwrap();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn rows_are_counted_through_all_matrices_of_a_tensor() {
     weights[32 * (3 * 2 + 1) + 5] = f32::NAN;
     let bytes = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     let model = ModelFile::llama().with_bytes("experts.weight", &[32, 3, 4], F32, bytes).open();
-    let error = write(&model, &pure(FileType::Q4_0), &limits(2, 400)).unwrap_err();
+    let error = write(&model, &pure(FileType::Q4_0), &resources(2, 400)).unwrap_err();
     assert!(
         matches!(&error, Error::NotFinite { tensor, row: 7, column: 5, .. } if tensor == "experts.weight"),
         "{error}"
@@ -105,9 +105,9 @@ fn of_several_faults_the_first_in_the_file_is_named() {
     let (early, late) = (20 * COLUMNS + 3, 180 * COLUMNS + 200);
     let model = with_values(F32, &[(late, f32::NAN), (early, f32::INFINITY)]).open();
     let request = Request::new(FileType::Q4_K_M);
-    for limits in all_limits(&model, &request) {
+    for resources in all_resources(&model, &request) {
         for _ in 0..5 {
-            let error = write(&model, &request, &limits).unwrap_err();
+            let error = write(&model, &request, &resources).unwrap_err();
             assert!(matches!(error, Error::NotFinite { row: 20, column: 3, .. }), "{error}");
         }
     }
@@ -122,8 +122,8 @@ fn a_weight_too_large_for_the_format_is_named() {
         [(FileType::F16, F16, 40), (FileType::Q8_0, Q8_0, 32), (FileType::Q6_K, Q6_K, 0)]
     {
         let request = pure(file_type);
-        for limits in all_limits(&model, &request) {
-            let error = write(&model, &request, &limits).unwrap_err();
+        for resources in all_resources(&model, &request) {
+            let error = write(&model, &request, &resources).unwrap_err();
             match &error {
                 Error::Overflow { tensor, row, column: found, format: into } => {
                     assert_eq!((tensor.as_str(), *row, *found, *into), (NAME, 37, column, format));
@@ -134,7 +134,7 @@ fn a_weight_too_large_for_the_format_is_named() {
     }
     // The same weight fits the wider floats.
     for file_type in [FileType::F32, FileType::BF16] {
-        write(&model, &pure(file_type), &Limits::default()).unwrap();
+        write(&model, &pure(file_type), &Resources::default()).unwrap();
     }
 }
 
@@ -151,8 +151,8 @@ fn a_bad_scale_in_a_quantized_source_is_named() {
         bytes[block * info.block_bytes + scale_at..][..2].copy_from_slice(&bad);
         let model = ModelFile::llama().with_bytes(NAME, &[COLUMNS as u64, ROWS as u64], format, bytes).open();
         for request in [copy(), pure(FileType::F32), pure(FileType::Q4_0)] {
-            for limits in all_limits(&model, &request) {
-                let error = write(&model, &request, &limits).unwrap_err();
+            for resources in all_resources(&model, &request) {
+                let error = write(&model, &request, &resources).unwrap_err();
                 match &error {
                     Error::BadBlock { tensor, row, column, format: found } => {
                         let expected_column = if format == Q8_0 { 96 } else { 0 };
@@ -192,8 +192,8 @@ fn long_model() -> ModelFile {
     })
 }
 
-fn long_limits() -> [Limits; 4] {
-    [limits(1, 8 << 10), limits(1, 64 << 10), limits(4, 64 << 10), limits(8, 1 << 20)]
+fn long_resources() -> [Resources; 4] {
+    [resources(1, 8 << 10), resources(1, 64 << 10), resources(4, 64 << 10), resources(8, 1 << 20)]
 }
 
 /// Takes so many bytes and then no more.
@@ -221,11 +221,12 @@ fn a_sink_that_fails_ends_the_run_wherever_it_fails() {
     let file = long_model();
     let plan = Plan::new(&file.open(), &Request::new(FileType::Q4_0)).unwrap();
     let (header, end) = (plan.files[0].layout.data_offset() as usize, plan.file_bytes() as usize);
-    for limits in long_limits() {
+    for resources in long_resources() {
         for bytes in [0, header / 2, header, header + 1, header + (end - header) / 3, end - 10_000, end - 1] {
             let (plan, model) = (plan.clone(), file.open());
+            let resources = resources.clone();
             let result = in_time(move || {
-                plan.write(&model, |_| Ok(Full { left: bytes }), &limits, &mut go_on)
+                plan.write(&model, |_| Ok(Full { left: bytes }), &resources, &mut go_on)
                     .map(|report| report.file_bytes)
             });
             match result {
@@ -236,7 +237,8 @@ fn a_sink_that_fails_ends_the_run_wherever_it_fails() {
             }
         }
         let (plan, model) = (plan.clone(), file.open());
-        in_time(move || plan.write(&model, |_| Ok(Full { left: end }), &limits, &mut go_on).map(|_| ()))
+        let resources = resources.clone();
+        in_time(move || plan.write(&model, |_| Ok(Full { left: end }), &resources, &mut go_on).map(|_| ()))
             .unwrap();
     }
 }
@@ -247,7 +249,7 @@ fn an_output_that_does_not_open_ends_the_run() {
     let error = in_time(move || {
         let plan = Plan::new(&file.open(), &Request::new(FileType::Q4_0)).unwrap();
         let open = |_| -> Result<Full> { Err(Error::Cancelled) };
-        plan.write(&file.open(), open, &limits(3, 1 << 20), &mut go_on).map(|_| ()).unwrap_err()
+        plan.write(&file.open(), open, &resources(3, 1 << 20), &mut go_on).map(|_| ()).unwrap_err()
     });
     assert!(matches!(error, Error::Cancelled), "{error}");
 }
@@ -276,15 +278,16 @@ fn a_source_that_fails_ends_the_run_wherever_it_fails() {
     let file = long_model();
     let (start, bytes) = (file.layout().data_offset(), file.to_bytes());
     let data_bytes = bytes.len() as u64 - start;
-    for limits in long_limits() {
+    for resources in long_resources() {
         for readable in [0, 100_000, data_bytes / 2, data_bytes - 1] {
             // The header is read with some of what follows it: the damage comes later.
             let from = Arc::new(AtomicU64::new(u64::MAX));
             let source = Damaged { file: bytes.clone(), from: from.clone() };
+            let resources = resources.clone();
             let error = in_time(move || {
                 let model = Model::from_source("damaged", Box::new(source)).unwrap();
                 from.store(start + readable, Ordering::Relaxed);
-                write(&model, &Request::new(FileType::Q4_0), &limits).unwrap_err()
+                write(&model, &Request::new(FileType::Q4_0), &resources).unwrap_err()
             });
             match error {
                 Error::Io { path, action: "read", source } => {
@@ -302,20 +305,21 @@ fn a_source_that_fails_ends_the_run_wherever_it_fails() {
 #[test]
 fn a_caller_who_breaks_off_is_not_called_again() {
     let file = long_model();
-    for limits in long_limits() {
+    for resources in long_resources() {
         for last in [1, 2, 5] {
             let file = file.clone();
+            let resources = resources.clone();
             let (calls, result) = in_time(move || {
                 let model = file.open();
                 let plan = Plan::new(&model, &Request::new(FileType::Q4_0)).unwrap();
                 let mut calls = 0;
-                let result = plan.write(&model, |_| Ok(io::sink()), &limits, &mut |_| {
+                let result = plan.write(&model, |_| Ok(io::sink()), &resources, &mut |_| {
                     calls += 1;
                     if calls == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 });
                 (calls, result.map(|_| ()))
             });
-            // The largest limits have fewer portions than five, and then nobody breaks off.
+            // With the most memory there are fewer portions than five, and then nobody breaks off.
             match result {
                 Err(Error::Cancelled) => assert_eq!(calls, last),
                 other => assert!(other.is_ok() && calls < last, "{other:?} after {calls} calls"),

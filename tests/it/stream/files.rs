@@ -1,11 +1,11 @@
 //! Under the output's name is a whole file or what was there before.
 
-use super::{go_on, limits};
+use super::{go_on, resources};
 use crate::support::{ModelFile, assert_converted, files_in};
 use qmill::Format::F16;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Progress, Request};
+use qmill::stream::{Progress, Request, Resources};
 use qmill::{Error, Result, quantize_file};
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ impl Folder {
 
     fn quantize(&self, output: &Path, overwrite: bool) -> Result<()> {
         let request = Request::new(FileType::Q4_K_M);
-        quantize_file(&self.path("in.gguf"), output, &request, &Limits::default(), overwrite, &mut go_on)
+        quantize_file(&self.path("in.gguf"), output, &request, &Resources::default(), overwrite, &mut go_on)
             .map(|_| ())
     }
 
@@ -59,7 +59,7 @@ fn while_it_is_written_the_file_has_another_name() {
         ControlFlow::Continue(())
     };
     let input = folder.path("in.gguf");
-    let report = quantize_file(&input, &output, &request, &limits(2, 4000), false, &mut look).unwrap();
+    let report = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut look).unwrap();
     assert!(calls > 10, "{calls}");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     folder.assert_whole(&output);
@@ -72,17 +72,17 @@ fn a_run_that_is_broken_off_or_fails_leaves_nothing() {
     let (input, output) = (folder.path("in.gguf"), folder.path("out.gguf"));
     let request = Request::new(FileType::Q4_K_M);
     let mut stop = |_: &Progress| ControlFlow::Break(());
-    let error = quantize_file(&input, &output, &request, &limits(2, 4000), false, &mut stop).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
     folder.assert_holds(&["in.gguf"]);
 
-    let error = quantize_file(&input, &output, &request, &limits(2, 100), false, &mut go_on).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 100), false, &mut go_on).unwrap_err();
     assert!(matches!(error, Error::Memory { memory_bytes: 100, .. }), "{error}");
     folder.assert_holds(&["in.gguf"]);
 
     // An output that was there is still there.
     fs::write(&output, "mine").unwrap();
-    let error = quantize_file(&input, &output, &request, &limits(2, 4000), true, &mut stop).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), true, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     assert_eq!(fs::read(&output).unwrap(), b"mine");
@@ -96,7 +96,7 @@ fn a_progress_that_panics_leaves_nothing() {
         let panicked = std::panic::catch_unwind(|| {
             let request = Request::new(FileType::Q4_K_M);
             let mut panics = |_: &Progress| panic!("not the caller's day");
-            quantize_file(&input, &output, &request, &limits(2, 4000), false, &mut panics).map(|_| ())
+            quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut panics).map(|_| ())
         });
         assert!(panicked.is_err());
         folder.assert_holds(&["in.gguf"]);

@@ -1,12 +1,12 @@
 //! However a tensor is cut and whoever converts it, the bytes are those of converting it whole.
 
-use super::{convert, copy, go_on, least_memory_bytes, limits, pure, write};
+use super::{convert, copy, go_on, least_memory_bytes, pure, resources, write};
 use crate::support::{
     ModelFile, TINY_SHAKESPEARE, assert_converted, format_of, gaussian, names, open, quantized, tensor_bytes,
 };
 use qmill::gguf::{Model, TensorType};
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Plan, PlannedTensor, Request};
+use qmill::stream::{Plan, PlannedTensor, Request, Resources};
 use qmill::{Error, FORMATS, Format};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ fn threads_and_memory_change_no_byte() {
     let model = Model::open(TINY_SHAKESPEARE).unwrap();
     let request = Request::new(FileType::Q4_K_M);
     let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
-    let expected = write(&model, &request, &Limits::default()).unwrap();
+    let expected = write(&model, &request, &Resources::default()).unwrap();
     for (threads, memory_bytes) in [
         (1, least),
         (1, 256 << 20),
@@ -36,7 +36,7 @@ fn threads_and_memory_change_no_byte() {
         (5, 1 << 20),
         (5, 256 << 20),
     ] {
-        let found = write(&model, &request, &limits(threads, memory_bytes)).unwrap();
+        let found = write(&model, &request, &resources(threads, memory_bytes)).unwrap();
         assert!(found == expected, "{threads} threads, {memory_bytes} bytes");
     }
 }
@@ -47,7 +47,7 @@ fn less_memory_than_a_row_takes_is_refused_before_anything_is_opened() {
     let plan = Plan::new(&model, &Request::new(FileType::Q8_0)).unwrap();
     let least = least_memory_bytes(&model, &plan);
     let open = |_| -> qmill::Result<Vec<u8>> { panic!("an output was opened") };
-    let error = plan.write(&model, open, &limits(2, least - 1), &mut go_on).unwrap_err();
+    let error = plan.write(&model, open, &resources(2, least - 1), &mut go_on).unwrap_err();
     let Error::Memory { tensor, row_bytes, memory_bytes } = &error else { panic!("{error}") };
     assert!(tensor.contains("ffn_down"), "{tensor}");
     let longest = model.tensors().map(|tensor| tensor.info.row_len()).max().unwrap();
@@ -66,7 +66,7 @@ fn a_long_row_is_converted_between_all_formats() {
         for file_type in [FileType::F32, FileType::F16, FileType::BF16, FileType::Q4_0, FileType::Q3_K_S] {
             let request = pure(file_type);
             let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
-            let result = open(write(&model, &request, &limits(2, least)).unwrap());
+            let result = open(write(&model, &request, &resources(2, least)).unwrap());
             assert_converted(&model, &result);
             let to = format_of(&result, "blk.0.attn_q.weight");
             assert_eq!(Some(to), file_type.info().format);
@@ -99,7 +99,7 @@ fn a_row_larger_than_a_portion_is_one_portion() {
     let plan = Plan::new(&model, &Request::new(FileType::Q4_0)).unwrap();
     let memory = super::Memory::default();
     let mut portions = Vec::new();
-    plan.write(&model, |_| Ok(memory.clone()), &limits(2, 64 << 20), &mut |progress| {
+    plan.write(&model, |_| Ok(memory.clone()), &resources(2, 64 << 20), &mut |progress| {
         portions.push(progress.read_bytes);
         ControlFlow::Continue(())
     })
@@ -128,7 +128,7 @@ fn tensors_of_every_shape_are_converted_or_kept() {
     let request = pure(FileType::Q5_1);
     let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
     for memory_bytes in [least, 3 * least, 256 << 20] {
-        let result = open(write(&model, &request, &limits(3, memory_bytes)).unwrap());
+        let result = open(write(&model, &request, &resources(3, memory_bytes)).unwrap());
         assert_eq!(
             names(&result),
             [
@@ -167,7 +167,7 @@ fn progress_goes_up_to_the_total_and_tells_of_every_tensor_once() {
         let mut done = Vec::new();
         let mut last = (0, 0, std::time::Duration::ZERO);
         let report = plan
-            .write(&model, |_| Ok(std::io::sink()), &limits(3, memory_bytes), &mut |progress| {
+            .write(&model, |_| Ok(std::io::sink()), &resources(3, memory_bytes), &mut |progress| {
                 assert_eq!((progress.tensor_index, progress.tensor_count), (done.len(), 9));
                 assert_eq!(
                     progress.total_read_bytes,
@@ -195,7 +195,7 @@ fn progress_goes_up_to_the_total_and_tells_of_every_tensor_once() {
 fn a_report_adds_up() {
     let model = Model::open(TINY_SHAKESPEARE).unwrap();
     let plan = Plan::new(&model, &Request::new(FileType::Q4_K_M)).unwrap();
-    let report = plan.write(&model, |_| Ok(std::io::sink()), &Limits::default(), &mut go_on).unwrap();
+    let report = plan.write(&model, |_| Ok(std::io::sink()), &Resources::default(), &mut go_on).unwrap();
     let sum = |of: fn(&qmill::stream::FormatTotal) -> u64| report.formats.iter().map(of).sum::<u64>();
     assert_eq!(sum(|total| total.tensors as u64), 39);
     assert_eq!(

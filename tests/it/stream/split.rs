@@ -4,7 +4,7 @@ use super::go_on;
 use crate::support::{ModelFile, assert_converted, files_in, gaussian, names};
 use qmill::gguf::{Metadata, Model, Value};
 use qmill::mix::FileType;
-use qmill::stream::{Limits, Request};
+use qmill::stream::{Request, Resources};
 use qmill::{Error, Format, quantize_file};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -48,7 +48,7 @@ impl Split {
 
     fn quantize(&self, output: &Path, keep_split: bool) -> qmill::Result<u64> {
         let request = Request { keep_split, ..Request::new(FileType::Q8_0) };
-        quantize_file(&self.path("in", 1), output, &request, &Limits::default(), false, &mut go_on)
+        quantize_file(&self.path("in", 1), output, &request, &Resources::default(), false, &mut go_on)
             .map(|report| report.file_bytes)
     }
 }
@@ -129,7 +129,7 @@ fn one_file_kept_apart_is_the_first_of_one() {
     let (input, output) = (folder.path().join("in.gguf"), folder.path().join("out.gguf"));
     ModelFile::llama().with_gaussian("a.weight", &[64, 4], Format::F16).save(&input);
     let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
-    quantize_file(&input, &output, &request, &Limits::default(), false, &mut go_on).unwrap();
+    quantize_file(&input, &output, &request, &Resources::default(), false, &mut go_on).unwrap();
     assert_eq!(files_in(folder.path()), ["in.gguf", "out-00001-of-00001.gguf"]);
     let result = Model::open(folder.path().join("out-00001-of-00001.gguf")).unwrap();
     assert!(result.metadata().iter().all(|(key, _)| !key.starts_with("split.")));

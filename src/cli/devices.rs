@@ -1,0 +1,106 @@
+//! `qmill devices`: the adapters, by the numbers that `--device` takes.
+
+use super::failure::Failure;
+use super::show;
+use clap::Args;
+use qmill::gpu::{Adapter, adapters};
+use qmill::wgpu::{AdapterInfo, DeviceType, Features};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Lists the adapters that can compute, with what matters of them.
+///
+/// `WGPU_BACKEND` (vulkan, dx12, metal) says which backends are looked at, `WGPU_ADAPTER_NAME` which adapter is taken unless --device names one.
+#[derive(Args)]
+pub(crate) struct Devices {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Devices {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let adapters = adapters();
+        let mut out = io::stdout().lock();
+        if self.json {
+            let list: Vec<Value> = adapters.iter().map(to_json).collect();
+            writeln!(out, "{}", json!({ "devices": list }))?;
+            return Ok(());
+        }
+        if adapters.is_empty() {
+            writeln!(out, "There is no adapter; qmill computes on the CPU.")?;
+        }
+        for adapter in &adapters {
+            write_text(&mut out, adapter)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an adapter has of that which makes kernels faster.
+fn features(adapter: &Adapter) -> Vec<(&'static str, bool)> {
+    let features = adapter.handle.features();
+    [
+        ("f16", Features::SHADER_F16),
+        ("subgroups", Features::SUBGROUP),
+        ("timestamps", Features::TIMESTAMP_QUERY),
+        ("pipeline_cache", Features::PIPELINE_CACHE),
+        ("cooperative_matrix", Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    ]
+    .into_iter()
+    .map(|(name, feature)| (name, features.contains(feature)))
+    .collect()
+}
+
+fn kind(info: &AdapterInfo) -> &'static str {
+    match info.device_type {
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software on the CPU",
+        DeviceType::Other => "other",
+    }
+}
+
+fn write_text(out: &mut impl Write, adapter: &Adapter) -> io::Result<()> {
+    let (info, limits) = (adapter.handle.get_info(), adapter.handle.limits());
+    writeln!(out, "{}: {}", adapter.index, info.name)?;
+    writeln!(out, "   {}, {}, driver {} {}", kind(&info), info.backend, info.driver, info.driver_info)?;
+    // Every adapter multiplies packed bytes; WGSL does not tell whether in one instruction.
+    let mut has = vec!["packed int8 dot".to_owned()];
+    for (name, _) in features(adapter).into_iter().filter(|(_, present)| *present) {
+        has.push(match name {
+            "subgroups" => format!("subgroups of {} to {}", info.subgroup_min_size, info.subgroup_max_size),
+            name => name.replace('_', " "),
+        });
+    }
+    writeln!(out, "   {}", has.join(", "))?;
+    let invocations = limits.max_compute_invocations_per_workgroup;
+    let shared = show::bytes(limits.max_compute_workgroup_storage_size.into());
+    let (buffer, binding) =
+        (show::bytes(limits.max_buffer_size), show::bytes(limits.max_storage_buffer_binding_size));
+    writeln!(out, "   buffers of {buffer}, bindings of {binding}, workgroups of {invocations} with {shared}")
+}
+
+fn to_json(adapter: &Adapter) -> Value {
+    let (info, limits) = (adapter.handle.get_info(), adapter.handle.limits());
+    let features: serde_json::Map<_, _> =
+        features(adapter).into_iter().map(|(name, present)| (name.to_owned(), json!(present))).collect();
+    json!({
+        "index": adapter.index,
+        "name": info.name,
+        "backend": info.backend.to_string(),
+        "type": kind(&info),
+        "driver": info.driver,
+        "driver_info": info.driver_info,
+        "vendor_id": info.vendor,
+        "device_id": info.device,
+        "features": features,
+        "subgroup_min_size": info.subgroup_min_size,
+        "subgroup_max_size": info.subgroup_max_size,
+        "max_buffer_bytes": limits.max_buffer_size,
+        "max_binding_bytes": limits.max_storage_buffer_binding_size,
+        "max_workgroup_invocations": limits.max_compute_invocations_per_workgroup,
+        "max_workgroup_bytes": limits.max_compute_workgroup_storage_size,
+    })
+}

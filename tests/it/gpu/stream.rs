@@ -1,0 +1,153 @@
+//! Whole models through the GPU: the same files, and what happens when the device fails on the way.
+
+use super::{another_device, formats, gpu};
+use crate::stream::{Memory, least_memory_bytes, pure};
+use crate::support::{ModelFile, TINY_SHAKESPEARE};
+use qmill::gguf::Model;
+use qmill::mix::{FILE_TYPES, FileType};
+use qmill::stream::{Plan, Progress, Report, Request, Resources, Verify};
+use qmill::{Device, Error, Format, Gpu, Result};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+fn on(device: Device, memory_bytes: u64) -> Resources {
+    Resources { device, memory_bytes, ..Resources::default() }
+}
+
+/// The file that `request` makes of `model`; `progress` is told of every portion.
+fn write(
+    model: &Model,
+    request: &Request,
+    resources: &Resources,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(Vec<u8>, Report)> {
+    let memory = Memory::default();
+    let plan = Plan::new(model, request)?;
+    let report = plan.write(model, |_| Ok(memory.clone()), resources, &mut |told| {
+        progress(told);
+        ControlFlow::Continue(())
+    })?;
+    Ok((memory.0.take(), report))
+}
+
+fn trained() -> Model {
+    Model::open(TINY_SHAKESPEARE).unwrap()
+}
+
+/// A Llama with a tensor of each source, and rows that are whole blocks of every format.
+fn mixed() -> Model {
+    ModelFile::llama()
+        .with_gaussian("token_embd.weight", &[512, 300], Format::BF16)
+        .with_gaussian("blk.0.attn_v.weight", &[256, 77], Format::F32)
+        .with_gaussian("blk.0.ffn_down.weight", &[768, 33], Format::F16)
+        .with_gaussian("blk.1.attn_v.weight", &[256, 5], Format::Q8_0)
+        .with_gaussian("blk.1.ffn_down.weight", &[768, 33], Format::Q4_K)
+        .with_gaussian("output_norm.weight", &[512], Format::F32)
+        .open()
+}
+
+#[test]
+fn a_gpu_writes_the_same_files() {
+    let Some(gpu) = gpu() else { return };
+    let types = FILE_TYPES.iter().filter(|info| info.format.is_none_or(|format| formats().contains(&format)));
+    for file_type in types.map(|info| info.file_type) {
+        for model in [trained(), mixed()] {
+            let request = Request { allow_requantize: true, ..Request::new(file_type) };
+            let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
+            for memory_bytes in [256 << 20, 1 << 20] {
+                let device = Device::Gpu(gpu.clone());
+                let (found, report) =
+                    write(&model, &request, &on(device, memory_bytes), &mut |_| ()).unwrap();
+                assert!(found == expected, "{file_type} with {memory_bytes} bytes of memory");
+                assert_eq!(report.given_up, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_least_memory_is_enough_on_a_gpu_too() {
+    let Some(gpu) = gpu() else { return };
+    let model = mixed();
+    let request = pure(FileType::Q8_0);
+    let least = least_memory_bytes(&model, &Plan::new(&model, &request).unwrap());
+    let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
+    let (found, _) = write(&model, &request, &on(Device::Gpu(gpu.clone()), least), &mut |_| ()).unwrap();
+    assert!(found == expected);
+    let error = write(&model, &request, &on(Device::Gpu(gpu.clone()), least - 1), &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+}
+
+#[test]
+fn a_device_that_is_lost_on_the_way_is_given_up_and_the_file_is_right() {
+    // A host's device, of whose loss only failing calls tell, and one of qmill's own.
+    let host = || another_device().map(|(device, queue)| Gpu::from_device(device, queue).unwrap());
+    let own = || {
+        let name = gpu()?.device().adapter_info().name;
+        Gpu::open(&qmill::gpu::DeviceChoice::Name(name), None).unwrap()
+    };
+    let model = trained();
+    let request = Request::new(FileType::Q8_0);
+    let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
+    for lost_after in [0, 1, 7] {
+        for gpu in [host(), own()] {
+            let Some(gpu) = gpu else { return };
+            if lost_after == 0 {
+                gpu.device().destroy();
+            }
+            let mut portions = 0;
+            let (found, report) =
+                write(&model, &request, &on(Device::Gpu(gpu.clone()), 4 << 20), &mut |_| {
+                    portions += 1;
+                    if portions == lost_after {
+                        gpu.device().destroy();
+                    }
+                })
+                .unwrap();
+            assert!(found == expected, "lost after {lost_after} portions");
+            assert!(report.given_up.is_some(), "lost after {lost_after} portions");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_byte_of_the_device_is_found_where_it_is() {
+    let Some((device, queue)) = another_device() else { return };
+    // The last block of a piece gets a wrong code.
+    let rewrite = |_: &str, text: String| {
+        text.replace(
+            "blocks[at + 8u] = before;",
+            "blocks[at + 8u] = before ^ select(0u, 0x100u, block == 700u);",
+        )
+    };
+    let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+    let model = ModelFile::llama()
+        .with_gaussian("output.weight", &[256, 8], Format::F16)
+        .with_gaussian("token_embd.weight", &[256, 300], Format::F16)
+        .open();
+    let request = Request { verify: Verify::All, ..Request::new(FileType::Q8_0) };
+    let error = write(&model, &request, &on(Device::Gpu(gpu), 256 << 20), &mut |_| ()).unwrap_err();
+    match error {
+        // Block 700 of 32 weights, in rows of 8 blocks.
+        Error::Differs { ref tensor, row: 87, column: 128, format: Format::Q8_0, .. } => {
+            assert_eq!(tensor, "token_embd.weight");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn verifying_says_how_much_it_compared() {
+    let Some(gpu) = gpu() else { return };
+    let model = trained();
+    let quantized = |verify| {
+        let request = Request { verify, ..Request::new(FileType::Q8_0) };
+        write(&model, &request, &on(Device::Gpu(gpu.clone()), 64 << 20), &mut |_| ()).unwrap().1
+    };
+    let converted = model.tensors().filter(|tensor| tensor.info.tensor_type().format() == Some(Format::F16));
+    let converted: u64 = converted.map(|tensor| tensor.info.weights()).sum();
+    assert_eq!(quantized(Verify::Off).verified_weights, 0);
+    assert_eq!(quantized(Verify::All).verified_weights, converted);
+    let sampled = quantized(Verify::Sample).verified_weights;
+    assert!(sampled > converted / 17 && sampled < converted / 4, "{sampled} of {converted}");
+}
