@@ -1,7 +1,8 @@
 //! Translates shaders as wgpu-hal 30 does on each backend, so that the compilers behind it can be asked without a GPU.
 //!
 //! `translate FOLDER` writes there every shader of the library, `translate FOLDER NAME.wgsl...` those files: beside each
-//! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`.
+//! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
+//! there is also `NAME.vulkan.spv`, which is what Vulkan drivers are given: it forbids contraction.
 
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
@@ -23,15 +24,24 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let folder = arguments.next().ok_or("usage: translate FOLDER [NAME.wgsl...]")?;
     let folder = Path::new(&folder);
     let files: Vec<String> = arguments.collect();
+    fs::create_dir_all(folder)?;
+    let mut status = ExitCode::SUCCESS;
     let shaders: Vec<(String, String)> = if files.is_empty() {
+        for (name, words) in qmill::gpu::vulkan_modules() {
+            match words {
+                Ok(words) => fs::write(folder.join(format!("{name}.vulkan.spv")), bytes(&words))?,
+                Err(error) => {
+                    eprintln!("{name}: {error}");
+                    status = ExitCode::FAILURE;
+                }
+            }
+        }
         qmill::gpu::shaders().collect()
     } else {
         let read = |file: &String| Ok((stem(file)?, fs::read_to_string(file)?));
         files.iter().map(read).collect::<Result<_, Box<dyn Error>>>()?
     };
-    fs::create_dir_all(folder)?;
     let mut index = Vec::new();
-    let mut status = ExitCode::SUCCESS;
     for (name, wgsl) in shaders {
         fs::write(folder.join(format!("{name}.wgsl")), &wgsl)?;
         match translate(folder, &name, &wgsl) {
@@ -51,6 +61,10 @@ fn stem(file: &str) -> Result<String, Box<dyn Error>> {
     Ok(name.ok_or_else(|| format!("{file} has no name"))?.to_owned())
 }
 
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
 /// Writes a shader's translations, and returns its entry of the index.
 fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Error>> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
@@ -62,11 +76,10 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     };
     let (module, info) =
         process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &Default::default())?;
-    let write = |extension: &str, contents: &[u8]| {
-        fs::write(folder.join(format!("{name}.{extension}")), contents)
-    };
+    let write =
+        |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
     let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
-    write("spv", &words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())?;
+    write("spv", &bytes(&words))?;
     write("metal", metal(&module, &info, &entry.name)?.as_bytes())?;
     let mut hlsl_entry = String::new();
     for (model, shader_model) in SHADER_MODELS {
@@ -184,10 +197,10 @@ fn hlsl(
         zero_initialize_workgroup_memory: false,
         ..hlsl::Options::default()
     };
-    let pipeline =
-        hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };
+    let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };
     let mut text = String::new();
-    let names = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None)?.entry_point_names;
+    let names =
+        hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None)?.entry_point_names;
     let name = names.into_iter().next().ok_or("no entry point")??;
     Ok((text, name))
 }

@@ -1,7 +1,7 @@
 //! Every kernel, on every format it serves, against the twin: bit for bit.
 
 use super::weights::{KINDS, encoded, random_blocks, sample};
-use super::{formats, gpu, scale};
+use super::{formats, gpu, scaled};
 use qmill::gpu::{Converter, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
 use qmill::wgpu::{self, BufferUsages};
 use qmill::{Format, Gpu, cpu};
@@ -62,7 +62,7 @@ fn every_quantizer_equals_its_twin() {
     for to in encoders() {
         for from in FLOATS.into_iter().filter(|&from| from != to) {
             for kind in KINDS {
-                let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
+                let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
                 match check(&mut converter, from, &weights, to) {
                     Err(fault) => faults.push(format!("{kind}: {fault}")),
                     // What the kernels decline must stay the exception.
@@ -89,7 +89,7 @@ fn every_dequantizer_equals_its_twin() {
     for from in formats().into_iter() {
         for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
             // Any bits: scales of both signs, subnormal, infinite and NaN.
-            let blocks = random_blocks(from, 65536 * scale());
+            let blocks = random_blocks(from, scaled(65536));
             // A float to a float is a quantizer's work, which wants finite weights.
             if !from.is_float() {
                 faults.extend(check(&mut converter, from, &blocks, to).err());
