@@ -1,1 +1,58 @@
-// NVFP4
+// NVFP4: 4 scales ue4m3, 4 times 16 nibbles e2m1; w = d·q, where d is half the scale and q the doubled e2m1 number.
+
+#import lib/e2m1.wgsl
+
+// The bits of half a ue4m3 number. The top code, a NaN elsewhere, is 0 here.
+fn half_scale(scale: u32) -> u32 {
+  let normal = ((scale & 0x7fu) << 20u) + (119u << 23u);
+  // A subnormal counts units of 2^-10.
+  let subnormal = bitcast<u32>(f32(scale & 7u)) - (10u << 23u);
+  let finite = select(normal, subnormal, (scale & 0x78u) == 0u);
+  return select(finite, 0u, (scale & 0x7fu) == 0u || scale == 0x7fu);
+}
+
+#ifdef QUANTIZE
+#import lib/extremes.wgsl
+#import lib/pack.wgsl
+
+// The nearest ue4m3 number to x >= 0, half up. ggml does not use the top binade: from 248 on, all become 448.
+fn to_ue4m3(x: f32) -> u32 {
+  // Half a unit of the last place kept, added to the bits, carries into the exponent where it must.
+  let normal = ((bitcast<u32>(x) + 0x80000u) >> 20u) - (120u << 3u);
+  let large = select(normal, 0x7eu, normal >= 0x78u);
+  let subnormal = min(u32(mul(x, 512.0) + 0.5), 7u);
+  return select(large, subnormal, x < 0.015625);
+}
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  let at = block * BLOCK_WORDS;
+  var scales = 0u;
+  for (var s = 0u; s < 4u; s++) {
+    let first = x + 4u * s;
+    let found = largest_magnitude(first, 4u);
+    // Far below the least scale, 2^-9, weights get the scale 0, as zeros do.
+    let largest = select(found, 0u, found < 0x30800000u);
+    if (!in_range(largest)) {
+      decline(block);
+    }
+    // 6 is the greatest e2m1 number.
+    let scale = to_ue4m3(divide(bitcast<f32>(largest), 6.0));
+    let d = bitcast<f32>(half_scale(scale));
+    blocks[at + 1u + 2u * s] = nibbles(nearest_e2m1(weights(first), d), nearest_e2m1(weights(first + 2u), d));
+    blocks[at + 2u + 2u * s] = nibbles(nearest_e2m1(weights(first + 1u), d), nearest_e2m1(weights(first + 3u), d));
+    scales |= scale << (8u * s);
+  }
+  blocks[at] = scales;
+}
+#endif
+
+#ifdef DEQUANTIZE
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  // A sub-block is four quads: two low in two words, two high.
+  let sub_block = quad / 4u;
+  let pairs = word(block, 1u + 2u * sub_block + (quad & 1u)) >> (2u * (quad & 2u));
+  let codes = unpack4xU8(pairs & 0x0f0f0f0fu);
+  return scaled(half_scale(byte(block, sub_block)), e2m1_doubled(codes));
+}
+#endif

@@ -1,1 +1,39 @@
-// Q2_0
+// Q2_0: d f16, 64 codes of two bits; w = d·(q-1). The encoder writes no 3.
+
+#ifdef QUANTIZE
+#import lib/extremes.wgsl
+#import lib/ternary.wgsl
+
+// A byte of the codes of a quad.
+fn four_codes(i: u32, multiplier: f32) -> u32 {
+  let q = ternary(weights(i), multiplier);
+  return q.x | (q.y << 2u) | (q.z << 4u) | (q.w << 6u);
+}
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  let d = largest_magnitude(x, BLOCK_QUADS);
+  if (!in_range(d)) {
+    decline(block);
+  }
+  let multiplier = inverse_or_zero(bitcast<f32>(d));
+  let at = block * BLOCK_WORDS;
+  // The scale takes the first half of a word, so each word has the end of four quads and the start of the next.
+  var before = f32_bits_to_f16(d);
+  for (var i = 0u; i < 4u; i++) {
+    let quad = x + 4u * i;
+    let codes = four_codes(quad, multiplier) | (four_codes(quad + 1u, multiplier) << 8u)
+      | (four_codes(quad + 2u, multiplier) << 16u) | (four_codes(quad + 3u, multiplier) << 24u);
+    blocks[at + i] = before | (codes << 16u);
+    before = codes >> 16u;
+  }
+  blocks[at + 4u] = before;
+}
+#endif
+
+#ifdef DEQUANTIZE
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let q = (vec4<u32>(byte(block, 2u + quad)) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u);
+  return scaled(scale_bits(block, 0u), bitcast<vec4<i32>>(q) - 1);
+}
+#endif

@@ -1,1 +1,38 @@
-// Q4_1
+// Q4_1: d, m f16, 32 nibbles; w = d·q + m.
+
+#ifdef QUANTIZE
+#import lib/extremes.wgsl
+#import lib/pack.wgsl
+
+fn codes(v: vec4<f32>, least: f32, multiplier: f32) -> vec4<u32> {
+  let above_least = sub4(v, vec4<f32>(least));
+  return min(vec4<u32>(mul4(above_least, vec4<f32>(multiplier)) + 0.5), vec4<u32>(15u));
+}
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  let extremes = least_and_greatest(x, BLOCK_QUADS);
+  if (!in_range(largest_extreme(extremes))) {
+    decline(block);
+  }
+  let least = bitcast<f32>(extremes.least);
+  let d = divide(sub(bitcast<f32>(extremes.greatest), least), 15.0);
+  let multiplier = inverse_or_zero(d);
+  let at = block * BLOCK_WORDS;
+  blocks[at] = f32_bits_to_f16(bitcast<u32>(d)) | (f32_bits_to_f16(extremes.least) << 16u);
+  for (var i = 0u; i < 4u; i++) {
+    let low = codes(weights(x + i), least, multiplier);
+    let high = codes(weights(x + i + 4u), least, multiplier);
+    blocks[at + 1u + i] = nibbles(low, high);
+  }
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/unpack.wgsl
+
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let q = bitcast<vec4<i32>>(nibbles_at(block, 4u, quad));
+  return sum(scaled(scale_bits(block, 0u), q), scale_bits(block, 2u));
+}
+#endif

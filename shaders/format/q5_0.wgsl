@@ -1,1 +1,45 @@
-// Q5_0
+// Q5_0: d f16, 32 fifth bits, 32 nibbles; w = d·(q-16). The weight of the largest magnitude gets code 0.
+
+#ifdef QUANTIZE
+#import lib/extremes.wgsl
+#import lib/pack.wgsl
+
+fn codes(v: vec4<f32>, multiplier: f32) -> vec4<u32> {
+  return min(vec4<u32>(mul4(v, vec4<f32>(multiplier)) + 16.5), vec4<u32>(31u));
+}
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  let first = first_of_largest_magnitude(x, BLOCK_QUADS);
+  if (!in_range(first & 0x7fffffffu)) {
+    decline(block);
+  }
+  // The scale of zeros is -0, as 0/-16 is.
+  let d = select(bitcast<u32>(bitcast<f32>(first) * -0.0625), 0x80000000u, first == 0u);
+  let multiplier = inverse_or_zero(bitcast<f32>(d));
+  let at = block * BLOCK_WORDS;
+  // From the last word to the first, because the fifth bits come before the nibbles. The scale takes the first half of a word, so each word has the
+  // end of four bytes and the start of the next.
+  var fifths = 0u;
+  var after = 0u;
+  for (var i = 4u; i > 0u; i--) {
+    let low = codes(weights(x + i - 1u), multiplier);
+    let high = codes(weights(x + i + 3u), multiplier);
+    let pairs = nibbles(low, high);
+    blocks[at + i + 1u] = (pairs >> 16u) | (after << 16u);
+    after = pairs;
+    fifths = (fifths << 4u) | fifth_bits(low) | (fifth_bits(high) << 16u);
+  }
+  blocks[at + 1u] = (fifths >> 16u) | (after << 16u);
+  blocks[at] = f32_bits_to_f16(d) | (fifths << 16u);
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/unpack.wgsl
+
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let q = bitcast<vec4<i32>>(five_bits_at(block, 2u, quad)) - 16;
+  return scaled(scale_bits(block, 0u), q);
+}
+#endif

@@ -1,21 +1,20 @@
 // Q8_0: d f16, 32 codes i8; w = d·q.
 
 #ifdef QUANTIZE
+#import lib/extremes.wgsl
+
 fn codes(v: vec4<f32>, multiplier: f32) -> u32 {
   return bytes(bitcast<vec4<u32>>(round_half_away4(v * multiplier)));
 }
 
 fn quantize(block: u32) {
   let x = block * BLOCK_QUADS;
-  var largest = 0u;
-  for (var i = 0u; i < 8u; i++) {
-    largest = max(largest, largest4(weight_bits(x + i)));
-  }
+  let largest = largest_magnitude(x, BLOCK_QUADS);
   if (!in_range(largest)) {
     decline(block);
   }
   let d = divide(bitcast<f32>(largest), 127.0);
-  let multiplier = select(divide(1.0, d), 0.0, largest == 0u);
+  let multiplier = inverse_or_zero(d);
   let at = block * BLOCK_WORDS;
   // The scale takes the first half of a word, so each word has the end of one quad and the start of the next.
   var before = f32_bits_to_f16(bitcast<u32>(d));

@@ -48,3 +48,6 @@ fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
   let winner = select(minus_b, a, special_a);
   return select(select(finite, winner, special_a | special_b), vec4<u32>(0x7fc00000u), nan);
 }
+
+// a + b, in the same way.
+fn sum(a: vec4<u32>, b: u32) -> vec4<u32> { return difference(a, b ^ 0x80000000u); }

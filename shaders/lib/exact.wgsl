@@ -54,6 +54,9 @@ fn divide(a: f32, b: f32) -> f32 {
   return bitcast<f32>(select(sign | (exponent + quotient), 0u, (a_bits & 0x7fffffffu) == 0u));
 }
 
+// 1 / d to nearest, for a normal d; 0 for 0: how a scale becomes a multiplier.
+fn inverse_or_zero(d: f32) -> f32 { return select(divide(1.0, d), 0.0, (bitcast<u32>(d) << 1u) == 0u); }
+
 // The square root to nearest, for a normal a or +0. No root of 24 bits lies half way between two others.
 fn square_root(a: f32) -> f32 {
   let bits = bitcast<u32>(a);

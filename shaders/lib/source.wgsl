@@ -11,9 +11,9 @@ fn weight_bits(i: u32) -> vec4<u32> {
   let pair = source[i];
   let half = vec4<u32>(pair.x & 0xffffu, pair.x >> 16u, pair.y & 0xffffu, pair.y >> 16u);
   let rest = (half & vec4<u32>(0x7fffu)) << vec4<u32>(13u);
-  // A subnormal is what its bits, read below a leading one of 2^-14, have more than 2^-14; the difference is exact, and normal or 0.
+  // A subnormal is what its bits, read below a leading one of 2^-14, have more than 2^-14; the difference is exact, and normal or 0 of some sign.
   let above = bitcast<vec4<f32>>(rest + vec4<u32>(0x38800000u));
-  let subnormal = bitcast<vec4<u32>>(above - vec4<f32>(6.103515625e-05));
+  let subnormal = bitcast<vec4<u32>>(above - vec4<f32>(6.103515625e-05)) & vec4<u32>(0x7fffffffu);
   let magnitude = select(rest + vec4<u32>(0x38000000u), subnormal, rest < vec4<u32>(0x00800000u));
   return magnitude | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u));
 }

@@ -18,11 +18,16 @@ const FILES: &[(&str, &str)] = files![
     "kernel/self_test.wgsl",
     "lib/codebook.wgsl",
     "lib/decoder.wgsl",
+    "lib/e2m1.wgsl",
     "lib/encoded.wgsl",
     "lib/exact.wgsl",
+    "lib/extremes.wgsl",
     "lib/half.wgsl",
+    "lib/pack.wgsl",
     "lib/params.wgsl",
     "lib/source.wgsl",
+    "lib/ternary.wgsl",
+    "lib/unpack.wgsl",
 ];
 
 /// What `#import format` stands for.

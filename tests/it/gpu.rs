@@ -39,6 +39,20 @@ fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
     Some(pollster::block_on(adapter.handle.request_device(&descriptor)).unwrap())
 }
 
+/// The shared device with each kind of shader that it takes: SPIR-V that forbids contraction, and portable WGSL.
+fn variants() -> Vec<(&'static str, &'static Gpu)> {
+    static PORTABLE: OnceLock<Option<Gpu>> = OnceLock::new();
+    let portable = PORTABLE.get_or_init(|| {
+        let (device, queue) = another_device()?;
+        Some(Gpu::from_device(device, queue).unwrap())
+    });
+    gpu()
+        .map(|gpu| ("as opened", gpu))
+        .into_iter()
+        .chain(portable.as_ref().map(|gpu| ("portable", gpu)))
+        .collect()
+}
+
 /// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.
 fn formats() -> Vec<Format> {
     match std::env::var("QMILL_PARITY_FORMATS") {

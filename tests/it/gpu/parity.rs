@@ -1,10 +1,10 @@
 //! Every kernel, on every format it serves, against the twin: bit for bit.
 
 use super::weights::{KINDS, encoded, random_blocks, sample};
-use super::{formats, gpu, scaled};
+use super::{formats, gpu, scaled, variants};
 use qmill::gpu::{Converter, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
 use qmill::wgpu::{self, BufferUsages};
-use qmill::{Format, Gpu, cpu};
+use qmill::{Error, Format, Gpu, cpu};
 
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 /// 2 million weights of a format in all.
@@ -56,24 +56,23 @@ pub(crate) fn check(
 
 #[test]
 fn every_quantizer_equals_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    let mut converter = Converter::new(gpu, 256 << 20);
     let mut faults = Vec::new();
-    for to in encoders() {
-        for from in FLOATS.into_iter().filter(|&from| from != to) {
-            for kind in KINDS {
-                let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
-                match check(&mut converter, from, &weights, to) {
-                    Err(fault) => faults.push(format!("{kind}: {fault}")),
-                    // What the kernels decline must stay the exception.
-                    Ok(redone)
-                        if from == Format::F16
-                            && !to.is_float()
-                            && redone * 50 > weights.len() as u64 / 2 =>
-                    {
-                        faults.push(format!("{kind}: {from} to {to}: {redone} weights were declined"));
+    for (variant, gpu) in variants() {
+        let mut converter = Converter::new(gpu, 256 << 20);
+        for to in encoders() {
+            for from in FLOATS.into_iter().filter(|&from| from != to) {
+                for kind in KINDS {
+                    let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
+                    match check(&mut converter, from, &weights, to) {
+                        Err(fault) => faults.push(format!("{variant}: {kind}: {fault}")),
+                        // What the kernels decline must stay the exception.
+                        Ok(redone) if from == Format::F16 && redone * 50 > weights.len() as u64 / 2 => {
+                            faults.push(format!(
+                                "{variant}: {kind}: {from} to {to}: {redone} weights were declined"
+                            ));
+                        }
+                        Ok(_) => {}
                     }
-                    Ok(_) => {}
                 }
             }
         }
@@ -83,16 +82,17 @@ fn every_quantizer_equals_its_twin() {
 
 #[test]
 fn every_dequantizer_equals_its_twin() {
-    let Some(gpu) = gpu() else { return };
-    let mut converter = Converter::new(gpu, 256 << 20);
     let mut faults = Vec::new();
-    for from in formats().into_iter() {
-        for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
-            // Any bits: scales of both signs, subnormal, infinite and NaN.
-            let blocks = random_blocks(from, scaled(65536));
-            // A float to a float is a quantizer's work, which wants finite weights.
-            if !from.is_float() {
-                faults.extend(check(&mut converter, from, &blocks, to).err());
+    for (variant, gpu) in variants() {
+        let mut converter = Converter::new(gpu, 256 << 20);
+        for from in formats() {
+            for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
+                // Any bits: scales of both signs, subnormal, infinite and NaN. A float to a float is a quantizer's
+                // work, which wants finite weights.
+                if !from.is_float() {
+                    let result = check(&mut converter, from, &random_blocks(from, scaled(65536)), to);
+                    faults.extend(result.err().map(|fault| format!("{variant}: {fault}")));
+                }
             }
         }
     }
@@ -207,10 +207,12 @@ pub(crate) fn check_dequantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64
     let input = random_blocks(from, weights as usize);
     let expected = twin(from, &input, to);
     let mut padded = vec![POISON; OFFSET as usize];
-    for block in input.chunks(info.block_bytes) {
+    // Blocks of less than a word follow one another.
+    for block in input.chunks(info.block_bytes.max(4)) {
         padded.extend(block);
         padded.resize(padded.len().next_multiple_of(4), POISON);
     }
+    padded.resize((OFFSET + device_bytes(from, weights)) as usize, POISON);
     let input = buffer(gpu, &padded, BufferUsages::STORAGE);
     let result_bytes = device_bytes(to, weights);
     let result = poisoned(gpu, result_bytes);
@@ -229,12 +231,13 @@ const BLOCKS: [u64; 6] = [1, 2, 3, 63, 65, 131];
 
 #[test]
 fn quantizers_keep_to_their_buffers() {
-    let Some(gpu) = gpu() else { return };
-    for to in encoders() {
-        for from in FLOATS.into_iter().filter(|&from| from != to) {
-            for blocks in BLOCKS {
-                let result = check_quantizer(gpu, from, to, blocks);
-                assert_eq!(result, Ok(()), "{from} to {to}, {blocks} blocks");
+    for (variant, gpu) in variants() {
+        for to in encoders() {
+            for from in FLOATS.into_iter().filter(|&from| from != to) {
+                for blocks in BLOCKS {
+                    let result = check_quantizer(gpu, from, to, blocks);
+                    assert_eq!(result, Ok(()), "{variant}: {from} to {to}, {blocks} blocks");
+                }
             }
         }
     }
@@ -242,13 +245,43 @@ fn quantizers_keep_to_their_buffers() {
 
 #[test]
 fn dequantizers_keep_to_their_buffers() {
-    let Some(gpu) = gpu() else { return };
-    for from in formats().into_iter().filter(|format| !format.is_float()) {
-        for to in [Format::F32, Format::F16] {
-            for blocks in BLOCKS {
-                let result = check_dequantizer(gpu, from, to, blocks);
-                assert_eq!(result, Ok(()), "{from} to {to}, {blocks} blocks");
+    for (variant, gpu) in variants() {
+        for from in formats() {
+            for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
+                for blocks in BLOCKS {
+                    let result = check_dequantizer(gpu, from, to, blocks);
+                    assert_eq!(result, Ok(()), "{variant}: {from} to {to}, {blocks} blocks");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn ranges_that_are_too_short_are_refused() {
+    let Some(gpu) = gpu() else { return };
+    let (weights, from, to) = (256, Format::F16, Format::Q8_0);
+    let right = [device_bytes(from, weights), device_bytes(to, weights), declined_bytes(to, weights), 4];
+    for short in 0..3 {
+        let ranges: Vec<_> = (0..4)
+            .map(|i| {
+                buffer(
+                    gpu,
+                    &vec![0; (right[i] - if i == short { 4 } else { 0 }).max(4) as usize],
+                    BufferUsages::STORAGE,
+                )
+            })
+            .collect();
+        let [source, blocks, declined, scratch] = [0, 1, 2, 3].map(|i| ranges[i].as_entire_buffer_binding());
+        let buffers = QuantizeBuffers { source, blocks, declined, scratch };
+        let result = gpu.prepare_quantize(from, to, weights, &buffers).map(|_| ());
+        // The bitmap of 8 blocks is one word, which cannot be shorter.
+        let expected = if short == 2 { None } else { Some(right[short]) };
+        let needed = match result {
+            Ok(()) => None,
+            Err(Error::ShortRange { needed_bytes, .. }) => Some(needed_bytes),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(needed, expected);
     }
 }

@@ -9,13 +9,14 @@ use rand_distr::{Distribution, StandardNormal, StudentT, Uniform};
 use std::sync::LazyLock;
 
 /// The names of [`sample`]'s distributions.
-pub(crate) const KINDS: [&str; 11] = [
+pub(crate) const KINDS: [&str; 12] = [
     "gaussian",
     "uniform",
     "heavy tails",
     "trained",
     "mixed scales",
     "ties",
+    "powers of two",
     "sparse",
     "positive",
     "tiny",
@@ -48,6 +49,14 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
         }
         // Multiples of an eighth, so that codes lie half way and magnitudes repeat.
         "ties" => (0..count).map(|_| random.random_range(-40..=40) as f32 / 8.0).collect(),
+        // Within a few places of powers of two, where logarithms round up; a block's largest within a few steps.
+        "powers of two" => (0..count)
+            .map(|i| {
+                let exponent = 127 - 29 + i as u32 / 256 % 49 - random.random_range(0..4);
+                let sign = random.random::<u32>() & 1 << 31;
+                f32::from_bits(((exponent << 23) + random.random_range(0..32) - 24) | sign)
+            })
+            .collect(),
         // Mostly zeros of both signs; whole blocks of them too.
         "sparse" => (0..count)
             .map(|i| match random.random_range(0..if i / 512 % 2 == 0 { 8 } else { 4096 }) {
