@@ -1,1 +1,34 @@
-// IQ4_NL
+// IQ4_NL: d f16, qs[16]: byte j = weight j (low nibble), j+16 (high); w = d·level[q].
+
+#ifdef QUANTIZE
+#import lib/level_codes.wgsl
+#import lib/level_search.wgsl
+
+fn quantize(block: u32) {
+  let x = block * BLOCK_QUADS;
+  let found = level_scale(x);
+  if (found.declined) {
+    decline(block);
+  }
+  let zero = found.scale == 0.0;
+  let multiplier = select(divide(1.0, found.scale), 0.0, zero);
+  let at = block * BLOCK_WORDS;
+  // The scale takes the first half of a word, so each word has the end of one quad and the start of the next.
+  var before = f32_bits_to_f16(bitcast<u32>(found.scale));
+  for (var i = 0u; i < 4u; i++) {
+    let codes = level_codes(x + i, multiplier);
+    blocks[at + i] = before | (codes << 16u);
+    before = codes >> 16u;
+  }
+  blocks[at + 4u] = before;
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/levels.wgsl
+
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let q = (bytes_at(block, 2u + 4u * (quad & 3u)) >> (4u * (quad >> 2u))) & 0x0f0f0f0fu;
+  return scaled(scale_bits(block, 0u), level(unpack4xU8(q)));
+}
+#endif

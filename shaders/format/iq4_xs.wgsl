@@ -1,1 +1,76 @@
-// IQ4_XS
+// IQ4_XS: d f16, scales_h u16, scales_l[4], qs[128]; w = d·(sc-32)·level[q]. Sub-blocks of 32 weights, coded as in IQ4_NL.
+//
+// The scale of sub-block s has its low four bits in bits 4s.. of scales_l and its high two in bits 2s.. of scales_h.
+
+#ifdef SEARCH
+#import lib/level_search.wgsl
+
+fn search(sub_block: u32) {
+  let found = level_scale(sub_block * 8u);
+  scratch[sub_block] = vec4<u32>(bitcast<u32>(found.scale), select(0u, 1u, found.declined), 0u, 0u);
+}
+#endif
+
+#ifdef PACK
+#import lib/level_codes.wgsl
+#import lib/scale_search.wgsl
+
+// The scale that is stored, less 32, for one that was found.
+fn stored(sub_block: u32, inverse: f32) -> f32 {
+  return clamp(round(inverse * bitcast<f32>(scratch[sub_block].x)), -32.0, 31.0);
+}
+
+// A part is two sub-blocks.
+fn pack(block: u32, part: u32) {
+  let first = block * SUB_BLOCKS;
+  var max = 0.0;
+  var declined = 0u;
+  for (var s = 0u; s < SUB_BLOCKS; s++) {
+    let found = scratch[first + s];
+    max = larger(max, bitcast<f32>(found.x));
+    declined |= found.y;
+  }
+  if (declined != 0u) {
+    decline(block);
+  }
+  // The scale of largest magnitude, with its sign, becomes -32.
+  let zero = max == 0.0;
+  let d = mul(max, -0.03125);
+  let inverse = select(divide(1.0, d), 0.0, zero);
+  let at = block * BLOCK_WORDS;
+  if (part == 0u) {
+    var low = 0u;
+    var high = 0u;
+    for (var s = 0u; s < SUB_BLOCKS; s++) {
+      let scale = u32(stored(first + s, inverse) + 32.0);
+      low |= (scale & 15u) << (4u * s);
+      high |= (scale >> 4u) << (2u * s);
+    }
+    // A block of zeros has -0.
+    blocks[at] = f32_bits_to_f16(select(bitcast<u32>(d), 0x80000000u, zero)) | (high << 16u);
+    blocks[at + 1u] = low;
+  }
+  // The codes are those for the scales before d is rounded to f16.
+  for (var s = 2u * part; s < 2u * part + 2u; s++) {
+    let scale = stored(first + s, inverse);
+    let multiplier = select(divide(1.0, d * scale), 0.0, scale == 0.0);
+    let x = block * BLOCK_QUADS + 8u * s;
+    for (var i = 0u; i < 4u; i++) {
+      blocks[at + 2u + 4u * s + i] = level_codes(x + i, multiplier);
+    }
+  }
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/levels.wgsl
+
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let s = quad >> 3u;
+  let q = (word(block, 2u + 4u * s + (quad & 3u)) >> (quad & 4u)) & 0x0f0f0f0fu;
+  let low = (word(block, 1u) >> (4u * s)) & 15u;
+  let high = (half(block, 2u) >> (2u * s)) & 3u;
+  let sc = i32(low | (high << 4u)) - 32;
+  return scaled(scaled(scale_bits(block, 0u), vec4<i32>(sc)).x, level(unpack4xU8(q)));
+}
+#endif

@@ -54,7 +54,7 @@ impl Codec for Q3_K {
 }
 
 impl Encode for Q3_K {
-    const PASSES: Passes = Passes::SearchAndPack { sub_blocks: 16, parts: 4 };
+    const PASSES: Passes = Passes::SearchAndPack { sub_blocks: 16, parts: 2 };
 
     #[inline(always)]
     fn quantize(weights: &[f32], blocks: &mut [u8]) {

@@ -134,7 +134,8 @@ impl Converter {
         let gpu = self.gpu.clone();
         let weights = (input.len() / from.info().block_bytes * from.info().block_weights) as u64;
         let (from_layout, to_layout) = (Layout::of(from), Layout::of(to));
-        let encodes = from.is_float() || !matches!(to, Format::F32 | Format::F16);
+        // To F32 and F16 a decoder goes all the way, and from any bits.
+        let encodes = !matches!(to, Format::F32 | Format::F16);
 
         let from_bytes = from_layout.device_bytes(weights);
         let to_bytes = to_layout.device_bytes(weights);
@@ -154,7 +155,7 @@ impl Converter {
         encoder.clear_buffer(&declined, 0, Some(declined_bytes));
         let whole = wgpu::Buffer::as_entire_buffer_binding;
         let mut weights_now = (source, from);
-        if !from.is_float() {
+        if !(encodes && from.is_float()) {
             let (result, to) = if encodes {
                 (self.middle.get(&gpu, 4 * weights)?, Format::F32)
             } else {

@@ -1,0 +1,46 @@
+// What the searches for a scale share: x ≈ scale·code, where the codes follow from a multiplier and the scale is the least squares one.
+
+// a, or b if that has the larger magnitude: the first of equals stays.
+fn larger(a: f32, b: f32) -> f32 { return select(a, b, abs(b) > abs(a)); }
+
+// The first of largest magnitude, with its sign.
+fn extreme(v: vec4<f32>) -> f32 { return larger(larger(v.x, v.y), larger(v.z, v.w)); }
+
+// Whether weights of at most this magnitude count as zeros: below 1e-15, ggml's GROUP_MAX_EPS.
+fn is_zero(max: f32) -> bool { return (bitcast<u32>(max) & 0x7fffffffu) < 0x26901d7du; }
+
+// Whether a magnitude is within low..=high, all as bits.
+fn is_within(max: f32, low: u32, high: u32) -> bool {
+  let size = bitcast<u32>(max) & 0x7fffffffu;
+  return size >= low && size <= high;
+}
+
+// The best multiplier so far, the scale that goes with it, and how much of Σ w·x² that explains.
+struct Fit {
+  scale: f32,
+  multiplier: f32,
+  explained: f32,
+}
+
+// The better of a fit and that of another multiplier, which gives Σ w·code·x and Σ w·code². Both are normal: see is_within.
+fn better(fit: Fit, multiplier: f32, sum_lx: f32, sum_l2: f32) -> Fit {
+  let scale = divide(sum_lx, sum_l2);
+  let is_better = sum_lx * sum_lx > fit.explained * sum_l2;
+  return Fit(
+    select(fit.scale, scale, is_better),
+    select(fit.multiplier, multiplier, is_better),
+    select(fit.explained, mul(scale, sum_lx), is_better));
+}
+
+// x / scale to the nearest integers, half to even, within low..=high; for a scale that is not 0.
+//
+// A stored scale has so few bits that (n + ½)·scale is exact, and no quotient of two floats rounds to n + ½ that is not n + ½.
+fn rounded_quotients(x: vec4<f32>, scale: f32, low: f32, high: f32) -> vec4<i32> {
+  let size = abs(scale);
+  let v = select(x, -x, vec4<bool>(scale < 0.0));
+  let below = floor(clamp(v * (1.0 / size), vec4<f32>(low), vec4<f32>(high - 0.5)));
+  let middle = (below + vec4<f32>(0.5)) * size;
+  let n = vec4<i32>(below);
+  let up = (v > middle) | ((v == middle) & ((n & vec4<i32>(1)) == vec4<i32>(1)));
+  return n + select(vec4<i32>(0), vec4<i32>(1), up);
+}
