@@ -74,8 +74,10 @@ fn formats() -> Vec<Format> {
     }
 }
 
-/// Scales a count of weights: `QMILL_PARITY_SCALE=10` for ten times as many as CI has.
-fn scale() -> usize {
-    std::env::var("QMILL_PARITY_SCALE")
-        .map_or(1, |scale| scale.parse().expect("QMILL_PARITY_SCALE is a number"))
+/// A count of weights, in whole super-blocks, times `QMILL_PARITY_SCALE`: 10 for ten times as many as CI has, 0.1 for a
+/// tenth.
+fn scaled(count: usize) -> usize {
+    let scale = std::env::var("QMILL_PARITY_SCALE")
+        .map_or(1.0, |scale| scale.parse::<f64>().expect("QMILL_PARITY_SCALE is a number"));
+    ((count as f64 * scale) as usize).next_multiple_of(256)
 }
