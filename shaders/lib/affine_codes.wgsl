@@ -8,7 +8,7 @@ fn found(sub_block: u32) -> Found {
   return Found(f.x, f.y, f.z, f.w);
 }
 
-// The same of four sub-blocks, from this one on.
+// The scales and mins of four sub-blocks, from this one on.
 struct Found4 { scale: vec4<f32>, min: vec4<f32> }
 
 fn found4(sub_block: u32) -> Found4 {
@@ -22,7 +22,7 @@ fn found4(sub_block: u32) -> Found4 {
 // What a super-block stores its scales, or its mins, in: integers times an f16.
 struct Unit { half: u32, value: f32, inverse: f32 }
 
-// For numbers from 0 to the largest of these, as integers from 0 to `top`.
+// For numbers up to the largest of these, as integers up to `top`.
 fn unit(numbers: vec4<f32>, top: f32) -> Unit {
   let largest = max(max(numbers.x, numbers.y), max(numbers.z, numbers.w));
   let half = f32_bits_to_f16(bitcast<u32>(divide(largest, top)));
@@ -47,7 +47,7 @@ fn line(sub_block: u32, scales: Unit, mins: Unit) -> Line {
     select(1.0 / select(scale, 1.0, searched), f.inverse, searched));
 }
 
-// The codes of a quad, a byte each, and how far from code 0 the weights lie, give or take little.
+// The codes of a quad, a byte each, and about how far from code 0 the weights lie.
 struct Codes { bytes: u32, distance: vec4<f32> }
 
 // The nearest codes, ties to even, without a division. The points half way between codes, times the scale, are exact, because a scale has 17 significant bits.

@@ -77,8 +77,8 @@ fn smallest_less_one(x: SubBlock) -> u32 {
   return min(min(v.x, v.y), min(v.z, v.w));
 }
 
-// Whether no product or difference here can come near a subnormal or an infinity: all of f16 that is finite, and more.
-// Every weight is 0 or at least 2^-40, and the largest 0 or in 2^-24..2^16.
+// Whether each weight is 0 or at least 2^-40, and the largest 0 or in 2^-24..2^16: all that f16 holds, and more. Then no square, product or difference that
+// counts is near a subnormal, which a device may flush, and none near infinity.
 fn answers_for(x: SubBlock, largest: f32) -> bool {
   let in_range = largest == 0.0 || (largest >= 5.9604644775390625e-08 && largest <= 65536.0);
   return in_range && smallest_less_one(x) >= 0x2b7fffffu;
@@ -187,8 +187,8 @@ fn least_squares(x: SubBlock, spread: f32, m: Moments, inverse: f32, origin: f32
   return Fit(inverse, origin, scale, offset, select(3.0e38, error(x, l, scale, offset, spread), determinant > 0.0));
 }
 
-// Leaves (scale, min, inverse, origin), min as it is stored and the multiplier and min that the codes of the best fit were rounded with. A negative scale
-// says that the sub-block is declined, as one with a negative scale is.
+// Leaves the scale and the min, which is 0 or more as it is stored, and what the codes were rounded with: inverse and origin. A negative scale, which ggml
+// would let wrap around, declines the sub-block; so -1 does too.
 fn search(sub_block: u32) {
   let x = load(sub_block);
   let low = min(least(x), 0.0);
@@ -198,7 +198,7 @@ fn search(sub_block: u32) {
   let spread = spread_of(x);
   let m = moments(x, spread);
   var best = first_fit(x, spread, low, high);
-  // With less of a range than this a code could leave the integers that ggml rounds to.
+  // From a smaller range a weight could lie 2^22 codes away, where ggml's rounding gives something else.
   let least_range = largest * 0.000244140625;
   var wide = true;
   for (var i = 0u; i <= STEPS; i++) {

@@ -1,9 +1,9 @@
-// What Q4_K and Q5_K share: eight sub-blocks of 32 weights, each with a scale and a min of six bits; w = d·sc·q - dmin·m.
+// What Q4_K and Q5_K share: eight sub-blocks of 32 weights, each with a scale sc and a min m of six bits; w = d·sc·q - dmin·m.
 //
-//   word 0: d, dmin. Byte j of words 1, 2, 3, with low bits first:
-//   word 1: six bits of the scale of sub-block j, the top two of that of 4+j
-//   word 2: six bits of the min of sub-block j, the top two of that of 4+j
-//   word 3: the lower four bits of the scale and of the min of 4+j
+//   word 0: d and dmin, f16. Byte j of the next three, low bits first:
+//   word 1: the six bits of sc of sub-block j, the top two of sc of sub-block 4+j
+//   word 2: the six bits of m of sub-block j, the top two of m of sub-block 4+j
+//   word 3: the low four bits of sc and of m of sub-block 4+j
 
 #ifdef SEARCH
 #import lib/affine_search.wgsl
@@ -61,11 +61,11 @@ fn head(block: u32, part: u32) -> Units {
 // The weights of sub-block `i` with these codes.
 fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
   let shift = 8u * (i & 3u);
-  let scale = word(block, 1u) >> shift;
-  let min = word(block, 2u) >> shift;
-  let last = word(block, 3u) >> shift;
-  return affine(
-    scale_bits(block, 0u), select(scale & 63u, (last & 15u) | ((scale >> 2u) & 48u), i >= 4u),
-    scale_bits(block, 2u), select(min & 63u, ((last >> 4u) & 15u) | ((min >> 2u) & 48u), i >= 4u), q);
+  let w1 = word(block, 1u) >> shift;
+  let w2 = word(block, 2u) >> shift;
+  let w3 = word(block, 3u) >> shift;
+  let sc = select(w1 & 63u, (w3 & 15u) | ((w1 >> 2u) & 48u), i >= 4u);
+  let m = select(w2 & 63u, ((w3 >> 4u) & 15u) | ((w2 >> 2u) & 48u), i >= 4u);
+  return affine(scale_bits(block, 0u), sc, scale_bits(block, 2u), m, q);
 }
 #endif

@@ -34,6 +34,8 @@ const FILES: &[(&str, &str)] = files![
     "lib/scale_search.wgsl",
     "lib/six_bit.wgsl",
     "lib/source.wgsl",
+    "lib/stored_scale.wgsl",
+    "lib/sub_block.wgsl",
     "lib/ternary.wgsl",
     "lib/unpack.wgsl",
 ];

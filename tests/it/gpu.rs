@@ -6,9 +6,11 @@ mod parity_can_fail;
 mod shaders;
 mod stream;
 mod weights;
+mod worst_case;
 
 use qmill::gpu::{DeviceChoice, adapters};
 use qmill::{FORMATS, Format, Gpu, wgpu};
+use std::io::Write;
 use std::sync::OnceLock;
 
 /// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
@@ -20,23 +22,34 @@ fn gpu() -> Option<&'static Gpu> {
             panic!("QMILL_REQUIRE_GPU is set, but {error}")
         }
         Err(error) => {
-            eprintln!("SKIPPED: tests that need an adapter: {error}");
+            // Past the test harness, which shows what a test prints only when it fails.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: tests that need an adapter: {error}");
             None
         }
     });
     gpu.as_ref()
 }
 
+/// The shared device's adapter.
+fn adapter() -> Option<wgpu::Adapter> {
+    // Without an adapter the shared device has said so already.
+    let name = gpu()?.device().adapter_info().name;
+    adapters().into_iter().map(|adapter| adapter.handle).find(|adapter| adapter.get_info().name == name)
+}
+
 /// A device of its own, for a test that breaks it or changes its shaders.
 fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
-    // Without an adapter the shared device has said so already.
-    let info = gpu()?.device().adapter_info();
-    let adapter = adapters().into_iter().find(|adapter| adapter.handle.get_info().name == info.name)?;
+    another_device_with(wgpu::Features::empty())
+}
+
+fn another_device_with(required_features: wgpu::Features) -> Option<(wgpu::Device, wgpu::Queue)> {
+    let adapter = adapter()?;
     let descriptor = wgpu::DeviceDescriptor {
-        required_limits: Gpu::required_limits(&adapter.handle),
+        required_features,
+        required_limits: Gpu::required_limits(&adapter),
         ..wgpu::DeviceDescriptor::default()
     };
-    Some(pollster::block_on(adapter.handle.request_device(&descriptor)).unwrap())
+    Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
 }
 
 /// The shared device with each kind of shader that it takes: SPIR-V that forbids contraction, and portable WGSL.

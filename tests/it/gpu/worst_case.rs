@@ -1,0 +1,103 @@
+//! The kernels on a device that is as bad as WGSL allows: the bytes must stay.
+//!
+//! No driver here fuses, reassociates and flushes all that it may, so the shaders are rewritten to do it themselves.
+
+mod expressions;
+mod pass;
+
+use super::parity::check;
+use super::weights::{KINDS, encoded, random_blocks, sample};
+use super::{adapter, another_device_with, formats, scale};
+use pass::at_worst;
+use qmill::gpu::Converter;
+use qmill::{Format, Gpu, wgpu};
+use std::sync::Arc;
+
+/// Weights of each distribution.
+const WEIGHTS: usize = 65536;
+
+/// A device with f64 in shaders, which the worst case needs.
+fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
+    let adapter = adapter()?;
+    if !adapter.features().contains(wgpu::Features::SHADER_F64) {
+        eprintln!("SKIPPED: the worst case needs f64 in shaders, which {} lacks", adapter.get_info().name);
+        return None;
+    }
+    another_device_with(wgpu::Features::SHADER_F64)
+}
+
+/// A device whose shaders are `plant`ed with a fault and then computed at worst.
+fn worst_gpu(plant: fn(String) -> String) -> Option<Gpu> {
+    let (device, queue) = device()?;
+    let rewrite = move |_: &str, wgsl: String| at_worst(&plant(wgsl));
+    Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())
+}
+
+/// What differs from the twin when `to` is made of each float format and distribution.
+fn quantizing_faults(gpu: &Gpu, to: Format) -> Vec<String> {
+    let mut converter = Converter::new(gpu, 256 << 20);
+    let mut faults = Vec::new();
+    for from in [Format::F32, Format::F16, Format::BF16].into_iter().filter(|&from| from != to) {
+        for kind in KINDS {
+            let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
+            let fault = check(&mut converter, from, &weights, to).err();
+            faults.extend(fault.map(|fault| format!("{kind}: {fault}")));
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_worst_case_is_exact_in_single_operations() {
+    let Some(gpu) = worst_gpu(|wgsl| wgsl) else { return };
+    assert!(gpu.misrounding().is_none(), "{}", gpu.misrounding().unwrap());
+}
+
+#[test]
+fn quantizers_give_the_same_bytes_at_worst() {
+    let Some(gpu) = worst_gpu(|wgsl| wgsl) else { return };
+    let encoders = formats().into_iter().filter(|format| format.info().can_quantize());
+    let faults: Vec<String> = encoders.flat_map(|to| quantizing_faults(&gpu, to)).collect();
+    assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn dequantizers_give_the_same_bits_at_worst() {
+    let Some(gpu) = worst_gpu(|wgsl| wgsl) else { return };
+    let mut converter = Converter::new(&gpu, 256 << 20);
+    let mut faults = Vec::new();
+    for from in formats().into_iter().filter(|format| !format.is_float()) {
+        let blocks = random_blocks(from, WEIGHTS * scale());
+        let results = [Format::F32, Format::F16].map(|to| check(&mut converter, from, &blocks, to));
+        faults.extend(results.into_iter().filter_map(Result::err));
+    }
+    assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// `wgsl` with one `opaque` fewer: that of `function`, which is there once.
+fn unprotected(wgsl: &str, function: &str, operation: &str) -> String {
+    let (with, without) = (format!("return opaque({operation});"), format!("return {operation};"));
+    let protected = format!("fn {function}(a: f32, b: f32) -> f32 {{ {with} }}");
+    assert_eq!(wgsl.matches(&protected).count(), 1, "{protected}");
+    wgsl.replace(&protected, &protected.replace(&with, &without))
+}
+
+#[test]
+fn the_worst_case_fuses_an_unprotected_product() {
+    let Some(gpu) = worst_gpu(|wgsl| unprotected(&wgsl, "mul", "a * b")) else { return };
+    let misrounding = gpu.misrounding().expect("a product that is fused is rounded once");
+    assert_eq!(misrounding.operation, "the sum of the product with the first");
+}
+
+/// Formats whose bytes depend on the order of sums, which `add` protects.
+const SUMMING: [Format; 1] = [Format::Q4_K];
+
+#[test]
+fn the_worst_case_reassociates_an_unprotected_sum() {
+    let plant =
+        |wgsl: String| if wgsl.contains("fn add(") { unprotected(&wgsl, "add", "a + b") } else { wgsl };
+    let Some(gpu) = worst_gpu(plant) else { return };
+    for to in SUMMING.into_iter().filter(|to| formats().contains(to)) {
+        assert!(!quantizing_faults(&gpu, to).is_empty(), "{to} does not notice");
+    }
+}
