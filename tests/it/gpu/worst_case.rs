@@ -7,7 +7,7 @@ mod pass;
 
 use super::parity::check;
 use super::weights::{KINDS, encoded, random_blocks, sample};
-use super::{adapter, another_device_with, formats, scale};
+use super::{adapter, another_device_with, formats, scaled};
 use pass::at_worst;
 use qmill::gpu::Converter;
 use qmill::{Format, Gpu, wgpu};
@@ -39,7 +39,7 @@ fn quantizing_faults(gpu: &Gpu, to: Format) -> Vec<String> {
     let mut faults = Vec::new();
     for from in [Format::F32, Format::F16, Format::BF16].into_iter().filter(|&from| from != to) {
         for kind in KINDS {
-            let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
+            let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
             let fault = check(&mut converter, from, &weights, to).err();
             faults.extend(fault.map(|fault| format!("{kind}: {fault}")));
         }
@@ -67,7 +67,7 @@ fn dequantizers_give_the_same_bits_at_worst() {
     let mut converter = Converter::new(&gpu, 256 << 20);
     let mut faults = Vec::new();
     for from in formats().into_iter().filter(|format| !format.is_float()) {
-        let blocks = random_blocks(from, WEIGHTS * scale());
+        let blocks = random_blocks(from, scaled(WEIGHTS));
         let results = [Format::F32, Format::F16].map(|to| check(&mut converter, from, &blocks, to));
         faults.extend(results.into_iter().filter_map(Result::err));
     }
