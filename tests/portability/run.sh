@@ -41,7 +41,7 @@ part() {
 unpack() {
   local folder=$cache/$1 debs
   shift
-  if [ -e "$folder/complete" ]; then return; fi
+  if [ $# -eq 0 ] || [ -e "$folder/complete" ]; then return; fi
   debs=$(mktemp -d)
   (cd "$debs" && { apt-get download -qq "$@" || { apt-get update -qq && apt-get download -qq "$@"; }; })
   mkdir -p "$folder"
@@ -51,8 +51,8 @@ unpack() {
   touch "$folder/complete"
 }
 
-# The packages and what they need that this machine lacks.
-with_dependencies() {
+# Those of the packages, and of what they need, that this machine lacks.
+lacking() {
   apt-get -s install --no-install-recommends --no-remove --no-upgrade "$@" | awk '/^Inst/ { print $2 }'
 }
 
@@ -167,7 +167,7 @@ vulkan=$cache/vulkan/usr
 
 radv_setup() {
   # shellcheck disable=SC2046
-  unpack vulkan $(with_dependencies mesa-vulkan-drivers libvulkan-dev)
+  unpack vulkan $(lacking mesa-vulkan-drivers libvulkan-dev)
   local icd=/usr/share/vulkan/icd.d/radeon_icd.x86_64.json
   if [ -e "$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json" ]; then icd=$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json; fi
   sed "s#\"library_path\": \"/usr/lib#\"library_path\": \"${icd%/share/vulkan/*}/lib#" "$icd" >"$cache/radeon_icd.json"
@@ -175,21 +175,31 @@ radv_setup() {
   cc -O1 -I "$vulkan/include" -L "$libraries" -o "$cache/isa_cost" "$here/isa_cost.c" -l:libvulkan.so.1
 }
 
-# A product that is not opaque, and so may be fused with the sum it feeds: the gate must see it.
-plant_fused() {
-  rm -rf "$shaders/planted"
-  mkdir -p "$shaders/planted/wgsl"
-  sed 's/return opaque(a \* b);/return a * b;/' "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/product.wgsl"
-  sed 's/^fn opaque(v: f32) -> f32 .*/fn opaque(v: f32) -> f32 { return v; }/' "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/opaque.wgsl"
-  sed 's/^fn opaque(v: f32) -> f32 .*/fn opaque(v: f32) -> f32 { return bitcast<f32>((bitcast<u32>(v) ^ params.zero) ^ params.zero); }/' \
-    "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/two_exclusive_ors.wgsl"
-  "$translate" "$shaders/planted" "$shaders"/planted/wgsl/*.wgsl
+# Faults that let RADV fuse, each of which the gate must see: products that are not opaque, no opaque step at all, and one that cancels.
+plant_faults() {
+  local planted=$shaders/planted text=$shaders/quantize_search.q4_k.f32.wgsl name
+  local -A faults=(
+    [products]='s/return opaque(4?)\(a \* b\);/return a * b;/'
+    [nothing_opaque]='s/^(fn opaque4?\(v: .*\) -> .*) \{ .*/\1 { return v; }/'
+    [two_exclusive_ors]='s/(bitcast<[a-z0-9<>]+>\(v\)) \+ (.*params\.zero\)?)\);/(\1 ^ \2) ^ \2);/'
+  )
+  mkdir "$planted"
+  for name in "${!faults[@]}"; do
+    sed -E "${faults[$name]}" "$text" >"$planted/$name.text"
+    if cmp -s "$text" "$planted/$name.text"; then
+      echo "the fault $name is not planted: the text has changed"
+      return 1
+    fi
+    mv "$planted/$name.text" "$planted/$name.wgsl"
+  done
+  "$translate" "$planted" "$planted"/*.wgsl
 }
 
 radv_check() {
-  plant_fused
-  local mesa
-  mesa=$(strings -a "$(sed -n 's/.*"library_path": "\(.*\)".*/\1/p' "$cache/radeon_icd.json")" | grep -m 1 -o '^Mesa [0-9][0-9.]*' || echo Mesa)
+  plant_faults
+  local driver mesa
+  driver=$(sed -n 's/.*"library_path": "\(.*\)".*/\1/p' "$cache/radeon_icd.json")
+  mesa=$(strings -a "$driver" | sed -n 's/^\(Mesa [0-9][0-9.]*\).*/\1/p')
   VK_DRIVER_FILES=$cache/radeon_icd.json LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
     python3 "$here/isa.py" "$cache/isa_cost" "$shaders" --mesa "$mesa" "${record[@]}"
 }
@@ -198,7 +208,7 @@ radv_check() {
 
 swiftshader_setup() {
   # shellcheck disable=SC2046
-  unpack vulkan $(with_dependencies mesa-vulkan-drivers libvulkan-dev)
+  unpack vulkan $(lacking mesa-vulkan-drivers libvulkan-dev)
   unpack swiftshader chromium-common
 }
 
