@@ -185,7 +185,19 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    let text = |program: Program| program.wgsl(true).expect("tests join every shader");
-    let self_test = (self_test::NAME.to_owned(), self_test::wgsl(true).expect("tests join every shader"));
-    std::iter::once(self_test).chain(Program::all().map(move |program| (program.to_string(), text(program))))
+    texts(true)
+}
+
+/// The same shaders as a Vulkan driver is given them, or why there is none.
+#[doc(hidden)]
+pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
+    texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
+}
+
+fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
+    let joined = |text: Result<String, String>| text.expect("tests join every shader");
+    let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
+    let programs =
+        Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
+    std::iter::once(self_test).chain(programs)
 }

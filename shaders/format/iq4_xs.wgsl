@@ -7,57 +7,50 @@
 
 fn search(sub_block: u32) {
   let found = level_scale(sub_block * 8u);
-  scratch[sub_block] = vec4<u32>(bitcast<u32>(found.scale), select(0u, 1u, found.declined), 0u, 0u);
+  scratch[sub_block] = vec4<u32>(bitcast<u32>(found.scale), 0u, 0u, select(0u, 1u, found.declined));
 }
 #endif
 
 #ifdef PACK
 #import lib/level_codes.wgsl
-#import lib/scale_search.wgsl
+#import lib/stored_scale.wgsl
 
-// The scale that is stored, less 32, for one that was found.
-fn stored(sub_block: u32, inverse: f32) -> f32 {
-  return clamp(round(inverse * bitcast<f32>(scratch[sub_block].x)), -32.0, 31.0);
+// The integer that is stored for the scale of a sub-block, less 32.
+fn stored(sub_block: u32, inverse: f32) -> f32 { return clamp(round(inverse * found_scale(sub_block)), -32.0, 31.0); }
+
+// The first two words: d and the integers.
+fn head(first: u32, d: u32, inverse: f32) -> vec2<u32> {
+  var low = 0u;
+  var high = 0u;
+  for (var s = 0u; s < SUB_BLOCKS; s++) {
+    let scale = u32(stored(first + s, inverse) + 32.0);
+    low |= (scale & 15u) << (4u * s);
+    high |= (scale >> 4u) << (2u * s);
+  }
+  return vec2<u32>(d | (high << 16u), low);
 }
 
 // A part is two sub-blocks.
 fn pack(block: u32, part: u32) {
-  let first = block * SUB_BLOCKS;
-  var max = 0.0;
-  var declined = 0u;
-  for (var s = 0u; s < SUB_BLOCKS; s++) {
-    let found = scratch[first + s];
-    max = larger(max, bitcast<f32>(found.x));
-    declined |= found.y;
-  }
-  if (declined != 0u) {
-    decline(block);
-  }
-  // The scale of largest magnitude, with its sign, becomes -32.
-  let zero = max == 0.0;
-  let d = mul(max, -0.03125);
+  // The scale of largest magnitude, with its sign, becomes -32; d of a block of zeros is -0.
+  let largest = largest_scale(block);
+  let zero = largest == 0.0;
+  let d = mul(largest, -0.03125);
   let inverse = select(divide(1.0, d), 0.0, zero);
+  let first = block * SUB_BLOCKS;
   let at = block * BLOCK_WORDS;
   if (part == 0u) {
-    var low = 0u;
-    var high = 0u;
-    for (var s = 0u; s < SUB_BLOCKS; s++) {
-      let scale = u32(stored(first + s, inverse) + 32.0);
-      low |= (scale & 15u) << (4u * s);
-      high |= (scale >> 4u) << (2u * s);
-    }
-    // A block of zeros has -0.
-    blocks[at] = f32_bits_to_f16(select(bitcast<u32>(d), 0x80000000u, zero)) | (high << 16u);
-    blocks[at + 1u] = low;
+    let words = head(first, f32_bits_to_f16(select(bitcast<u32>(d), 0x80000000u, zero)), inverse);
+    blocks[at] = words.x;
+    blocks[at + 1u] = words.y;
   }
   // The codes are those for the scales before d is rounded to f16.
   for (var s = 2u * part; s < 2u * part + 2u; s++) {
-    let scale = stored(first + s, inverse);
-    let multiplier = select(divide(1.0, d * scale), 0.0, scale == 0.0);
-    let x = block * BLOCK_QUADS + 8u * s;
-    for (var i = 0u; i < 4u; i++) {
-      blocks[at + 2u + 4u * s + i] = level_codes(x + i, multiplier);
-    }
+    let scale = mul(d, stored(first + s, inverse));
+    let multiplier = select(divide(1.0, scale), 0.0, scale == 0.0);
+    let x = (first + s) * 8u;
+    store4(at + 2u + 4u * s, vec4<u32>(
+      level_codes(x, multiplier), level_codes(x + 1u, multiplier), level_codes(x + 2u, multiplier), level_codes(x + 3u, multiplier)));
   }
 }
 #endif

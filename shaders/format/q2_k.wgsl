@@ -1,1 +1,68 @@
-// Q2_K
+// Q2_K: 16 bytes of a scale and a min of four bits, 256 codes of two bits, d, dmin f16; w = d·sc·q - dmin·m.
+
+const MAX_CODE = 3.0;
+
+#ifdef SEARCH
+#import lib/affine_search.wgsl
+
+const FIRST = -0.5;
+const STEPS = 15u;
+
+fn spread_of(x: SubBlock) -> f32 { return 0.0; }
+
+fn importance(x: vec4<f32>, spread: f32) -> vec4<f32> { return abs(x); }
+
+fn penalty(difference: vec4<f32>) -> vec4<f32> { return abs(difference); }
+#endif
+
+#ifdef PACK
+#import lib/affine_codes.wgsl
+
+// A part is the four sub-blocks whose codes share bytes, each with every second one of half a block. It writes the scales of four others: those in a row.
+fn pack(block: u32, part: u32) {
+  let first = block * SUB_BLOCKS;
+  let a = found4(first);
+  let b = found4(first + 4u);
+  let c = found4(first + 8u);
+  let d = found4(first + 12u);
+  let scales = unit(max(max(a.scale, b.scale), max(c.scale, d.scale)), 15.0);
+  let mins = unit(max(max(a.min, b.min), max(c.min, d.min)), 15.0);
+  let row = found4(first + 4u * part);
+  let at = block * BLOCK_WORDS;
+  blocks[at + part] = in_units(row.scale, scales) | (in_units(row.min, mins) << 4u);
+  if (part == 0u) {
+    blocks[at + 20u] = scales.half | (mins.half << 16u);
+  }
+
+  let i = 8u * (part / 2u) + part % 2u;
+  let line0 = line(first + i, scales, mins);
+  let line1 = line(first + i + 2u, scales, mins);
+  let line2 = line(first + i + 4u, scales, mins);
+  let line3 = line(first + i + 6u, scales, mins);
+  var farthest = vec4<f32>(0.0);
+  for (var l = 0u; l < 4u; l++) {
+    let x = block * BLOCK_QUADS + 4u * i + l;
+    let codes0 = codes(weights(x), line0);
+    let codes1 = codes(weights(x + 8u), line1);
+    let codes2 = codes(weights(x + 16u), line2);
+    let codes3 = codes(weights(x + 24u), line3);
+    blocks[at + 4u + 4u * part + l] = codes0.bytes | (codes1.bytes << 2u) | (codes2.bytes << 4u) | (codes3.bytes << 6u);
+    farthest = max(farthest, max(max(codes0.distance, codes1.distance), max(codes2.distance, codes3.distance)));
+  }
+  if (too_far(farthest) || any(row.scale < vec4<f32>(0.0))) {
+    decline(block);
+  }
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/affine_decode.wgsl
+
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let i = quad / 4u;
+  let fours = word(block, 4u + 8u * (i / 8u) + 4u * (i % 2u) + quad % 4u);
+  let q = unpack4xU8((fours >> (2u * (i % 8u / 2u))) & 0x03030303u);
+  let scale = byte(block, i);
+  return affine(scale_bits(block, 80u), scale & 15u, scale_bits(block, 82u), scale >> 4u, q);
+}
+#endif

@@ -4,33 +4,24 @@
 // Scale s has its low four bits in a nibble of byte s % 8, the low one for s < 8, and its high two in bits 2·(s/4).. of byte 8 + s % 4.
 
 #ifdef SEARCH
-#import lib/scale_search.wgsl
-
-// Four weights with their weights in the sums: x, x², x³.
-struct Quad {
-  x: vec4<f32>,
-  w: vec4<f32>,
-  wx: vec4<f32>,
-}
-
-fn quad(i: u32) -> Quad {
-  let x = weights(i);
-  let w = mul4(x, x);
-  return Quad(x, w, mul4(w, x));
-}
-
-// Σ x²·code·x and Σ x²·code².
-struct Sums {
-  lx: f32,
-  l2: f32,
-}
+#import lib/sub_block.wgsl
 
 fn first_codes(q: Quad, multiplier: f32) -> vec4<f32> {
   return round(clamp(q.x * multiplier, vec4<f32>(-4.0), vec4<f32>(3.0)));
 }
 
-fn add_quad(sums: Sums, q: Quad, code: vec4<f32>) -> Sums {
-  return Sums(accumulate(sums.lx, mul4(q.wx, code)), accumulate(sums.l2, mul4(mul4(q.w, code), code)));
+// a / b, rounded to f32 and then to an integer, half to even, within -4..=3; for b > 0.
+fn rounded_quotient(a: f32, b: f32) -> f32 {
+  let size = abs(a);
+  let below = floor(min(size * (1.0 / b), 3.5));
+  // Far from the middle any error leaves it on its side; near it both differences are exact, because even is 0, 2 or 4.
+  let middle = below + 0.5;
+  let even = round(middle);
+  let rest = add(sub(size, mul(even, b)), mul(even - middle, b));
+  // A quotient within half of the middle's last place is rounded to the middle, and then to the even one.
+  let half_place = bitcast<f32>((bitcast<u32>(middle) & 0x7f800000u) - (24u << 23u));
+  let nearest = select(select(below, below + 1.0, rest > 0.0), even, abs(rest) <= half_place * b);
+  return clamp(select(nearest, -nearest, a < 0.0), -4.0, 3.0);
 }
 
 // The sums, and the code that one weight has in them.
@@ -42,10 +33,7 @@ struct Improved {
 // Gives a weight the code that is best while all others stay, if that explains more.
 fn improve(sums: Sums, x: f32, w: f32, wx: f32, code: f32) -> Improved {
   let rest = Sums(sub(sums.lx, mul(wx, code)), sub(sums.l2, mul(mul(w, code), code)));
-  let scaled = mul(x, rest.l2);
-  // A quotient that rounds to 0 may be too small for divide.
-  let quotient = select(divide(scaled, rest.lx), 0.0, abs(scaled) < 0.25 * rest.lx);
-  let new_code = round(clamp(quotient, -4.0, 3.0));
+  let new_code = rounded_quotient(mul(x, rest.l2), rest.lx);
   let after = Sums(add(rest.lx, mul(wx, new_code)), add(rest.l2, mul(mul(w, new_code), new_code)));
   let explains_more = mul(after.lx, after.lx) * sums.l2 > mul(sums.lx, sums.lx) * after.l2;
   let better = rest.lx > 0.0 && new_code != code && explains_more;
@@ -74,62 +62,51 @@ fn nibbles(code: vec4<f32>) -> u32 {
 
 // ggml's make_q3_quants: rounds once, then improves one code at a time, for five sweeps.
 fn search(sub_block: u32) {
-  let at = sub_block * 4u;
-  let a = quad(at);
-  let b = quad(at + 1u);
-  let c = quad(at + 2u);
-  let d = quad(at + 3u);
-  let max = larger(larger(extreme(a.x), extreme(b.x)), larger(extreme(c.x), extreme(d.x)));
+  let x = sub_block_at(sub_block);
+  let max = extreme_weight(x);
   let zero = is_zero(max);
   let multiplier = divide(-4.0, select(max, 1.0, zero));
-  var a_code = first_codes(a, multiplier);
-  var b_code = first_codes(b, multiplier);
-  var c_code = first_codes(c, multiplier);
-  var d_code = first_codes(d, multiplier);
+  var a = first_codes(x.a, multiplier);
+  var b = first_codes(x.b, multiplier);
+  var c = first_codes(x.c, multiplier);
+  var d = first_codes(x.d, multiplier);
   var sums = Sums(0.0, 0.0);
-  sums = add_quad(sums, a, a_code);
-  sums = add_quad(sums, b, b_code);
-  sums = add_quad(sums, c, c_code);
-  sums = add_quad(sums, d, d_code);
+  sums = add_quad(sums, x.a, a);
+  sums = add_quad(sums, x.b, b);
+  sums = add_quad(sums, x.c, c);
+  sums = add_quad(sums, x.d, d);
   for (var sweep = 0u; sweep < 5u; sweep++) {
-    let new_a = improve_quad(sums, a, a_code);
-    let new_b = improve_quad(new_a.sums, b, b_code);
-    let new_c = improve_quad(new_b.sums, c, c_code);
-    let new_d = improve_quad(new_c.sums, d, d_code);
-    sums = new_d.sums;
-    a_code = new_a.code;
-    b_code = new_b.code;
-    c_code = new_c.code;
-    d_code = new_d.code;
+    let after_a = improve_quad(sums, x.a, a);
+    let after_b = improve_quad(after_a.sums, x.b, b);
+    let after_c = improve_quad(after_b.sums, x.c, c);
+    let after_d = improve_quad(after_c.sums, x.d, d);
+    a = after_a.code;
+    b = after_b.code;
+    c = after_c.code;
+    d = after_d.code;
+    sums = after_d.sums;
   }
-  // Products of squares of the sums are normal for a magnitude of 2^-16..2^13.
+  // From 2^-16 to 2^13 the products that `improve` compares are normal.
   let declined = select(1u, 0u, is_within(max, 0x37800000u, 0x46000000u));
   let scale = bitcast<u32>(divide(sums.lx, sums.l2));
-  let low = nibbles(a_code) | (nibbles(b_code) << 16u);
-  let high = nibbles(c_code) | (nibbles(d_code) << 16u);
-  scratch[sub_block] = select(vec4<u32>(scale, low, high, declined), vec4<u32>(0u), zero);
+  let found = vec4<u32>(scale, nibbles(a) | (nibbles(b) << 16u), nibbles(c) | (nibbles(d) << 16u), declined);
+  scratch[sub_block] = select(found, vec4<u32>(0u), zero);
 }
 #endif
 
 #ifdef PACK
-#import lib/scale_search.wgsl
+#import lib/stored_scale.wgsl
 
-// The scale that is stored, less 32, for one that was found.
-fn stored(found: u32, inverse: f32) -> f32 {
-  return clamp(round(inverse * bitcast<f32>(found)), -32.0, 31.0);
-}
-
-// The codes of four weights, as bytes. Where the stored scale is 0 they are those of the search.
+// The codes of four weights + 4, as bytes. Where the stored scale is 0 they are those of the search.
 fn codes(x: vec4<f32>, scale: f32, searched: u32) -> u32 {
   let rounded = rounded_quotients(x, select(scale, 1.0, scale == 0.0), -4.0, 3.0);
-  let four = (vec4<u32>(searched) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(7u);
-  return bytes(select(bitcast<vec4<u32>>(rounded + vec4<i32>(4)), four, vec4<bool>(scale == 0.0)));
+  let nibbles = (vec4<u32>(searched) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(7u);
+  return bytes(select(bitcast<vec4<u32>>(rounded + vec4<i32>(4)), nibbles, vec4<bool>(scale == 0.0)));
 }
 
-// The codes of a sub-block.
-fn sub_block_codes(sub_block: u32, d: f32, inverse: f32) -> vec4<u32> {
+fn sub_block_codes(sub_block: u32, s: SuperScale) -> vec4<u32> {
+  let scale = mul(s.d, stored_scale(sub_block, s));
   let found = scratch[sub_block];
-  let scale = d * stored(found.x, inverse);
   let x = sub_block * 4u;
   return vec4<u32>(
     codes(weights(x), scale, found.y),
@@ -138,69 +115,43 @@ fn sub_block_codes(sub_block: u32, d: f32, inverse: f32) -> vec4<u32> {
     codes(weights(x + 3u), scale, found.z >> 16u));
 }
 
-fn store4(at: u32, words: vec4<u32>) {
-  blocks[at] = words.x;
-  blocks[at + 1u] = words.y;
-  blocks[at + 2u] = words.z;
-  blocks[at + 3u] = words.w;
+// The six bits of four scales, as bytes.
+fn six_bits(first: u32, s: SuperScale) -> u32 { return bytes(bitcast<vec4<u32>>(stored_scales(first, s) + vec4<i32>(32))); }
+
+// The last four words: the scales and d, all 0 in a block of zeros.
+fn tail(first: u32, s: SuperScale) -> vec4<u32> {
+  let a = six_bits(first, s);
+  let b = six_bits(first + 4u, s);
+  let c = six_bits(first + 8u, s);
+  let d = six_bits(first + 12u, s);
+  let words = vec4<u32>(
+    (a & 0x0f0f0f0fu) | ((c & 0x0f0f0f0fu) << 4u),
+    (b & 0x0f0f0f0fu) | ((d & 0x0f0f0f0fu) << 4u),
+    ((a >> 4u) & 0x03030303u) | ((b >> 2u) & 0x0c0c0c0cu) | (c & 0x30303030u) | ((d << 2u) & 0xc0c0c0c0u),
+    s.half);
+  return select(words, vec4<u32>(0u), s.inverse == 0.0);
 }
 
-// A part is half of the columns of a block.
+// A part is half of the columns: every other sub-block.
 fn pack(block: u32, part: u32) {
+  let s = super_scale(block, -32.0);
   let first = block * SUB_BLOCKS;
-  var max = 0.0;
-  var declined = 0u;
-  for (var s = 0u; s < SUB_BLOCKS; s++) {
-    let found = scratch[first + s];
-    max = larger(max, bitcast<f32>(found.x));
-    declined |= found.w;
-  }
-  if (declined != 0u) {
-    decline(block);
-  }
-  // The scale of largest magnitude, with its sign, becomes -32.
-  let zero = max == 0.0;
-  let inverse = select(divide(-32.0, max), 0.0, zero);
-  let d_bits = select(f32_bits_to_f16(bitcast<u32>(divide(1.0, inverse))), 0u, zero);
-  let d = bitcast<f32>(f16_to_f32_bits(d_bits));
-
   let at = block * BLOCK_WORDS;
   if (part == 0u) {
-    store_scales(at, first, inverse, zero);
-    blocks[at + 27u] = d_bits;
+    store4(at + 24u, tail(first, s));
   }
   var high = vec4<u32>(0u);
   for (var half = 0u; half < 2u; half++) {
     var low = vec4<u32>(0u);
     for (var quarter = 0u; quarter < 4u; quarter++) {
       let row = 4u * half + quarter;
-      let code = sub_block_codes(first + 2u * row + part, d, inverse);
+      let code = sub_block_codes(first + 2u * row + part, s);
       low |= (code & vec4<u32>(0x03030303u)) << vec4<u32>(2u * quarter);
       high |= ((code >> vec4<u32>(2u)) & vec4<u32>(0x01010101u)) << vec4<u32>(row);
     }
     store4(at + 8u + 8u * half + 4u * part, low);
   }
   store4(at + 4u * part, high);
-}
-
-// The scales of four sub-blocks as stored, as bytes.
-fn scales(sub_block: u32, inverse: f32) -> u32 {
-  return bytes(vec4<u32>(vec4<f32>(32.0) + vec4<f32>(
-    stored(scratch[sub_block].x, inverse),
-    stored(scratch[sub_block + 1u].x, inverse),
-    stored(scratch[sub_block + 2u].x, inverse),
-    stored(scratch[sub_block + 3u].x, inverse))));
-}
-
-// A block of zeros has zeros here too.
-fn store_scales(at: u32, first: u32, inverse: f32, zero: bool) {
-  let a = select(scales(first, inverse), 0u, zero);
-  let b = select(scales(first + 4u, inverse), 0u, zero);
-  let c = select(scales(first + 8u, inverse), 0u, zero);
-  let d = select(scales(first + 12u, inverse), 0u, zero);
-  blocks[at + 24u] = (a & 0x0f0f0f0fu) | ((c & 0x0f0f0f0fu) << 4u);
-  blocks[at + 25u] = (b & 0x0f0f0f0fu) | ((d & 0x0f0f0f0fu) << 4u);
-  blocks[at + 26u] = ((a >> 4u) & 0x03030303u) | ((b >> 2u) & 0x0c0c0c0cu) | (c & 0x30303030u) | ((d << 2u) & 0xc0c0c0c0u);
 }
 #endif
 

@@ -1,1 +1,54 @@
-// Q5_K
+// Q5_K: d, dmin f16, eight scales and mins of six bits, 256 codes of five bits, the fifth bits first; w = d·sc·q - dmin·m.
+
+#import lib/six_bit.wgsl
+
+const MAX_CODE = 31.0;
+
+#ifdef SEARCH
+const FIRST = -0.5;
+const STEPS = 15u;
+#endif
+
+#ifdef PACK
+// The codes of two sub-blocks, without their fifth bits.
+fn nibbles(low: Codes, high: Codes) -> u32 { return (low.bytes & 0x0f0f0f0fu) | ((high.bytes & 0x0f0f0f0fu) << 4u); }
+
+fn fifth_bits(low: Codes, high: Codes) -> u32 { return ((low.bytes >> 4u) & 0x01010101u) | ((high.bytes >> 3u) & 0x02020202u); }
+
+// A part is two quads of each sub-block, because a byte holds the fifth bits of a weight of each.
+fn pack(block: u32, part: u32) {
+  let units = head(block, part);
+  let at = block * BLOCK_WORDS + 4u + 2u * part;
+  var fifths = vec2<u32>(0u);
+  var farthest = vec4<f32>(0.0);
+  for (var pair = 0u; pair < 4u; pair++) {
+    let i = block * SUB_BLOCKS + 2u * pair;
+    let low_line = line(i, units.scales, units.mins);
+    let high_line = line(i + 1u, units.scales, units.mins);
+    let x = block * BLOCK_QUADS + 16u * pair + 2u * part;
+    let low0 = codes(weights(x), low_line);
+    let low1 = codes(weights(x + 1u), low_line);
+    let high0 = codes(weights(x + 8u), high_line);
+    let high1 = codes(weights(x + 9u), high_line);
+    blocks[at + 8u + 8u * pair] = nibbles(low0, high0);
+    blocks[at + 9u + 8u * pair] = nibbles(low1, high1);
+    fifths |= vec2<u32>(fifth_bits(low0, high0), fifth_bits(low1, high1)) << vec2<u32>(2u * pair);
+    farthest = max(farthest, max(max(low0.distance, low1.distance), max(high0.distance, high1.distance)));
+  }
+  blocks[at] = fifths.x;
+  blocks[at + 1u] = fifths.y;
+  if (too_far(farthest)) {
+    decline(block);
+  }
+}
+#endif
+
+#ifdef DEQUANTIZE
+fn decode(block: u32, quad: u32) -> vec4<u32> {
+  let i = quad / 8u;
+  let l = quad % 8u;
+  let fifths = (word(block, 4u + l) >> i) & 0x01010101u;
+  let nibbles = (word(block, 12u + 8u * (i / 2u) + l) >> (4u * (i % 2u))) & 0x0f0f0f0fu;
+  return decode_six_bit(block, i, unpack4xU8(nibbles | (fifths << 4u)));
+}
+#endif

@@ -10,3 +10,11 @@ fn bytes(v: vec4<u32>) -> u32 {
   let b = v & vec4<u32>(0xffu);
   return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
 }
+
+// Writes four words from word `at` on.
+fn store4(at: u32, words: vec4<u32>) {
+  blocks[at] = words.x;
+  blocks[at + 1u] = words.y;
+  blocks[at + 2u] = words.z;
+  blocks[at + 3u] = words.w;
+}

@@ -41,7 +41,8 @@ fn divide(a: f32, b: f32) -> f32 {
   let doubled = select(0u, 1u, a_int < b_int);
   let a_float = bitcast<f32>(a_int + ((126u + doubled) << 23u));
   let inverse = 1.0 / bitcast<f32>(b_int + (126u << 23u));
-  let guess = u32(a_float * inverse * 8388608.0);
+  // The bits of a float in [1, 2), taken as an integer, count 2^-23.
+  let guess = bitcast<u32>(a_float * inverse) - (126u << 23u);
   let rest = i32((a_int << (23u + doubled)) - guess * b_int);
   let step = i32(round(f32(rest) * (inverse * 1.1920928955078125e-07)));
   let twice = 2 * (rest - step * i32(b_int));

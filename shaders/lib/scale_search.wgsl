@@ -31,16 +31,3 @@ fn better(fit: Fit, multiplier: f32, sum_lx: f32, sum_l2: f32) -> Fit {
     select(fit.multiplier, multiplier, is_better),
     select(fit.explained, mul(scale, sum_lx), is_better));
 }
-
-// x / scale to the nearest integers, half to even, within low..=high; for a scale that is not 0.
-//
-// A stored scale has so few bits that (n + ½)·scale is exact, and no quotient of two floats rounds to n + ½ that is not n + ½.
-fn rounded_quotients(x: vec4<f32>, scale: f32, low: f32, high: f32) -> vec4<i32> {
-  let size = abs(scale);
-  let v = select(x, -x, vec4<bool>(scale < 0.0));
-  let below = floor(clamp(v * (1.0 / size), vec4<f32>(low), vec4<f32>(high - 0.5)));
-  let middle = (below + vec4<f32>(0.5)) * size;
-  let n = vec4<i32>(below);
-  let up = (v > middle) | ((v == middle) & ((n & vec4<i32>(1)) == vec4<i32>(1)));
-  return n + select(vec4<i32>(0), vec4<i32>(1), up);
-}

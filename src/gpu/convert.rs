@@ -37,7 +37,7 @@ pub struct Converter {
 /// What a conversion came to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Converted {
-    /// Weights whose bytes the CPU twin made, because the kernel declined them: magnitudes outside 2^-30..2^20.
+    /// Weights whose bytes the CPU twin made, because the kernel declined them for their unusual magnitude.
     pub redone_weights: u64,
 }
 

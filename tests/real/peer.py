@@ -216,7 +216,11 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def qmill(*words: str | Path, timeout: float = 900, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(QMILL), *map(str, words)], capture_output=True, text=True, timeout=timeout, **options)
+    """Runs qmill; on the device that QMILL_DEVICE names, where it computes."""
+    command = [str(QMILL), *map(str, words)]
+    if 'QMILL_DEVICE' in os.environ and words[0] in ('quantize', 'dequantize'):
+        command += ['--device', os.environ['QMILL_DEVICE']]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **options)
 
 
 def main() -> int:

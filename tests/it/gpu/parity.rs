@@ -1,7 +1,7 @@
 //! Every kernel, on every format it serves, against the twin: bit for bit.
 
 use super::weights::{KINDS, encoded, random_blocks, sample};
-use super::{formats, gpu, scale, variants};
+use super::{formats, gpu, scaled, variants};
 use qmill::gpu::{Converter, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
 use qmill::wgpu::{self, BufferUsages};
 use qmill::{Error, Format, Gpu, cpu};
@@ -62,7 +62,7 @@ fn every_quantizer_equals_its_twin() {
         for to in encoders() {
             for from in FLOATS.into_iter().filter(|&from| from != to) {
                 for kind in KINDS {
-                    let weights = encoded(from, &sample(kind, WEIGHTS * scale()));
+                    let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
                     match check(&mut converter, from, &weights, to) {
                         Err(fault) => faults.push(format!("{variant}: {kind}: {fault}")),
                         // What the kernels decline must stay the exception among weights of ordinary magnitude.
@@ -94,7 +94,7 @@ fn every_dequantizer_equals_its_twin() {
                 // Any bits: scales of both signs, subnormal, infinite and NaN. A float to a float is a quantizer's
                 // work, which wants finite weights.
                 if !from.is_float() {
-                    let result = check(&mut converter, from, &random_blocks(from, 65536 * scale()), to);
+                    let result = check(&mut converter, from, &random_blocks(from, scaled(65536)), to);
                     faults.extend(result.err().map(|fault| format!("{variant}: {fault}")));
                 }
             }

@@ -1,0 +1,71 @@
+// What Q4_K and Q5_K share: eight sub-blocks of 32 weights, each with a scale sc and a min m of six bits; w = d·sc·q - dmin·m.
+//
+//   word 0: d and dmin, f16. Byte j of the next three, low bits first:
+//   word 1: the six bits of sc of sub-block j, the top two of sc of sub-block 4+j
+//   word 2: the six bits of m of sub-block j, the top two of m of sub-block 4+j
+//   word 3: the low four bits of sc and of m of sub-block 4+j
+
+#ifdef SEARCH
+#import lib/affine_search.wgsl
+
+fn add_squares(sum: f32, x: vec4<f32>) -> f32 { return accumulate(sum, mul4(x, x)); }
+
+// The root mean square.
+fn spread_of(x: SubBlock) -> f32 {
+  var sum = 0.0;
+  sum = add_squares(sum, x.q0);
+  sum = add_squares(sum, x.q1);
+  sum = add_squares(sum, x.q2);
+  sum = add_squares(sum, x.q3);
+  sum = add_squares(sum, x.q4);
+  sum = add_squares(sum, x.q5);
+  sum = add_squares(sum, x.q6);
+  sum = add_squares(sum, x.q7);
+  return square_root(mul(sum, 0.03125));
+}
+
+fn importance(x: vec4<f32>, spread: f32) -> vec4<f32> { return add4(vec4<f32>(spread), abs(x)); }
+
+fn penalty(difference: vec4<f32>) -> vec4<f32> { return mul4(difference, difference); }
+#endif
+
+#ifdef PACK
+#import lib/affine_codes.wgsl
+
+struct Units { scales: Unit, mins: Unit }
+
+// d and dmin; one of the parts writes them, and the scales and mins too.
+fn head(block: u32, part: u32) -> Units {
+  let first = found4(block * SUB_BLOCKS);
+  let last = found4(block * SUB_BLOCKS + 4u);
+  let units = Units(unit(max(first.scale, last.scale), 63.0), unit(max(first.min, last.min), 63.0));
+  if (part == 0u) {
+    let at = block * BLOCK_WORDS;
+    let last_scales = in_units(last.scale, units.scales);
+    let last_mins = in_units(last.min, units.mins);
+    blocks[at] = units.scales.half | (units.mins.half << 16u);
+    blocks[at + 1u] = in_units(first.scale, units.scales) | ((last_scales & 0x30303030u) << 2u);
+    blocks[at + 2u] = in_units(first.min, units.mins) | ((last_mins & 0x30303030u) << 2u);
+    blocks[at + 3u] = (last_scales & 0x0f0f0f0fu) | ((last_mins & 0x0f0f0f0fu) << 4u);
+    if (any(min(first.scale, last.scale) < vec4<f32>(0.0))) {
+      decline(block);
+    }
+  }
+  return units;
+}
+#endif
+
+#ifdef DEQUANTIZE
+#import lib/affine_decode.wgsl
+
+// The weights of sub-block `i` with these codes.
+fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
+  let shift = 8u * (i & 3u);
+  let w1 = word(block, 1u) >> shift;
+  let w2 = word(block, 2u) >> shift;
+  let w3 = word(block, 3u) >> shift;
+  let sc = select(w1 & 63u, (w3 & 15u) | ((w1 >> 2u) & 48u), i >= 4u);
+  let m = select(w2 & 63u, ((w3 >> 4u) & 15u) | ((w2 >> 2u) & 48u), i >= 4u);
+  return affine(scale_bits(block, 0u), sc, scale_bits(block, 2u), m, q);
+}
+#endif

@@ -1,0 +1,1 @@
+// Nothing: naga includes this and uses none of it.

@@ -1,0 +1,227 @@
+#!/usr/bin/env bash
+# Every shader before the compilers of other platforms, on a machine with no GPU. See README.md beside this file.
+#   tests/portability/run.sh            what CI runs, about six minutes on two cores
+#   tests/portability/run.sh --record   also writes what the kernels cost on two AMD chips to benches/record/isa
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=$PWD/tests/portability
+cache=$(realpath -m "${QMILL_PORTABILITY_CACHE:-target/portability}")
+shaders=$cache/shaders
+record=()
+case "${1:-}" in
+'') ;;
+--record) record=(--record benches/record/isa) ;;
+*)
+  sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+  ;;
+esac
+WEBGPU=webgpu@0.6.2
+not_run=() failed=()
+
+# part NAME SETUP CHECK: runs CHECK unless SETUP, which installs what it needs, fails.
+part() {
+  local name=$1 start=$SECONDS log=$cache/setup.log
+  printf '\n== %s\n' "$name"
+  # In subshells of their own, because within a condition `set -e` would be ignored.
+  set +e
+  (set -e; "$2") >"$log" 2>&1
+  if [ $? -ne 0 ]; then
+    tail -n 3 "$log"
+    not_run+=("$name")
+  else
+    (set -e; "$3")
+    if [ $? -ne 0 ]; then failed+=("$name"); fi
+  fi
+  set -e
+  printf -- '-- %s: %s s\n' "$name" "$((SECONDS - start))"
+}
+
+# unpack FOLDER PACKAGE...: Debian packages into a folder of the cache. Nothing is installed.
+unpack() {
+  local folder=$cache/$1 debs
+  shift
+  if [ -e "$folder/complete" ]; then return; fi
+  debs=$(mktemp -d)
+  (cd "$debs" && { apt-get download -qq "$@" || { apt-get update -qq && apt-get download -qq "$@"; }; })
+  mkdir -p "$folder"
+  # The 32-bit half of Wine would only make it start slower.
+  for deb in "$debs"/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" --exclude='*/i386-windows' --exclude='./usr/share/doc'; done
+  rm -r "$debs"
+  touch "$folder/complete"
+}
+
+# The packages and what they need that this machine lacks.
+with_dependencies() {
+  apt-get -s install --no-install-recommends --no-remove --no-upgrade "$@" | awk '/^Inst/ { print $2 }'
+}
+
+npm_webgpu() {
+  if [ ! -e "$cache/npm/complete" ]; then
+    npm install --silent --no-save --ignore-scripts --prefix "$cache/npm" "$WEBGPU"
+    touch "$cache/npm/complete"
+  fi
+}
+
+# --- Tint: Chrome's front end.
+
+tint_setup() { command -v tint || npm_webgpu; }
+
+tint_files() {
+  if ! command -v tint >/dev/null; then
+    node "$here/tint.mjs" "$cache/npm/node_modules/webgpu" "$@"
+    return
+  fi
+  local file status=0
+  for file in "$@"; do tint --format wgsl "$file" >/dev/null || status=1; done
+  return $status
+}
+
+tint_check() {
+  echo 'fn f() -> u32 { return 1.5; }' >"$cache/fault.wgsl"
+  if tint_files "$cache/fault.wgsl" >/dev/null 2>&1; then
+    echo 'Tint does not see a fault'
+    return 1
+  fi
+  tint_files "$shaders"/*.wgsl
+  echo "$(ls "$shaders"/*.wgsl | wc -l) shaders are valid"
+}
+
+# --- FXC and DXC: Microsoft's compilers, under Wine.
+
+hlsl_setup() {
+  npm_webgpu
+  unpack mingw binutils-mingw-w64-x86-64 gcc-mingw-w64-base mingw-w64-common mingw-w64-x86-64-dev \
+    gcc-mingw-w64-x86-64-win32-runtime gcc-mingw-w64-x86-64-win32
+  unpack wine wine64 libwine libz-mingw-w64
+  local wine=$cache/wine/usr
+  # Debian's wineserver is a script that looks in /usr.
+  cp "$wine/lib/wine/wineserver64" "$wine/lib/wine/wineserver"
+  cp "$wine/x86_64-w64-mingw32/lib/zlib1.dll" "$wine/lib/x86_64-linux-gnu/wine/x86_64-windows/"
+  cp "$wine/x86_64-w64-mingw32/lib/zlib1.dll" "$cache/"
+  "$cache/mingw/usr/bin/x86_64-w64-mingw32-gcc-win32" -O1 -o "$cache/hlslc.exe" "$here/hlslc.c"
+  # The first start makes the prefix.
+  hlslc || [ $? -eq 2 ]
+}
+
+hlslc() {
+  WINEPREFIX=$cache/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=' \
+    timeout 300 "$cache/wine/usr/lib/wine/wine64" "$cache/hlslc.exe" "$@"
+}
+
+# hlsl_files COMPILER TARGET FILE...: compiles them on two cores, prints what failed, and fails unless each was compiled.
+hlsl_files() {
+  local compiler=$1 target=$2 dlls
+  shift 2
+  dlls=Z:$(tr / '\\' <<<"$cache/npm/node_modules/webgpu/dist/win32-x64")
+  export -f hlslc
+  export cache
+  printf '%s\n' "$@" | xargs -P 2 -n $((($# + 1) / 2)) bash -c 'hlslc "$@" || true' _ "$compiler" "$dlls" main "$target" >"$cache/$compiler.log"
+  grep -v '^ok ' "$cache/$compiler.log" || true
+  [ "$(grep -c '^ok ' "$cache/$compiler.log")" -eq $# ]
+}
+
+hlsl_check() {
+  cd "$shaders"
+  echo '[numthreads(1, 1, 1)] void main() { undeclared = 1; }' >"$cache/fault.hlsl"
+  local compiler target
+  for compiler in 'fxc cs_5_1' 'dxc cs_6_0' 'dxc cs_6_6'; do
+    read -r compiler target <<<"$compiler"
+    if hlsl_files "$compiler" "$target" "$cache/fault.hlsl" >/dev/null 2>&1; then
+      echo "$compiler does not see a fault"
+      return 1
+    fi
+    hlsl_files "$compiler" "$target" *."${target#cs_}.hlsl"
+    echo "$(ls *."${target#cs_}.hlsl" | wc -l) shaders compile with $compiler to $target"
+  done
+}
+
+# --- Metal: types and names, by g++ and a stand-in for Metal's library.
+
+metal_setup() { command -v g++; }
+
+metal_files() {
+  local file i=0
+  # A namespace each, in one translation unit: the library is read once.
+  for file in "$@"; do
+    i=$((i + 1))
+    printf 'namespace s%s {\n#include "%s"\n}\n' "$i" "$file"
+  done | g++ -std=gnu++17 -fsingle-precision-constant -fsyntax-only -Wno-attributes -I "$here/metal" -include metal_stdlib -x c++ -
+}
+
+metal_check() {
+  # A name that is declared twice: what naga does to two packed dot products of one value.
+  echo '#include <metal_stdlib>
+    kernel void f(device uint& x) { uint y = 1u; uint y = 2u; x = y; }' >"$cache/fault.metal"
+  if metal_files "$cache/fault.metal" 2>/dev/null; then
+    echo 'g++ does not see a fault'
+    return 1
+  fi
+  metal_files "$shaders"/*.metal
+  echo "$(ls "$shaders"/*.metal | wc -l) shaders have the right types"
+}
+
+# --- RADV: AMD's machine code, with no AMD chip.
+
+vulkan=$cache/vulkan/usr
+
+radv_setup() {
+  # shellcheck disable=SC2046
+  unpack vulkan $(with_dependencies mesa-vulkan-drivers libvulkan-dev)
+  local icd=/usr/share/vulkan/icd.d/radeon_icd.x86_64.json
+  if [ -e "$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json" ]; then icd=$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json; fi
+  sed "s#\"library_path\": \"/usr/lib#\"library_path\": \"${icd%/share/vulkan/*}/lib#" "$icd" >"$cache/radeon_icd.json"
+  local libraries=$vulkan/lib/x86_64-linux-gnu
+  cc -O1 -I "$vulkan/include" -L "$libraries" -o "$cache/isa_cost" "$here/isa_cost.c" -l:libvulkan.so.1
+}
+
+# A product that is not opaque, and so may be fused with the sum it feeds: the gate must see it.
+plant_fused() {
+  rm -rf "$shaders/planted"
+  mkdir -p "$shaders/planted/wgsl"
+  sed 's/return opaque(a \* b);/return a * b;/' "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/product.wgsl"
+  sed 's/^fn opaque(v: f32) -> f32 .*/fn opaque(v: f32) -> f32 { return v; }/' "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/opaque.wgsl"
+  sed 's/^fn opaque(v: f32) -> f32 .*/fn opaque(v: f32) -> f32 { return bitcast<f32>((bitcast<u32>(v) ^ params.zero) ^ params.zero); }/' \
+    "$shaders/self_test.wgsl" >"$shaders/planted/wgsl/two_exclusive_ors.wgsl"
+  "$translate" "$shaders/planted" "$shaders"/planted/wgsl/*.wgsl
+}
+
+radv_check() {
+  plant_fused
+  local mesa
+  mesa=$(strings -a "$(sed -n 's/.*"library_path": "\(.*\)".*/\1/p' "$cache/radeon_icd.json")" | grep -m 1 -o '^Mesa [0-9][0-9.]*' || echo Mesa)
+  VK_DRIVER_FILES=$cache/radeon_icd.json LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
+    python3 "$here/isa.py" "$cache/isa_cost" "$shaders" --mesa "$mesa" "${record[@]}"
+}
+
+# --- SwiftShader: another driver on the CPU, which flushes subnormals and has subgroups of 4.
+
+swiftshader_setup() {
+  # shellcheck disable=SC2046
+  unpack vulkan $(with_dependencies mesa-vulkan-drivers libvulkan-dev)
+  unpack swiftshader chromium-common
+}
+
+swiftshader_check() {
+  VK_DRIVER_FILES=$cache/swiftshader/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
+    QMILL_REQUIRE_GPU=1 WGPU_ADAPTER_NAME=SwiftShader QMILL_PARITY_SCALE=0.01 \
+    timeout 300 cargo test --locked --quiet --test it gpu::parity::
+}
+
+mkdir -p "$cache"
+rm -rf "$shaders"
+translate=${CARGO_TARGET_DIR:-target}/debug/examples/translate
+cargo build --locked --quiet --example translate
+if ! "$translate" "$shaders"; then failed+=('translation'); fi
+
+part 'Tint' tint_setup tint_check
+part 'FXC and DXC' hlsl_setup hlsl_check
+part 'Metal types' metal_setup metal_check
+part 'RADV' radv_setup radv_check
+part 'SwiftShader' swiftshader_setup swiftshader_check
+
+printf '\n'
+for name in "${not_run[@]}"; do echo "NOT RUN: $name"; done
+for name in "${failed[@]}"; do echo "FAILED: $name"; done
+if [ ${#failed[@]} -gt 0 ]; then exit 1; fi
+echo "all that ran passed, in $SECONDS s"

@@ -1,0 +1,206 @@
+//! Translates shaders as wgpu-hal 30 does on each backend, so that the compilers behind it can be asked without a GPU.
+//!
+//! `translate FOLDER` writes there every shader of the library, `translate FOLDER NAME.wgsl...` those files: beside each
+//! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
+//! there is also `NAME.vulkan.spv`, which is what Vulkan drivers are given: it forbids contraction.
+
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
+use serde_json::{Value, json};
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// FXC has 5.1; DXC at least 6.0, and from 6.6 on naga uses intrinsics for packed integers.
+const SHADER_MODELS: [(&str, hlsl::ShaderModel); 3] =
+    [("5_1", hlsl::ShaderModel::V5_1), ("6_0", hlsl::ShaderModel::V6_0), ("6_6", hlsl::ShaderModel::V6_6)];
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("usage: translate FOLDER [NAME.wgsl...]")?;
+    let folder = Path::new(&folder);
+    let files: Vec<String> = arguments.collect();
+    fs::create_dir_all(folder)?;
+    let mut status = ExitCode::SUCCESS;
+    let shaders: Vec<(String, String)> = if files.is_empty() {
+        for (name, words) in qmill::gpu::vulkan_modules() {
+            match words {
+                Ok(words) => fs::write(folder.join(format!("{name}.vulkan.spv")), bytes(&words))?,
+                Err(error) => {
+                    eprintln!("{name}: {error}");
+                    status = ExitCode::FAILURE;
+                }
+            }
+        }
+        qmill::gpu::shaders().collect()
+    } else {
+        let read = |file: &String| Ok((stem(file)?, fs::read_to_string(file)?));
+        files.iter().map(read).collect::<Result<_, Box<dyn Error>>>()?
+    };
+    let mut index = Vec::new();
+    for (name, wgsl) in shaders {
+        fs::write(folder.join(format!("{name}.wgsl")), &wgsl)?;
+        match translate(folder, &name, &wgsl) {
+            Ok(entry) => index.push(entry),
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                status = ExitCode::FAILURE;
+            }
+        }
+    }
+    fs::write(folder.join("index.json"), serde_json::to_string_pretty(&index)?)?;
+    Ok(status)
+}
+
+fn stem(file: &str) -> Result<String, Box<dyn Error>> {
+    let name = Path::new(file).file_stem().and_then(|name| name.to_str());
+    Ok(name.ok_or_else(|| format!("{file} has no name"))?.to_owned())
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Writes a shader's translations, and returns its entry of the index.
+fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Error>> {
+    let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| error.emit_to_string(wgsl))?;
+    let [entry] = module.entry_points.as_slice() else {
+        return Err("not one entry point".into());
+    };
+    let (module, info) =
+        process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &Default::default())?;
+    let write =
+        |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
+    let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
+    write("spv", &bytes(&words))?;
+    write("metal", metal(&module, &info, &entry.name)?.as_bytes())?;
+    let mut hlsl_entry = String::new();
+    for (model, shader_model) in SHADER_MODELS {
+        let (text, name) = hlsl(&module, &info, &entry.name, shader_model)?;
+        write(&format!("{model}.hlsl"), text.as_bytes())?;
+        hlsl_entry = name;
+    }
+    Ok(json!({
+        "name": name,
+        "entry_point": entry.name,
+        "hlsl_entry_point": hlsl_entry,
+        "workgroup_size": entry.workgroup_size,
+    }))
+}
+
+/// A binding and whether it is uniform, read or written, in the order of bindings: what wgpu numbers registers by.
+fn bindings(module: &Module) -> Vec<(ResourceBinding, AddressSpace)> {
+    let mut bindings: Vec<_> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| variable.binding.map(|binding| (binding, variable.space)))
+        .collect();
+    bindings.sort_by_key(|&(binding, _)| binding);
+    bindings
+}
+
+fn is_written(space: AddressSpace) -> bool {
+    matches!(space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE))
+}
+
+/// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot products, 8-bit
+/// integers.
+fn spv_options() -> spv::Options<'static> {
+    use spv::Capability as C;
+    let capabilities = [
+        C::Shader,
+        C::Matrix,
+        C::DotProductInputAllKHR,
+        C::DotProductInput4x8BitKHR,
+        C::DotProductInput4x8BitPackedKHR,
+        C::DotProductKHR,
+        C::Int8,
+    ];
+    spv::Options {
+        lang_version: (1, 6),
+        flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
+        capabilities: Some(capabilities.into_iter().collect()),
+        bounds_check_policies: BoundsCheckPolicies {
+            index: BoundsCheckPolicy::Restrict,
+            buffer: BoundsCheckPolicy::Unchecked,
+            ..BoundsCheckPolicies::default()
+        },
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        ..spv::Options::default()
+    }
+}
+
+fn spv_pipeline(entry: &str) -> spv::PipelineOptions {
+    spv::PipelineOptions { entry_point: entry.to_owned(), shader_stage: ShaderStage::Compute }
+}
+
+/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their sizes.
+fn metal(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::Error> {
+    let bindings = bindings(module);
+    let sizes_buffer = Some(bindings.len() as u8);
+    let resources = bindings.into_iter().zip(0..).map(|((binding, space), slot)| {
+        (binding, msl::BindTarget { buffer: Some(slot), mutable: is_written(space), ..Default::default() })
+    });
+    let resources =
+        msl::EntryPointResources { resources: resources.collect(), immediates_buffer: None, sizes_buffer };
+    let options = msl::Options {
+        lang_version: (3, 1),
+        per_entry_point_map: [(entry.to_owned(), resources)].into(),
+        fake_missing_bindings: false,
+        bounds_check_policies: BoundsCheckPolicies {
+            index: BoundsCheckPolicy::Restrict,
+            buffer: BoundsCheckPolicy::Restrict,
+            image_load: BoundsCheckPolicy::Restrict,
+            binding_array: BoundsCheckPolicy::Unchecked,
+        },
+        zero_initialize_workgroup_memory: false,
+        ..msl::Options::default()
+    };
+    let pipeline = msl::PipelineOptions {
+        entry_point: Some((ShaderStage::Compute, entry.to_owned())),
+        vertex_pulling_transform: true,
+        ..msl::PipelineOptions::default()
+    };
+    Ok(msl::write_string(module, info, &options, &pipeline)?.0)
+}
+
+/// As in wgpu-hal's dx12/device.rs: a register of its kind for each binding. Also returns the entry point's name.
+fn hlsl(
+    module: &Module,
+    info: &ModuleInfo,
+    entry: &str,
+    shader_model: hlsl::ShaderModel,
+) -> Result<(String, String), Box<dyn Error>> {
+    let [mut constants, mut reads, mut writes] = [hlsl::BindTarget::default(); 3];
+    let mut binding_map = hlsl::BindingMap::default();
+    for (binding, space) in bindings(module) {
+        let next = match space {
+            AddressSpace::Uniform => &mut constants,
+            _ if is_written(space) => &mut writes,
+            _ => &mut reads,
+        };
+        binding_map.insert(binding, *next);
+        next.register += 1;
+    }
+    let options = hlsl::Options {
+        shader_model,
+        binding_map,
+        fake_missing_bindings: false,
+        special_constants_binding: Some(constants),
+        zero_initialize_workgroup_memory: false,
+        ..hlsl::Options::default()
+    };
+    let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_owned())) };
+    let mut text = String::new();
+    let names =
+        hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None)?.entry_point_names;
+    let name = names.into_iter().next().ok_or("no entry point")??;
+    Ok((text, name))
+}
