@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Lists the shaders by name, prints one, or writes all of them.
 #[derive(Args)]
 pub(crate) struct Shaders {
-    /// The shader to print, as in quantize_pack.q4_k.f16
+    /// The shader to print, as in `quantize_pack.q4_k.f16`
     name: Option<String>,
     /// Write every shader into this folder, as NAME.wgsl
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]

@@ -81,14 +81,11 @@ pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<Adapter>> {
         return Ok(None);
     }
     let adapters = adapters();
-    let found = || match adapters.len() {
-        0 => "there is no adapter".to_owned(),
-        _ => {
-            let names = adapters
-                .iter()
-                .map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
-            format!("the adapters are {}", names.collect::<Vec<_>>().join(", "))
-        }
+    let found = || {
+        let names =
+            adapters.iter().map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        if names.is_empty() { "there is no adapter".to_owned() } else { format!("the adapters are {names}") }
     };
     let not_found = |wanted: String| Error::NoAdapter { wanted, found: found() };
     let by_name = |name: &str| {

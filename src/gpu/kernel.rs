@@ -54,10 +54,9 @@ impl Kernel {
     pub(super) fn bindings(self, format: Format) -> &'static [Access] {
         match self {
             Self::Quantize => &[Uniform, Read, ReadWrite, ReadWrite],
-            Self::QuantizeSearch => &[Uniform, Read, ReadWrite],
             Self::QuantizePack => &[Uniform, Read, ReadWrite, ReadWrite, Read],
             Self::Dequantize if format.info().grid.is_some() => &[Uniform, Read, ReadWrite, Read],
-            Self::Dequantize => &[Uniform, Read, ReadWrite],
+            Self::QuantizeSearch | Self::Dequantize => &[Uniform, Read, ReadWrite],
         }
     }
 }
