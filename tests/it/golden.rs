@@ -9,7 +9,7 @@ use std::path::Path;
 /// Weights in one named block of `blocks.f32`.
 const BLOCK: usize = 256;
 
-fn read(file: &str) -> Vec<u8> {
+pub(crate) fn read(file: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

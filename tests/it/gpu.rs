@@ -1,6 +1,8 @@
 //! The GPU against the CPU twin. Without an adapter these tests are skipped, and say so; `QMILL_REQUIRE_GPU=1` makes
 //! that a failure.
 
+mod cli;
+mod golden;
 mod parity;
 mod parity_can_fail;
 mod shaders;

@@ -4,6 +4,8 @@
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module};
+use std::fs;
+use std::path::Path;
 
 fn valid(name: &str, wgsl: &str) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(wgsl)
@@ -41,4 +43,28 @@ fn every_shader_can_be_translated_for_each_backend() {
             .write(&module, &info, None)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
     }
+}
+
+/// An operation on the device has a twin: `kernel/x.wgsl` or `kernel/x_variant.wgsl`, `src/gpu/x.rs` and `src/cpu/x.rs`.
+#[test]
+fn every_kernel_has_a_twin() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut kernels = 0;
+    for entry in fs::read_dir(root.join("shaders/kernel")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        // It has no operation: the expected results are Rust's own.
+        if name == "self_test" {
+            continue;
+        }
+        let is_there = |side: &str, operation: &str| root.join(format!("src/{side}/{operation}.rs")).exists();
+        let prefixes = name.match_indices('_').map(|(end, _)| &name[..end]).chain([name]);
+        let operation = prefixes.into_iter().find(|operation| is_there("gpu", operation));
+        assert!(
+            operation.is_some_and(|operation| is_there("cpu", operation)),
+            "{name} is of no operation with a twin"
+        );
+        kernels += 1;
+    }
+    assert!(kernels >= 4);
 }

@@ -152,3 +152,27 @@ fn verifying_says_how_much_it_compared() {
     let sampled = quantized(Verify::Sample).verified_weights;
     assert!(sampled > converted / 17 && sampled < converted / 4, "{sampled} of {converted}");
 }
+
+#[test]
+fn a_device_of_small_limits_gets_small_pieces() {
+    let Some(gpu) = gpu() else { return };
+    let name = gpu.device().adapter_info().name;
+    let adapter =
+        qmill::gpu::adapters().into_iter().find(|adapter| adapter.handle.get_info().name == name).unwrap();
+    let model = mixed();
+    let request = Request { allow_requantize: true, ..Request::new(FileType::Q4_K_M) };
+    let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
+    for binding_bytes in [32 << 10, 1 << 20] {
+        let limits = qmill::wgpu::Limits {
+            max_storage_buffer_binding_size: binding_bytes,
+            ..Gpu::required_limits(&adapter.handle)
+        };
+        let descriptor = qmill::wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.handle.request_device(&descriptor)).unwrap();
+        let gpu = Gpu::from_device(device, queue).unwrap();
+        // However much memory is offered, no buffer is larger than the device takes.
+        let (found, report) = write(&model, &request, &on(Device::Gpu(gpu), u64::MAX), &mut |_| ()).unwrap();
+        assert!(found == expected, "bindings of {binding_bytes} bytes");
+        assert_eq!(report.given_up, None, "bindings of {binding_bytes} bytes");
+    }
+}
