@@ -43,7 +43,8 @@ unpack() {
   shift
   if [ $# -eq 0 ] || [ -e "$folder/complete" ]; then return; fi
   debs=$(mktemp -d)
-  (cd "$debs" && { apt-get download -qq "$@" || { apt-get update -qq && apt-get download -qq "$@"; }; })
+  local download=(apt-get download -qq -o APT::Sandbox::User=root "$@")
+  (cd "$debs" && { "${download[@]}" || { apt-get update -qq && "${download[@]}"; }; })
   mkdir -p "$folder"
   # The 32-bit half of Wine would only make it start slower.
   for deb in "$debs"/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" --exclude='*/i386-windows' --exclude='./usr/share/doc'; done
@@ -93,7 +94,7 @@ hlsl_setup() {
   npm_webgpu
   unpack mingw binutils-mingw-w64-x86-64 gcc-mingw-w64-base mingw-w64-common mingw-w64-x86-64-dev \
     gcc-mingw-w64-x86-64-win32-runtime gcc-mingw-w64-x86-64-win32
-  unpack wine wine64 libwine libz-mingw-w64
+  unpack wine wine64 libwine libz-mingw-w64 libunwind8
   local wine=$cache/wine/usr
   # Debian's wineserver is a script that looks in /usr.
   cp "$wine/lib/wine/wineserver64" "$wine/lib/wine/wineserver"
@@ -105,7 +106,7 @@ hlsl_setup() {
 }
 
 hlslc() {
-  WINEPREFIX=$cache/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=' \
+  LD_LIBRARY_PATH=$cache/wine/usr/lib/x86_64-linux-gnu WINEPREFIX=$cache/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=' \
     timeout 300 "$cache/wine/usr/lib/wine/wine64" "$cache/hlslc.exe" "$@"
 }
 
@@ -116,9 +117,13 @@ hlsl_files() {
   dlls=Z:$(tr / '\\' <<<"$cache/npm/node_modules/webgpu/dist/win32-x64")
   export -f hlslc
   export cache
-  printf '%s\n' "$@" | xargs -P 2 -n $((($# + 1) / 2)) bash -c 'hlslc "$@" || true' _ "$compiler" "$dlls" main "$target" >"$cache/$compiler.log"
+  printf '%s\n' "$@" | xargs -P 2 -n $((($# + 1) / 2)) bash -c 'hlslc "$@" || true' _ "$compiler" "$dlls" main "$target" >"$cache/$compiler.log" 2>"$cache/wine.log"
   grep -v '^ok ' "$cache/$compiler.log" || true
-  [ "$(grep -c '^ok ' "$cache/$compiler.log")" -eq $# ]
+  if [ "$(grep -c '^ok ' "$cache/$compiler.log")" -ne $# ]; then
+    # Of interest only now: Wine misses fonts, and says so every time.
+    cat "$cache/wine.log"
+    return 1
+  fi
 }
 
 hlsl_check() {
