@@ -5,12 +5,11 @@
 //! there is also `NAME.vulkan.spv`, which is what Vulkan drivers are given: it forbids contraction.
 
 use naga::back::pipeline_constants::process_overrides;
-use naga::back::{hlsl, msl, spv};
+use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -76,7 +75,7 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
         return Err("not one entry point".into());
     };
     let (module, info) =
-        process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &HashMap::default())?;
+        process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &PipelineConstants::default())?;
     let write =
         |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
     let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
