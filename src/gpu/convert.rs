@@ -115,9 +115,15 @@ impl Converter {
         let piece = self.piece_weights(from, to);
         let bytes = |format: Format| format.bytes_for(piece) as usize;
         for (input, output) in input.chunks(bytes(from)).zip(output.chunks_mut(bytes(to))) {
-            converted.redone_weights += self.convert_piece(from, input, to, output)?;
+            // After a failure a buffer may be mapped for ever.
+            let redone = self.convert_piece(from, input, to, output).inspect_err(|_| self.forget_buffers());
+            converted.redone_weights += redone?;
         }
         Ok(converted)
+    }
+
+    fn forget_buffers(&mut self) {
+        *self = Self { buffer_bytes: self.buffer_bytes, ..Self::new(&self.gpu, 0) };
     }
 
     /// As many weights as the largest of the buffers has room for.
@@ -271,13 +277,17 @@ fn redo(declined: &[u32], from: Format, input: &[u8], to: Format, output: &mut [
     let unit_blocks = unit_weights / to.info().block_weights;
     let is_declined = |block: usize| declined[block / 32] >> (block % 32) & 1 == 1;
     let unit_bytes = |format: Format| format.bytes_for(unit_weights as u64) as usize;
-    let mut redone = 0;
-    let units = input.chunks(unit_bytes(from)).zip(output.chunks_mut(unit_bytes(to)));
-    for (unit, (input, output)) in units.enumerate() {
-        if (unit * unit_blocks..(unit + 1) * unit_blocks).any(is_declined) {
-            cpu::convert(from, input, to, output);
-            redone += unit_weights as u64;
-        }
+    let units = output.len() / unit_bytes(to);
+    let declined: Vec<usize> =
+        (0..units).filter(|unit| (unit * unit_blocks..(unit + 1) * unit_blocks).any(is_declined)).collect();
+    // The twin is much faster on all at once than on many one by one.
+    if 8 * declined.len() > units {
+        cpu::convert(from, input, to, output);
+        return (units * unit_weights) as u64;
     }
-    redone
+    for unit in &declined {
+        let range = |bytes| unit * bytes..(unit + 1) * bytes;
+        cpu::convert(from, &input[range(unit_bytes(from))], to, &mut output[range(unit_bytes(to))]);
+    }
+    (declined.len() * unit_weights) as u64
 }

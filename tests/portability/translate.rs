@@ -74,8 +74,12 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     let [entry] = module.entry_points.as_slice() else {
         return Err("not one entry point".into());
     };
-    let (module, info) =
-        process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &PipelineConstants::default())?;
+    let (module, info) = process_overrides(
+        &module,
+        &info,
+        Some((ShaderStage::Compute, &entry.name)),
+        &PipelineConstants::default(),
+    )?;
     let write =
         |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
     let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
