@@ -5,6 +5,22 @@
 //! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
 //! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
 //!
+//! ```
+//! use qmill::gpu::{Converter, DeviceChoice};
+//! use qmill::{Format, Gpu};
+//!
+//! // None where there is no GPU: `qmill::cpu` makes the same bytes.
+//! if let Some(gpu) = Gpu::open(&DeviceChoice::Auto, None)? {
+//!     let weights: Vec<u8> = (0..512).flat_map(|i| (i as f32 * 0.1).sin().to_le_bytes()).collect();
+//!     let mut blocks = vec![0; Format::Q4_K.bytes_for(512) as usize];
+//!     Converter::new(&gpu, 64 << 20).convert(Format::F32, &weights, Format::Q4_K, &mut blocks)?;
+//! }
+//! # Ok::<(), qmill::Error>(())
+//! ```
+//!
+//! On buffers of an app's own: [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] give an [`Op`], which is recorded
+//! into a command encoder as often as it is wanted.
+//!
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
 mod adapter;

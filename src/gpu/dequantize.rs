@@ -9,7 +9,7 @@ use wgpu::BufferBinding;
 impl Gpu {
     /// Prepares the decoding of the blocks of `weights` weights of format `from` to `to`, which is F32 or F16.
     ///
-    /// `blocks` holds them each on a whole word ([`device_bytes`](super::device_bytes)), `result` receives whole quads of
+    /// `blocks` holds them each on a whole word ([`device_bytes`]), `result` receives whole quads of
     /// weights. The bits are those of [`cpu::dequantize`](crate::cpu::dequantize), for F16 rounded to the nearest; only
     /// that any NaN may stand for another. Fails with [`Error::NotEncoded`] where `to` is another format or the same as
     /// `from`, with [`Error::ShortRange`], and with [`Error::Device`] where a range is not aligned as the device wants.
