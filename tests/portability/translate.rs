@@ -4,6 +4,7 @@
 //! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
 //! there is also `NAME.vulkan.spv`, which is what Vulkan drivers are given: it forbids contraction.
 
+use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -74,8 +75,12 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     let [entry] = module.entry_points.as_slice() else {
         return Err("not one entry point".into());
     };
-    let (module, info) =
-        process_overrides(&module, &info, Some((ShaderStage::Compute, &entry.name)), &Default::default())?;
+    let (module, info) = process_overrides(
+        &module,
+        &info,
+        Some((ShaderStage::Compute, &entry.name)),
+        &PipelineConstants::default(),
+    )?;
     let write =
         |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
     let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
