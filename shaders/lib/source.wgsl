@@ -22,7 +22,8 @@ fn weight_bits(i: u32) -> vec4<u32> {
 @group(0) @binding(1) var<storage, read> source: array<vec2<u32>>;
 fn weight_bits(i: u32) -> vec4<u32> {
   let pair = source[i];
-  return vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u);
+  // The addition keeps the compiler from unpacking again at every use, which takes more registers than it saves.
+  return vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u) + vec4<u32>(params.zero);
 }
 #endif
 

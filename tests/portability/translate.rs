@@ -6,7 +6,7 @@
 
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
-use naga::back::{PipelineConstants, hlsl, msl, spv};
+use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
