@@ -9,6 +9,7 @@ import argparse
 import csv
 import datetime
 import hashlib
+import json
 import os
 import platform
 import statistics
@@ -22,6 +23,10 @@ from peer import CACHE, MIXES, ROOT
 
 
 def device() -> str:
+    """The processor, or the adapter that qmill computes on."""
+    if os.environ.get('QMILL_DEVICE', 'cpu') != 'cpu':
+        done = peer.qmill('quantize', '--json', ROOT / 'tests/data/tiny-shakespeare-f16.gguf', '/dev/null', 'Q8_0')
+        return json.loads(done.stderr.splitlines()[-1] if not done.stdout else done.stdout.splitlines()[-1])['device']
     for line in Path('/proc/cpuinfo').read_text().splitlines():
         if line.startswith('model name'):
             return line.split(':', 1)[1].strip()
