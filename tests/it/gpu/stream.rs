@@ -176,3 +176,19 @@ fn a_device_of_small_limits_gets_small_pieces() {
         assert_eq!(report.given_up, None, "bindings of {binding_bytes} bytes");
     }
 }
+
+#[test]
+fn a_device_that_rounds_otherwise_does_not_quantize() {
+    let Some((device, queue)) = another_device() else { return };
+    let rewrite = |_: &str, text: String| {
+        text.replace("results[5u * i] = a + b;", "results[5u * i] = (a + b) * 1.0000002;")
+    };
+    let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+    assert_eq!(gpu.misrounding().unwrap().operation, "the sum");
+    let (model, request) = (trained(), Request::new(FileType::Q8_0));
+    let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
+    let (found, report) = write(&model, &request, &on(Device::Gpu(gpu), 64 << 20), &mut |_| ()).unwrap();
+    assert!(found == expected);
+    let given_up = report.given_up.unwrap();
+    assert!(given_up.contains("computes the sum of"), "{given_up}");
+}
