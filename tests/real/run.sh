@@ -8,6 +8,14 @@ cache="${QMILL_REAL_CACHE:-target/real}"
 python="$cache/venv/bin/python"
 failed=0
 try() { "$python" "tests/real/$@" || failed=1; }
+# The same on the best adapter, if there is one.
+try_gpu() {
+  if NODEVICE_SELECT=1 "$QMILL" devices --json | grep -q '"index"'; then
+    NODEVICE_SELECT=1 QMILL_DEVICE=gpu try "$@"
+  else
+    echo "not run on a GPU, for want of one: $*"
+  fi
+}
 
 cargo build --release --locked --bin qmill --example codec
 export QMILL="${CARGO_TARGET_DIR:-target}/release/qmill" QMILL_CODEC="${CARGO_TARGET_DIR:-target}/release/examples/codec"
@@ -18,14 +26,18 @@ case "${1:-}" in
 '')
   try codecs.py -n 1e6
   try files.py
+  try_gpu files.py --only smollm2-
   try faults.py
   ;;
 --long)
   try codecs.py -n 2e7
   try files.py --all --record benches/record/identity.csv
+  try_gpu files.py --all --record benches/record/identity-gpu.csv
   try faults.py
   try memory.py
+  try_gpu memory.py
   try speed.py --record benches/record
+  try_gpu speed.py --record benches/record
   ;;
 *)
   sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
