@@ -9,7 +9,7 @@ use wgpu::BufferBinding;
 impl Gpu {
     /// Prepares the decoding of the blocks of `weights` weights of format `from` to `to`, which is F32 or F16.
     ///
-    /// `blocks` holds them each on a whole word ([`device_bytes`](super::device_bytes)), `result` receives whole quads of
+    /// `blocks` holds them each on a whole word ([`device_bytes`]), `result` receives whole quads of
     /// weights. The bits are those of [`cpu::dequantize`](crate::cpu::dequantize), for F16 rounded to the nearest; only
     /// that any NaN may stand for another. Fails with [`Error::NotEncoded`] where `to` is another format or the same as
     /// `from`, with [`Error::ShortRange`], and with [`Error::Device`] where a range is not aligned as the device wants.
@@ -38,7 +38,7 @@ impl Gpu {
     }
 
     /// The codebook of a format, on the device.
-    fn grid(&self, format: Format) -> Result<Option<wgpu::Buffer>> {
+    pub(super) fn grid(&self, format: Format) -> Result<Option<wgpu::Buffer>> {
         let Some(words) = format.info().grid else { return Ok(None) };
         let mut grids = self.shared.grids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(buffer) = grids.get(&format) {

@@ -9,9 +9,9 @@ use wgpu::BufferBinding;
 /// Where a quantization finds its operands: ranges of buffers with usage `STORAGE`, which must not overlap.
 #[derive(Clone, Debug)]
 pub struct QuantizeBuffers<'a> {
-    /// Weights, F32, F16 or BF16, as a file holds them, in whole quads: at least [`device_bytes`](super::device_bytes).
+    /// Weights, F32, F16 or BF16, as a file holds them, in whole quads: at least [`device_bytes`].
     pub source: BufferBinding<'a>,
-    /// Receives the blocks, each on a whole word: [`device_bytes`](super::device_bytes).
+    /// Receives the blocks, each on a whole word: [`device_bytes`].
     pub blocks: BufferBinding<'a>,
     /// A bit for each block, set where the CPU twin must do it: [`declined_bytes`](super::declined_bytes), zeros before.
     pub declined: BufferBinding<'a>,

@@ -1,6 +1,7 @@
 //! The GPU against the CPU twin. Without an adapter these tests are skipped, and say so; `QMILL_REQUIRE_GPU=1` makes
 //! that a failure.
 
+mod matvec;
 mod parity;
 mod parity_can_fail;
 mod shaders;
