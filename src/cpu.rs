@@ -3,11 +3,15 @@
 mod convert;
 mod dequantize;
 mod dot;
+mod get_rows;
+mod matvec;
 mod quantize;
 
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
+pub use get_rows::get_rows;
+pub use matvec::matvec;
 pub use quantize::quantize;
 
 use crate::{Error, Format, Result};
@@ -23,5 +27,54 @@ pub(crate) fn check_lengths(format: Format, weights: usize, bytes: usize) -> Res
         Ok(())
     } else {
         Err(Error::Length { format, weights, bytes })
+    }
+}
+
+/// Checks that something is there and can be counted in 32 bits.
+pub(crate) fn check_positive(what: &'static str, found: usize) -> Result<()> {
+    match u32::try_from(found) {
+        Ok(1..) => Ok(()),
+        _ => Err(Error::Number { what, needed: format!("1 to {}", u32::MAX), found: found as u64 }),
+    }
+}
+
+fn check_length(what: &'static str, needed: usize, found: usize) -> Result<()> {
+    if found == needed {
+        Ok(())
+    } else {
+        Err(Error::Number { what, needed: needed.to_string(), found: found as u64 })
+    }
+}
+
+/// Checks that `bytes` bytes of `format` are a matrix of this shape.
+pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usize) -> Result<()> {
+    check_positive("the number of rows", rows)?;
+    check_positive("the number of columns", cols)?;
+    if !cols.is_multiple_of(format.info().block_weights) {
+        return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+    }
+    check_lengths(format, rows.saturating_mul(cols), bytes)
+}
+
+/// Checks that `x` and `y` are the operand and the result of a product with a matrix of this shape; returns how many
+/// vectors they are.
+pub(crate) fn check_product(rows: usize, cols: usize, x: &[f32], y: &[f32]) -> Result<usize> {
+    let batch = x.len() / cols;
+    check_positive("the number of vectors in x", batch)?;
+    check_length("the length of x", batch * cols, x.len())?;
+    check_length("the length of y", batch * rows, y.len())?;
+    Ok(batch)
+}
+
+/// Checks that a matrix of this shape has rows of these numbers, and that they fit into `result`.
+pub(crate) fn check_rows(rows: usize, cols: usize, numbers: &[u32], result: &[f32]) -> Result<()> {
+    check_length("the length of the result", numbers.len() * cols, result.len())?;
+    match numbers.iter().find(|&&number| number as usize >= rows) {
+        None => Ok(()),
+        Some(&number) => Err(Error::Number {
+            what: "the number of a row",
+            needed: format!("less than {rows}"),
+            found: u64::from(number),
+        }),
     }
 }

@@ -280,6 +280,17 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// A number is not one that an operation takes.
+    #[error("{what} is {found}, not {needed}")]
+    Number {
+        /// What is counted or chosen.
+        what: &'static str,
+        /// Which numbers are taken.
+        needed: String,
+        /// The number that was given.
+        found: u64,
+    },
+
     /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
     #[error("{device}: {misrounding}")]
     Inexact {

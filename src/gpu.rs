@@ -4,6 +4,8 @@
 //! a device brings it ([`Gpu::from_device`]); otherwise [`Gpu::open`] finds one. A [`Converter`] turns weights into
 //! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
 //! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
+//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matvec`]) or looked up
+//! ([`Gpu::get_rows`]); operations are prepared once and recorded into an app's own commands ([`Op`]).
 //!
 //! ```
 //! use qmill::gpu::{Converter, DeviceChoice};
@@ -27,7 +29,10 @@ mod adapter;
 mod convert;
 mod dequantize;
 mod fault;
+mod get_rows;
 mod kernel;
+mod matrix;
+mod matvec;
 mod op;
 mod pipeline;
 mod quantize;
@@ -37,6 +42,9 @@ mod spirv;
 
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub use convert::{Converted, Converter};
+pub use matrix::Matrix;
+#[doc(hidden)]
+pub use matvec::MatvecForm;
 pub use op::Op;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
@@ -215,5 +223,7 @@ fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    std::iter::once(self_test).chain(programs)
+    let with_matrix = matvec::programs().chain(get_rows::programs());
+    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    std::iter::once(self_test).chain(programs).chain(with_matrix)
 }

@@ -1,4 +1,4 @@
-// The blocks that are read, and products whose bits are those of IEEE 754 whatever the operands.
+// The blocks that are read, and products whose bits are those of IEEE 754 whatever the operands; or only finite ones, which costs less.
 
 #import lib/exact.wgsl
 
@@ -18,6 +18,16 @@ fn bytes_at(block: u32, at: u32) -> u32 { return half(block, at) | (half(block, 
 // The f32 bits of the f16 at an even byte of a block.
 fn scale_bits(block: u32, at: u32) -> u32 { return f16_to_f32_bits(half(block, at)); }
 
+#ifdef FINITE
+// scale·q and a - b, each rounded by itself, where all are finite and the sign of a zero is of no account.
+fn scaled(scale: u32, q: vec4<i32>) -> vec4<u32> {
+  return bitcast<vec4<u32>>(opaque4(bitcast<f32>(scale) * vec4<f32>(q)));
+}
+
+fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
+  return bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) - bitcast<f32>(b)));
+}
+#else
 // scale·q for |q| < 2^24: the bits of the rounded product, zeros with their sign, infinity and NaN included.
 fn scaled(scale: u32, q: vec4<i32>) -> vec4<u32> {
   let sign = (vec4<u32>(scale) ^ bitcast<vec4<u32>>(q)) & vec4<u32>(0x80000000u);
@@ -48,6 +58,7 @@ fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
   let winner = select(minus_b, a, special_a);
   return select(select(finite, winner, special_a | special_b), vec4<u32>(0x7fc00000u), nan);
 }
+#endif
 
 // a + b, in the same way.
 fn sum(a: vec4<u32>, b: u32) -> vec4<u32> { return difference(a, b ^ 0x80000000u); }

@@ -4,6 +4,14 @@ struct Params {
   count: u32,           // invocations with work
   zero: u32,            // 0, which no compiler may know: see opaque in lib/exact.wgsl
   groups_per_row: u32,  // workgroups in one row of the dispatch
+#ifdef MATRIX
+  rows: u32,            // rows of the matrix that are bound
+  first_row: u32,       // the first of them
+  all_rows: u32,        // rows of the matrix
+  cols: u32,            // weights in a row
+  row_blocks: u32,      // blocks in a row
+  batch: u32,           // vectors, or rows to look up
+#endif
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -38,7 +38,7 @@ impl Gpu {
     }
 
     /// The codebook of a format, on the device.
-    fn grid(&self, format: Format) -> Result<Option<wgpu::Buffer>> {
+    pub(super) fn grid(&self, format: Format) -> Result<Option<wgpu::Buffer>> {
         let Some(words) = format.info().grid else { return Ok(None) };
         let mut grids = self.shared.grids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(buffer) = grids.get(&format) {

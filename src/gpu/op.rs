@@ -1,12 +1,14 @@
 //! Operations that are prepared once and recorded as often as an app likes.
 
 use super::Gpu;
+use super::convert::map;
 use super::kernel::{Layout, Program, WORKGROUP};
 use super::pipeline::Pipeline;
 use crate::{Error, Result};
+use bytemuck::Pod;
 use std::sync::Arc;
-use wgpu::BufferBinding;
 use wgpu::util::DeviceExt;
+use wgpu::{BufferBinding, BufferUsages};
 
 /// WebGPU's limit for each dimension of a dispatch.
 const MAX_GROUPS_PER_ROW: u64 = 65_535;
@@ -71,25 +73,32 @@ impl Gpu {
         let pipeline =
             self.pipeline(&program.to_string(), bindings, |may_contract| program.wgsl(may_contract))?;
         let blocks = Layout::of(program.format).blocks(weights);
-        self.bind(pipeline, program.invocations(blocks), bound)
+        self.bind(pipeline, program.invocations(blocks), &[], bound)
     }
 
-    /// Binds a pipeline to buffers, for this many invocations.
+    /// Binds a pipeline to buffers, for this many invocations; `more` are parameters of the kernel's own.
     ///
     /// Fails with [`Error::ShortRange`] where a range is shorter than what is to lie in it.
-    pub(super) fn bind(&self, pipeline: Arc<Pipeline>, invocations: u64, bound: &[Range]) -> Result<Step> {
+    pub(super) fn bind(
+        &self,
+        pipeline: Arc<Pipeline>,
+        invocations: u64,
+        more: &[u32],
+        bound: &[Range],
+    ) -> Result<Step> {
         for range in bound {
             range.check()?;
         }
         let groups = invocations.div_ceil(WORKGROUP);
         let groups_per_row = groups.clamp(1, MAX_GROUPS_PER_ROW);
         // In the order of Params in lib/params.wgsl.
-        let params = [invocations as u32, 0, groups_per_row as u32, 0];
+        let mut params = [&[invocations as u32, 0, groups_per_row as u32], more].concat();
+        params.resize(params.len().next_multiple_of(4), 0);
         let bind_group = self.guarded(|| {
             let uniform = self.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
                 label: Some("params"),
                 contents: bytemuck::cast_slice(&params),
-                usage: wgpu::BufferUsages::UNIFORM,
+                usage: BufferUsages::UNIFORM,
             });
             let bound = bound.iter().map(|range| range.binding.clone());
             let entries = [uniform.as_entire_buffer_binding()].into_iter().chain(bound).zip(0..);
@@ -108,5 +117,36 @@ impl Gpu {
             bind_group,
             groups: [groups_per_row as u32, groups.div_ceil(groups_per_row) as u32],
         })
+    }
+
+    /// Does once, in buffers of its own, the operation that `prepare` makes for a range with `input` and one for
+    /// `output`, and waits for it. What the operation does not write of `output` stays.
+    pub(super) fn run_once<I: Pod, O: Pod>(
+        &self,
+        input: &[I],
+        output: &mut [O],
+        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
+    ) -> Result<()> {
+        let (input, output): (&[u8], &mut [u8]) =
+            (bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output));
+        let bytes = output.len() as u64;
+        let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let source = self.buffer(input.len() as u64, on_device)?;
+        let result = self.buffer(bytes, on_device)?;
+        let readback = self.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+        let op = prepare(&source.as_entire_buffer_binding(), &result.as_entire_buffer_binding())?;
+        let submission = self.guarded(|| {
+            self.queue().write_buffer(&source, 0, input);
+            self.queue().write_buffer(&result, 0, output);
+            let mut encoder =
+                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            op.record(&mut encoder);
+            encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
+            self.queue().submit([encoder.finish()])
+        })?;
+        map(self, &readback, wgpu::MapMode::Read, bytes, Some(submission))?;
+        let view = readback.get_mapped_range(..).map_err(|error| self.fault(error.to_string()))?;
+        output.copy_from_slice(&view);
+        Ok(())
     }
 }

@@ -1,12 +1,10 @@
 //! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
 
-use super::convert::map;
 use super::kernel::{Access, NO_CONTRACTION};
 use super::op::{Op, Range};
 use super::{Gpu, shader};
 use crate::Result;
 use std::fmt;
-use wgpu::BufferUsages;
 
 /// A result that a device rounds otherwise than IEEE 754 says.
 #[derive(Clone, Copy, Debug)]
@@ -75,25 +73,14 @@ fn operands() -> Vec<[f32; 2]> {
 /// The first result that is not the CPU's, if there is one.
 pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
     let operands = operands();
-    let (in_bytes, out_bytes) = (8 * operands.len() as u64, 4 * (OPERATIONS.len() * operands.len()) as u64);
-    let input = gpu.buffer(in_bytes, BufferUsages::STORAGE | BufferUsages::COPY_DST)?;
-    let output = gpu.buffer(out_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
-    let readback = gpu.buffer(out_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+    let mut results = vec![0f32; OPERATIONS.len() * operands.len()];
     let bindings = [Access::Uniform, Access::Read, Access::ReadWrite];
     let pipeline = gpu.pipeline(NAME, &bindings, wgsl)?;
-    let bound = [("operands", &input, in_bytes), ("results", &output, out_bytes)]
-        .map(|(name, buffer, bytes)| Range::new(name, &buffer.as_entire_buffer_binding(), bytes));
-    let op = Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &bound)?] };
-    let submission = gpu.guarded(|| {
-        gpu.queue().write_buffer(&input, 0, bytemuck::cast_slice(&operands));
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        op.record(&mut encoder);
-        encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, out_bytes);
-        gpu.queue().submit([encoder.finish()])
+    let (in_bytes, out_bytes) = (size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
+    gpu.run_once(&operands, &mut results, |input, output| {
+        let bound = [Range::new("operands", input, in_bytes), Range::new("results", output, out_bytes)];
+        Ok(Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &[], &bound)?] })
     })?;
-    map(gpu, &readback, wgpu::MapMode::Read, out_bytes, Some(submission))?;
-    let view = readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
-    let results: Vec<f32> = bytemuck::pod_collect_to_vec(&view);
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {
             let expected = expected(operands[0], operands[1]);

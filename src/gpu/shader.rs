@@ -12,6 +12,8 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = files![
     "kernel/dequantize.wgsl",
+    "kernel/get_rows.wgsl",
+    "kernel/matvec.wgsl",
     "kernel/quantize.wgsl",
     "kernel/quantize_pack.wgsl",
     "kernel/quantize_search.wgsl",

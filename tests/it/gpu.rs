@@ -3,6 +3,7 @@
 
 mod cli;
 mod golden;
+mod matvec;
 mod parity;
 mod parity_can_fail;
 mod shaders;

@@ -104,7 +104,7 @@ fn every_dequantizer_equals_its_twin() {
 }
 
 /// A buffer with these bytes, whose device rounds up to words.
-fn buffer(gpu: &Gpu, bytes: &[u8], usage: BufferUsages) -> wgpu::Buffer {
+pub(crate) fn buffer(gpu: &Gpu, bytes: &[u8], usage: BufferUsages) -> wgpu::Buffer {
     let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: bytes.len() as u64,
@@ -115,7 +115,7 @@ fn buffer(gpu: &Gpu, bytes: &[u8], usage: BufferUsages) -> wgpu::Buffer {
     buffer
 }
 
-fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u8> {
+pub(crate) fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u8> {
     let readback = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size: buffer.size(),
@@ -135,17 +135,17 @@ const OFFSET: u64 = 256;
 const POISON: u8 = 0xa5;
 
 /// Poison of `bytes` bytes after the offset, and as much again before and after.
-fn poisoned(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
+pub(crate) fn poisoned(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
     buffer(gpu, &vec![POISON; (OFFSET + bytes + OFFSET) as usize], BufferUsages::STORAGE)
 }
 
 /// All from the offset on: what a kernel writes beyond its range lands where it is seen.
-fn binding(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
+pub(crate) fn binding(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
     wgpu::BufferBinding { buffer, offset: OFFSET, size: None }
 }
 
 /// The bytes after the offset, when nothing around them has changed.
-fn within(all: &[u8], bytes: u64) -> Result<&[u8], String> {
+pub(crate) fn within(all: &[u8], bytes: u64) -> Result<&[u8], String> {
     let (before, rest) = all.split_at(OFFSET as usize);
     let (result, after) = rest.split_at(bytes as usize);
     if before.iter().chain(after).all(|&byte| byte == POISON) {
@@ -166,7 +166,7 @@ fn unpadded(format: Format, weights: u64, padded: &[u8]) -> Vec<u8> {
     padded.chunks(stride).flat_map(|block| &block[..info.block_bytes]).copied().collect()
 }
 
-fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
+pub(crate) fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) {
     let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     record(&mut encoder);
     gpu.queue().submit([encoder.finish()]);

@@ -1,0 +1,27 @@
+//! Rows of quantized weights as floats.
+
+use super::{check_matrix, check_rows};
+use crate::{Format, Result};
+
+/// Decodes the rows of these `numbers`, counted from 0, of a matrix of `rows` rows and `cols` columns.
+///
+/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols` for each number. Fails with
+/// [`Error::Number`](crate::Error::Number), [`Error::RowLength`](crate::Error::RowLength) or
+/// [`Error::Length`](crate::Error::Length) where a number is that of no row or lengths do not fit.
+pub fn get_rows(
+    format: Format,
+    rows: usize,
+    cols: usize,
+    bytes: &[u8],
+    numbers: &[u32],
+    result: &mut [f32],
+) -> Result<()> {
+    check_matrix(format, rows, cols, bytes.len())?;
+    check_rows(rows, cols, numbers, result)?;
+    let row_bytes = bytes.len() / rows;
+    for (&number, result) in numbers.iter().zip(result.chunks_mut(cols)) {
+        let start = number as usize * row_bytes;
+        format.dequantize_blocks(&bytes[start..start + row_bytes], result);
+    }
+    Ok(())
+}

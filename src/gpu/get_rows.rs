@@ -1,0 +1,59 @@
+//! Rows of quantized weights as floats, on the device: the look-up of embeddings.
+
+use super::Gpu;
+use super::matrix::{Matrix, Program};
+use super::op::{Op, Range};
+use crate::{FORMATS, Format, Result, cpu};
+use wgpu::BufferBinding;
+
+fn program(format: Format, ragged: bool) -> Program {
+    Program { kernel: "get_rows", format, ragged, names: Vec::new(), constants: Vec::new() }
+}
+
+/// Every program there is.
+pub(super) fn programs() -> impl Iterator<Item = Program> {
+    FORMATS.iter().flat_map(|info| {
+        let raggeds = [false, true].into_iter().filter(|ragged| !ragged || info.format.is_float());
+        raggeds.map(|ragged| program(info.format, ragged))
+    })
+}
+
+impl Gpu {
+    /// Prepares the decoding of `count` rows of `matrix`, whose numbers, u32 counted from 0, are in `numbers`.
+    ///
+    /// `result` receives `count` rows of [`Matrix::cols`] f32, bit for bit those of
+    /// [`cpu::dequantize`], only that any NaN may stand for another. Where a number is that of no
+    /// row, its row of `result` stays what it was. Both are ranges of buffers with usage `STORAGE`, which must not overlap.
+    ///
+    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count` is 0, with
+    /// [`Error::ShortRange`](crate::Error::ShortRange), and with [`Error::Device`](crate::Error::Device) where a range is
+    /// not aligned as the device wants or its buffer lacks the usage.
+    pub fn prepare_get_rows(
+        &self,
+        matrix: &Matrix,
+        numbers: &BufferBinding,
+        result: &BufferBinding,
+        count: usize,
+    ) -> Result<Op> {
+        cpu::check_positive("the count of rows", count)?;
+        let ranges = [
+            Range::new("the row numbers", numbers, 4 * count as u64),
+            Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
+        ];
+        let program = program(matrix.format(), matrix.is_ragged());
+        self.prepare_with_matrix(&program, matrix, count as u32, ranges, |_| {
+            count as u64 * matrix.row_quads()
+        })
+    }
+
+    /// Decodes the rows of these numbers, in buffers of its own; waits for the result.
+    ///
+    /// `result` has a row of [`Matrix::cols`] for each of `numbers`. Fails with [`Error::Number`](crate::Error::Number)
+    /// where a number is that of no row or the lengths do not fit, and with what the device reports.
+    pub fn get_rows(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+        cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
+        self.run_once(numbers, result, |numbers_range, result| {
+            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
+        })
+    }
+}
