@@ -36,3 +36,15 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return sum(scaled(scale_bits(block, 0u), q), scale_bits(block, 2u));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = true;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let pairs = words_at(block, 1u);
+  let d = scale(block, 0u);
+  return Codes(nibbles_from(pairs, 0u), nibbles_from(pairs, 4u), vec2<f32>(d), vec2<f32>(-scale(block, 2u)));
+}
+#endif

@@ -38,3 +38,13 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return decode_six_bit(block, i, unpack4xU8((pairs >> (4u * (i % 2u))) & 0x0f0f0f0fu));
 }
 #endif
+
+#ifdef CODES
+const HAS_MIN = true;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let at = 4u + 8u * (part / 2u);
+  let up = 4u * (part % 2u);
+  return six_bit_codes(block, part, nibbles_from(words_at(block, at), up), nibbles_from(words_at(block, at + 4u), up));
+}
+#endif

@@ -52,3 +52,16 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return decode_six_bit(block, i, unpack4xU8(nibbles | (fifths << 4u)));
 }
 #endif
+
+#ifdef CODES
+const HAS_MIN = true;
+
+fn five_bits(block: u32, part: u32, n: u32) -> vec4<u32> {
+  let fifths = (words_at(block, 4u + n) >> vec4<u32>(part)) & vec4<u32>(0x01010101u);
+  return nibbles_from(words_at(block, 12u + 8u * (part / 2u) + n), 4u * (part % 2u)) | (fifths << vec4<u32>(4u));
+}
+
+fn codes(block: u32, part: u32) -> Codes {
+  return six_bit_codes(block, part, five_bits(block, part, 0u), five_bits(block, part, 4u));
+}
+#endif

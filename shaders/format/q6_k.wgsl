@@ -103,3 +103,25 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scaled(scale_bits(block, 208u), vec4<i32>(sc)).x, q);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = false;
+
+// 16 weights of a quarter of a half of the block.
+fn six_bits(block: u32, half: u32, quarter: u32, column: u32) -> vec4<u32> {
+  let low = nibbles_from(words_at(block, 16u * half + 8u * (quarter & 1u) + column), 4u * (quarter >> 1u));
+  let high = (words_at(block, 32u + 8u * half + column) >> vec4<u32>(2u * quarter)) & vec4<u32>(0x03030303u);
+  return less(low | (high << vec4<u32>(4u)), 0x20202020u);
+}
+
+fn codes(block: u32, part: u32) -> Codes {
+  let half = part >> 2u;
+  let quarter = part & 3u;
+  let sc = vec2<f32>(unpack4xI8(word(block, 48u + (part >> 1u)) >> (16u * (part & 1u))).xy);
+  let d = scale(block, 208u);
+  return Codes(
+    six_bits(block, half, quarter, 0u), six_bits(block, half, quarter, 4u), vec2<f32>(mul(d, sc.x), mul(d, sc.y)), vec2<f32>(0.0));
+}
+#endif

@@ -33,3 +33,13 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 0u), q);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = false;
+
+fn codes(block: u32, part: u32) -> Codes {
+  return without_min(middle_words_at(block, 0u), middle_words_at(block, 4u), scale(block, 0u));
+}
+#endif

@@ -58,14 +58,30 @@ fn head(block: u32, part: u32) -> Units {
 #ifdef DEQUANTIZE
 #import lib/affine_decode.wgsl
 
-// The weights of sub-block `i` with these codes.
-fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
+// sc and m of sub-block `i`.
+fn six_bits_of(block: u32, i: u32) -> vec2<u32> {
   let shift = 8u * (i & 3u);
   let w1 = word(block, 1u) >> shift;
   let w2 = word(block, 2u) >> shift;
   let w3 = word(block, 3u) >> shift;
-  let sc = select(w1 & 63u, (w3 & 15u) | ((w1 >> 2u) & 48u), i >= 4u);
-  let m = select(w2 & 63u, ((w3 >> 4u) & 15u) | ((w2 >> 2u) & 48u), i >= 4u);
-  return affine(scale_bits(block, 0u), sc, scale_bits(block, 2u), m, q);
+  return vec2<u32>(
+    select(w1 & 63u, (w3 & 15u) | ((w1 >> 2u) & 48u), i >= 4u),
+    select(w2 & 63u, ((w3 >> 4u) & 15u) | ((w2 >> 2u) & 48u), i >= 4u));
+}
+
+// The weights of sub-block `i` with these codes.
+fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
+  let bits = six_bits_of(block, i);
+  return affine(scale_bits(block, 0u), bits.x, scale_bits(block, 2u), bits.y, q);
+}
+#endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+// Sub-block `i`, whose codes are a and b.
+fn six_bit_codes(block: u32, i: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
+  let bits = vec2<f32>(six_bits_of(block, i));
+  return Codes(a, b, vec2<f32>(mul(scale(block, 0u), bits.x)), vec2<f32>(mul(scale(block, 2u), bits.y)));
 }
 #endif

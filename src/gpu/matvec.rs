@@ -37,16 +37,23 @@ impl MatvecForm {
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
     pub fn longest_path(self, format: Format, cols: usize) -> usize {
-        let quads = cols.next_multiple_of(format.info().block_weights.max(4)) / 4;
-        4 * quads.div_ceil(self.lanes()) + self.lanes().ilog2() as usize
+        let unit_weights = if has_codes(format) { 32 } else { 4 };
+        let units = cols.div_ceil(unit_weights);
+        unit_weights * units.div_ceil(self.lanes()) + self.lanes().ilog2() as usize
     }
 }
 
+/// The part of a format file that gives 32 codes at once.
+const CODES: &str = "CODES";
+
+fn has_codes(format: Format) -> bool {
+    format.info().shader.lines().any(|line| line.strip_prefix("#ifdef ") == Some(CODES))
+}
+
 fn program(format: Format, ragged: bool, form: MatvecForm, columns: usize) -> Program {
-    let names = match form {
-        MatvecForm::Shared => vec!["FINITE", "SHARED"],
-        MatvecForm::Alone => vec!["FINITE"],
-    };
+    let mut names = vec!["FINITE"];
+    names.extend((form == MatvecForm::Shared).then_some("SHARED"));
+    names.extend(has_codes(format).then_some(CODES));
     let constants = vec![("LANES", form.lanes()), ("COLUMNS", columns)];
     Program { kernel: "matvec", format, ragged, names, constants }
 }

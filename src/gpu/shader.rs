@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/affine_decode.wgsl",
     "lib/affine_search.wgsl",
     "lib/codebook.wgsl",
+    "lib/codes.wgsl",
     "lib/decoder.wgsl",
     "lib/e2m1.wgsl",
     "lib/encoded.wgsl",

@@ -267,8 +267,8 @@ fn faulty(kernel: &'static str, right: &'static str, wrong: &'static str) -> Opt
     Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())
 }
 
-/// Each must be found in at least one of the forms.
-const FAULTS: [(&str, &str); 9] = [
+/// Each must be found in at least one form, with a format whose codes are read by 32 or one whose weights are decoded by four.
+const FAULTS: [(&str, &str); 11] = [
     // A weight that is left out, and one that is multiplied by its neighbour's activation.
     ("fma(w[2], vec4<f32>(x.z), ", "("),
     ("fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
@@ -280,8 +280,10 @@ const FAULTS: [(&str, &str); 9] = [
     // A vector in place of another, and one too many.
     ("min(vector, params.batch - 1u)", "0u"),
     ("vector < params.batch &&", "vector <= params.batch &&"),
-    // A difference that is lost.
+    // A min that is lost, where codes are read by 32 and by four, and a code that is another's.
+    ("opaque4(s.scales * q) - s.mins", "opaque4(s.scales * q)"),
     ("vec4<f32>>(a) - bitcast<f32>(b)", "vec4<f32>>(a)"),
+    ("r3.b.w), last", "r3.b.z), last"),
 ];
 
 #[test]
@@ -290,9 +292,11 @@ fn planted_faults_are_found() {
         let Some((device, queue)) = another_device() else { return };
         let rewrite = move |_: &str, text: String| text.replace(right, wrong);
         let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
-        let case = Case::gaussian(Format::Q4_K, 33, 512);
-        let found = MatvecForm::ALL.map(|form| case.check(&gpu, form, 3));
-        assert!(found.iter().any(Result::is_err), "{right} may be {wrong}");
+        let is_found = [Format::Q4_K, Format::Q2_K].into_iter().any(|format| {
+            let case = Case::gaussian(format, 33, 512);
+            MatvecForm::ALL.into_iter().any(|form| case.check(&gpu, form, 3).is_err())
+        });
+        assert!(is_found, "{right} may be {wrong}");
     }
 }
 
