@@ -32,3 +32,14 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 0u), level(unpack4xU8(q)));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = false;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let pairs = middle_words_at(block, 0u);
+  return without_min(level_bytes(nibbles_from(pairs, 0u)), level_bytes(nibbles_from(pairs, 4u)), scale(block, 0u));
+}
+#endif

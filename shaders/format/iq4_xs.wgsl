@@ -58,12 +58,28 @@ fn pack(block: u32, part: u32) {
 #ifdef DEQUANTIZE
 #import lib/levels.wgsl
 
+// The integer in the scale of sub-block s.
+fn multiple(block: u32, s: u32) -> i32 {
+  let low = (word(block, 1u) >> (4u * s)) & 15u;
+  let high = (half(block, 2u) >> (2u * s)) & 3u;
+  return i32(low | (high << 4u)) - 32;
+}
+
 fn decode(block: u32, quad: u32) -> vec4<u32> {
   let s = quad >> 3u;
   let q = (word(block, 2u + 4u * s + (quad & 3u)) >> (quad & 4u)) & 0x0f0f0f0fu;
-  let low = (word(block, 1u) >> (4u * s)) & 15u;
-  let high = (half(block, 2u) >> (2u * s)) & 3u;
-  let sc = i32(low | (high << 4u)) - 32;
-  return scaled(scaled(scale_bits(block, 0u), vec4<i32>(sc)).x, level(unpack4xU8(q)));
+  return scaled(scaled(scale_bits(block, 0u), vec4<i32>(multiple(block, s))).x, level(unpack4xU8(q)));
+}
+#endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = false;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let pairs = words_at(block, 2u + 4u * part);
+  let d = mul(scale(block, 0u), f32(multiple(block, part)));
+  return without_min(level_bytes(nibbles_from(pairs, 0u)), level_bytes(nibbles_from(pairs, 4u)), d);
 }
 #endif

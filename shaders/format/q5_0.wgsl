@@ -43,3 +43,17 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 0u), q);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = false;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let fifths = bytes_at(block, 2u);
+  let pairs = middle_words_at(block, 1u);
+  let a = nibbles_from(pairs, 0u) | fifth_bits(fifths);
+  let b = nibbles_from(pairs, 4u) | fifth_bits(fifths >> 16u);
+  return without_min(less(a, 0x10101010u), less(b, 0x10101010u), scale(block, 0u));
+}
+#endif

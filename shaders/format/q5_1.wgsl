@@ -39,3 +39,17 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return sum(scaled(scale_bits(block, 0u), q), scale_bits(block, 2u));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const HAS_MIN = true;
+
+fn codes(block: u32, part: u32) -> Codes {
+  let fifths = word(block, 1u);
+  let pairs = words_at(block, 2u);
+  let a = nibbles_from(pairs, 0u) | fifth_bits(fifths);
+  let b = nibbles_from(pairs, 4u) | fifth_bits(fifths >> 16u);
+  return Codes(a, b, vec2<f32>(scale(block, 0u)), vec2<f32>(-scale(block, 2u)));
+}
+#endif

@@ -24,6 +24,12 @@ fn middle_words_at(block: u32, n: u32) -> vec4<u32> {
 // The low nibble of each byte, from bit `up` on.
 fn nibbles_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x0f0f0f0fu); }
 
+// Bit 4 of 16 bytes, from the low 16 bits in their order. The product moves bit i of four to bit 8i, and none onto another.
+fn fifth_bits(bits: u32) -> vec4<u32> {
+  let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+  return ((fours * 0x00204081u) & vec4<u32>(0x01010101u)) << vec4<u32>(4u);
+}
+
 // Bytes below 128, each less the same byte of n.
 fn less(bytes: vec4<u32>, n: u32) -> vec4<u32> {
   let sign = vec4<u32>(0x80808080u);

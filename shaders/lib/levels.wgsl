@@ -10,6 +10,15 @@ fn level(index: vec4<u32>) -> vec4<i32> {
   return bitcast<vec4<i32>>(four << ((~index & vec4<u32>(3u)) * 8u)) >> vec4<u32>(24u);
 }
 
+#ifdef CODES
+fn level_byte(indices: u32) -> u32 { return pack4xI8(level(unpack4xU8(indices))); }
+
+// The levels of 16 indices, as bytes both.
+fn level_bytes(indices: vec4<u32>) -> vec4<u32> {
+  return vec4<u32>(level_byte(indices.x), level_byte(indices.y), level_byte(indices.z), level_byte(indices.w));
+}
+#endif
+
 fn reached(t: vec4<f32>, boundary: f32) -> vec4<u32> {
   return select(vec4<u32>(0u), vec4<u32>(1u), t >= vec4<f32>(boundary));
 }

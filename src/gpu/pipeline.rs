@@ -108,6 +108,11 @@ impl Gpu {
     fn spirv_module(&self, name: &str, words: &[u32]) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
             label: Some(name),
+            entry_points: vec![wgpu::PassthroughShaderEntryPoint {
+                name: "main".into(),
+                workgroup_size: (super::kernel::WORKGROUP as u32, 1, 1),
+            }]
+            .into(),
             spirv: Some(words.into()),
             ..wgpu::ShaderModuleDescriptorPassthrough::default()
         };
