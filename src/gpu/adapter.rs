@@ -127,8 +127,10 @@ impl Adapter {
         let info = self.handle.get_info();
         let cache_file =
             cache_folder.zip(wgpu::util::pipeline_cache_key(&info)).map(|(folder, key)| folder.join(key));
-        let wanted =
-            if cache_file.is_some() { wgpu::Features::PIPELINE_CACHE } else { wgpu::Features::empty() };
+        let mut wanted = wgpu::Features::empty();
+        wanted.set(wgpu::Features::PIPELINE_CACHE, cache_file.is_some());
+        // For SPIR-V that forbids contraction.
+        wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("qmill"),
             required_features: self.handle.features() & wanted,

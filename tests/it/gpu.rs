@@ -45,39 +45,30 @@ fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
     another_device_with(wgpu::Features::empty())
 }
 
-#[expect(unsafe_code, reason = "wgpu wants to hear that its experimental features may have bugs")]
 fn another_device_with(required_features: wgpu::Features) -> Option<(wgpu::Device, wgpu::Queue)> {
     let adapter = adapter()?;
-    let is_experimental = required_features.contains(wgpu::Features::PASSTHROUGH_SHADERS);
     let descriptor = wgpu::DeviceDescriptor {
         required_features,
         required_limits: Gpu::required_limits(&adapter),
-        // SAFETY: a bug in them would break a test.
-        experimental_features: if is_experimental {
-            unsafe { wgpu::ExperimentalFeatures::enabled() }
-        } else {
-            wgpu::ExperimentalFeatures::disabled()
-        },
         ..wgpu::DeviceDescriptor::default()
     };
     Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
 }
 
-/// The shared device, which takes portable WGSL, and where there can be one a device that takes SPIR-V, which forbids
-/// contraction.
+/// The shared device, which on Vulkan takes SPIR-V that forbids contraction, and one that takes portable WGSL.
 fn variants() -> Vec<(&'static str, &'static Gpu)> {
-    static SPIRV: OnceLock<Option<Gpu>> = OnceLock::new();
-    let spirv = SPIRV.get_or_init(|| {
-        let features = wgpu::Features::PASSTHROUGH_SHADERS;
-        let adapter = adapter()?;
-        if adapter.get_info().backend != wgpu::Backend::Vulkan || !adapter.features().contains(features) {
-            return None;
-        }
-        let (device, queue) = another_device_with(features)?;
+    static PORTABLE: OnceLock<Option<Gpu>> = OnceLock::new();
+    let portable = PORTABLE.get_or_init(|| {
+        let (device, queue) = another_device()?;
         Some(Gpu::from_device(device, queue).unwrap())
     });
-    let portable = gpu().map(|gpu| ("portable", gpu));
-    portable.into_iter().chain(spirv.as_ref().map(|gpu| ("SPIR-V", gpu))).collect()
+    let opened = gpu().map(|gpu| {
+        let is_vulkan = gpu.device().adapter_info().backend == wgpu::Backend::Vulkan;
+        let passes = gpu.device().features().contains(wgpu::Features::PASSTHROUGH_SHADERS);
+        assert_eq!(is_vulkan, passes, "the two kinds of shader are not both tested");
+        ("as opened", gpu)
+    });
+    opened.into_iter().chain(portable.as_ref().map(|gpu| ("portable", gpu))).collect()
 }
 
 /// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.
