@@ -5,6 +5,7 @@ mod progress;
 use super::failure::{Failure, on_one_line};
 use super::show;
 use clap::{Args, ValueEnum};
+use etcetera::{BaseStrategy, choose_base_strategy};
 use progress::Narrator;
 use qmill::gguf::{Model, Value};
 use qmill::gpu::DeviceChoice;
@@ -185,7 +186,7 @@ impl RunOptions {
         if dry_run {
             return narrator.dry_run(&plan);
         }
-        let cache_folder = dirs::cache_dir().map(|folder| folder.join("qmill"));
+        let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
         let device = Device::open(&self.device, cache_folder.as_deref())?;
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
