@@ -14,9 +14,12 @@ pub(super) fn without_contraction(wgsl: &str) -> Result<Vec<u32>, String> {
         .validate(&module)
         .map_err(|error| error.emit_to_string(wgsl))?;
     let options = spv::Options {
-        // Kernels guard their indices, and the ranges that are bound are checked where an operation is prepared.
+        // What every device has; by default naga would take eight-bit integers where they are shorter.
+        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+        // As wgpu does where a driver does not check them itself.
         bounds_check_policies: BoundsCheckPolicies {
-            buffer: BoundsCheckPolicy::Unchecked,
+            index: BoundsCheckPolicy::Restrict,
+            buffer: BoundsCheckPolicy::Restrict,
             ..BoundsCheckPolicies::default()
         },
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
