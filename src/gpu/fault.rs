@@ -20,7 +20,7 @@ impl Lost {
         lost
     }
 
-    pub(super) fn set(&self, reason: String) {
+    fn set(&self, reason: String) {
         // The first reason is the cause.
         let _ = self.0.set(reason);
     }

@@ -117,7 +117,7 @@ impl Gpu {
             ..wgpu::ShaderModuleDescriptorPassthrough::default()
         };
         // SAFETY: the words are naga's translation of a module that it has validated, with decorations added that only
-        // forbid optimizations. Indices stay within the ranges that are bound: `Gpu::prepare` checks their lengths.
+        // forbid optimizations, no capability that a device may lack, and indices kept within what is bound.
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 

@@ -41,7 +41,7 @@ fn a_wrong_order_of_codes_is_found() {
 
 #[test]
 fn a_block_that_is_not_written_is_found() {
-    // The first run leaves right bytes behind, the second must not be taken for done.
+    // Its place keeps what was there before: zeros of a new buffer, and then poison.
     let Some(gpu) = faulty("if (block < params.count)", "if (block + 1u < params.count)") else { return };
     assert!(found(&gpu, "gaussian", Format::Q8_0).is_err());
     assert!(check_quantizer(&gpu, Format::F32, Format::Q8_0, 65).is_err());
