@@ -26,6 +26,7 @@
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
 mod adapter;
+mod clock;
 mod convert;
 mod dequantize;
 mod fault;
@@ -41,6 +42,7 @@ mod shader;
 mod spirv;
 
 pub use adapter::{Adapter, DeviceChoice, adapters};
+pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use matrix::Matrix;
 #[doc(hidden)]
@@ -156,7 +158,7 @@ impl Gpu {
     }
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
-    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+    pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         guarded(&self.shared.device, self.name(), work)
     }
@@ -172,12 +174,19 @@ impl Gpu {
         self.check_lost()
     }
 
+    /// Waits until all that was submitted is done, and its callbacks are called.
+    pub(crate) fn wait_for_all(&self) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
+        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
+        self.check_lost()
+    }
+
     fn fault(&self, message: String) -> Error {
         Error::Device { device: self.name().to_owned(), message }
     }
 
     /// A buffer, or [`Error::DeviceMemory`].
-    fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.guarded(|| {
             self.shared.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("qmill"),
@@ -195,7 +204,7 @@ impl Gpu {
     }
 
     /// The largest buffer that a kernel can see whole.
-    fn max_binding_bytes(&self) -> u64 {
+    pub(crate) fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }

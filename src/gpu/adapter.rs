@@ -131,6 +131,8 @@ impl Adapter {
         wanted.set(wgpu::Features::PIPELINE_CACHE, cache_file.is_some());
         // For SPIR-V that forbids contraction.
         wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
+        // For benchmarks; what is not asked for costs nothing.
+        wanted.insert(wgpu::Features::TIMESTAMP_QUERY);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("qmill"),
             required_features: self.handle.features() & wanted,
