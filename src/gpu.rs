@@ -42,6 +42,7 @@ mod self_test;
 mod shader;
 mod spirv;
 mod split;
+mod tile;
 mod upload;
 
 pub use activations::Activations;
@@ -235,7 +236,7 @@ fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix = matvec::programs().chain(get_rows::programs());
+    let with_matrix = matvec::programs().chain(tile::programs()).chain(get_rows::programs());
     let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
     let others = [(upload::NAME, upload::wgsl()), (activations::NAME, activations::wgsl())];
     let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));

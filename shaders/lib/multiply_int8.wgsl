@@ -1,11 +1,7 @@
 // Sums of products of codes and int8 activations: exact in integers over 16 or 32 weights, then scaled.
 
+#import lib/dot.wgsl
 #import lib/four_rows.wgsl
-
-// By itself: naga writes MSL that declares an operand twice where two calls in one scope share it.
-fn dot4(a: u32, b: u32) -> i32 { return dot4I8Packed(a, b); }
-
-fn dot16(w: vec4<u32>, x: vec4<u32>) -> i32 { return (dot4(w.x, x.x) + dot4(w.y, x.y)) + (dot4(w.z, x.z) + dot4(w.w, x.w)); }
 
 fn first_dots(w: Four, x: Activations) -> vec4<i32> {
   return vec4<i32>(dot16(w.r0.a, x.a), dot16(w.r1.a, x.a), dot16(w.r2.a, x.a), dot16(w.r3.a, x.a));

@@ -1,6 +1,7 @@
 //! Rows of quantized weights as floats, on the device: the look-up of embeddings.
 
 use super::Gpu;
+use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
@@ -9,7 +10,15 @@ use wgpu::BufferBinding;
 
 fn program(format: Format, ragged: bool) -> Program {
     let names = vec!["DEQUANTIZE"];
-    Program { kernel: "get_rows", form: String::new(), format, ragged, names, constants: Vec::new() }
+    Program {
+        kernel: "get_rows",
+        form: String::new(),
+        format,
+        ragged,
+        workgroup: WORKGROUP,
+        names,
+        constants: Vec::new(),
+    }
 }
 
 /// Every program there is.

@@ -52,7 +52,15 @@ impl Matvec {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
         }
-        Program { kernel: "matvec", form: form.join("."), format, ragged, names, constants }
+        Program {
+            kernel: "matvec",
+            form: form.join("."),
+            format,
+            ragged,
+            workgroup: WORKGROUP,
+            names,
+            constants,
+        }
     }
 
     /// What it takes to multiply `rows` rows by `batch` vectors.
@@ -103,7 +111,13 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
 }
 
 /// What the kernel is told of a shard.
-pub(super) fn work(form: Matvec, shard: &Shard, batch: usize, all_rows: usize, least_subgroup: usize) -> Work {
+pub(super) fn work(
+    form: Matvec,
+    shard: &Shard,
+    batch: usize,
+    all_rows: usize,
+    least_subgroup: usize,
+) -> Work {
     Work {
         dispatch: form.work(shard.rows as usize, batch, least_subgroup),
         batch,

@@ -80,7 +80,9 @@ pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
     let (in_bytes, out_bytes) = (size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
     gpu.run_once(&operands, &mut results, |input, output| {
         let bound = [Range::new("operands", input, in_bytes), Range::new("results", output, out_bytes)];
-        Ok(Op { steps: vec![gpu.bind(pipeline, Dispatch::of(operands.len() as u64), &[], &in_order(bound))?] })
+        Ok(Op {
+            steps: vec![gpu.bind(pipeline, Dispatch::of(operands.len() as u64), &[], &in_order(bound))?],
+        })
     })?;
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {

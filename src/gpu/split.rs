@@ -53,8 +53,9 @@ impl Split {
             from += bytes;
         }
         for i in 0..fields.len() {
-            let is_before =
-                |j: usize| (std::cmp::Reverse(fields[j].unit()), j) < (std::cmp::Reverse(fields[i].unit()), i);
+            let is_before = |j: usize| {
+                (std::cmp::Reverse(fields[j].unit()), j) < (std::cmp::Reverse(fields[i].unit()), i)
+            };
             fields[i].start = (0..fields.len()).filter(|&j| is_before(j)).map(|j| fields[j].bytes).sum();
         }
         Self { fields, quads: info.block_weights / 4, block_bytes: info.block_bytes }
