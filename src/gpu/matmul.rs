@@ -1,7 +1,7 @@
 //! Products of quantized weights and vectors, on the device.
 
 use super::activations::Activations;
-use super::matrix::{Bound, Matrix};
+use super::matrix::{Bound, Matrix, Work};
 use super::matvec::{self, COLUMNS, Lanes, Matvec};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
@@ -173,6 +173,43 @@ impl Gpu {
                 matvec::work(form, shard, x.batch(), matrix.rows(), least_subgroup)
             }
             Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
+        })
+    }
+
+    /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to, as a mixture of experts needs them.
+    ///
+    /// `experts` has the experts' matrices of `expert_rows` rows each, one below the other. `numbers` has `picks` u32 for each vector, the experts counted from 0,
+    /// and `y` receives a row of `expert_rows` f32 for each of them; where a number is that of no expert, its row stays what it was. Ranges and errors are
+    /// those of [`Gpu::prepare_matmul`]. Each expert's weights are read as often as it is picked: for few vectors.
+    pub fn prepare_matmul_indexed(
+        &self,
+        experts: &Matrix,
+        expert_rows: usize,
+        x: &Activations,
+        numbers: &BufferBinding,
+        picks: usize,
+        y: &BufferBinding,
+    ) -> Result<Op> {
+        check_input(experts, x)?;
+        cpu::check_experts(experts.rows(), expert_rows, picks)?;
+        let precision = if x.has_int8() { Precision::Int8 } else { Precision::Exact };
+        let Variant::Rows(RowsForm(form)) = self.variant(experts, precision, 1) else {
+            unreachable!("one vector takes rows");
+        };
+        let count = x.batch() * picks;
+        let bound = Bound {
+            input: x.range(form.int8),
+            output: Range::new("y", y, 4 * (count * expert_rows) as u64),
+            bias: None,
+            numbers: Some(Range::new("the experts", numbers, 4 * count as u64)),
+        };
+        let program = form.program(experts.format(), experts.is_ragged(), false, true);
+        let least_subgroup = self.least_subgroup();
+        self.prepare_with_matrix(&program, experts, &bound, Arithmetic::Loose, |_| Work {
+            dispatch: form.work(expert_rows, count, least_subgroup),
+            batch: count,
+            all_rows: expert_rows as u32,
+            picks,
         })
     }
 
