@@ -224,15 +224,41 @@ impl Gpu {
     /// lengths do not fit, and with what the device reports.
     pub fn matmul(&self, matrix: &Matrix, precision: Precision, x: &[f32], y: &mut [f32]) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, |x, y| {
-            let exact = Activations::exact(x.clone(), batch, matrix.cols());
-            if precision == Precision::Exact || matrix.format().is_float() {
-                return self.prepare_matmul(matrix, &exact, None, y);
-            }
-            let int8 = Activations::int8(self, x.clone(), batch, matrix.cols())?;
-            let product = self.prepare_matmul(matrix, &int8, None, y)?;
-            Ok(int8.quantize().cloned().map_or(product.clone(), |quantize| quantize.then(product)))
-        })
+        self.run_once(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y))
+    }
+
+    /// [`Gpu::matmul`], to be awaited: the app polls the device meanwhile.
+    pub async fn matmul_async(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<()> {
+        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
+        self.run_once_async(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y)).await
+    }
+
+    /// The product, and before it what makes eight bits of the vectors.
+    fn prepare_whole(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        batch: usize,
+        x: &BufferBinding,
+        y: &BufferBinding,
+    ) -> Result<Op> {
+        if precision == Precision::Exact || matrix.format().is_float() {
+            return self.prepare_matmul(
+                matrix,
+                &Activations::exact(x.clone(), batch, matrix.cols()),
+                None,
+                y,
+            );
+        }
+        let x = Activations::int8(self, x.clone(), batch, matrix.cols())?;
+        let product = self.prepare_matmul(matrix, &x, None, y)?;
+        Ok(x.quantize().cloned().map_or(product.clone(), |quantize| quantize.then(product)))
     }
 }
 
