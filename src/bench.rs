@@ -137,7 +137,7 @@ pub struct Accuracy {
 }
 
 impl Case {
-    /// The ways to do this on a device, of which the first is what the library takes by itself.
+    /// The ways to do this on a device: first what the library takes by itself, at each precision.
     pub fn variants(&self, device: &Device) -> Vec<Variant> {
         product::variants(self, device)
     }
@@ -206,7 +206,7 @@ impl Case {
             });
         }
         let (x, mut y) = (data::activations(batch, cols), vec![0.0; batch * rows]);
-        time_work(settings, |turn| cpu::matvec(format, rows, cols, &matrices[turn % copies], &x, &mut y))
+        time_work(settings, |turn| cpu::matmul(format, rows, cols, &matrices[turn % copies], &x, &mut y))
     }
 }
 

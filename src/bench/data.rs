@@ -107,3 +107,29 @@ fn gaussian(seed: u64, count: usize) -> impl Iterator<Item = f32> {
         (-2.0 * length.ln()).sqrt() * (std::f32::consts::TAU * angle).cos()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_have_both_ends_and_no_more_than_there_is() {
+        let rows = |count, most| sample(count, most).collect::<Vec<_>>();
+        assert_eq!(rows(1, 64), [0]);
+        assert_eq!(rows(3, 64), [0, 1, 2]);
+        assert_eq!(rows(100, 4), [0, 33, 66, 99]);
+    }
+
+    #[test]
+    fn weights_are_as_large_with_an_encoder_as_without() {
+        for format in [Format::F16, Format::Q4_K, Format::IQ1_M, Format::IQ2_XXS] {
+            let blocks = Blocks::new(format, 100, 512).unwrap();
+            assert_eq!(blocks.rows(100)[99 * blocks.row_bytes()..], *blocks.row(99));
+            assert_ne!(blocks.row(99), blocks.row(98));
+            let mut weights = vec![0.0; 512];
+            cpu::dequantize(format, blocks.row(99), &mut weights).unwrap();
+            let deviation = (weights.iter().map(|w| w * w).sum::<f32>() / 512.0).sqrt();
+            assert!((0.005..0.08).contains(&deviation), "{format}: {deviation}");
+        }
+    }
+}

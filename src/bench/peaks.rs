@@ -212,9 +212,8 @@ impl<'a> Bench<'a> {
     fn compile(&self, kernel: &Kernel) -> Result<wgpu::ComputePipeline> {
         let device = self.gpu.device();
         self.gpu.guarded(|| {
-            let source = wgpu::ShaderSource::Wgsl(kernel.wgsl().into());
-            let module =
-                device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some("peaks"), source });
+            // As products are compiled.
+            let module = self.gpu.module_without_loop_bounds("peaks", kernel.wgsl());
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some("peaks"),
                 bind_group_layouts: &[Some(&self.layout)],

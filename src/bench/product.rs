@@ -2,68 +2,87 @@
 
 use super::timing::{Settings, Timing, time_ops};
 use super::{Accuracy, CHECKED_ROWS, CHECKED_VECTORS, Case, data, read};
-use crate::gpu::{Matrix, MatvecForm, Op};
+use crate::gpu::{self, Activations, Matrix, Op, Precision};
 use crate::{Device, Error, Gpu, Result, cpu};
 use std::fmt;
-use wgpu::{BufferBinding, BufferUsages};
+use wgpu::BufferUsages;
 
 /// A way to do an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Variant(Option<MatvecForm>);
+pub struct Variant(Way);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// The only one.
+    Only,
+    /// What the library takes by itself.
+    Auto(Precision),
+    Chosen(gpu::Variant),
+}
 
 impl Variant {
-    /// What the library takes by itself.
-    pub const AUTO: Self = Self(None);
+    /// Whether the library chooses the kernel.
+    pub fn is_automatic(self) -> bool {
+        !matches!(self.0, Way::Chosen(_))
+    }
 
-    /// Its name, as in `auto`.
-    pub fn name(self) -> &'static str {
+    fn precision(self) -> Precision {
         match self.0 {
-            None => "auto",
-            Some(MatvecForm::Shared) => "shared",
-            Some(MatvecForm::Alone) => "alone",
+            Way::Only => Precision::Exact,
+            Way::Auto(precision) => precision,
+            Way::Chosen(variant) => variant.precision(),
         }
     }
 }
 
 impl fmt::Display for Variant {
+    /// `auto` where there is no choice; `exact` or `int8` for what the library takes at that precision; or a kernel's name, as in `int8.subgroup.4x1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        match self.0 {
+            Way::Only => f.pad("auto"),
+            Way::Auto(Precision::Exact) => f.pad("exact"),
+            Way::Auto(Precision::Int8) => f.pad("int8"),
+            Way::Chosen(variant) => variant.fmt(f),
+        }
     }
 }
 
 pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
-    let mut all = vec![Variant::AUTO];
-    if case.operation.is_product() && matches!(device, Device::Gpu(_)) {
-        all.extend(MatvecForm::ALL.map(|form| Variant(Some(form))));
+    let Device::Gpu(gpu) = device else { return vec![Variant(Way::Only)] };
+    if !case.operation.is_product() {
+        return vec![Variant(Way::Only)];
     }
-    all
+    let precisions: &[_] =
+        if case.format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
+    let automatic = precisions.iter().map(|&precision| Variant(Way::Auto(precision)));
+    let chosen = gpu::Variant::all(gpu, case.format, case.cols, case.batch);
+    automatic.chain(chosen.into_iter().map(|variant| Variant(Way::Chosen(variant)))).collect()
 }
 
-/// The operations of one product.
+/// The operations of one product: what makes eight bits of the vectors, if they are to be taken so, and the product.
 fn prepare(
     gpu: &Gpu,
     variant: Variant,
     matrix: &Matrix,
-    x: &wgpu::Buffer,
+    x: &Activations,
     y: &wgpu::Buffer,
-    batch: usize,
 ) -> Result<Vec<Op>> {
-    const MOST: usize = super::Operation::MAX_VECTORS;
-    let ops = (0..batch).step_by(MOST).map(|first| {
-        let range =
-            |buffer, width: usize| BufferBinding { buffer, offset: 4 * (first * width) as u64, size: None };
-        let (x, y, batch) = (range(x, matrix.cols()), range(y, matrix.rows()), MOST.min(batch - first));
-        match variant.0 {
-            None => gpu.prepare_matvec(matrix, &x, &y, batch),
-            Some(form) => gpu.prepare_matvec_as(form, matrix, &x, &y, batch),
-        }
-    });
-    ops.collect()
+    let y = y.as_entire_buffer_binding();
+    let product = match variant.0 {
+        Way::Chosen(variant) => gpu.prepare_matmul_as(variant, matrix, x, None, &y)?,
+        Way::Only | Way::Auto(_) => gpu.prepare_matmul(matrix, x, None, &y)?,
+    };
+    Ok(x.quantize().cloned().into_iter().chain([product]).collect())
 }
 
-/// Largest error of a sum as a share of Σ|wᵢxᵢ|, on data like ours: f32 sums in any order have a tenth of it.
-fn bound(_case: &Case, _variant: Variant) -> f64 {
-    1e-6
+/// Largest error of a product as a share of Σ|wᵢxᵢ|, on data like ours.
+///
+/// In f32, sums in any order have a few tenths of it. In eight bits, errors of `cols` activations add up like noise; of 4096 or more they have half of it.
+fn bound(case: &Case, variant: Variant) -> f64 {
+    match variant.precision() {
+        Precision::Exact => 1e-6,
+        Precision::Int8 => 1e-3 * (4096.0 / case.cols as f64).sqrt().max(1.0),
+    }
 }
 
 pub(super) fn measure(
@@ -85,10 +104,15 @@ pub(super) fn measure(
         // What is not written must not pass for an answer.
         gpu.queue().write_buffer(&y_buffer, 0, &vec![0xff; y_bytes as usize]);
     })?;
+    let binding = x_buffer.as_entire_buffer_binding();
+    let vectors = match variant.precision() {
+        Precision::Exact => Activations::exact(binding, batch, cols),
+        Precision::Int8 => Activations::int8(gpu, binding, batch, cols)?,
+    };
     let bytes = blocks.rows(rows);
     let copies = (0..case.copies(settings)).map(|_| {
         let matrix = Matrix::new(gpu, format, rows, cols, &bytes)?;
-        prepare(gpu, variant, &matrix, &x_buffer, &y_buffer, batch)
+        prepare(gpu, variant, &matrix, &vectors, &y_buffer)
     });
     let copies = copies.collect::<Result<Vec<_>>>()?;
 

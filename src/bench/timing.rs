@@ -142,3 +142,38 @@ pub(super) fn time_laps(settings: &Settings, mut lap: impl FnMut(u64) -> Result<
         device: device.map(Samples),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_summed_up_as_statistics_has_it() {
+        let samples = Samples(vec![4.0, 1.0, 2.0, 5.0]);
+        assert_eq!((samples.median(), samples.mean()), (3.0, 3.0));
+        assert_eq!((samples.min(), samples.max()), (1.0, 5.0));
+        assert!((samples.deviation() - (10.0f64 / 3.0).sqrt()).abs() < 1e-12);
+        let one = Samples(vec![2.0]);
+        assert_eq!((one.median(), one.deviation()), (2.0, 0.0));
+    }
+
+    #[test]
+    fn short_work_is_done_more_often_and_long_work_no_more_than_asked() {
+        let settings =
+            Settings { repetitions: 3, repetition_time: Duration::from_millis(100), cache_bytes: 0 };
+        let counts = |each: Duration| {
+            let mut counts = Vec::new();
+            let timing = time_laps(&settings, |count| {
+                counts.push(count);
+                Ok(Lap { wall: Duration::ZERO, device: Some(each * count as u32) })
+            });
+            let timing = timing.unwrap();
+            assert_eq!(timing.device.unwrap().seconds(), [each.as_secs_f64(); 3]);
+            counts
+        };
+        assert_eq!(counts(Duration::from_secs(2)), [1; 4]);
+        assert_eq!(counts(Duration::from_millis(90)), [1; 5]);
+        let short = counts(Duration::from_millis(1));
+        assert_eq!(short[short.len() - 3..], [100; 3]);
+    }
+}

@@ -9,7 +9,7 @@ use super::show;
 use clap::Args;
 use earlier::Earlier;
 use output::{Output, Style};
-use qmill::bench::{Case, Operation, Peaks, Settings};
+use qmill::bench::{Case, Operation, Peaks, Settings, Variant};
 use qmill::gpu::DeviceChoice;
 use qmill::{Device, FORMATS, Format};
 use record::Machine;
@@ -37,8 +37,9 @@ pub(crate) struct Bench {
     /// Numbers of vectors, and ranges: 1-8, 1-8+2, 1-8*2
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1-8,512")]
     batch: Vec<Range>,
-    /// Variants of the kernels, auto for the one that is taken by itself, or all
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    /// How to multiply where there is a choice: exact or int8 (the kernel that is taken by itself, with vectors as f32 or in eight bits), a kernel's name
+    /// or its beginning, as in `int8.subgroup`, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "exact,int8")]
     variant: Vec<String>,
     /// auto, gpu, cpu, or numbers or names from `qmill devices`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
@@ -82,13 +83,8 @@ impl Bench {
             output.begin(&machine)?;
             for case in &cases {
                 let variants = case.variants(&device);
-                let wanted = variants.iter().enumerate().filter(|(i, variant)| {
-                    let is_wanted = |name: &String| {
-                        name == variant.name() || name == "all" && (*i > 0 || variants.len() == 1)
-                    };
-                    self.variant.iter().any(is_wanted)
-                });
-                for (_, &variant) in wanted {
+                let is_only = variants.len() == 1;
+                for variant in variants.into_iter().filter(|&variant| is_only || self.wants(variant)) {
                     let measurement = case.measure(&device, variant, &settings)?;
                     let mut record = machine.record(case, variant, &settings, &measurement);
                     if let Some(earlier) = &earlier {
@@ -101,6 +97,15 @@ impl Bench {
         }
         output.end()?;
         if measured == 0 { Err(nothing()) } else { Ok(()) }
+    }
+
+    /// Whether a variant is named, or a part of its name that ends before a dot.
+    fn wants(&self, variant: Variant) -> bool {
+        let name = variant.to_string();
+        self.variant.iter().any(|wanted| match name.strip_prefix(wanted.as_str()) {
+            Some(rest) => rest.is_empty() || rest.starts_with('.') && wanted.contains('.'),
+            None => wanted == "all" && !variant.is_automatic(),
+        })
     }
 
     /// All combinations that there are.

@@ -24,30 +24,30 @@ pub(super) struct Output<W> {
     written: usize,
 }
 
-/// A column of the table: its heading, and what it shows of a record.
-type Column = (&'static str, fn(&Record) -> String);
+/// A column of the table: its heading, how wide it is, and what it shows of a record.
+type Column = (&'static str, usize, fn(&Record) -> String);
 
 const COLUMNS: [Column; 13] = [
-    ("op", |record| text(record, "op")),
-    ("format", |record| text(record, "format")),
-    ("m", |record| text(record, "m")),
-    ("n", |record| text(record, "n")),
-    ("k", |record| text(record, "k")),
-    ("variant", |record| text(record, "variant")),
-    ("µs", |record| with_digits(record, "median_ns", 1e-3, 1)),
-    ("±", |record| with_digits(record, "stddev_ns", 1e-3, 1)),
-    ("GB/s", |record| with_digits(record, "gb_s", 1.0, 2)),
-    ("GFLOP/s", |record| with_digits(record, "gflop_s", 1.0, 2)),
-    ("memory %", |record| with_digits(record, "memory_share", 100.0, 1)),
-    ("compute %", |record| with_digits(record, "compute_share", 100.0, 1)),
-    ("error", |record| {
+    ("op", 10, |record| text(record, "op")),
+    ("format", 7, |record| text(record, "format")),
+    ("m", 5, |record| text(record, "m")),
+    ("n", 4, |record| text(record, "n")),
+    ("k", 5, |record| text(record, "k")),
+    ("variant", 19, |record| text(record, "variant")),
+    ("µs", 10, |record| with_digits(record, "median_ns", 1e-3, 1)),
+    ("±", 8, |record| with_digits(record, "stddev_ns", 1e-3, 1)),
+    ("GB/s", 7, |record| with_digits(record, "gb_s", 1.0, 2)),
+    ("GFLOP/s", 8, |record| with_digits(record, "gflop_s", 1.0, 2)),
+    ("memory %", 8, |record| with_digits(record, "memory_share", 100.0, 1)),
+    ("compute %", 9, |record| with_digits(record, "compute_share", 100.0, 1)),
+    ("error", 16, |record| {
         let error = record["error"].as_f64();
         error.map_or_else(String::new, |error| {
             format!("{error:.1e} ≤ {:.0e}", record["error_bound"].as_f64().unwrap_or_default())
         })
     }),
 ];
-const RATIO: Column = ("× earlier", |record| with_digits(record, "ratio", 1.0, 2));
+const RATIO: Column = ("× earlier", 9, |record| with_digits(record, "ratio", 1.0, 2));
 
 fn text(record: &Record, name: &str) -> String {
     match &record[name] {
@@ -119,12 +119,13 @@ impl<W: Write> Output<W> {
         let ratio = record.contains_key("ratio").then_some(RATIO);
         let columns = || COLUMNS.into_iter().chain(ratio);
         if self.written == 0 {
-            let headings: Vec<_> = columns().map(|(name, _)| format!("{name:>WIDTH$}")).collect();
+            let headings: Vec<_> = columns().map(|(name, width, _)| format!("{name:>width$}")).collect();
             writeln!(self.out, "| {} |", headings.join(" | "))?;
-            let lines: Vec<_> = columns().map(|_| format!("{}:", "-".repeat(WIDTH - 1))).collect();
+            let lines: Vec<_> =
+                columns().map(|(_, width, _)| format!("{}:", "-".repeat(width - 1))).collect();
             writeln!(self.out, "| {} |", lines.join(" | "))?;
         }
-        let cells: Vec<_> = columns().map(|(_, cell)| format!("{:>WIDTH$}", cell(record))).collect();
+        let cells: Vec<_> = columns().map(|(_, width, cell)| format!("{:>width$}", cell(record))).collect();
         writeln!(self.out, "| {} |", cells.join(" | "))
     }
 
@@ -136,6 +137,3 @@ impl<W: Write> Output<W> {
         }
     }
 }
-
-/// Characters of a column.
-const WIDTH: usize = 9;

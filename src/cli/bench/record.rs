@@ -79,7 +79,7 @@ impl Machine {
             "m": case.rows,
             "n": if product { case.batch } else { 1 },
             "k": case.cols,
-            "variant": variant.name(),
+            "variant": variant.to_string(),
             "clock": if timing.device.is_some() { "device" } else { "host" },
             "avg_ns": ns(clock.mean()),
             "stddev_ns": ns(clock.deviation()),
