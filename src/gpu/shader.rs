@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/affine_decode.wgsl",
     "lib/affine_search.wgsl",
     "lib/codebook.wgsl",
+    "lib/codebook_codes.wgsl",
     "lib/codes.wgsl",
     "lib/decoder.wgsl",
     "lib/e2m1.wgsl",
