@@ -35,6 +35,7 @@ mod kernel;
 mod matmul;
 mod matrix;
 mod matvec;
+mod once;
 mod op;
 mod pipeline;
 mod quantize;
@@ -42,6 +43,7 @@ mod self_test;
 mod shader;
 mod spirv;
 mod split;
+mod tile;
 mod upload;
 
 pub use activations::Activations;
@@ -61,7 +63,7 @@ use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ struct Shared {
     /// The codebooks that shaders need.
     grids: Mutex<HashMap<Format, wgpu::Buffer>>,
     misrounding: Option<Misrounding>,
+    /// Whether the device's own conversion from f16 is exact, once that was asked.
+    keeps_halves: OnceLock<bool>,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -114,8 +118,17 @@ impl Gpu {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
-        let shared =
-            Shared { device, queue, name, backend: info.backend, lost, pipelines, grids, misrounding: None };
+        let shared = Shared {
+            device,
+            queue,
+            name,
+            backend: info.backend,
+            lost,
+            pipelines,
+            grids,
+            misrounding: None,
+            keeps_halves: OnceLock::new(),
+        };
         let mut gpu = Self { shared: Arc::new(shared) };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
@@ -200,6 +213,19 @@ impl Gpu {
         })
     }
 
+    /// Whether the device's own conversion from f16 is exact; asks it the first time.
+    fn keeps_halves(&self) -> Result<bool> {
+        if let Some(&keeps) = self.shared.keeps_halves.get() {
+            return Ok(keeps);
+        }
+        // A device that cannot convert at all has said so in an error of its own.
+        let keeps = match self_test::keeps_halves(self) {
+            Err(Error::Device { .. }) => false,
+            keeps => keeps?,
+        };
+        Ok(*self.shared.keeps_halves.get_or_init(|| keeps))
+    }
+
     /// Whether shaders go to the driver as SPIR-V that forbids contraction.
     fn forbids_contraction(&self) -> bool {
         let features = self.shared.device.features();
@@ -221,23 +247,28 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    texts(true)
+    let joined = |text: Result<String, String>| text.expect("tests join every shader");
+    let products = matvec::programs().chain(tile::programs());
+    let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
+    let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
+    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    exact_texts(true).chain(products).chain(others)
 }
 
 /// The same shaders as a Vulkan driver is given them, or why there is none.
 #[doc(hidden)]
 pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
-    texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
+    exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
 }
 
-fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
+/// Those whose results must be the twin's, bit for bit.
+fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix = matvec::programs().chain(get_rows::programs());
-    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
-    let others = [(upload::NAME, upload::wgsl()), (activations::NAME, activations::wgsl())];
-    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
-    std::iter::once(self_test).chain(programs).chain(with_matrix).chain(others)
+    let with_matrix =
+        get_rows::programs().map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let upload = (upload::NAME.to_owned(), joined(upload::wgsl()));
+    [self_test, upload].into_iter().chain(programs).chain(with_matrix)
 }

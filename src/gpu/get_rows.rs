@@ -1,6 +1,7 @@
 //! Rows of quantized weights as floats, on the device: the look-up of embeddings.
 
 use super::Gpu;
+use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
@@ -9,7 +10,16 @@ use wgpu::BufferBinding;
 
 fn program(format: Format, ragged: bool) -> Program {
     let names = vec!["DEQUANTIZE"];
-    Program { kernel: "get_rows", form: String::new(), format, ragged, names, constants: Vec::new() }
+    Program {
+        kernel: "get_rows",
+        form: String::new(),
+        format,
+        ragged,
+        native_half: false,
+        workgroup: WORKGROUP,
+        names,
+        constants: Vec::new(),
+    }
 }
 
 /// Every program there is.
@@ -62,5 +72,14 @@ impl Gpu {
         self.run_once(numbers, result, |numbers_range, result| {
             self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
         })
+    }
+
+    /// [`Gpu::get_rows`], to be awaited: the app polls the device meanwhile.
+    pub async fn get_rows_async(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+        cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
+        let prepare = |numbers_range: &BufferBinding, result: &BufferBinding| {
+            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
+        };
+        self.run_once_async(numbers, result, prepare).await
     }
 }

@@ -1,7 +1,7 @@
 //! Quantized weights on the device, for operations that use them as they are.
 
 use super::convert::Converter;
-use super::kernel::{Access, NO_CONTRACTION, WORKGROUP};
+use super::kernel::{Access, NO_CONTRACTION};
 use super::op::{Dispatch, Op, Range, Step};
 use super::pipeline::Arithmetic;
 use super::split::Split;
@@ -199,6 +199,10 @@ pub(super) struct Program {
     pub(super) format: Format,
     /// Whether rows end within a block.
     pub(super) ragged: bool,
+    /// Whether f16 is converted by the device itself.
+    pub(super) native_half: bool,
+    /// Invocations in a workgroup.
+    pub(super) workgroup: u64,
     /// What chooses the kernel's text.
     pub(super) names: Vec<&'static str>,
     pub(super) constants: Vec<(&'static str, usize)>,
@@ -217,12 +221,13 @@ impl Program {
     pub(super) fn wgsl(&self, may_contract: bool) -> Result<String, String> {
         let split = Split::of(self.format);
         let mut constants = split.constants();
-        constants.push(("WORKGROUP".to_owned(), WORKGROUP as usize));
+        constants.push(("WORKGROUP".to_owned(), self.workgroup as usize));
         constants.extend(self.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let mut names = [&["MATRIX"], &split.names()[..], &self.names[..]].concat();
         let optional = [
             ("RAGGED", self.ragged),
+            ("NATIVE_HALF", self.native_half),
             ("GRID", self.format.info().grid.is_some()),
             (NO_CONTRACTION, !may_contract),
         ];

@@ -24,7 +24,7 @@ pub(super) enum Lanes {
 pub(super) struct Matvec {
     pub(super) int8: bool,
     pub(super) lanes: Lanes,
-    /// Rows that a lane has part in at once: 4 or 8.
+    /// Rows that a lane has part in at once: 2, 4 or 8.
     pub(super) rows: usize,
     /// Vectors at once.
     pub(super) columns: usize,
@@ -52,7 +52,16 @@ impl Matvec {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
         }
-        Program { kernel: "matvec", form: form.join("."), format, ragged, names, constants }
+        Program {
+            kernel: "matvec",
+            form: form.join("."),
+            format,
+            ragged,
+            native_half: true,
+            workgroup: WORKGROUP,
+            names,
+            constants,
+        }
     }
 
     /// What it takes to multiply `rows` rows by `batch` vectors.
@@ -85,25 +94,34 @@ impl Matvec {
     }
 }
 
-/// Every form that a test or a compiler elsewhere should see.
+/// What a test or a compiler elsewhere should see: each of the lanes, each number of columns, and both precisions, though not all together.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
     FORMATS.iter().flat_map(|info| {
         let format = info.format;
-        let lanes = [Lanes::Alone, Lanes::Shared(64), Lanes::Subgroup];
+        let forms = [
+            (Lanes::Alone, 8, 1),
+            (Lanes::Shared(64), 4, 4),
+            (Lanes::Subgroup, 4, 1),
+            (Lanes::Subgroup, 2, 1),
+            (Lanes::Subgroup, 2, 8),
+        ];
         let int8s = [false, true].into_iter().filter(move |int8| !(*int8 && format.is_float()));
         int8s.flat_map(move |int8| {
-            lanes.into_iter().flat_map(move |lanes| {
-                COLUMNS.into_iter().map(move |columns| {
-                    let rows = if lanes == Lanes::Alone { 8 } else { 4 };
-                    Matvec { int8, lanes, rows, columns }.program(format, false, false, false)
-                })
+            forms.into_iter().map(move |(lanes, rows, columns)| {
+                Matvec { int8, lanes, rows, columns }.program(format, false, false, false)
             })
         })
     })
 }
 
 /// What the kernel is told of a shard.
-pub(super) fn work(form: Matvec, shard: &Shard, batch: usize, all_rows: usize, least_subgroup: usize) -> Work {
+pub(super) fn work(
+    form: Matvec,
+    shard: &Shard,
+    batch: usize,
+    all_rows: usize,
+    least_subgroup: usize,
+) -> Work {
     Work {
         dispatch: form.work(shard.rows as usize, batch, least_subgroup),
         batch,

@@ -148,16 +148,13 @@ impl Gpu {
             (*binding, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
         });
         let uniform = (0, wgpu::BufferBindingType::Uniform);
-        let entries = std::iter::once(uniform).chain(storage).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        });
+        let entries =
+            std::iter::once(uniform).chain(storage).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                count: None,
+            });
         let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
             entries: &entries.collect::<Vec<_>>(),

@@ -62,8 +62,7 @@ pub(super) fn fill(
                 padded.resize(piece.len().next_multiple_of(4), 0);
                 gpu.queue().write_buffer(&source, 0, &padded);
             }
-            let mut encoder =
-                gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             op.record(&mut encoder);
             gpu.queue().submit([encoder.finish()])
         })?;
