@@ -38,7 +38,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
     half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125,
     vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)), vec2<u32>(word_of(block, 8u + 2u * unit), word_of(block, 9u + 2u * unit)),
-    half_in(2u * FIELD2_AT, 2u * FIELD2_SIZE, block, unit), half_in(2u * FIELD3_AT, 2u * FIELD3_SIZE, block, unit));
+    half_of(word_in(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit), half_of(word_in(FIELD3_AT, FIELD3_SIZE, block, unit >> 1u), unit));
 }
 
 // The vector at this place, with the eight signs from bit `up` on.
@@ -51,7 +51,7 @@ fn codes(raw: Raw, part: u32) -> Codes {
   let low = select(raw.indices.x, raw.indices.y, part == 1u);
   let signs = select(raw.signs.x, raw.signs.y, part == 1u);
   // Two bits at 0, 2, 4 and 6 move up to 8 and 24 by two steps each, and none onto another.
-  let high = select(raw.high & 0xffu, raw.high >> 8u, part == 1u);
+  let high = (raw.high >> (8u * part)) & 0xffu;
   let even = even_indices(low, high * 0x00100100u, 0x03000300u);
   let odd = odd_indices(low, high * 0x00040040u, 0x03000300u);
   return Codes(

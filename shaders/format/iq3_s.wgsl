@@ -33,9 +33,9 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let at = 2u * unit;
   return Raw(
     half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)), chunk(FIELD1_AT, FIELD1_SIZE, block, unit),
-    half_in(2u * FIELD2_AT, 2u * FIELD2_SIZE, block, unit),
+    half_of(word_in(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit),
     vec2<u32>(word_in(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at), word_in(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at + 1u)),
-    byte_in(4u * FIELD4_AT, 4u * FIELD4_SIZE, block, unit));
+    word_in(FIELD4_AT, FIELD4_SIZE, block, 0u) >> (8u * unit));
 }
 
 // Four vectors, with the 16 signs from bit `up` on.
@@ -50,7 +50,7 @@ fn codes(raw: Raw, part: u32) -> Codes {
   let signs = select(raw.signs.x, raw.signs.y, part == 1u);
   let d = raw.d * f32(((extractBits(raw.scales, 4u * part, 4u)) << 1u) | 1u);
   // Bits 0, 2 and 1, 3 move up to 8 and 24, then 4, 6 and 5, 7, and none onto another.
-  let high = select(raw.high & 0xffu, raw.high >> 8u, part == 1u);
+  let high = (raw.high >> (8u * part)) & 0xffu;
   let mask = 0x01000100u;
   return without_min(
     four_vectors(even_indices(low.x, high * 0x00400100u, mask), odd_indices(low.x, high * 0x00200080u, mask), signs, 0u),

@@ -27,6 +27,9 @@ fn fours_even(first: u32, last: u32, signs: u32) -> vec2<u32> {
   return vec2<u32>(with_signs(grid[first], low), with_signs(grid[last], high));
 }
 
+// The half of a word that a unit has, with whatever stands above it.
+fn half_of(word: u32, unit: u32) -> u32 { return word >> (16u * (unit & 1u)); }
+
 // d times 2sc + 1 of the two scales in the lowest byte.
 fn two_scales(d: f32, scales: u32) -> vec2<f32> {
   return d * vec2<f32>(f32(((scales & 15u) << 1u) | 1u), f32(((scales >> 3u) & 30u) | 1u));
