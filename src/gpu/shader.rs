@@ -21,6 +21,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/quantize_pack.wgsl",
     "kernel/quantize_search.wgsl",
     "kernel/self_test.wgsl",
+    "kernel/self_test_half.wgsl",
     "lib/activations.wgsl",
     "lib/add_unit.wgsl",
     "lib/affine_codes.wgsl",
