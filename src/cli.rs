@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each a thin layer over the library.
 
+mod bench;
 mod compare;
 mod demo;
 mod devices;
@@ -30,6 +31,7 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
+    Bench(bench::Bench),
     Formats(formats::Formats),
     Demo(demo::Demo),
     Devices(devices::Devices),
@@ -48,6 +50,7 @@ impl Cli {
             Command::Dequantize(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -26,9 +26,11 @@
 //! | [`gguf`] | reading and writing GGUF files, split models too |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
+//! | [`bench`] | how fast an operation is, beside what the device can do at best |
 //!
 //! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 
+pub mod bench;
 pub mod cpu;
 mod device;
 mod error;
