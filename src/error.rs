@@ -315,6 +315,33 @@ pub enum Error {
         format: Format,
     },
 
+    /// A file or an option asks for what qmill cannot run.
+    #[error("{what} is {found:?}; qmill runs {known}")]
+    Unsupported {
+        /// What it is a kind of.
+        what: &'static str,
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// A key that a model cannot run without is missing, or its value cannot be.
+    #[error("{key} should be {needed}")]
+    MetadataKey {
+        /// The key.
+        key: String,
+        /// What its value should be.
+        needed: &'static str,
+    },
+
+    /// The model's chat template does not work, or refuses the messages.
+    #[error("the model's chat template: {message}")]
+    ChatTemplate {
+        /// What the template engine, or the template itself, says.
+        message: String,
+    },
+
     /// The output is one of the files that are read.
     #[error("{path}: is the input; choose another output", path = path.display())]
     SameFile {
