@@ -280,6 +280,26 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// A range of a buffer begins where the device cannot bind it.
+    #[error("the range for {name} begins at byte {offset}, not at a multiple of {alignment}")]
+    Misaligned {
+        /// What the range is for.
+        name: &'static str,
+        /// What the device wants (`min_storage_buffer_offset_alignment`).
+        alignment: u64,
+        /// Where it begins.
+        offset: u64,
+    },
+
+    /// A buffer was not made for what an operation does with it.
+    #[error("the buffer for {name} was made for {found}, not for STORAGE")]
+    Usage {
+        /// What the buffer is for.
+        name: &'static str,
+        /// The usages that it has.
+        found: String,
+    },
+
     /// A number is not one that an operation takes.
     #[error("{what} is {found}, not {needed}")]
     Number {

@@ -4,7 +4,7 @@
 //! a device brings it ([`Gpu::from_device`]); otherwise [`Gpu::open`] finds one. A [`Converter`] turns weights into
 //! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
 //! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
-//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matvec`]) or looked up
+//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matmul`]) or looked up
 //! ([`Gpu::get_rows`]); operations are prepared once and recorded into an app's own commands ([`Op`]).
 //!
 //! ```
@@ -25,12 +25,14 @@
 //!
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
+mod activations;
 mod adapter;
 mod convert;
 mod dequantize;
 mod fault;
 mod get_rows;
 mod kernel;
+mod matmul;
 mod matrix;
 mod matvec;
 mod op;
@@ -39,12 +41,17 @@ mod quantize;
 mod self_test;
 mod shader;
 mod spirv;
+mod split;
+mod tile;
+mod upload;
 
+pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub use convert::{Converted, Converter};
-pub use matrix::Matrix;
+pub use matmul::Precision;
 #[doc(hidden)]
-pub use matvec::MatvecForm;
+pub use matmul::Variant;
+pub use matrix::Matrix;
 pub use op::Op;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
@@ -161,6 +168,12 @@ impl Gpu {
         guarded(&self.shared.device, self.name(), work)
     }
 
+    /// Sends on what was written to buffers and waits until it is there.
+    fn flush(&self) -> Result<()> {
+        let submission = self.guarded(|| self.queue().submit([]))?;
+        self.wait(submission)
+    }
+
     fn check_lost(&self) -> Result<()> {
         self.shared.lost.check(self.name())
     }
@@ -223,7 +236,9 @@ fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix = matvec::programs().chain(get_rows::programs());
+    let with_matrix = matvec::programs().chain(tile::programs()).chain(get_rows::programs());
     let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
-    std::iter::once(self_test).chain(programs).chain(with_matrix)
+    let others = [(upload::NAME, upload::wgsl()), (activations::NAME, activations::wgsl())];
+    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    std::iter::once(self_test).chain(programs).chain(with_matrix).chain(others)
 }
