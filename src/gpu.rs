@@ -28,6 +28,7 @@
 mod activations;
 mod adapter;
 mod convert;
+mod custom;
 mod dequantize;
 mod fault;
 mod get_rows;
@@ -48,6 +49,7 @@ mod upload;
 pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub use convert::{Converted, Converter};
+pub use custom::{Access, Kernel};
 pub use matmul::Precision;
 #[doc(hidden)]
 pub use matmul::Variant;
@@ -163,7 +165,9 @@ impl Gpu {
     }
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
-    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+    ///
+    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         guarded(&self.shared.device, self.name(), work)
     }

@@ -90,8 +90,8 @@ pub(super) enum Step {
     Embed { matrix: usize },
     /// `Hidden` *= scale, `Normed` = norm of `Hidden`.
     Begin { scale: f32, norm: usize },
-    /// `to` = `from`·Wᵀ + bias.
-    Product { matrix: usize, bias: Option<usize>, from: Slot, to: Slot },
+    /// `to` = `from`·Wᵀ, plus the biases.
+    Product { matrix: usize, from: Slot, to: Slot },
     /// Norms and turns queries and keys in `Qkv`, and puts keys and values into the layer's cache.
     /// `norms` has a head's weights for queries and then for keys.
     Turn { layer: usize, norms: Option<usize>, rope: usize },
@@ -119,11 +119,18 @@ pub(super) struct TensorSpec {
     pub(super) shape: Vec<u64>,
 }
 
+/// Tensors with rows of one length, whose rows follow one another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stack {
+    pub(super) tensors: Vec<TensorSpec>,
+    /// What is added to the products with each; none, or one for each.
+    pub(super) biases: Vec<TensorSpec>,
+}
+
 /// The steps of a model, and the weights that they use.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Graph {
-    /// Each some tensors with rows of one length, whose rows follow one another.
-    pub(super) matrices: Vec<Vec<TensorSpec>>,
+    pub(super) matrices: Vec<Stack>,
     /// Each some tensors, one after the other.
     pub(super) vectors: Vec<Vec<TensorSpec>>,
     /// From tokens to `Normed`.
@@ -159,7 +166,7 @@ impl Graph {
             true => embedding,
             false => graph.matrix(&[("output.weight".to_owned(), config.vocabulary)], width),
         };
-        graph.head.push(Step::Product { matrix, bias: None, from: Slot::Normed, to: Slot::Logits });
+        graph.head.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Logits });
         graph.head.extend(config.logit_cap.map(|cap| Step::Cap { cap }));
         graph
     }
@@ -169,15 +176,12 @@ impl Graph {
             name: name.clone(),
             shape: vec![cols as u64, *rows as u64],
         });
-        self.matrices.push(specs.collect());
+        self.matrices.push(Stack { tensors: specs.collect(), biases: Vec::new() });
         self.matrices.len() - 1
     }
 
     fn vector(&mut self, tensors: &[(String, usize)]) -> usize {
-        let specs = tensors
-            .iter()
-            .map(|(name, length)| TensorSpec { name: name.clone(), shape: vec![*length as u64] });
-        self.vectors.push(specs.collect());
+        self.vectors.push(vectors(tensors));
         self.vectors.len() - 1
     }
 
@@ -186,9 +190,10 @@ impl Graph {
         let (query, kv, head) = (config.query_width(), config.kv_width(), config.head_width);
         let parts = [("attn_q", query), ("attn_k", kv), ("attn_v", kv)];
         let matrix = self.matrix(&parts.map(|(part, rows)| (name(part, "weight"), rows)), config.width);
-        let bias =
-            config.biases.then(|| self.vector(&parts.map(|(part, rows)| (name(part, "bias"), rows))));
-        self.trunk.push(Step::Product { matrix, bias, from: Slot::Normed, to: Slot::Qkv });
+        if config.biases {
+            self.matrices[matrix].biases = vectors(&parts.map(|(part, rows)| (name(part, "bias"), rows)));
+        }
+        self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Qkv });
 
         let norms = ["attn_q_norm", "attn_k_norm"].map(|part| (name(part, "weight"), head));
         let norms = config.head_norms.then(|| self.vector(&norms));
@@ -197,7 +202,7 @@ impl Graph {
         self.trunk.push(Step::Attend { layer, window: window.map(|window| window.tokens) });
 
         let matrix = self.matrix(&[(name("attn_output", "weight"), config.width)], query);
-        self.trunk.push(Step::Product { matrix, bias: None, from: Slot::Attended, to: Slot::Branch });
+        self.trunk.push(Step::Product { matrix, from: Slot::Attended, to: Slot::Branch });
     }
 
     fn join(&mut self, config: &Config, layer: usize, post: &str, norm: String) {
@@ -212,20 +217,21 @@ impl Graph {
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
         let hidden = config.feed_forward;
         let matrix = self.matrix(&["ffn_gate", "ffn_up"].map(|part| (name(part), hidden)), config.width);
-        self.trunk.push(Step::Product { matrix, bias: None, from: Slot::Normed, to: Slot::Gate });
+        self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Gate });
         self.trunk.push(Step::Gate);
         let matrix = self.matrix(&[(name("ffn_down"), config.width)], hidden);
-        self.trunk.push(Step::Product { matrix, bias: None, from: Slot::Gated, to: Slot::Branch });
+        self.trunk.push(Step::Product { matrix, from: Slot::Gated, to: Slot::Branch });
     }
 
     fn experts(&mut self, experts: Experts, width: usize, layer: usize) {
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
         let matrix = self.matrix(&[(name("ffn_gate_inp"), experts.count)], width);
-        self.trunk.push(Step::Product { matrix, bias: None, from: Slot::Normed, to: Slot::Fit });
+        self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Fit });
         self.trunk.push(Step::Route);
         let mut picked = |part: &str, cols: usize, rows: usize, from, to| {
             let shape = vec![cols as u64, rows as u64, experts.count as u64];
-            self.matrices.push(vec![TensorSpec { name: name(part), shape }]);
+            let tensors = vec![TensorSpec { name: name(part), shape }];
+            self.matrices.push(Stack { tensors, biases: Vec::new() });
             Step::PickedProduct { matrix: self.matrices.len() - 1, from, to }
         };
         let hidden = experts.feed_forward;
@@ -234,4 +240,9 @@ impl Graph {
         let down = picked("ffn_down_exps", hidden, width, Slot::Gated, Slot::Parts);
         self.trunk.extend([gate, up, Step::Gate, down, Step::Mix]);
     }
+}
+
+fn vectors(tensors: &[(String, usize)]) -> Vec<TensorSpec> {
+    let spec = |(name, length): &(String, usize)| TensorSpec { name: name.clone(), shape: vec![*length as u64] };
+    tensors.iter().map(spec).collect()
 }

@@ -5,6 +5,7 @@ use super::graph::{Graph, ROPE_DIVISORS, ROPES, TensorSpec};
 use super::kv_cache::check_format;
 use super::weights::{Reader, Weights};
 use crate::gguf::{self, Metadata};
+use crate::gpu::Precision;
 use crate::mix::FileType;
 use crate::{Device, Error, Format, Result};
 use std::path::Path;
@@ -24,11 +25,13 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// The format of keys and values in sessions: `F16` (the default) or `F32`.
     pub cache: Format,
+    /// How exactly activations enter products on a GPU; by default in eight bits. The CPU takes them as they are.
+    pub precision: Precision,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: Device::Cpu, quantize: None, context: None, cache: Format::F16 }
+        Self { device: Device::Cpu, quantize: None, context: None, cache: Format::F16, precision: Precision::Int8 }
     }
 }
 
@@ -47,6 +50,7 @@ pub(super) struct Shared {
     pub(super) frequencies: [Vec<f64>; ROPES],
     pub(super) context: usize,
     pub(super) cache: Format,
+    pub(super) precision: Precision,
     device: Device,
     metadata: Metadata,
     file_bytes: u64,
@@ -88,6 +92,7 @@ impl Model {
             weights: reader.load(&graph, &options.device)?,
             context,
             cache: options.cache,
+            precision: options.precision,
             device: options.device.clone(),
             metadata: file.metadata().clone(),
             file_bytes: file.tensors().map(|tensor| tensor.info.bytes()).sum(),

@@ -3,7 +3,7 @@
 use super::config::{Activation, Config, RopeLayout};
 use super::graph::{Slot, Step};
 use super::kv_cache::HostCache;
-use super::weights::{CpuWeights, Encoded};
+use super::weights::{CpuStack, CpuWeights, Encoded};
 use crate::{Result, cpu};
 use std::thread;
 
@@ -82,7 +82,7 @@ impl<'a> Batch<'a> {
         let vector = |number: usize| weights.vectors[number].as_slice();
         match *step {
             Step::Embed { matrix } => {
-                let [table] = &weights.matrices[matrix][..] else { unreachable!("an embedding is one tensor") };
+                let [table] = &weights.matrices[matrix].tensors[..] else { unreachable!("an embedding is one tensor") };
                 let mut hidden = self.take(Slot::Hidden);
                 cpu::get_rows(table.format, table.rows, table.cols, &table.bytes, self.tokens, &mut hidden)?;
                 self.put(Slot::Hidden, hidden);
@@ -91,9 +91,9 @@ impl<'a> Batch<'a> {
                 self.get_mut(Slot::Hidden).iter_mut().for_each(|x| *x *= scale);
                 self.norm_hidden(vector(norm), epsilon);
             }
-            Step::Product { matrix, bias, from, to } => {
+            Step::Product { matrix, from, to } => {
                 let mut y = self.take(to);
-                product(&weights.matrices[matrix], bias.map(vector), self.get(from), &mut y)?;
+                product(&weights.matrices[matrix], self.get(from), &mut y)?;
                 self.put(to, y);
             }
             Step::Turn { layer, norms, rope } => self.turn(config, cache, layer, norms.map(vector), rope)?,
@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
             }
             Step::Route => self.route(config),
             Step::PickedProduct { matrix, from, to } => {
-                let [experts] = &weights.matrices[matrix][..] else { unreachable!("experts are one tensor") };
+                let [experts] = &weights.matrices[matrix].tensors[..] else { unreachable!("experts are one tensor") };
                 let mut y = self.take(to);
                 let rows = y.len() / self.get(Slot::Picks).len();
                 let x_rows = self.get(from).len() / experts.cols;
@@ -282,12 +282,12 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-/// `y` = `x`·Wᵀ + bias, the rows of W being those of `parts` one after the other.
-fn product(parts: &[Encoded], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) -> Result<()> {
-    let all_rows: usize = parts.iter().map(|part| part.rows).sum();
+/// `y` = `x`·Wᵀ, plus the biases.
+fn product(stack: &CpuStack, x: &[f32], y: &mut [f32]) -> Result<()> {
+    let all_rows: usize = stack.tensors.iter().map(|part| part.rows).sum();
     let batch = y.len() / all_rows;
     let mut first = 0;
-    for part in parts {
+    for part in &stack.tensors {
         let mut part_y = vec![0.0; batch * part.rows];
         product_of_rows(part, 0, x, &mut part_y)?;
         for (from, to) in part_y.chunks(part.rows).zip(y.chunks_mut(all_rows)) {
@@ -295,8 +295,8 @@ fn product(parts: &[Encoded], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) ->
         }
         first += part.rows;
     }
-    if let Some(bias) = bias {
-        y.chunks_mut(all_rows).flat_map(|y| y.iter_mut().zip(bias)).for_each(|(y, bias)| *y += bias);
+    for y in y.chunks_mut(all_rows) {
+        y.iter_mut().zip(&stack.biases).for_each(|(y, bias)| *y += bias);
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A text in the making.
 
+use super::engine::Engine;
 use super::kv_cache::HostCache;
-use super::model::{Model, Shared};
+use super::model::Model;
 use super::ops_cpu::Batch;
 use super::weights::Weights;
 use crate::{Error, Result};
@@ -15,11 +16,18 @@ pub(super) const BATCH: usize = 512;
 #[derive(Debug)]
 pub struct Session {
     model: Model,
-    cache: HostCache,
+    place: Place,
     position: usize,
     logits: Vec<f32>,
     /// A token that was chosen and has not gone through the model yet.
     pending: Option<u32>,
+}
+
+/// Where a session computes, and what it keeps there.
+#[derive(Debug)]
+enum Place {
+    Cpu(HostCache),
+    Gpu(Box<Engine>),
 }
 
 impl Session {
@@ -29,8 +37,13 @@ impl Session {
     /// size, and with [`Error::DeviceMemory`].
     pub fn new(model: &Model) -> Result<Self> {
         let shared = &model.shared;
-        let cache = HostCache::new(&shared.config, shared.cache);
-        Ok(Self { model: model.clone(), cache, position: 0, logits: Vec::new(), pending: None })
+        let place = match &shared.weights {
+            Weights::Cpu(_) => Place::Cpu(HostCache::new(&shared.config, shared.cache)),
+            Weights::Gpu(weights) => {
+                Place::Gpu(Box::new(Engine::new(shared, weights, BATCH.min(shared.context))?))
+            }
+        };
+        Ok(Self { model: model.clone(), place, position: 0, logits: Vec::new(), pending: None })
     }
 
     /// The model.
@@ -140,16 +153,23 @@ impl Session {
 
     /// Sends a batch through the model; returns the logits after its last `wanted` tokens.
     fn compute(&mut self, tokens: &[u32], wanted: usize) -> Result<Vec<f32>> {
-        let Shared { config, graph, weights, .. } = &*self.model.shared;
-        let angles = self.model.shared.angles(self.position, tokens.len());
-        let Weights::Cpu(weights) = weights else { todo!() };
-        let mut batch = Batch::new(config, tokens, self.position, &angles);
-        for step in &graph.trunk {
-            batch.run(step, config, weights, &mut self.cache)?;
-        }
-        match wanted {
-            0 => Ok(Vec::new()),
-            _ => batch.logits(&graph.head, tokens.len() - wanted, config, weights, &mut self.cache),
+        let shared = &*self.model.shared;
+        match (&mut self.place, &shared.weights) {
+            (Place::Cpu(cache), Weights::Cpu(weights)) => {
+                let angles = shared.angles(self.position, tokens.len());
+                let mut batch = Batch::new(&shared.config, tokens, self.position, &angles);
+                for step in &shared.graph.trunk {
+                    batch.run(step, &shared.config, weights, cache)?;
+                }
+                match wanted {
+                    0 => Ok(Vec::new()),
+                    _ => batch.logits(&shared.graph.head, tokens.len() - wanted, &shared.config, weights, cache),
+                }
+            }
+            (Place::Gpu(engine), Weights::Gpu(weights)) => {
+                engine.compute(shared, weights, tokens, self.position, wanted)
+            }
+            _ => unreachable!("a session computes where its model is"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tensors of a file, checked against what the graph needs of them and put where they are multiplied by.
 
-use super::graph::{Graph, ROPE_DIVISORS, TensorSpec};
+use super::graph::{Graph, ROPE_DIVISORS, Stack, TensorSpec};
 use super::ops_cpu::in_parallel;
 use crate::gguf::{Model, Tensor, TensorType};
 use crate::gpu::{Converter, Matrix};
@@ -35,16 +35,31 @@ pub(super) enum Weights {
 
 #[derive(Debug)]
 pub(super) struct CpuWeights {
-    /// Each some tensors whose rows follow one another.
-    pub(super) matrices: Vec<Vec<Encoded>>,
+    pub(super) matrices: Vec<CpuStack>,
     pub(super) vectors: Vec<Vec<f32>>,
+}
+
+/// Tensors whose rows follow one another.
+#[derive(Debug)]
+pub(super) struct CpuStack {
+    pub(super) tensors: Vec<Encoded>,
+    /// For each row, or empty.
+    pub(super) biases: Vec<f32>,
 }
 
 #[derive(Debug)]
 pub(super) struct GpuWeights {
     pub(super) gpu: Gpu,
-    pub(super) matrices: Vec<Vec<Matrix>>,
+    /// Each some matrices whose rows follow one another: neighbours of one format are one.
+    pub(super) matrices: Vec<Vec<Biased>>,
     pub(super) vectors: Vec<wgpu::Buffer>,
+}
+
+/// A matrix, and what is added to products with it.
+#[derive(Debug)]
+pub(super) struct Biased {
+    pub(super) matrix: Matrix,
+    pub(super) bias: Option<wgpu::Buffer>,
 }
 
 impl Weights {
@@ -52,13 +67,16 @@ impl Weights {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Cpu(weights) => {
-                let matrices = weights.matrices.iter().flatten().map(|tensor| tensor.bytes.len() as u64);
-                let vectors = weights.vectors.iter().map(|vector| 4 * vector.len() as u64);
-                matrices.chain(vectors).sum()
+                let tensors = weights.matrices.iter().flat_map(|stack| &stack.tensors);
+                let biases = weights.matrices.iter().map(|stack| &stack.biases);
+                let floats = weights.vectors.iter().chain(biases).map(|vector| 4 * vector.len() as u64);
+                tensors.map(|tensor| tensor.bytes.len() as u64).chain(floats).sum()
             }
             Self::Gpu(weights) => {
-                let matrices = weights.matrices.iter().flatten().map(Matrix::device_bytes);
-                matrices.chain(weights.vectors.iter().map(wgpu::Buffer::size)).sum()
+                let matrices = weights.matrices.iter().flatten();
+                let biases = matrices.clone().filter_map(|biased| biased.bias.as_ref());
+                let buffers = weights.vectors.iter().chain(biases).map(wgpu::Buffer::size);
+                matrices.map(|biased| biased.matrix.device_bytes()).chain(buffers).sum()
             }
         }
     }
@@ -93,7 +111,8 @@ impl<'a> Reader<'a> {
 
     /// Fails with [`Error::Unsupported`] where the file has a tensor that `graph` has no use for.
     pub(super) fn check_all_used(&self, graph: &Graph, divisors: bool) -> Result<()> {
-        let specs = graph.matrices.iter().chain(&graph.vectors).flatten();
+        let of_stacks = graph.matrices.iter().flat_map(|stack| stack.tensors.iter().chain(&stack.biases));
+        let specs = of_stacks.chain(graph.vectors.iter().flatten());
         let used: HashSet<&str> = specs.map(|spec| spec.name.as_str()).collect();
         let is_used = |name: &str| {
             used.contains(name) || name.contains(IGNORED) || divisors && name == ROPE_DIVISORS
@@ -152,36 +171,52 @@ impl<'a> Reader<'a> {
         Ok(floats)
     }
 
-    /// All that `graph` needs, where `device` multiplies by it. One tensor at a time is on the host for a GPU.
+    /// All that `graph` needs, where `device` multiplies by it. On a GPU's behalf the host has one stack at a time.
     pub(super) fn load(&mut self, graph: &Graph, device: &Device) -> Result<Weights> {
         let vectors: Result<Vec<_>> = graph.vectors.iter().map(|specs| self.floats(specs)).collect();
         let vectors = vectors?;
         match device {
             Device::Cpu => {
-                let read = |specs: &Vec<TensorSpec>| specs.iter().map(|spec| self.read(spec)).collect();
-                let matrices: Result<Vec<Vec<_>>> = graph.matrices.iter().map(read).collect();
-                Ok(Weights::Cpu(CpuWeights { matrices: matrices?, vectors }))
+                let matrices = graph.matrices.iter().map(|stack| self.stack(stack)).collect::<Result<_>>()?;
+                Ok(Weights::Cpu(CpuWeights { matrices, vectors }))
             }
             Device::Gpu(gpu) => {
-                let upload = |spec: &TensorSpec| {
-                    let tensor = self.read(spec)?;
-                    Matrix::new(gpu, tensor.format, tensor.rows, tensor.cols, &tensor.bytes)
-                };
-                let mut upload = upload;
-                let matrices: Result<Vec<Vec<_>>> =
-                    graph.matrices.iter().map(|specs| specs.iter().map(&mut upload).collect()).collect();
-                let buffer = |vector: &Vec<f32>| {
-                    gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                        label: Some("vector"),
-                        contents: bytemuck::cast_slice(vector),
-                        usage: wgpu::BufferUsages::STORAGE,
-                    })
-                };
-                let vectors = vectors.iter().map(buffer).collect();
-                Ok(Weights::Gpu(GpuWeights { gpu: gpu.clone(), matrices: matrices?, vectors }))
+                let upload = |stack| upload(gpu, &self.stack(stack)?);
+                let matrices = graph.matrices.iter().map(upload).collect::<Result<_>>()?;
+                let vectors = vectors.iter().map(|vector| floats(gpu, vector)).collect::<Result<_>>()?;
+                Ok(Weights::Gpu(GpuWeights { gpu: gpu.clone(), matrices, vectors }))
             }
         }
     }
+
+    fn stack(&mut self, stack: &Stack) -> Result<CpuStack> {
+        let tensors = stack.tensors.iter().map(|spec| self.read(spec)).collect::<Result<_>>()?;
+        Ok(CpuStack { tensors, biases: self.floats(&stack.biases)? })
+    }
+}
+
+/// A stack on the device.
+fn upload(gpu: &Gpu, stack: &CpuStack) -> Result<Vec<Biased>> {
+    let mut first = 0;
+    let groups = stack.tensors.chunk_by(|a, b| a.format == b.format).map(|group| {
+        let parts: Vec<_> = group.iter().map(|tensor| (tensor.rows, tensor.bytes.as_slice())).collect();
+        let matrix = Matrix::stacked(gpu, group[0].format, group[0].cols, &parts)?;
+        let rows = first..first + matrix.rows();
+        first = rows.end;
+        let bias = stack.biases.get(rows).map(|bias| floats(gpu, bias)).transpose()?;
+        Ok(Biased { matrix, bias })
+    });
+    groups.collect()
+}
+
+fn floats(gpu: &Gpu, floats: &[f32]) -> Result<wgpu::Buffer> {
+    gpu.guarded(|| {
+        gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("floats"),
+            contents: bytemuck::cast_slice(floats),
+            usage: wgpu::BufferUsages::STORAGE,
+        })
+    })
 }
 
 /// Lengths of 1 at the end are nothing.
