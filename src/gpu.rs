@@ -36,6 +36,7 @@ mod kernel;
 mod matmul;
 mod matrix;
 mod matvec;
+mod once;
 mod op;
 mod pipeline;
 mod quantize;
@@ -226,23 +227,27 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    texts(true)
+    let joined = |text: Result<String, String>| text.expect("tests join every shader");
+    let products = matvec::programs().chain(tile::programs());
+    let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
+    let quantize = (activations::NAME.to_owned(), joined(activations::wgsl()));
+    exact_texts(true).chain(products).chain(std::iter::once(quantize))
 }
 
 /// The same shaders as a Vulkan driver is given them, or why there is none.
 #[doc(hidden)]
 pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
-    texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
+    exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
 }
 
-fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
+/// Those whose results must be the twin's, bit for bit.
+fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix = matvec::programs().chain(tile::programs()).chain(get_rows::programs());
-    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
-    let others = [(upload::NAME, upload::wgsl()), (activations::NAME, activations::wgsl())];
-    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
-    std::iter::once(self_test).chain(programs).chain(with_matrix).chain(others)
+    let with_matrix =
+        get_rows::programs().map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let upload = (upload::NAME.to_owned(), joined(upload::wgsl()));
+    [self_test, upload].into_iter().chain(programs).chain(with_matrix)
 }

@@ -72,4 +72,13 @@ impl Gpu {
             self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
         })
     }
+
+    /// [`Gpu::get_rows`], to be awaited: the app polls the device meanwhile.
+    pub async fn get_rows_async(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+        cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
+        let prepare = |numbers_range: &BufferBinding, result: &BufferBinding| {
+            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
+        };
+        self.run_once_async(numbers, result, prepare).await
+    }
 }

@@ -1,7 +1,7 @@
 //! Products of quantized weights and vectors, on the device.
 
 use super::activations::Activations;
-use super::matrix::{Bound, Matrix};
+use super::matrix::{Bound, Matrix, Work};
 use super::matvec::{self, COLUMNS, Lanes, Matvec};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
@@ -176,6 +176,43 @@ impl Gpu {
         })
     }
 
+    /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to, as a mixture of experts needs them.
+    ///
+    /// `experts` has the experts' matrices of `expert_rows` rows each, one below the other. `numbers` has `picks` u32 for each vector, the experts counted from 0,
+    /// and `y` receives a row of `expert_rows` f32 for each of them; where a number is that of no expert, its row stays what it was. Ranges and errors are
+    /// those of [`Gpu::prepare_matmul`]. Each expert's weights are read as often as it is picked: for few vectors.
+    pub fn prepare_matmul_indexed(
+        &self,
+        experts: &Matrix,
+        expert_rows: usize,
+        x: &Activations,
+        numbers: &BufferBinding,
+        picks: usize,
+        y: &BufferBinding,
+    ) -> Result<Op> {
+        check_input(experts, x)?;
+        cpu::check_experts(experts.rows(), expert_rows, picks)?;
+        let precision = if x.has_int8() { Precision::Int8 } else { Precision::Exact };
+        let Variant::Rows(RowsForm(form)) = self.variant(experts, precision, 1) else {
+            unreachable!("one vector takes rows");
+        };
+        let count = x.batch() * picks;
+        let bound = Bound {
+            input: x.range(form.int8),
+            output: Range::new("y", y, 4 * (count * expert_rows) as u64),
+            bias: None,
+            numbers: Some(Range::new("the experts", numbers, 4 * count as u64)),
+        };
+        let program = form.program(experts.format(), experts.is_ragged(), false, true);
+        let least_subgroup = self.least_subgroup();
+        self.prepare_with_matrix(&program, experts, &bound, Arithmetic::Loose, |_| Work {
+            dispatch: form.work(expert_rows, count, least_subgroup),
+            batch: count,
+            all_rows: expert_rows as u32,
+            picks,
+        })
+    }
+
     fn least_subgroup(&self) -> usize {
         self.device().adapter_info().subgroup_min_size.max(1) as usize
     }
@@ -187,15 +224,41 @@ impl Gpu {
     /// lengths do not fit, and with what the device reports.
     pub fn matmul(&self, matrix: &Matrix, precision: Precision, x: &[f32], y: &mut [f32]) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, |x, y| {
-            let exact = Activations::exact(x.clone(), batch, matrix.cols());
-            if precision == Precision::Exact || matrix.format().is_float() {
-                return self.prepare_matmul(matrix, &exact, None, y);
-            }
-            let int8 = Activations::int8(self, x.clone(), batch, matrix.cols())?;
-            let product = self.prepare_matmul(matrix, &int8, None, y)?;
-            Ok(int8.quantize().cloned().map_or(product.clone(), |quantize| quantize.then(product)))
-        })
+        self.run_once(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y))
+    }
+
+    /// [`Gpu::matmul`], to be awaited: the app polls the device meanwhile.
+    pub async fn matmul_async(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<()> {
+        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
+        self.run_once_async(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y)).await
+    }
+
+    /// The product, and before it what makes eight bits of the vectors.
+    fn prepare_whole(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        batch: usize,
+        x: &BufferBinding,
+        y: &BufferBinding,
+    ) -> Result<Op> {
+        if precision == Precision::Exact || matrix.format().is_float() {
+            return self.prepare_matmul(
+                matrix,
+                &Activations::exact(x.clone(), batch, matrix.cols()),
+                None,
+                y,
+            );
+        }
+        let x = Activations::int8(self, x.clone(), batch, matrix.cols())?;
+        let product = self.prepare_matmul(matrix, &x, None, y)?;
+        Ok(x.quantize().cloned().map_or(product.clone(), |quantize| quantize.then(product)))
     }
 }
 

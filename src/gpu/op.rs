@@ -1,11 +1,9 @@
 //! Operations that are prepared once and recorded as often as an app likes.
 
 use super::Gpu;
-use super::convert::map;
 use super::kernel::{Layout, Program, WORKGROUP};
 use super::pipeline::{Arithmetic, Pipeline};
 use crate::{Error, Result};
-use bytemuck::Pod;
 use std::sync::Arc;
 use wgpu::util::DeviceExt;
 use wgpu::{BufferBinding, BufferUsages};
@@ -161,36 +159,5 @@ impl Gpu {
                 dispatch.tiles as u32,
             ],
         })
-    }
-
-    /// Does once, in buffers of its own, the operation that `prepare` makes for a range with `input` and one for
-    /// `output`, and waits for it. What the operation does not write of `output` stays.
-    pub(super) fn run_once<I: Pod, O: Pod>(
-        &self,
-        input: &[I],
-        output: &mut [O],
-        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
-    ) -> Result<()> {
-        let (input, output): (&[u8], &mut [u8]) =
-            (bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output));
-        let bytes = output.len() as u64;
-        let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let source = self.buffer(input.len() as u64, on_device)?;
-        let result = self.buffer(bytes, on_device)?;
-        let readback = self.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
-        let op = prepare(&source.as_entire_buffer_binding(), &result.as_entire_buffer_binding())?;
-        let submission = self.guarded(|| {
-            self.queue().write_buffer(&source, 0, input);
-            self.queue().write_buffer(&result, 0, output);
-            let mut encoder =
-                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            op.record(&mut encoder);
-            encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
-            self.queue().submit([encoder.finish()])
-        })?;
-        map(self, &readback, wgpu::MapMode::Read, bytes, Some(submission))?;
-        let view = readback.get_mapped_range(..).map_err(|error| self.fault(error.to_string()))?;
-        output.copy_from_slice(&view);
-        Ok(())
     }
 }
