@@ -312,7 +312,7 @@ fn product_of_rows(matrix: &Encoded, start: usize, x: &[f32], y: &mut [f32]) -> 
     let mut columns = vec![0.0; y.len()];
     let work = bytes.chunks(chunk_rows * row_bytes).zip(columns.chunks_mut(chunk_rows * batch)).collect();
     in_parallel(work, |(bytes, y)| {
-        cpu::matvec(matrix.format, bytes.len() / row_bytes, matrix.cols, bytes, x, y)
+        cpu::matmul(matrix.format, bytes.len() / row_bytes, matrix.cols, bytes, x, y)
     })?;
     for (chunk, part) in columns.chunks(chunk_rows * batch).enumerate() {
         let part_rows = part.len() / batch;
