@@ -1,6 +1,6 @@
 //! Multiplies vectors by quantized weights, on a GPU and on the CPU: `cargo run --release --example matmul`.
 
-use qmill::gpu::{DeviceChoice, Matrix};
+use qmill::gpu::{DeviceChoice, Matrix, Precision};
 use qmill::{Format, Gpu, cpu};
 
 fn main() -> qmill::Result<()> {
@@ -14,15 +14,17 @@ fn main() -> qmill::Result<()> {
     // Two vectors, one after the other.
     let x: Vec<f32> = (0..2 * cols).map(|i| (0.1 * i as f32).cos()).collect();
     let mut expected = vec![0.0; 2 * rows];
-    cpu::matvec(format, rows, cols, &bytes, &x, &mut expected)?;
+    cpu::matmul(format, rows, cols, &bytes, &x, &mut expected)?;
 
     let Some(gpu) = Gpu::open(&DeviceChoice::Gpu, None)? else { return Ok(()) };
     let matrix = Matrix::new(&gpu, format, rows, cols, &bytes)?;
     println!("{rows} x {cols} weights take {} bytes on {}", matrix.device_bytes(), gpu.name());
     let mut y = vec![0.0; 2 * rows];
-    gpu.matvec(&matrix, &x, &mut y)?;
-    let error = y.iter().zip(&expected).map(|(y, e)| (y - e).abs()).fold(0.0, f32::max);
-    println!("y[0] is {:.6}; the largest difference from the CPU is {error:.1e}", y[0]);
+    for precision in [Precision::Exact, Precision::Int8] {
+        gpu.matmul(&matrix, precision, &x, &mut y)?;
+        let error = y.iter().zip(&expected).map(|(y, e)| (y - e).abs()).fold(0.0, f32::max);
+        println!("{precision:?}: y[0] is {:.6}; the largest difference from the CPU is {error:.1e}", y[0]);
+    }
 
     // Weights can be looked up too: one row, decoded.
     let mut row = vec![0.0; cols];

@@ -1,28 +1,32 @@
-//! Quantizes weights that an app has in memory, and shows what that costs: `cargo run --example quantize_tensor`.
+//! Quantizes one tensor on a GPU, and holds it there quantized: `cargo run --release --example quantize_tensor`.
 
-use qmill::{Format, cpu};
+use qmill::gpu::{Converter, DeviceChoice, Matrix, Precision};
+use qmill::{Format, Gpu, cpu};
 
 fn main() -> qmill::Result<()> {
-    // A matrix of 64 rows of 512 weights, row by row; each row is two blocks of 256.
-    let weights: Vec<f32> = (0u16..64 * 512).map(|i| 0.02 * f32::from(i).sin()).collect();
+    let Some(gpu) = Gpu::open(&DeviceChoice::Gpu, None)? else { return Ok(()) };
+    let (rows, cols) = (512, 1024);
+    let weights: Vec<f32> = (0..rows * cols).map(|i| 0.02 * (0.37 * i as f32).sin()).collect();
+    let source: &[u8] = bytemuck::cast_slice(&weights);
+    let x: Vec<f32> = (0..cols).map(|i| (0.1 * i as f32).cos()).collect();
 
-    let format = Format::Q4_K;
-    let mut bytes = vec![0; format.bytes_for(weights.len() as u64) as usize];
-    cpu::quantize(format, &weights, &mut bytes)?;
-    let mut back = vec![0.0; weights.len()];
-    cpu::dequantize(format, &bytes, &mut back)?;
+    let mut converter = Converter::new(&gpu, 64 << 20);
+    println!("format  bytes a weight  RMSE      y[0] of y = x·Wᵀ");
+    for format in [Format::F16, Format::Q8_0, Format::Q6_K, Format::Q4_K, Format::Q3_K, Format::Q2_K] {
+        // The blocks of a file, byte for byte those of the CPU.
+        let mut blocks = vec![0; format.bytes_for(weights.len() as u64) as usize];
+        converter.convert(Format::F32, source, format, &mut blocks)?;
+        let mut decoded = vec![0.0; weights.len()];
+        cpu::dequantize(format, &blocks, &mut decoded)?;
+        let squares = weights.iter().zip(&decoded).map(|(w, d)| f64::from(w - d).powi(2));
+        let rmse = (squares.sum::<f64>() / weights.len() as f64).sqrt();
 
-    let squared = |error: f32| f64::from(error) * f64::from(error);
-    let noise: f64 = weights.iter().zip(&back).map(|(w, q)| squared(w - q)).sum();
-    let signal: f64 = weights.iter().map(|&w| squared(w)).sum();
-    println!("{} weights in {} bytes of {format}", weights.len(), bytes.len());
-    println!("root mean square error {:.6}", (noise / weights.len() as f64).sqrt());
-    println!("signal to noise {:.1} dB", 10.0 * (signal / noise).log10());
-
-    // Products can be taken without decoding a row first.
-    let x = vec![1.0; 512];
-    let row = &bytes[..format.bytes_for(512) as usize];
-    let exact: f32 = weights[..512].iter().sum();
-    println!("sum of the first row {:.6}, {exact:.6} before", cpu::dot(format, row, &x)?);
+        // The same, with no file in between, to multiply by.
+        let matrix = Matrix::quantized(&gpu, Format::F32, rows, cols, source, format)?;
+        let mut y = vec![0.0; rows];
+        gpu.matmul(&matrix, Precision::Exact, &x, &mut y)?;
+        let bytes = matrix.device_bytes() as f64 / weights.len() as f64;
+        println!("{format:7} {bytes:14.4}  {rmse:.2e}  {:.6}", y[0]);
+    }
     Ok(())
 }

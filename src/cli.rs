@@ -6,7 +6,10 @@ mod devices;
 mod failure;
 mod formats;
 mod inspect;
+mod model;
+mod perplexity;
 mod quantize;
+mod run;
 mod shaders;
 mod show;
 
@@ -30,6 +33,8 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
+    Run(Box<run::Run>),
+    Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
     Demo(demo::Demo),
     Devices(devices::Devices),
@@ -48,6 +53,8 @@ impl Cli {
             Command::Dequantize(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Run(command) => command.run(),
+            Command::Perplexity(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -4,14 +4,14 @@ mod convert;
 mod dequantize;
 mod dot;
 mod get_rows;
-mod matvec;
+mod matmul;
 mod quantize;
 
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
 pub use get_rows::get_rows;
-pub use matvec::matvec;
+pub use matmul::{matmul, matmul_indexed};
 pub use quantize::quantize;
 
 use crate::{Error, Format, Result};
@@ -38,7 +38,7 @@ pub(crate) fn check_positive(what: &'static str, found: usize) -> Result<()> {
     }
 }
 
-fn check_length(what: &'static str, needed: usize, found: usize) -> Result<()> {
+pub(crate) fn check_length(what: &'static str, needed: usize, found: usize) -> Result<()> {
     if found == needed {
         Ok(())
     } else {
@@ -64,6 +64,18 @@ pub(crate) fn check_product(rows: usize, cols: usize, x: &[f32], y: &[f32]) -> R
     check_length("the length of x", batch * cols, x.len())?;
     check_length("the length of y", batch * rows, y.len())?;
     Ok(batch)
+}
+
+/// Checks that a matrix of `rows` rows is a whole number of experts of `expert_rows` each, and that each vector goes to some.
+pub(crate) fn check_experts(rows: usize, expert_rows: usize, picks: usize) -> Result<()> {
+    check_positive("the rows of an expert", expert_rows)?;
+    check_positive("the experts of a vector", picks)?;
+    if rows.is_multiple_of(expert_rows) {
+        Ok(())
+    } else {
+        let needed = format!("a multiple of {expert_rows}");
+        Err(Error::Number { what: "the number of rows", needed, found: rows as u64 })
+    }
 }
 
 /// Checks that a matrix of this shape has rows of these numbers, and that they fit into `result`.

@@ -280,6 +280,26 @@ pub enum Error {
         bytes: u64,
     },
 
+    /// A range of a buffer begins where the device cannot bind it.
+    #[error("the range for {name} begins at byte {offset}, not at a multiple of {alignment}")]
+    Misaligned {
+        /// What the range is for.
+        name: &'static str,
+        /// What the device wants (`min_storage_buffer_offset_alignment`).
+        alignment: u64,
+        /// Where it begins.
+        offset: u64,
+    },
+
+    /// A buffer was not made for what an operation does with it.
+    #[error("the buffer for {name} was made for {found}, not for STORAGE")]
+    Usage {
+        /// What the buffer is for.
+        name: &'static str,
+        /// The usages that it has.
+        found: String,
+    },
+
     /// A number is not one that an operation takes.
     #[error("{what} is {found}, not {needed}")]
     Number {
@@ -340,6 +360,33 @@ pub enum Error {
     ChatTemplate {
         /// What the template engine, or the template itself, says.
         message: String,
+    },
+
+    /// A tensor that a model cannot run without is missing.
+    #[error("there is no tensor {tensor}, which the architecture needs")]
+    MissingTensor {
+        /// The tensor.
+        tensor: String,
+    },
+
+    /// A tensor has another shape than the metadata say.
+    #[error("{tensor} has the shape {found:?}; by the metadata it should be {needed:?}")]
+    TensorShape {
+        /// The tensor.
+        tensor: String,
+        /// The shape it should have, the length of a row first.
+        needed: Vec<u64>,
+        /// The shape it has.
+        found: Vec<u64>,
+    },
+
+    /// A text is longer than a session has room for.
+    #[error("{needed} tokens do not fit a context of {context}")]
+    ContextFull {
+        /// Tokens that there is room for.
+        context: usize,
+        /// Tokens that there would be.
+        needed: usize,
     },
 
     /// The output is one of the files that are read.

@@ -61,6 +61,8 @@ trait Codec {
     const WEIGHTS: usize;
     /// Bytes in a block.
     const BYTES: usize;
+    /// Bytes of what a block consists of, in its order: what a device keeps together.
+    const FIELDS: &'static [usize] = &[Self::BYTES];
     /// The same in WGSL: what `shaders/README.md` asks of a format.
     const SHADER: &'static str;
     /// The vectors of a codebook as its shader reads them.
@@ -167,6 +169,8 @@ pub struct FormatInfo {
     quantize: Option<Quantize>,
     /// `None` where there is no encoder.
     pub(crate) passes: Option<Passes>,
+    /// Bytes of what a block consists of.
+    pub(crate) fields: &'static [usize],
     pub(crate) shader: &'static str,
     /// The words of a codebook that the shader needs.
     pub(crate) grid: Option<fn() -> Vec<u32>>,
@@ -192,6 +196,7 @@ impl FormatInfo {
             dequantize: dequantize::<C>,
             quantize: None,
             passes: None,
+            fields: C::FIELDS,
             shader: C::SHADER,
             grid: C::GRID,
             first_invalid: first_invalid::<C>,

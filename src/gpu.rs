@@ -4,7 +4,7 @@
 //! a device brings it ([`Gpu::from_device`]); otherwise [`Gpu::open`] finds one. A [`Converter`] turns weights into
 //! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
 //! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
-//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matvec`]) or looked up
+//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matmul`]) or looked up
 //! ([`Gpu::get_rows`]); operations are prepared once and recorded into an app's own commands ([`Op`]).
 //!
 //! ```
@@ -25,26 +25,36 @@
 //!
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
+mod activations;
 mod adapter;
 mod convert;
+mod custom;
 mod dequantize;
 mod fault;
 mod get_rows;
 mod kernel;
+mod matmul;
 mod matrix;
 mod matvec;
+mod once;
 mod op;
 mod pipeline;
 mod quantize;
 mod self_test;
 mod shader;
 mod spirv;
+mod split;
+mod tile;
+mod upload;
 
+pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub use convert::{Converted, Converter};
-pub use matrix::Matrix;
+pub use custom::{Access, Kernel};
+pub use matmul::Precision;
 #[doc(hidden)]
-pub use matvec::MatvecForm;
+pub use matmul::Variant;
+pub use matrix::Matrix;
 pub use op::Op;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
@@ -156,9 +166,17 @@ impl Gpu {
     }
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
-    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+    ///
+    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         guarded(&self.shared.device, self.name(), work)
+    }
+
+    /// Sends on what was written to buffers and waits until it is there.
+    fn flush(&self) -> Result<()> {
+        let submission = self.guarded(|| self.queue().submit([]))?;
+        self.wait(submission)
     }
 
     fn check_lost(&self) -> Result<()> {
@@ -209,21 +227,27 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    texts(true)
+    let joined = |text: Result<String, String>| text.expect("tests join every shader");
+    let products = matvec::programs().chain(tile::programs());
+    let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
+    let quantize = (activations::NAME.to_owned(), joined(activations::wgsl()));
+    exact_texts(true).chain(products).chain(std::iter::once(quantize))
 }
 
 /// The same shaders as a Vulkan driver is given them, or why there is none.
 #[doc(hidden)]
 pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
-    texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
+    exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
 }
 
-fn texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
+/// Those whose results must be the twin's, bit for bit.
+fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix = matvec::programs().chain(get_rows::programs());
-    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
-    std::iter::once(self_test).chain(programs).chain(with_matrix)
+    let with_matrix =
+        get_rows::programs().map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let upload = (upload::NAME.to_owned(), joined(upload::wgsl()));
+    [self_test, upload].into_iter().chain(programs).chain(with_matrix)
 }

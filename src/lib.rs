@@ -24,7 +24,7 @@
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
 //! | [`gpu`] | the same on any GPU, with the same bytes |
 //! | [`gguf`] | reading and writing GGUF files, split models too |
-//! | [`llm`] | running language models: tokenizer, chat template, sampler |
+//! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
 //!

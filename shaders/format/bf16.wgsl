@@ -11,6 +11,15 @@ fn quantize(block: u32) {
 
 #ifdef DEQUANTIZE
 fn decode(block: u32, quad: u32) -> vec4<u32> {
-  return vec4<u32>(half(block, 0u), half(block, 2u), half(block, 4u), half(block, 6u)) << vec4<u32>(16u);
+  let at = 8u * quad;
+  return vec4<u32>(half(block, at), half(block, at + 2u), half(block, at + 4u), half(block, at + 6u)) << vec4<u32>(16u);
+}
+#endif
+
+#ifdef FLOATS
+// Quad `quad` of a chunk.
+fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(chunk.xy, chunk.zw, quad == 1u);
+  return bitcast<vec4<f32>>(vec4<u32>(two.x << 16u, two.x, two.y << 16u, two.y) & vec4<u32>(0xffff0000u));
 }
 #endif

@@ -11,6 +11,17 @@ fn quantize(block: u32) {
 
 #ifdef DEQUANTIZE
 fn decode(block: u32, quad: u32) -> vec4<u32> {
-  return vec4<u32>(scale_bits(block, 0u), scale_bits(block, 2u), scale_bits(block, 4u), scale_bits(block, 6u));
+  let at = 8u * quad;
+  return vec4<u32>(scale_bits(block, at), scale_bits(block, at + 2u), scale_bits(block, at + 4u), scale_bits(block, at + 6u));
+}
+#endif
+
+#ifdef FLOATS
+#import lib/codes.wgsl
+
+// Quad `quad` of a chunk.
+fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(chunk.xy, chunk.zw, quad == 1u);
+  return vec4<f32>(half_values(two.x), half_values(two.y));
 }
 #endif

@@ -16,3 +16,8 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return vec4<u32>(word(block, 0u), word(block, 1u), word(block, 2u), word(block, 3u));
 }
 #endif
+
+#ifdef FLOATS
+// The one quad of a chunk.
+fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(chunk); }
+#endif

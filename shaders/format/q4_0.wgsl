@@ -41,10 +41,20 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = false;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let pairs = middle_words_at(block, 0u);
-  return without_min(less(nibbles_from(pairs, 0u), 0x08080808u), less(nibbles_from(pairs, 4u), 0x08080808u), scale(block, 0u));
+struct Raw {
+  d: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return without_min(less(nibbles_from(raw.pairs, 0u), 0x08080808u), less(nibbles_from(raw.pairs, 4u), 0x08080808u), half_value(raw.d));
 }
 #endif

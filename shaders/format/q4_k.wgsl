@@ -40,11 +40,21 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef CODES
-const HAS_MIN = true;
+const UNIT_PARTS = 2u;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let at = 4u + 8u * (part / 2u);
-  let up = 4u * (part % 2u);
-  return six_bit_codes(block, part, nibbles_from(words_at(block, at), up), nibbles_from(words_at(block, at + 4u), up));
+struct Raw {
+  scales: SixBit,
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let at = 2u * unit;
+  let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  return Raw(six_bits(head, unit), chunk(FIELD1_AT, FIELD1_SIZE, block, at), chunk(FIELD1_AT, FIELD1_SIZE, block, at + 1u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return six_bit_codes(raw.scales, part, nibbles_from(raw.a, 4u * part), nibbles_from(raw.b, 4u * part));
 }
 #endif

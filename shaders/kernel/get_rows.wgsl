@@ -6,18 +6,18 @@
 #import lib/decoder.wgsl
 #ifdef GRID
 // The vectors of the format's codebook, as format/codebook.rs lays them out.
-@group(0) @binding(4) var<storage, read> grid: array<u32>;
+@group(0) @binding(5) var<storage, read> grid: array<u32>;
 #endif
 #import format
 
-@group(0) @binding(2) var<storage, read> numbers: array<u32>;
+@group(0) @binding(3) var<storage, read> numbers: array<u32>;
 
 #ifndef RAGGED
-@group(0) @binding(3) var<storage, read_write> result: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> result: array<vec4<u32>>;
 fn store(i: u32, quad: u32, bits: vec4<u32>) { result[i * (params.cols / 4u) + quad] = bits; }
 #else
 // A row ends within a quad.
-@group(0) @binding(3) var<storage, read_write> result: array<u32>;
+@group(0) @binding(4) var<storage, read_write> result: array<u32>;
 fn put(i: u32, column: u32, bits: u32) {
   if (column < params.cols) {
     result[i * params.cols + column] = bits;

@@ -1,201 +1,180 @@
-// y = x·Wᵀ for one to COLUMNS vectors: their products with four rows of W, by LANES lanes together.
+// y = x·Wᵀ: COLUMNS vectors times ROWS rows of W, by one lane or by several that share the rows.
 //
-// Each weight is read and decoded once for all vectors. The lanes divide the units of a row among them, so that neighbours read what lies side by side, and
-// add up what they have in workgroup memory. With one lane a row has one owner and there is no barrier: the form for adapters that compute on the CPU.
-// A unit is 32 weights where the format gives their codes at once, and otherwise a quad.
+// Each weight is read and decoded once for all vectors. Lanes divide the units of a row among them, so that neighbours read what lies side by side, and add up
+// what they have: in workgroup memory (SHARED), by subgroup operations (SUBGROUP), or not at all where one lane owns its rows, which is the form for adapters that
+// compute on the CPU. A unit is what a format fetches at once: parts of 32 weights as codes, or a chunk of floats.
 //
-// Longest path of additions: a lane's weights of a row, then log2(LANES) steps.
+// Longest path of additions: a lane's weights of a row, then log2 of the lanes.
 
 #import lib/params.wgsl
-#import lib/decoder.wgsl
+#import lib/split.wgsl
 #ifdef GRID
 // The vectors of the format's codebook, as format/codebook.rs lays them out.
-@group(0) @binding(4) var<storage, read> grid: array<u32>;
+@group(0) @binding(5) var<storage, read> grid: array<u32>;
 #endif
 #import format
+#import lib/activations.wgsl
 
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-
-#ifndef RAGGED
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-fn activations(vector: u32, quad: u32) -> vec4<f32> {
-  // A vector that is not there computes what another does, and is not stored.
-  return x[min(vector, params.batch - 1u) * (params.cols / 4u) + quad];
-}
-#else
-// A row ends within a quad, after which come weights of 0.
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-fn activation(vector: u32, column: u32) -> f32 {
-  let value = x[min(vector, params.batch - 1u) * params.cols + min(column, params.cols - 1u)];
-  return select(0.0, value, column < params.cols);
-}
-fn activations(vector: u32, quad: u32) -> vec4<f32> {
-  return vec4<f32>(
-    activation(vector, 4u * quad), activation(vector, 4u * quad + 1u), activation(vector, 4u * quad + 2u), activation(vector, 4u * quad + 3u));
-}
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#ifdef BIAS
+@group(0) @binding(6) var<storage, read> bias: array<f32>;
+#endif
+#ifdef EXPERTS
+// The expert of each row of y.
+@group(0) @binding(7) var<storage, read> numbers: array<u32>;
 #endif
 
-// The sums of four rows with each vector.
+// The sums of four rows with each vector, and of four more.
 struct Sums {
-  v0: vec4<f32>,
-  v1: vec4<f32>,
-  v2: vec4<f32>,
-  v3: vec4<f32>,
-  v4: vec4<f32>,
-  v5: vec4<f32>,
-  v6: vec4<f32>,
-  v7: vec4<f32>,
+  v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, v4: vec4<f32>, v5: vec4<f32>, v6: vec4<f32>, v7: vec4<f32>,
+  u0: vec4<f32>, u1: vec4<f32>, u2: vec4<f32>, u3: vec4<f32>, u4: vec4<f32>, u5: vec4<f32>, u6: vec4<f32>, u7: vec4<f32>,
 }
 
-// sums + x·w, w[i] being weight i of four rows.
-fn multiply(sums: vec4<f32>, w: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
-  return fma(w[3], vec4<f32>(x.w), fma(w[2], vec4<f32>(x.z), fma(w[1], vec4<f32>(x.y), fma(w[0], vec4<f32>(x.x), sums))));
+// What a lane works on: the first of its vectors, the first row of y, and the row of the matrix that is bound here, which may be none.
+struct Place {
+  vector: u32,
+  row: u32,
+  bound: u32,
 }
 
-// Adds the products of a quad.
-fn add_quad(before: Sums, w: mat4x4<f32>, quad: u32) -> Sums {
-  var sums = before;
-  sums.v0 = multiply(sums.v0, w, activations(0u, quad));
-  if (COLUMNS > 1u) {
-    sums.v1 = multiply(sums.v1, w, activations(1u, quad));
-    sums.v2 = multiply(sums.v2, w, activations(2u, quad));
-    sums.v3 = multiply(sums.v3, w, activations(3u, quad));
-  }
-  if (COLUMNS > 4u) {
-    sums.v4 = multiply(sums.v4, w, activations(4u, quad));
-    sums.v5 = multiply(sums.v5, w, activations(5u, quad));
-    sums.v6 = multiply(sums.v6, w, activations(6u, quad));
-    sums.v7 = multiply(sums.v7, w, activations(7u, quad));
-  }
-  return sums;
+// The first block of row `i` from a place on; of some row where there is none.
+fn row_start(place: Place, i: u32) -> u32 {
+  let row = place.bound + i;
+  return select(0u, row, row < params.rows) * params.row_blocks;
 }
 
-// A block of a row; of the last where there is none.
-fn block_of(row: u32, block: u32) -> u32 { return min(row, params.rows - 1u) * params.row_blocks + block; }
-
-#ifdef CODES
-const UNIT_QUADS = 8u;
-
-// What turns codes of four rows into weights.
-struct Scales {
-  scales: vec4<f32>,
-  mins: vec4<f32>,
-}
-
-fn weights(q: vec4<f32>, s: Scales) -> vec4<f32> {
-  // Fused with the difference, the product would not be the twin's, and of a small difference that could be all. Alone it may go on as it likes.
-  if (HAS_MIN) {
-    return opaque4(s.scales * q) - s.mins;
-  }
-  return s.scales * q;
-}
-
-// Adds the products of a quad, given by a word of codes of each row.
-fn add_codes(sums: Sums, words: vec4<u32>, s: Scales, quad: u32) -> Sums {
-  let q = transpose(mat4x4<f32>(
-    vec4<f32>(unpack4xI8(words.x)), vec4<f32>(unpack4xI8(words.y)), vec4<f32>(unpack4xI8(words.z)), vec4<f32>(unpack4xI8(words.w))));
-  return add_quad(sums, mat4x4<f32>(weights(q[0], s), weights(q[1], s), weights(q[2], s), weights(q[3], s)), quad);
-}
-
-fn add_unit(before: Sums, row: u32, block: u32, unit: u32) -> Sums {
-  let r0 = codes(block_of(row, block), unit);
-  let r1 = codes(block_of(row + 1u, block), unit);
-  let r2 = codes(block_of(row + 2u, block), unit);
-  let r3 = codes(block_of(row + 3u, block), unit);
-  let first = Scales(
-    vec4<f32>(r0.scales.x, r1.scales.x, r2.scales.x, r3.scales.x), vec4<f32>(r0.mins.x, r1.mins.x, r2.mins.x, r3.mins.x));
-  let last = Scales(
-    vec4<f32>(r0.scales.y, r1.scales.y, r2.scales.y, r3.scales.y), vec4<f32>(r0.mins.y, r1.mins.y, r2.mins.y, r3.mins.y));
-  let quad = block * BLOCK_QUADS + unit * UNIT_QUADS;
-  var sums = before;
-  sums = add_codes(sums, vec4<u32>(r0.a.x, r1.a.x, r2.a.x, r3.a.x), first, quad);
-  sums = add_codes(sums, vec4<u32>(r0.a.y, r1.a.y, r2.a.y, r3.a.y), first, quad + 1u);
-  sums = add_codes(sums, vec4<u32>(r0.a.z, r1.a.z, r2.a.z, r3.a.z), first, quad + 2u);
-  sums = add_codes(sums, vec4<u32>(r0.a.w, r1.a.w, r2.a.w, r3.a.w), first, quad + 3u);
-  sums = add_codes(sums, vec4<u32>(r0.b.x, r1.b.x, r2.b.x, r3.b.x), last, quad + 4u);
-  sums = add_codes(sums, vec4<u32>(r0.b.y, r1.b.y, r2.b.y, r3.b.y), last, quad + 5u);
-  sums = add_codes(sums, vec4<u32>(r0.b.z, r1.b.z, r2.b.z, r3.b.z), last, quad + 6u);
-  sums = add_codes(sums, vec4<u32>(r0.b.w, r1.b.w, r2.b.w, r3.b.w), last, quad + 7u);
-  return sums;
-}
+#ifdef INT8
+#import lib/multiply_int8.wgsl
 #else
-const UNIT_QUADS = 1u;
-
-fn weights(row: u32, block: u32, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(decode(block_of(row, block), quad)); }
-
-fn add_unit(sums: Sums, row: u32, block: u32, unit: u32) -> Sums {
-  let w = transpose(mat4x4<f32>(
-    weights(row, block, unit), weights(row + 1u, block, unit), weights(row + 2u, block, unit), weights(row + 3u, block, unit)));
-  return add_quad(sums, w, block * BLOCK_QUADS + unit);
-}
+#import lib/multiply_exact.wgsl
 #endif
 
-const UNITS = BLOCK_QUADS / UNIT_QUADS;
-// From one block of a lane to its next: where a block has fewer units than there are lanes, they do several at once.
-const BLOCK_STEP = max(LANES / UNITS, 1u);
+const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
 
-fn store_one(vector: u32, row: u32, sum: f32) {
-  if (vector < params.batch && row < params.rows) {
-    y[vector * params.all_rows + params.first_row + row] = sum;
+// Adds what the lane's units of its rows give: units first, first + step, …
+fn add_units(place: Place, first: u32, step: u32) -> Sums {
+  var sums = Sums();
+  let units = params.row_blocks * ROW_UNITS;
+  for (var i = first; i < units; i += step) {
+    sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
+  }
+  return sums;
+}
+
+fn store_one(place: Place, vector: u32, i: u32, sum: f32) {
+  let row = place.row + i;
+  if (vector < params.batch && row < params.all_rows && place.bound + i < params.rows) {
+#ifdef BIAS
+    y[vector * params.all_rows + row] = sum + bias[row];
+#else
+    y[vector * params.all_rows + row] = sum;
+#endif
   }
 }
 
-fn store(vector: u32, row: u32, sums: vec4<f32>) {
-  store_one(vector, row, sums.x);
-  store_one(vector, row + 1u, sums.y);
-  store_one(vector, row + 2u, sums.z);
-  store_one(vector, row + 3u, sums.w);
+fn store_four(place: Place, vector: u32, i: u32, sums: vec4<f32>) {
+  store_one(place, vector, i, sums.x);
+  store_one(place, vector, i + 1u, sums.y);
+  store_one(place, vector, i + 2u, sums.z);
+  store_one(place, vector, i + 3u, sums.w);
 }
 
 #ifdef SHARED
-// What each lane has of each vector's sums.
-var<workgroup> parts: array<vec4<f32>, WORKGROUP * COLUMNS>;
+// What each lane has of one vector's sums at a time.
+var<workgroup> parts: array<vec4<f32>, WORKGROUP>;
+#endif
 
-fn keep(vector: u32, lane: u32, row: u32, sums: vec4<f32>) { parts[vector * WORKGROUP + lane] = sums; }
-
-fn finish(lane: u32, row: u32) {
+// Stores one vector's sums, when the lanes that share the rows have added up theirs.
+fn finish_four(place: Place, vector: u32, i: u32, sums: vec4<f32>, lane: u32) {
+#ifdef SHARED
+  workgroupBarrier();
+  parts[lane] = sums;
   for (var lanes = LANES / 2u; lanes > 0u; lanes >>= 1u) {
     workgroupBarrier();
-    if (lane < lanes) {
-      for (var vector = 0u; vector < COLUMNS; vector++) {
-        let i = vector * WORKGROUP + lane;
-        parts[i] = parts[i] + parts[i + lanes];
-      }
+    if (lane % LANES < lanes) {
+      parts[lane] = parts[lane] + parts[lane + lanes];
     }
   }
-  workgroupBarrier();
-  if (lane < COLUMNS) {
-    store(lane, row, parts[lane * WORKGROUP]);
+  if (lane % LANES == 0u) {
+    store_four(place, vector, i, parts[lane]);
+  }
+#else
+#ifdef SUBGROUP
+  let sum = subgroupAdd(sums);
+  if (lane == 0u) {
+    store_four(place, vector, i, sum);
+  }
+#else
+  store_four(place, vector, i, sums);
+#endif
+#endif
+}
+
+fn finish(place: Place, sums: Sums, lane: u32) {
+  let v = place.vector;
+  finish_four(place, v, 0u, sums.v0, lane);
+  if (ROWS > 4u) { finish_four(place, v, 4u, sums.u0, lane); }
+  if (COLUMNS > 1u) {
+    finish_four(place, v + 1u, 0u, sums.v1, lane);
+    finish_four(place, v + 2u, 0u, sums.v2, lane);
+    finish_four(place, v + 3u, 0u, sums.v3, lane);
+  }
+  if (COLUMNS > 1u && ROWS > 4u) {
+    finish_four(place, v + 1u, 4u, sums.u1, lane);
+    finish_four(place, v + 2u, 4u, sums.u2, lane);
+    finish_four(place, v + 3u, 4u, sums.u3, lane);
+  }
+  if (COLUMNS > 4u) {
+    finish_four(place, v + 4u, 0u, sums.v4, lane);
+    finish_four(place, v + 5u, 0u, sums.v5, lane);
+    finish_four(place, v + 6u, 0u, sums.v6, lane);
+    finish_four(place, v + 7u, 0u, sums.v7, lane);
+  }
+  if (COLUMNS > 4u && ROWS > 4u) {
+    finish_four(place, v + 4u, 4u, sums.u4, lane);
+    finish_four(place, v + 5u, 4u, sums.u5, lane);
+    finish_four(place, v + 6u, 4u, sums.u6, lane);
+    finish_four(place, v + 7u, 4u, sums.u7, lane);
+  }
+}
+
+// The rows of group `group`, for the vectors of this part of the dispatch.
+fn place_of(group: u32, tile: u32) -> Place {
+  let row = group * ROWS;
+#ifdef EXPERTS
+  // A row of y has its expert's rows of the matrix, all of them on this device but perhaps not bound here. A number before the first row wraps around and is
+  // far beyond the last.
+  let bound = numbers[min(tile, params.batch - 1u)] * params.all_rows + row - params.first_row;
+  return Place(tile, row, bound);
+#else
+  return Place(tile * COLUMNS, params.first_row + row, row);
+#endif
+}
+
+#ifdef SUBGROUP
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32) {
+  // Subgroups have any size, and so a workgroup any number of them.
+  for (var i = (group.y * groups.x + group.x) * subgroups + subgroup; i < params.count; i += groups.x * groups.y * subgroups) {
+    let place = place_of(i, group.z);
+    finish(place, add_units(place, lane, lanes), lane);
   }
 }
 #else
-fn keep(vector: u32, lane: u32, row: u32, sums: vec4<f32>) { store(vector, row, sums); }
-fn finish(lane: u32, row: u32) {}
-#endif
-
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let i = invocation(group, local);
-  let lane = i % LANES;
-  let row = i / LANES * 4u;
-  let row_blocks = select(0u, params.row_blocks, i < params.count);
-  var sums = Sums();
-  for (var block = lane / UNITS; block < row_blocks; block += BLOCK_STEP) {
-    for (var unit = lane % UNITS; unit < UNITS; unit += LANES) {
-      sums = add_unit(sums, row, block, unit);
-    }
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, lane) / LANES;
+  let place = place_of(i, group.z);
+#ifdef SHARED
+  // All lanes meet at the barriers, those without rows too.
+  let first = select(lane % LANES, params.row_blocks * ROW_UNITS, i >= params.count);
+  finish(place, add_units(place, first, LANES), lane);
+#else
+  if (i < params.count) {
+    finish(place, add_units(place, 0u, 1u), lane);
   }
-  keep(0u, lane, row, sums.v0);
-  if (COLUMNS > 1u) {
-    keep(1u, lane, row, sums.v1);
-    keep(2u, lane, row, sums.v2);
-    keep(3u, lane, row, sums.v3);
-  }
-  if (COLUMNS > 4u) {
-    keep(4u, lane, row, sums.v4);
-    keep(5u, lane, row, sums.v5);
-    keep(6u, lane, row, sums.v6);
-    keep(7u, lane, row, sums.v7);
-  }
-  finish(lane, row);
+#endif
 }
+#endif

@@ -1,6 +1,9 @@
 // 32 weights as their codes, for kernels that multiply: a weight is scale·code - min, rounded twice as by the twin.
+//
+// A format says how many of these parts it fetches at once, and whether a part has one scale and minimum, or one for each half.
 
-#import lib/decoder.wgsl
+#import lib/split.wgsl
+#import lib/exact.wgsl
 
 struct Codes {
   // Signed bytes, four weights a word: the first 16 weights, and the others.
@@ -11,23 +14,19 @@ struct Codes {
   mins: vec2<f32>,
 }
 
-fn words_at(block: u32, n: u32) -> vec4<u32> {
-  return vec4<u32>(word(block, n), word(block, n + 1u), word(block, n + 2u), word(block, n + 3u));
-}
-
-// The 16 bytes from the middle of word n on.
-fn middle_words_at(block: u32, n: u32) -> vec4<u32> {
-  let low = words_at(block, n);
-  return (low >> vec4<u32>(16u)) | (vec4<u32>(low.yzw, word(block, n + 4u)) << vec4<u32>(16u));
-}
-
 // The low nibble of each byte, from bit `up` on.
 fn nibbles_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x0f0f0f0fu); }
 
-// Bit 4 of 16 bytes, from the low 16 bits in their order. The product moves bit i of four to bit 8i, and none onto another.
-fn fifth_bits(bits: u32) -> vec4<u32> {
+// The two low bits of each byte, from bit `up` on.
+fn pairs_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x03030303u); }
+
+// The lowest bit of each byte, from bit `up` on.
+fn bits_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x01010101u); }
+
+// 16 bits in their order as the lowest bits of 16 bytes. The product moves bit i of four to bit 8i, and none onto another.
+fn spread_bits(bits: u32) -> vec4<u32> {
   let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-  return ((fours * 0x00204081u) & vec4<u32>(0x01010101u)) << vec4<u32>(4u);
+  return (fours * 0x00204081u) & vec4<u32>(0x01010101u);
 }
 
 // Bytes below 128, each less the same byte of n.
@@ -36,6 +35,16 @@ fn less(bytes: vec4<u32>, n: u32) -> vec4<u32> {
   return ((bytes | sign) - vec4<u32>(n)) ^ sign;
 }
 
-fn scale(block: u32, at: u32) -> f32 { return bitcast<f32>(scale_bits(block, at)); }
+// The value of an f16 that is finite.
+fn half_value(half: u32) -> f32 {
+  let size = half & 0x7fffu;
+  let normal = bitcast<f32>((size << 13u) + 0x38000000u);
+  // A subnormal counts units of 2^-24.
+  let value = select(normal, f32(size) * 0x1p-24, size < 0x400u);
+  return bitcast<f32>(bitcast<u32>(value) | ((half & 0x8000u) << 16u));
+}
+
+// The values of the halves of a word.
+fn half_values(word: u32) -> vec2<f32> { return vec2<f32>(half_value(word & 0xffffu), half_value(word >> 16u)); }
 
 fn without_min(a: vec4<u32>, b: vec4<u32>, d: f32) -> Codes { return Codes(a, b, vec2<f32>(d), vec2<f32>(0.0)); }

@@ -1,7 +1,10 @@
-// The blocks that are read, and products whose bits are those of IEEE 754 whatever the operands; or only finite ones, which costs less.
+// The blocks that are read, and products whose bits are those of IEEE 754 whatever the operands.
 
 #import lib/exact.wgsl
 
+#ifdef MATRIX
+#import lib/split_block.wgsl
+#else
 @group(0) @binding(1) var<storage, read> blocks: array<u32>;
 
 fn word(block: u32, n: u32) -> u32 { return blocks[block * BLOCK_WORDS + n]; }
@@ -11,6 +14,7 @@ fn half(block: u32, at: u32) -> u32 { return (word(block, at >> 2u) >> ((at & 2u
 
 // The byte at any byte of a block.
 fn byte(block: u32, at: u32) -> u32 { return (word(block, at >> 2u) >> ((at & 3u) * 8u)) & 0xffu; }
+#endif
 
 // The four bytes from an even byte of a block on.
 fn bytes_at(block: u32, at: u32) -> u32 { return half(block, at) | (half(block, at + 2u) << 16u); }
@@ -18,16 +22,6 @@ fn bytes_at(block: u32, at: u32) -> u32 { return half(block, at) | (half(block, 
 // The f32 bits of the f16 at an even byte of a block.
 fn scale_bits(block: u32, at: u32) -> u32 { return f16_to_f32_bits(half(block, at)); }
 
-#ifdef FINITE
-// scale·q and a - b, each rounded by itself, where all are finite and the sign of a zero is of no account.
-fn scaled(scale: u32, q: vec4<i32>) -> vec4<u32> {
-  return bitcast<vec4<u32>>(opaque4(bitcast<f32>(scale) * vec4<f32>(q)));
-}
-
-fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
-  return bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) - bitcast<f32>(b)));
-}
-#else
 // scale·q for |q| < 2^24: the bits of the rounded product, zeros with their sign, infinity and NaN included.
 fn scaled(scale: u32, q: vec4<i32>) -> vec4<u32> {
   let sign = (vec4<u32>(scale) ^ bitcast<vec4<u32>>(q)) & vec4<u32>(0x80000000u);
@@ -58,7 +52,6 @@ fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
   let winner = select(minus_b, a, special_a);
   return select(select(finite, winner, special_a | special_b), vec4<u32>(0x7fc00000u), nan);
 }
-#endif
 
 // a + b, in the same way.
 fn sum(a: vec4<u32>, b: u32) -> vec4<u32> { return difference(a, b ^ 0x80000000u); }

@@ -10,7 +10,9 @@ struct Params {
   all_rows: u32,        // rows of the matrix
   cols: u32,            // weights in a row
   row_blocks: u32,      // blocks in a row
+  blocks: u32,          // blocks of the matrix that are bound
   batch: u32,           // vectors, or rows to look up
+  picks: u32,           // experts that each vector goes to
 #endif
 }
 

@@ -79,9 +79,32 @@ fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// Sub-block `i`, whose codes are a and b.
-fn six_bit_codes(block: u32, i: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
-  let bits = vec2<f32>(six_bits_of(block, i));
-  return Codes(a, b, vec2<f32>(mul(scale(block, 0u), bits.x)), vec2<f32>(mul(scale(block, 2u), bits.y)));
+const ONE_SCALE = true;
+const HAS_MIN = true;
+
+// The scales and mins of two sub-blocks.
+struct SixBit {
+  scales: vec2<f32>,
+  mins: vec2<f32>,
+}
+
+// Those of sub-blocks 2·pair and 2·pair + 1, from the 16 bytes with which a block begins.
+fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
+  let d = half_values(head.x);
+  // Both sub-blocks at once, in the low bytes of halves.
+  let up = 16u * (pair & 1u);
+  let w1 = head.y >> up;
+  let w2 = head.z >> up;
+  let w3 = head.w >> up;
+  let is_late = pair >= 2u;
+  let sc = select(w1 & 0x3f3fu, (w3 & 0x0f0fu) | ((w1 >> 2u) & 0x3030u), is_late);
+  let m = select(w2 & 0x3f3fu, ((w3 >> 4u) & 0x0f0fu) | ((w2 >> 2u) & 0x3030u), is_late);
+  return SixBit(
+    vec2<f32>(mul(d.x, f32(sc & 0xffu)), mul(d.x, f32(sc >> 8u))), vec2<f32>(mul(d.y, f32(m & 0xffu)), mul(d.y, f32(m >> 8u))));
+}
+
+// Sub-block `part` of the two, whose codes are a and b.
+fn six_bit_codes(pair: SixBit, part: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
+  return Codes(a, b, vec2<f32>(select(pair.scales.x, pair.scales.y, part == 1u)), vec2<f32>(select(pair.mins.x, pair.mins.y, part == 1u)));
 }
 #endif

@@ -20,6 +20,7 @@ pub(super) struct IQ1_M;
 impl Codec for IQ1_M {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 56;
+    const FIELDS: &'static [usize] = &[32, 16, 8];
     const SHADER: &'static str = include_str!("../../shaders/format/iq1_m.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

@@ -19,6 +19,7 @@ pub(super) struct IQ1_S;
 impl Codec for IQ1_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 50;
+    const FIELDS: &'static [usize] = &[2, 32, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/iq1_s.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

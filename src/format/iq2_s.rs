@@ -19,6 +19,7 @@ pub(super) struct IQ2_S;
 impl Codec for IQ2_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 82;
+    const FIELDS: &'static [usize] = &[2, 64, 8, 8];
     const SHADER: &'static str = include_str!("../../shaders/format/iq2_s.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

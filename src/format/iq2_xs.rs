@@ -19,6 +19,7 @@ pub(super) struct IQ2_XS;
 impl Codec for IQ2_XS {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 74;
+    const FIELDS: &'static [usize] = &[2, 64, 8];
     const SHADER: &'static str = include_str!("../../shaders/format/iq2_xs.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

@@ -19,6 +19,7 @@ pub(super) struct IQ2_XXS;
 impl Codec for IQ2_XXS {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 66;
+    const FIELDS: &'static [usize] = &[2, 64];
     const SHADER: &'static str = include_str!("../../shaders/format/iq2_xxs.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

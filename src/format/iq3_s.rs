@@ -20,6 +20,7 @@ pub(super) struct IQ3_S;
 impl Codec for IQ3_S {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 110;
+    const FIELDS: &'static [usize] = &[2, 64, 8, 32, 4];
     const SHADER: &'static str = include_str!("../../shaders/format/iq3_s.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

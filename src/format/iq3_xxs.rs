@@ -19,6 +19,7 @@ pub(super) struct IQ3_XXS;
 impl Codec for IQ3_XXS {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 98;
+    const FIELDS: &'static [usize] = &[2, 64, 32];
     const SHADER: &'static str = include_str!("../../shaders/format/iq3_xxs.wgsl");
     const GRID: Option<fn() -> Vec<u32>> = Some(|| words(&VECTORS));
 

@@ -23,6 +23,7 @@ pub(super) struct IQ4_NL;
 impl Codec for IQ4_NL {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[2, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_nl.wgsl");
 
     #[inline(always)]

@@ -26,6 +26,7 @@ pub(super) struct IQ4_XS;
 impl Codec for IQ4_XS {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[8, 128];
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_xs.wgsl");
 
     #[inline(always)]

@@ -17,6 +17,7 @@ pub(super) struct MXFP4;
 impl Codec for MXFP4 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 17;
+    const FIELDS: &'static [usize] = &[1, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/mxfp4.wgsl");
 
     #[inline(always)]

@@ -15,6 +15,7 @@ pub(super) struct Q1_0;
 impl Codec for Q1_0 {
     const WEIGHTS: usize = 128;
     const BYTES: usize = 18;
+    const FIELDS: &'static [usize] = &[2, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q1_0.wgsl");
 
     #[inline(always)]

@@ -16,6 +16,7 @@ pub(super) struct Q2_0;
 impl Codec for Q2_0 {
     const WEIGHTS: usize = 64;
     const BYTES: usize = 18;
+    const FIELDS: &'static [usize] = &[2, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q2_0.wgsl");
 
     #[inline(always)]

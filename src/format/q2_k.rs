@@ -31,6 +31,7 @@ pub(super) struct Q2_K;
 impl Codec for Q2_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[16, 64, 4];
     const SHADER: &'static str = include_str!("../../shaders/format/q2_k.wgsl");
 
     #[inline(always)]

@@ -28,6 +28,7 @@ pub(super) struct Q3_K;
 impl Codec for Q3_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[32, 64, 12, 2];
     const SHADER: &'static str = include_str!("../../shaders/format/q3_k.wgsl");
 
     #[inline(always)]

@@ -18,6 +18,7 @@ pub(super) struct Q4_0;
 impl Codec for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
+    const FIELDS: &'static [usize] = &[2, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q4_0.wgsl");
 
     #[inline(always)]

@@ -17,6 +17,7 @@ pub(super) struct Q4_1;
 impl Codec for Q4_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 20;
+    const FIELDS: &'static [usize] = &[4, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q4_1.wgsl");
 
     #[inline(always)]

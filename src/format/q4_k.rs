@@ -23,6 +23,7 @@ pub(super) struct Q4_K;
 impl Codec for Q4_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[16, 128];
     const SHADER: &'static str = include_str!("../../shaders/format/q4_k.wgsl");
 
     #[inline(always)]

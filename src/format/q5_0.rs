@@ -19,6 +19,7 @@ pub(super) struct Q5_0;
 impl Codec for Q5_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 22;
+    const FIELDS: &'static [usize] = &[2, 4, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q5_0.wgsl");
 
     #[inline(always)]

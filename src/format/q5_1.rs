@@ -18,6 +18,7 @@ pub(super) struct Q5_1;
 impl Codec for Q5_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 24;
+    const FIELDS: &'static [usize] = &[8, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/q5_1.wgsl");
 
     #[inline(always)]

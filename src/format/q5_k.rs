@@ -24,6 +24,7 @@ pub(super) struct Q5_K;
 impl Codec for Q5_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[16, 32, 128];
     const SHADER: &'static str = include_str!("../../shaders/format/q5_k.wgsl");
 
     #[inline(always)]

@@ -28,6 +28,7 @@ pub(super) struct Q6_K;
 impl Codec for Q6_K {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
+    const FIELDS: &'static [usize] = &[128, 64, 16, 2];
     const SHADER: &'static str = include_str!("../../shaders/format/q6_k.wgsl");
 
     #[inline(always)]

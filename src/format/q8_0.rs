@@ -16,6 +16,7 @@ pub(super) struct Q8_0;
 impl Codec for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
+    const FIELDS: &'static [usize] = &[2, 32];
     const SHADER: &'static str = include_str!("../../shaders/format/q8_0.wgsl");
 
     #[inline(always)]

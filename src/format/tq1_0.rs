@@ -21,6 +21,7 @@ pub(super) struct TQ1_0;
 impl Codec for TQ1_0 {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 54;
+    const FIELDS: &'static [usize] = &[48, 4, 2];
     const SHADER: &'static str = include_str!("../../shaders/format/tq1_0.wgsl");
 
     #[inline(always)]

@@ -16,6 +16,7 @@ pub(super) struct TQ2_0;
 impl Codec for TQ2_0 {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 66;
+    const FIELDS: &'static [usize] = &[64, 2];
     const SHADER: &'static str = include_str!("../../shaders/format/tq2_0.wgsl");
 
     #[inline(always)]

@@ -129,6 +129,8 @@ impl Adapter {
             cache_folder.zip(wgpu::util::pipeline_cache_key(&info)).map(|(folder, key)| folder.join(key));
         let mut wanted = wgpu::Features::empty();
         wanted.set(wgpu::Features::PIPELINE_CACHE, cache_file.is_some());
+        // Lanes that share a row add up without a barrier.
+        wanted |= wgpu::Features::SUBGROUP;
         // For SPIR-V that forbids contraction.
         wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
         let descriptor = wgpu::DeviceDescriptor {

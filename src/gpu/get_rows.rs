@@ -1,13 +1,24 @@
 //! Rows of quantized weights as floats, on the device: the look-up of embeddings.
 
 use super::Gpu;
-use super::matrix::{Matrix, Program};
-use super::op::{Op, Range};
+use super::kernel::WORKGROUP;
+use super::matrix::{Bound, Matrix, Program, Work};
+use super::op::{Dispatch, Op, Range};
+use super::pipeline::Arithmetic;
 use crate::{FORMATS, Format, Result, cpu};
 use wgpu::BufferBinding;
 
 fn program(format: Format, ragged: bool) -> Program {
-    Program { kernel: "get_rows", format, ragged, names: Vec::new(), constants: Vec::new() }
+    let names = vec!["DEQUANTIZE"];
+    Program {
+        kernel: "get_rows",
+        form: String::new(),
+        format,
+        ragged,
+        workgroup: WORKGROUP,
+        names,
+        constants: Vec::new(),
+    }
 }
 
 /// Every program there is.
@@ -36,13 +47,18 @@ impl Gpu {
         count: usize,
     ) -> Result<Op> {
         cpu::check_positive("the count of rows", count)?;
-        let ranges = [
-            Range::new("the row numbers", numbers, 4 * count as u64),
-            Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
-        ];
+        let bound = Bound {
+            input: Range::new("the row numbers", numbers, 4 * count as u64),
+            output: Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
+            bias: None,
+            numbers: None,
+        };
         let program = program(matrix.format(), matrix.is_ragged());
-        self.prepare_with_matrix(&program, matrix, count as u32, ranges, |_| {
-            count as u64 * matrix.row_quads()
+        self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Exact, |_| Work {
+            dispatch: Dispatch::of(count as u64 * matrix.row_quads()),
+            batch: count,
+            all_rows: matrix.rows() as u32,
+            picks: 1,
         })
     }
 
@@ -55,5 +71,14 @@ impl Gpu {
         self.run_once(numbers, result, |numbers_range, result| {
             self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
         })
+    }
+
+    /// [`Gpu::get_rows`], to be awaited: the app polls the device meanwhile.
+    pub async fn get_rows_async(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+        cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
+        let prepare = |numbers_range: &BufferBinding, result: &BufferBinding| {
+            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
+        };
+        self.run_once_async(numbers, result, prepare).await
     }
 }

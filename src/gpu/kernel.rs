@@ -12,14 +12,15 @@ pub(super) const WORKGROUP: u64 = 64;
 pub(super) const NO_CONTRACTION: &str = "NO_CONTRACTION";
 
 /// What a kernel does with a buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Access {
-    Uniform,
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// Reads it.
     Read,
+    /// Writes it, and may read it.
     ReadWrite,
 }
 
-use Access::{Read, ReadWrite, Uniform};
+use Access::{Read, ReadWrite};
 
 /// A driver kernel: one WGSL file with one entry point, `main`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -50,13 +51,13 @@ impl Kernel {
         }
     }
 
-    /// What is bound at 0, 1, 2, …
+    /// What is bound at 1, 2, 3, …
     pub(super) fn bindings(self, format: Format) -> &'static [Access] {
         match self {
-            Self::Quantize => &[Uniform, Read, ReadWrite, ReadWrite],
-            Self::QuantizePack => &[Uniform, Read, ReadWrite, ReadWrite, Read],
-            Self::Dequantize if format.info().grid.is_some() => &[Uniform, Read, ReadWrite, Read],
-            Self::QuantizeSearch | Self::Dequantize => &[Uniform, Read, ReadWrite],
+            Self::Quantize => &[Read, ReadWrite, ReadWrite],
+            Self::QuantizePack => &[Read, ReadWrite, ReadWrite, Read],
+            Self::Dequantize if format.info().grid.is_some() => &[Read, ReadWrite, Read],
+            Self::QuantizeSearch | Self::Dequantize => &[Read, ReadWrite],
         }
     }
 }

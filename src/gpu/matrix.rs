@@ -1,16 +1,24 @@
 //! Quantized weights on the device, for operations that use them as they are.
 
-use super::kernel::{Access, Layout, NO_CONTRACTION, WORKGROUP};
-use super::op::{Op, Range};
-use super::{Gpu, shader};
+use super::convert::Converter;
+use super::kernel::{Access, NO_CONTRACTION};
+use super::op::{Dispatch, Op, Range, Step};
+use super::pipeline::Arithmetic;
+use super::split::Split;
+use super::{Gpu, shader, upload};
 use crate::{Error, Format, Result, cpu};
 use wgpu::{BufferBinding, BufferUsages};
 
+/// Bytes that are on their way to the device at once.
+const PIECE_BYTES: usize = 16 << 20;
+/// What a converter may take while a matrix is quantized.
+const CONVERTER_BYTES: u64 = 128 << 20;
+
 /// A matrix of quantized weights in a device's memory, row by row: what a file has, and nothing decoded.
 ///
-/// Its blocks lie as in a file, but each on a whole word; of F32, F16 and BF16 each row starts on a quad. Rows are
-/// divided among as many buffers as the device's limits ask for. Cheap to clone; clones share the memory, which is free
-/// when the last of them and of the operations prepared with it is dropped.
+/// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
+/// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. Cheap to clone;
+/// clones share the memory, which is free when the last of them and of the operations prepared with it is dropped.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     format: Format,
@@ -30,27 +38,119 @@ pub(super) struct Shard {
 impl Matrix {
     /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
     ///
-    /// Returns when the bytes are on their way; needs as much of the host's memory again meanwhile. Fails with
+    /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile. Returns when all is on its way. Fails with
     /// [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row is longer than the device can
     /// bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not that many whole blocks; and with
     /// [`Error::DeviceMemory`].
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
-        cpu::check_matrix(format, rows, cols, bytes.len())?;
-        let row_bytes = Layout::of(format).device_bytes(cols as u64);
-        let limit = gpu.max_binding_bytes();
-        // Bindings are whole words; below 4 GiB, so that a shader can count the words.
-        let shard_rows = (limit.min(u64::from(u32::MAX)) / row_bytes) as usize;
+        Self::stacked(gpu, format, cols, &[(rows, bytes)])
+    }
+
+    /// The rows of several matrices of one format and width one below the other, so that one product has them all: gate and up, or query, key and value.
+    ///
+    /// `parts` are the rows of each and their blocks. Fails as [`Matrix::new`] does.
+    pub fn stacked(gpu: &Gpu, format: Format, cols: usize, parts: &[(usize, &[u8])]) -> Result<Self> {
+        for (rows, bytes) in parts {
+            cpu::check_matrix(format, *rows, cols, bytes.len())?;
+        }
+        let matrix = Self::empty(gpu, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
+        let mut first_row = 0;
+        for (rows, bytes) in parts {
+            matrix.upload(gpu, first_row, bytes)?;
+            first_row += rows;
+        }
+        Ok(matrix)
+    }
+
+    /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
+    ///
+    /// They pass through the host's memory, 64 MiB at a time, because blocks of unusual magnitude are done by the CPU. Fails as [`Matrix::new`] does, and as
+    /// [`Converter::convert`].
+    pub fn quantized(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        format: Format,
+    ) -> Result<Self> {
+        cpu::check_matrix(source, rows, cols, bytes.len())?;
+        let matrix = Self::empty(gpu, format, rows, cols)?;
+        let mut converter = Converter::new(gpu, CONVERTER_BYTES);
+        let row_bytes = bytes.len() / rows;
+        let piece_rows = ((64 << 20) / row_bytes).max(1);
+        let mut blocks = Vec::new();
+        for (i, piece) in bytes.chunks(piece_rows * row_bytes).enumerate() {
+            blocks.resize(format.bytes_for((piece.len() / row_bytes * cols) as u64) as usize, 0);
+            converter.convert(source, piece, format, &mut blocks)?;
+            matrix.upload(gpu, i * piece_rows, &blocks)?;
+        }
+        Ok(matrix)
+    }
+
+    /// A matrix whose blocks are all zero bits.
+    fn empty(gpu: &Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
+        cpu::check_positive("the number of rows", rows)?;
+        cpu::check_positive("the number of columns", cols)?;
+        if !cols.is_multiple_of(format.info().block_weights) {
+            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+        }
+        let split = Split::of(format);
+        let row_blocks = split.blocks(cols) as u64;
+        let row_bytes = row_blocks * split.block_bytes as u64;
+        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
+        let limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
+        let shard_rows = (limit / row_bytes) as usize;
         if shard_rows == 0 {
             let needed = format!("at most {limit}, the device's largest binding");
             return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
         }
-        let file_row_bytes = format.bytes_for(cols as u64) as usize;
-        let shards = bytes.chunks(shard_rows * file_row_bytes).enumerate().map(|(i, bytes)| {
-            let rows = bytes.len() / file_row_bytes;
-            let buffer = upload(gpu, Layout::of(format), bytes, file_row_bytes, row_bytes as usize)?;
-            Ok(Shard { buffer, first_row: (i * shard_rows) as u32, rows: rows as u32 })
+        let shards = (0..rows).step_by(shard_rows).map(|first_row| {
+            let rows = shard_rows.min(rows - first_row);
+            let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
+            let buffer = gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)?;
+            Ok(Shard { buffer, first_row: first_row as u32, rows: rows as u32 })
         });
         Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
+    }
+
+    /// Fills rows from `first_row` on with a file's blocks.
+    fn upload(&self, gpu: &Gpu, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let row_bytes = self.format.bytes_for(u64::from(self.cols)) as usize;
+        let mut row = first_row;
+        let mut rest = bytes;
+        for shard in &self.shards {
+            let end = (shard.first_row + shard.rows) as usize;
+            if row < end && !rest.is_empty() {
+                let (now, later) = rest.split_at(((end - row) * row_bytes).min(rest.len()));
+                self.fill(gpu, shard, row - shard.first_row as usize, now)?;
+                rest = later;
+                row = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills rows of a shard.
+    fn fill(&self, gpu: &Gpu, shard: &Shard, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let row_bytes = self.format.bytes_for(u64::from(self.cols)) as usize;
+        let row_blocks = self.row_blocks() as usize;
+        if self.format.is_float() {
+            let stride = row_blocks * Split::of(self.format).block_bytes;
+            for (i, rows) in bytes.chunks(PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
+                let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
+                for row in rows.chunks(row_bytes) {
+                    padded.extend_from_slice(row);
+                    padded.resize(padded.len().next_multiple_of(super::split::CHUNK_BYTES), 0);
+                }
+                let at = (first_row + i * PIECE_BYTES.div_ceil(row_bytes)) * stride;
+                gpu.guarded(|| gpu.queue().write_buffer(&shard.buffer, at as u64, &padded))?;
+                gpu.flush()?;
+            }
+            return Ok(());
+        }
+        let blocks = u64::from(shard.rows) * row_blocks as u64;
+        upload::fill(gpu, self.format, &shard.buffer, blocks, (first_row * row_blocks) as u64, bytes)
     }
 
     /// The format of the weights.
@@ -75,91 +175,54 @@ impl Matrix {
 
     /// Blocks in a row, on the device.
     pub(super) fn row_blocks(&self) -> u64 {
-        Layout::of(self.format).blocks(u64::from(self.cols))
+        Split::of(self.format).blocks(self.cols as usize) as u64
     }
 
     /// Quads in a row, on the device.
     pub(super) fn row_quads(&self) -> u64 {
-        self.row_blocks() * Layout::of(self.format).quads as u64
+        self.row_blocks() * Split::of(self.format).quads as u64
     }
 
-    /// Whether a row ends within a quad.
+    /// Whether a row ends within a block.
     pub(super) fn is_ragged(&self) -> bool {
-        !self.cols.is_multiple_of(4)
+        u64::from(self.cols) != 4 * self.row_quads()
     }
-}
-
-/// A buffer with whole rows: each block on a word, each row on a block.
-fn upload(
-    gpu: &Gpu,
-    layout: Layout,
-    bytes: &[u8],
-    file_row_bytes: usize,
-    row_bytes: usize,
-) -> Result<wgpu::Buffer> {
-    let size = bytes.len() / file_row_bytes * row_bytes;
-    let buffer = gpu.guarded(|| {
-        gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("matrix"),
-            size: size as u64,
-            usage: BufferUsages::STORAGE,
-            mapped_at_creation: true,
-        })
-    })?;
-    let view = gpu.guarded(|| buffer.get_mapped_range_mut(..))?;
-    let mut view = view.map_err(|error| gpu.fault(error.to_string()))?;
-    if row_bytes == file_row_bytes {
-        view.slice(..).copy_from_slice(bytes);
-    } else {
-        let stride = 4 * layout.words;
-        for (r, row) in bytes.chunks(file_row_bytes).enumerate() {
-            for (b, block) in row.chunks(layout.file_bytes).enumerate() {
-                let at = r * row_bytes + b * stride;
-                view.slice(at..at + block.len()).copy_from_slice(block);
-            }
-        }
-    }
-    drop(view);
-    buffer.unmap();
-    Ok(buffer)
 }
 
 /// A kernel that takes a matrix, joined with a format: one shader module.
-///
-/// It binds the blocks, what it reads, what it writes, and the codebook if there is one.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     /// The name of the kernel's file.
     pub(super) kernel: &'static str,
+    /// What is appended to it in the program's name.
+    pub(super) form: String,
     pub(super) format: Format,
-    /// Whether rows end within a quad.
+    /// Whether rows end within a block.
     pub(super) ragged: bool,
+    /// Invocations in a workgroup.
+    pub(super) workgroup: u64,
     /// What chooses the kernel's text.
     pub(super) names: Vec<&'static str>,
     pub(super) constants: Vec<(&'static str, usize)>,
 }
 
 impl Program {
-    /// As in `matvec.q4_k.lanes64.columns1`.
+    /// As in `matvec.q4_k.int8.lanes64.rows4.columns1`.
     pub(super) fn name(&self) -> String {
         let mut parts = vec![self.kernel.to_owned(), self.format.name().to_lowercase()];
+        parts.extend((!self.form.is_empty()).then(|| self.form.clone()));
         parts.extend(self.constants.iter().map(|(name, value)| format!("{}{value}", name.to_lowercase())));
         parts.extend(self.ragged.then(|| "ragged".to_owned()));
         parts.join(".")
     }
 
     pub(super) fn wgsl(&self, may_contract: bool) -> Result<String, String> {
-        let layout = Layout::of(self.format);
-        let constants = [
-            &[
-                ("WORKGROUP", WORKGROUP as usize),
-                ("BLOCK_QUADS", layout.quads),
-                ("BLOCK_WORDS", layout.words),
-            ],
-            &self.constants[..],
-        ]
-        .concat();
-        let mut names = [&["MATRIX", "DEQUANTIZE"], &self.names[..]].concat();
+        let split = Split::of(self.format);
+        let mut constants = split.constants();
+        constants.push(("WORKGROUP".to_owned(), self.workgroup as usize));
+        constants.extend(self.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+        let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let mut names = [&["MATRIX"], &split.names()[..], &self.names[..]].concat();
         let optional = [
             ("RAGGED", self.ragged),
             ("GRID", self.format.info().grid.is_some()),
@@ -170,35 +233,81 @@ impl Program {
     }
 }
 
+/// How much of a dispatch a shard needs, and what its kernel is told of it.
+pub(super) struct Work {
+    pub(super) dispatch: Dispatch,
+    pub(super) batch: usize,
+    /// Rows of the result, as the kernel sees them.
+    pub(super) all_rows: u32,
+    /// Experts that each vector goes to.
+    pub(super) picks: usize,
+}
+
+/// What a kernel binds at 3 (read) and 4 (written), and what at 6 and 7 if it takes that.
+pub(super) struct Bound<'a> {
+    pub(super) input: Range<'a>,
+    pub(super) output: Range<'a>,
+    pub(super) bias: Option<Range<'a>>,
+    pub(super) numbers: Option<Range<'a>>,
+}
+
 impl Gpu {
-    /// Prepares `program`: a dispatch for each shard, with as many invocations as `invocations` says it needs.
+    /// Prepares `program`: a dispatch for each shard.
     pub(super) fn prepare_with_matrix(
         &self,
         program: &Program,
         matrix: &Matrix,
-        batch: u32,
-        [input, output]: [Range; 2],
-        invocations: impl Fn(&Shard) -> u64,
+        bound: &Bound,
+        arithmetic: Arithmetic,
+        work: impl Fn(&Shard) -> Work,
     ) -> Result<Op> {
-        let grid = self.grid(program.format)?;
-        let grid = grid.as_ref().map(|grid| whole("the codebook", grid));
-        let mut bindings = vec![Access::Uniform, Access::Read, Access::Read, Access::ReadWrite];
-        bindings.extend(grid.iter().map(|_| Access::Read));
-        let pipeline =
-            self.pipeline(&program.name(), &bindings, |may_contract| program.wgsl(may_contract))?;
         let steps = matrix.shards.iter().map(|shard| {
-            // In the order of Params in lib/params.wgsl.
-            let row_blocks = matrix.row_blocks() as u32;
-            let params = [shard.rows, shard.first_row, matrix.rows, matrix.cols, row_blocks, batch];
-            let weights = whole("the matrix", &shard.buffer);
-            let bound: Vec<_> =
-                [weights, input.clone(), output.clone()].into_iter().chain(grid.clone()).collect();
-            self.bind(pipeline.clone(), invocations(shard), &params, &bound)
+            let work = work(shard);
+            self.prepare_with_shard(program, matrix, shard, bound, arithmetic, &work)
         });
         Ok(Op { steps: steps.collect::<Result<_>>()? })
     }
+
+    fn prepare_with_shard(
+        &self,
+        program: &Program,
+        matrix: &Matrix,
+        shard: &Shard,
+        bound: &Bound,
+        arithmetic: Arithmetic,
+        work: &Work,
+    ) -> Result<Step> {
+        let grid = self.grid(program.format)?;
+        let weights = whole("the matrix", &shard.buffer);
+        let mut ranges = vec![
+            (1, Access::Read, weights.clone()),
+            (2, Access::Read, weights),
+            (3, Access::Read, bound.input.clone()),
+            (4, Access::ReadWrite, bound.output.clone()),
+        ];
+        ranges.extend(grid.as_ref().map(|grid| (5, Access::Read, whole("the codebook", grid))));
+        ranges.extend(bound.bias.iter().map(|bias| (6, Access::Read, bias.clone())));
+        ranges.extend(bound.numbers.iter().map(|numbers| (7, Access::Read, numbers.clone())));
+        let bindings: Vec<_> = ranges.iter().map(|(binding, access, _)| (*binding, *access)).collect();
+        let pipeline =
+            self.pipeline(&program.name(), &bindings, arithmetic, |may_contract| program.wgsl(may_contract))?;
+        let row_blocks = matrix.row_blocks() as u32;
+        // In the order of Params in lib/params.wgsl.
+        let params = [
+            shard.rows,
+            shard.first_row,
+            work.all_rows,
+            matrix.cols,
+            row_blocks,
+            shard.rows * row_blocks,
+            work.batch as u32,
+            work.picks as u32,
+        ];
+        let ranges: Vec<_> = ranges.into_iter().map(|(binding, _, range)| (binding, range)).collect();
+        self.bind(pipeline, work.dispatch, &params, &ranges)
+    }
 }
 
-fn whole<'a>(name: &'static str, buffer: &'a wgpu::Buffer) -> Range<'a> {
+pub(super) fn whole<'a>(name: &'static str, buffer: &'a wgpu::Buffer) -> Range<'a> {
     Range::new(name, &BufferBinding { buffer, offset: 0, size: None }, buffer.size())
 }

@@ -1,128 +1,129 @@
-//! Products of quantized weights and a few vectors, on the device.
+//! The kernel that multiplies rows of quantized weights by a few vectors at a time, in its forms.
 
-use super::Gpu;
-use super::matrix::{Matrix, Program};
-use super::op::{Op, Range};
-use crate::{Error, FORMATS, Format, Result, cpu};
-use wgpu::{BufferBinding, DeviceType};
+use super::kernel::WORKGROUP;
+use super::matrix::{Program, Shard, Work};
+use super::op::Dispatch;
+use crate::{FORMATS, Format};
 
-/// Most vectors that one operation multiplies.
-const MAX_BATCH: usize = 8;
-/// For how many vectors there are kernels; others take the next.
-const COLUMNS: [usize; 3] = [1, 4, 8];
-/// Rows that a lane has part in at once.
-const LANE_ROWS: u64 = 4;
+/// For how many vectors at once there are kernels; others take the next.
+pub(super) const COLUMNS: [usize; 3] = [1, 4, 8];
 
 /// How lanes divide a product among them; the sums differ by rounding.
-#[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MatvecForm {
-    /// A workgroup shares each row, which is then read by neighbours at once: for GPUs.
-    Shared,
+pub(super) enum Lanes {
     /// A row has one owner: for adapters that compute on the CPU, where a barrier costs more than all else.
     Alone,
+    /// So many lanes of a workgroup share a row: for any GPU.
+    Shared(usize),
+    /// A subgroup shares a row: for GPUs with subgroup operations.
+    Subgroup,
 }
 
-impl MatvecForm {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Shared, Self::Alone];
+/// One form of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Matvec {
+    pub(super) int8: bool,
+    pub(super) lanes: Lanes,
+    /// Rows that a lane has part in at once: 4 or 8.
+    pub(super) rows: usize,
+    /// Vectors at once.
+    pub(super) columns: usize,
+}
 
-    /// Lanes that have part in a row.
-    fn lanes(self) -> usize {
-        match self {
-            Self::Shared => super::kernel::WORKGROUP as usize,
-            Self::Alone => 1,
+impl Matvec {
+    pub(super) fn program(self, format: Format, ragged: bool, bias: bool, experts: bool) -> Program {
+        let mut names = vec![if format.is_float() { "FLOATS" } else { "CODES" }];
+        let mut form = Vec::new();
+        form.push(if self.int8 { "int8" } else { "exact" });
+        names.extend(self.int8.then_some("INT8"));
+        let mut constants = vec![("ROWS", self.rows), ("COLUMNS", self.columns)];
+        match self.lanes {
+            Lanes::Alone => constants.push(("LANES", 1)),
+            Lanes::Shared(lanes) => {
+                names.push("SHARED");
+                constants.push(("LANES", lanes));
+            }
+            Lanes::Subgroup => {
+                names.push("SUBGROUP");
+                form.push("subgroup");
+            }
+        }
+        for (is_there, name, part) in [(bias, "BIAS", "bias"), (experts, "EXPERTS", "experts")] {
+            names.extend(is_there.then_some(name));
+            form.extend(is_there.then_some(part));
+        }
+        Program {
+            kernel: "matvec",
+            form: form.join("."),
+            format,
+            ragged,
+            workgroup: WORKGROUP,
+            names,
+            constants,
+        }
+    }
+
+    /// What it takes to multiply `rows` rows by `batch` vectors.
+    pub(super) fn work(self, rows: usize, batch: usize, least_subgroup: usize) -> Dispatch {
+        let fours = rows.div_ceil(self.rows) as u64;
+        let lanes = match self.lanes {
+            Lanes::Alone => 1,
+            Lanes::Shared(lanes) => lanes,
+            Lanes::Subgroup => least_subgroup,
+        };
+        let invocations = fours * lanes as u64;
+        Dispatch {
+            count: fours,
+            groups: invocations.div_ceil(WORKGROUP),
+            tiles: batch.div_ceil(self.columns) as u64,
         }
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
-    pub fn longest_path(self, format: Format, cols: usize) -> usize {
-        let unit_weights = if has_codes(format) { 32 } else { 4 };
-        let units = cols.div_ceil(unit_weights);
-        unit_weights * units.div_ceil(self.lanes()) + self.lanes().ilog2() as usize
+    pub(super) fn longest_path(self, format: Format, cols: usize, most_lanes: usize) -> usize {
+        let lanes = match self.lanes {
+            Lanes::Alone => 1,
+            Lanes::Shared(lanes) => lanes,
+            Lanes::Subgroup => most_lanes,
+        };
+        // No format fetches more than a block at once.
+        let unit = format.info().block_weights.max(8);
+        let additions = (cols.div_ceil(unit)).div_ceil(lanes) * unit;
+        additions + lanes.ilog2() as usize + 1
     }
 }
 
-/// The part of a format file that gives 32 codes at once.
-const CODES: &str = "CODES";
-
-fn has_codes(format: Format) -> bool {
-    format.info().shader.lines().any(|line| line.strip_prefix("#ifdef ") == Some(CODES))
-}
-
-fn program(format: Format, ragged: bool, form: MatvecForm, columns: usize) -> Program {
-    let mut names = vec!["FINITE"];
-    names.extend((form == MatvecForm::Shared).then_some("SHARED"));
-    names.extend(has_codes(format).then_some(CODES));
-    let constants = vec![("LANES", form.lanes()), ("COLUMNS", columns)];
-    Program { kernel: "matvec", format, ragged, names, constants }
-}
-
-/// Every program there is.
+/// What a test or a compiler elsewhere should see: each of the lanes, each number of columns, and both precisions, though not all together.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
     FORMATS.iter().flat_map(|info| {
-        let raggeds = [false, true].into_iter().filter(|ragged| !ragged || info.format.is_float());
-        raggeds.flat_map(move |ragged| {
-            MatvecForm::ALL.into_iter().flat_map(move |form| {
-                COLUMNS.into_iter().map(move |columns| program(info.format, ragged, form, columns))
+        let format = info.format;
+        let forms = [
+            (Lanes::Alone, 8, 1),
+            (Lanes::Shared(64), 4, 4),
+            (Lanes::Subgroup, 4, 1),
+            (Lanes::Subgroup, 4, 8),
+        ];
+        let int8s = [false, true].into_iter().filter(move |int8| !(*int8 && format.is_float()));
+        int8s.flat_map(move |int8| {
+            forms.into_iter().map(move |(lanes, rows, columns)| {
+                Matvec { int8, lanes, rows, columns }.program(format, false, false, false)
             })
         })
     })
 }
 
-impl Gpu {
-    /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with `batch` vectors, 1 to 8.
-    ///
-    /// `x` has `batch` rows of [`Matrix::cols`] numbers and `y` receives `batch` rows of [`Matrix::rows`], all f32; both are
-    /// ranges of buffers with usage `STORAGE`, which must not overlap. Weights are read once for all vectors, and one
-    /// dispatch does each buffer of the matrix. Sums are f32: a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the
-    /// additions that a product goes through, which on a GPU are a 64th of the columns and a few. Weights and `x` are
-    /// finite; magnitudes below 2⁻¹²⁶ may count as 0.
-    ///
-    /// Compiles what was not needed before. Fails with [`Error::Number`] for another batch, with [`Error::ShortRange`], and
-    /// with [`Error::Device`] where a range is not aligned as the device wants or its buffer lacks the usage.
-    pub fn prepare_matvec(
-        &self,
-        matrix: &Matrix,
-        x: &BufferBinding,
-        y: &BufferBinding,
-        batch: usize,
-    ) -> Result<Op> {
-        let is_software = self.device().adapter_info().device_type == DeviceType::Cpu;
-        let form = if is_software { MatvecForm::Alone } else { MatvecForm::Shared };
-        self.prepare_matvec_as(form, matrix, x, y, batch)
-    }
-
-    /// [`Gpu::prepare_matvec`] in a form that the caller chooses.
-    #[doc(hidden)]
-    pub fn prepare_matvec_as(
-        &self,
-        form: MatvecForm,
-        matrix: &Matrix,
-        x: &BufferBinding,
-        y: &BufferBinding,
-        batch: usize,
-    ) -> Result<Op> {
-        let columns = COLUMNS.into_iter().find(|&columns| columns >= batch).filter(|_| batch > 0);
-        let Some(columns) = columns else {
-            let needed = format!("1 to {MAX_BATCH}");
-            return Err(Error::Number { what: "the batch", needed, found: batch as u64 });
-        };
-        let program = program(matrix.format(), matrix.is_ragged(), form, columns);
-        let floats = |name, binding, count: usize| Range::new(name, binding, 4 * (batch * count) as u64);
-        let ranges = [floats("x", x, matrix.cols()), floats("y", y, matrix.rows())];
-        self.prepare_with_matrix(&program, matrix, batch as u32, ranges, |shard| {
-            u64::from(shard.rows).div_ceil(LANE_ROWS) * form.lanes() as u64
-        })
-    }
-
-    /// y = x·Wᵀ on slices, in buffers of its own; waits for the result.
-    ///
-    /// `x` has 1 to 8 rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]. As exact as
-    /// [`Gpu::prepare_matvec`], which costs less where it is done again. Fails with [`Error::Number`] where the
-    /// lengths do not fit, and with what the device reports.
-    pub fn matvec(&self, matrix: &Matrix, x: &[f32], y: &mut [f32]) -> Result<()> {
-        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, |x, y| self.prepare_matvec(matrix, x, y, batch))
+/// What the kernel is told of a shard.
+pub(super) fn work(
+    form: Matvec,
+    shard: &Shard,
+    batch: usize,
+    all_rows: usize,
+    least_subgroup: usize,
+) -> Work {
+    Work {
+        dispatch: form.work(shard.rows as usize, batch, least_subgroup),
+        batch,
+        all_rows: all_rows as u32,
+        picks: 1,
     }
 }

@@ -1,11 +1,9 @@
 //! Operations that are prepared once and recorded as often as an app likes.
 
 use super::Gpu;
-use super::convert::map;
 use super::kernel::{Layout, Program, WORKGROUP};
-use super::pipeline::Pipeline;
+use super::pipeline::{Arithmetic, Pipeline};
 use crate::{Error, Result};
-use bytemuck::Pod;
 use std::sync::Arc;
 use wgpu::util::DeviceExt;
 use wgpu::{BufferBinding, BufferUsages};
@@ -32,7 +30,16 @@ impl<'a> Range<'a> {
         Self { name, binding: binding.clone(), bytes }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, alignment: u64) -> Result<()> {
+        let (name, offset) = (self.name, self.binding.offset);
+        let usage = self.binding.buffer.usage();
+        if !usage.contains(BufferUsages::STORAGE) {
+            let found = usage.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(" and ");
+            return Err(Error::Usage { name, found });
+        }
+        if !offset.is_multiple_of(alignment) {
+            return Err(Error::Misaligned { name, alignment, offset });
+        }
         let rest = self.binding.buffer.size().saturating_sub(self.binding.offset);
         let bytes = self.binding.size.map_or(rest, |size| size.get().min(rest));
         if bytes < self.bytes {
@@ -45,12 +52,41 @@ impl<'a> Range<'a> {
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 2],
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bind_group: wgpu::BindGroup,
+    pub(super) groups: [u32; 3],
+}
+
+/// How much is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dispatch {
+    /// What there is to do, as the kernel counts it: mostly invocations.
+    pub(super) count: u64,
+    /// Workgroups that do it.
+    pub(super) groups: u64,
+    /// How often, side by side.
+    pub(super) tiles: u64,
+}
+
+impl Dispatch {
+    /// This many invocations.
+    pub(super) fn of(invocations: u64) -> Self {
+        Self { count: invocations, groups: invocations.div_ceil(WORKGROUP), tiles: 1 }
+    }
+}
+
+/// Each at its binding: 1, 2, 3, …
+pub(super) fn in_order<T>(bound: impl IntoIterator<Item = T>) -> Vec<(u32, T)> {
+    (1..).zip(bound).collect()
 }
 
 impl Op {
+    /// Both, one after the other.
+    pub(super) fn then(mut self, next: Self) -> Self {
+        self.steps.extend(next.steps);
+        self
+    }
+
     /// Records the operation; allocates nothing, submits nothing and waits for nothing.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         self.record_in(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
@@ -61,7 +97,8 @@ impl Op {
         for step in &self.steps {
             pass.set_pipeline(&step.pipeline.compute);
             pass.set_bind_group(0, &step.bind_group, &[]);
-            pass.dispatch_workgroups(step.groups[0], step.groups[1], 1);
+            let [x, y, z] = step.groups;
+            pass.dispatch_workgroups(x, y, z);
         }
     }
 }
@@ -69,30 +106,31 @@ impl Op {
 impl Gpu {
     /// Prepares `program` over the blocks of `weights` weights; `bound` are the ranges after the parameters.
     pub(super) fn prepare(&self, program: Program, weights: u64, bound: &[Range]) -> Result<Step> {
-        let bindings = program.kernel.bindings(program.format);
-        let pipeline =
-            self.pipeline(&program.to_string(), bindings, |may_contract| program.wgsl(may_contract))?;
+        let bindings = in_order(program.kernel.bindings(program.format).iter().copied());
+        let pipeline = self.pipeline(&program.to_string(), &bindings, Arithmetic::Exact, |may_contract| {
+            program.wgsl(may_contract)
+        })?;
         let blocks = Layout::of(program.format).blocks(weights);
-        self.bind(pipeline, program.invocations(blocks), &[], bound)
+        self.bind(pipeline, Dispatch::of(program.invocations(blocks)), &[], &in_order(bound.iter().cloned()))
     }
 
-    /// Binds a pipeline to buffers, for this many invocations; `more` are parameters of the kernel's own.
+    /// Binds a pipeline to buffers, each at its number; `more` are parameters of the kernel's own.
     ///
     /// Fails with [`Error::ShortRange`] where a range is shorter than what is to lie in it.
     pub(super) fn bind(
         &self,
         pipeline: Arc<Pipeline>,
-        invocations: u64,
+        dispatch: Dispatch,
         more: &[u32],
-        bound: &[Range],
+        bound: &[(u32, Range)],
     ) -> Result<Step> {
-        for range in bound {
-            range.check()?;
+        let alignment = u64::from(self.device().limits().min_storage_buffer_offset_alignment);
+        for (_, range) in bound {
+            range.check(alignment)?;
         }
-        let groups = invocations.div_ceil(WORKGROUP);
-        let groups_per_row = groups.clamp(1, MAX_GROUPS_PER_ROW);
+        let groups_per_row = dispatch.groups.clamp(1, MAX_GROUPS_PER_ROW);
         // In the order of Params in lib/params.wgsl.
-        let mut params = [&[invocations as u32, 0, groups_per_row as u32], more].concat();
+        let mut params = [&[dispatch.count as u32, 0, groups_per_row as u32], more].concat();
         params.resize(params.len().next_multiple_of(4), 0);
         let bind_group = self.guarded(|| {
             let uniform = self.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
@@ -100,9 +138,9 @@ impl Gpu {
                 contents: bytemuck::cast_slice(&params),
                 usage: BufferUsages::UNIFORM,
             });
-            let bound = bound.iter().map(|range| range.binding.clone());
-            let entries = [uniform.as_entire_buffer_binding()].into_iter().chain(bound).zip(0..);
-            let entries = entries.map(|(buffer, binding)| wgpu::BindGroupEntry {
+            let bound = bound.iter().map(|(binding, range)| (*binding, range.binding.clone()));
+            let entries = [(0, uniform.as_entire_buffer_binding())].into_iter().chain(bound);
+            let entries = entries.map(|(binding, buffer)| wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(buffer),
             });
@@ -115,38 +153,11 @@ impl Gpu {
         Ok(Step {
             pipeline,
             bind_group,
-            groups: [groups_per_row as u32, groups.div_ceil(groups_per_row) as u32],
+            groups: [
+                groups_per_row as u32,
+                dispatch.groups.div_ceil(groups_per_row) as u32,
+                dispatch.tiles as u32,
+            ],
         })
-    }
-
-    /// Does once, in buffers of its own, the operation that `prepare` makes for a range with `input` and one for
-    /// `output`, and waits for it. What the operation does not write of `output` stays.
-    pub(super) fn run_once<I: Pod, O: Pod>(
-        &self,
-        input: &[I],
-        output: &mut [O],
-        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
-    ) -> Result<()> {
-        let (input, output): (&[u8], &mut [u8]) =
-            (bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output));
-        let bytes = output.len() as u64;
-        let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let source = self.buffer(input.len() as u64, on_device)?;
-        let result = self.buffer(bytes, on_device)?;
-        let readback = self.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
-        let op = prepare(&source.as_entire_buffer_binding(), &result.as_entire_buffer_binding())?;
-        let submission = self.guarded(|| {
-            self.queue().write_buffer(&source, 0, input);
-            self.queue().write_buffer(&result, 0, output);
-            let mut encoder =
-                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            op.record(&mut encoder);
-            encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
-            self.queue().submit([encoder.finish()])
-        })?;
-        map(self, &readback, wgpu::MapMode::Read, bytes, Some(submission))?;
-        let view = readback.get_mapped_range(..).map_err(|error| self.fault(error.to_string()))?;
-        output.copy_from_slice(&view);
-        Ok(())
     }
 }

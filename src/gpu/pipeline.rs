@@ -9,6 +9,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What a kernel's float operations must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arithmetic {
+    /// Those of the twin, bit for bit: where a driver takes SPIR-V, contraction is forbidden.
+    Exact,
+    /// Near enough. The driver is given what wgpu makes of the WGSL, packed dot products included.
+    Loose,
+    /// An app's own business; its loops may have no end.
+    Unknown,
+}
+
 /// A compiled kernel and the layout of its one bind group.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -65,13 +76,14 @@ impl Pipelines {
 
 impl Gpu {
     /// The pipeline of this name, compiled the first time it is asked for from the text that `wgsl` gives, told whether
-    /// the compiler may contract what is not opaque.
+    /// the compiler may contract what is not opaque. Parameters are bound at 0, and `bindings` tells the rest.
     ///
     /// Others wait meanwhile: they mostly need the same one.
     pub(super) fn pipeline(
         &self,
         name: &str,
-        bindings: &[Access],
+        bindings: &[(u32, Access)],
+        arithmetic: Arithmetic,
         wgsl: impl FnOnce(bool) -> Result<String, String>,
     ) -> Result<Arc<Pipeline>> {
         let pipelines = &self.shared.pipelines;
@@ -80,7 +92,7 @@ impl Gpu {
         if let Some(pipeline) = made.get(name) {
             return Ok(pipeline.clone());
         }
-        let may_contract = !self.forbids_contraction();
+        let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
         let mut text = wgsl(may_contract).map_err(|error| self.fault(error))?;
         if let Some(rewrite) = &pipelines.rewrite {
             text = rewrite(name, text);
@@ -89,7 +101,8 @@ impl Gpu {
         let words = words.transpose().map_err(|error| self.fault(error))?;
         let pipeline = self.guarded(|| {
             let module = match &words {
-                None => self.module(name, text),
+                None if arithmetic != Arithmetic::Loose => self.module(name, text),
+                None => self.module_without_loop_bounds(name, text),
                 Some(words) => self.spirv_module(name, words),
             };
             self.compile(name, bindings, &module)
@@ -102,6 +115,16 @@ impl Gpu {
     fn module(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
         let source = wgpu::ShaderSource::Wgsl(wgsl.into());
         self.device().create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source })
+    }
+
+    #[expect(unsafe_code, reason = "a check of each turn of a loop costs a tenth of a product")]
+    fn module_without_loop_bounds(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
+        let source = wgpu::ShaderSource::Wgsl(wgsl.into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
+        let mut checks = wgpu::ShaderRuntimeChecks::checked();
+        checks.force_loop_bounding = false;
+        // SAFETY: every loop of these kernels counts up or halves, so it ends; all else is checked.
+        unsafe { self.device().create_shader_module_trusted(descriptor, checks) }
     }
 
     #[expect(unsafe_code, reason = "wgpu does not look into SPIR-V that it is given")]
@@ -121,22 +144,19 @@ impl Gpu {
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 
-    fn compile(&self, name: &str, bindings: &[Access], module: &wgpu::ShaderModule) -> Pipeline {
+    fn compile(&self, name: &str, bindings: &[(u32, Access)], module: &wgpu::ShaderModule) -> Pipeline {
         let device = self.device();
-        let entries = bindings.iter().zip(0..).map(|(access, binding)| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match access {
-                    Access::Uniform => wgpu::BufferBindingType::Uniform,
-                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                    Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-                },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
+        let storage = bindings.iter().map(|(binding, access)| {
+            (*binding, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
         });
+        let uniform = (0, wgpu::BufferBindingType::Uniform);
+        let entries =
+            std::iter::once(uniform).chain(storage).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                count: None,
+            });
         let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
             entries: &entries.collect::<Vec<_>>(),

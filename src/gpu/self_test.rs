@@ -1,7 +1,8 @@
 //! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
 
 use super::kernel::{Access, NO_CONTRACTION};
-use super::op::{Op, Range};
+use super::op::{Dispatch, Op, Range, in_order};
+use super::pipeline::Arithmetic;
 use super::{Gpu, shader};
 use crate::Result;
 use std::fmt;
@@ -74,12 +75,14 @@ fn operands() -> Vec<[f32; 2]> {
 pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
     let operands = operands();
     let mut results = vec![0f32; OPERATIONS.len() * operands.len()];
-    let bindings = [Access::Uniform, Access::Read, Access::ReadWrite];
-    let pipeline = gpu.pipeline(NAME, &bindings, wgsl)?;
+    let bindings = in_order([Access::Read, Access::ReadWrite]);
+    let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Exact, wgsl)?;
     let (in_bytes, out_bytes) = (size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
     gpu.run_once(&operands, &mut results, |input, output| {
         let bound = [Range::new("operands", input, in_bytes), Range::new("results", output, out_bytes)];
-        Ok(Op { steps: vec![gpu.bind(pipeline, operands.len() as u64, &[], &bound)?] })
+        Ok(Op {
+            steps: vec![gpu.bind(pipeline, Dispatch::of(operands.len() as u64), &[], &in_order(bound))?],
+        })
     })?;
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {

@@ -6,6 +6,7 @@ mod formats;
 mod gguf;
 mod golden;
 mod gpu;
+mod llm;
 mod llm_text;
 mod mix;
 mod quantize_cli;

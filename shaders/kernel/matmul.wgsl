@@ -1,0 +1,89 @@
+// y = x·Wᵀ in tiles of 64 rows of W and 64 vectors: a workgroup of 128 decodes a few columns of the tile into workgroup memory, where each lane multiplies 8 rows
+// by 4 vectors. For many vectors on a GPU.
+//
+// A lane's rows are 8 apart and its vectors 16, so that neighbours read neighbouring words of workgroup memory.
+
+#import lib/params.wgsl
+#import lib/split.wgsl
+#ifdef GRID
+// The vectors of the format's codebook, as format/codebook.rs lays them out.
+@group(0) @binding(5) var<storage, read> grid: array<u32>;
+#endif
+#import format
+#import lib/activations.wgsl
+
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#ifdef BIAS
+@group(0) @binding(6) var<storage, read> bias: array<f32>;
+#endif
+
+const TILE = 64u;
+
+// The first block of row `i` of those that are bound; of the last where there is none.
+fn row_start(i: u32) -> u32 { return min(i, params.rows - 1u) * params.row_blocks; }
+
+#ifdef INT8
+#import lib/tile_int8.wgsl
+#else
+#import lib/tile_exact.wgsl
+#endif
+
+fn store_one(row: u32, vector: u32, sum: f32) {
+  if (row < params.rows && vector < params.batch) {
+    let at = params.first_row + row;
+#ifdef BIAS
+    y[vector * params.all_rows + at] = sum + bias[at];
+#else
+    y[vector * params.all_rows + at] = sum;
+#endif
+  }
+}
+
+// Stores a row's sums with four vectors.
+fn store_four(row: u32, vector: u32, sums: vec4<f32>) {
+  store_one(row, vector, sums.x);
+  store_one(row, vector + 16u, sums.y);
+  store_one(row, vector + 32u, sums.z);
+  store_one(row, vector + 48u, sums.w);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.y * params.groups_per_row + group.x) * TILE;
+  let vector = group.z * TILE;
+  let vector_lane = lane % 16u;
+  let row_lane = lane / 16u;
+  var s0 = vec4<f32>();
+  var s1 = vec4<f32>();
+  var s2 = vec4<f32>();
+  var s3 = vec4<f32>();
+  var s4 = vec4<f32>();
+  var s5 = vec4<f32>();
+  var s6 = vec4<f32>();
+  var s7 = vec4<f32>();
+  let steps = step_count();
+  for (var step = 0u; step < steps; step++) {
+    load(row, vector, step, lane);
+    workgroupBarrier();
+    for (var i = 0u; i < STEP_PARTS; i++) {
+      let x = vectors(i, vector_lane);
+      s0 = add_row(s0, i, row_lane, x);
+      s1 = add_row(s1, i, row_lane + 8u, x);
+      s2 = add_row(s2, i, row_lane + 16u, x);
+      s3 = add_row(s3, i, row_lane + 24u, x);
+      s4 = add_row(s4, i, row_lane + 32u, x);
+      s5 = add_row(s5, i, row_lane + 40u, x);
+      s6 = add_row(s6, i, row_lane + 48u, x);
+      s7 = add_row(s7, i, row_lane + 56u, x);
+    }
+    workgroupBarrier();
+  }
+  store_four(row + row_lane, vector + vector_lane, s0);
+  store_four(row + row_lane + 8u, vector + vector_lane, s1);
+  store_four(row + row_lane + 16u, vector + vector_lane, s2);
+  store_four(row + row_lane + 24u, vector + vector_lane, s3);
+  store_four(row + row_lane + 32u, vector + vector_lane, s4);
+  store_four(row + row_lane + 40u, vector + vector_lane, s5);
+  store_four(row + row_lane + 48u, vector + vector_lane, s6);
+  store_four(row + row_lane + 56u, vector + vector_lane, s7);
+}

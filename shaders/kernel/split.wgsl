@@ -1,0 +1,52 @@
+// Gathers one field of ggml's blocks, of any stride, into a matrix laid out as src/gpu/split.rs says; a word an invocation.
+
+struct Params {
+  count: u32,           // words to write
+  zero: u32,
+  groups_per_row: u32,  // workgroups in one row of the dispatch
+  blocks: u32,          // blocks in the source
+  stride: u32,          // bytes from one to the next
+  offset: u32,          // where the field begins in a block
+  bytes: u32,           // bytes of the field in a block
+  first: u32,           // the first word to write
+  skip: u32,            // bytes of it that are not this source's
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> matrix: array<u32>;
+
+// The word at any byte.
+fn word_at(at: u32) -> u32 {
+  let low = source[at >> 2u];
+  let shift = 8u * (at & 3u);
+  let high = source[min((at >> 2u) + 1u, arrayLength(&source) - 1u)];
+  return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
+}
+
+// Byte `i` of the field, counted over all blocks, in place of the same byte of `word`; outside of them, `word` as it is.
+fn with_byte(word: u32, i: u32, up: u32) -> u32 {
+  let block = i / params.bytes;
+  let at = min(block, params.blocks - 1u) * params.stride + params.offset + i % params.bytes;
+  let byte = (source[at >> 2u] >> (8u * (at & 3u))) & 0xffu;
+  return select(word, (word & ~(0xffu << up)) | (byte << up), block < params.blocks);
+}
+
+fn field_word(i: u32) -> u32 {
+  if (params.bytes % 4u == 0u) {
+    let words = params.bytes / 4u;
+    return word_at(i / words * params.stride + params.offset + 4u * (i % words));
+  }
+  // Where the first byte does not begin a word, those before it wrap around and are far beyond the last.
+  let at = 4u * i - params.skip;
+  let old = matrix[params.first + i];
+  return with_byte(with_byte(with_byte(with_byte(old, at, 0u), at + 1u, 8u), at + 2u, 16u), at + 3u, 24u);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * params.groups_per_row + group.x) * WORKGROUP + lane;
+  if (i < params.count) {
+    matrix[params.first + i] = field_word(i);
+  }
+}

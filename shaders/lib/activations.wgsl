@@ -1,0 +1,48 @@
+// The vectors that multiply a matrix: `batch` rows of `cols` numbers, f32 or, with INT8, in blocks of 32 signed bytes under a scale.
+
+// A vector that is not there computes what another does, and is not stored.
+fn vector_at(vector: u32) -> u32 {
+  let there = min(vector, params.batch - 1u);
+#ifdef EXPERTS
+  // Several experts have the same.
+  return there / params.picks;
+#else
+  return there;
+#endif
+}
+
+#ifdef INT8
+@group(0) @binding(3) var<storage, read> x: array<vec4<u32>>;
+
+// 32 numbers: scale·a, then scale·b; with the sums of a and of b.
+struct Activations {
+  a: vec4<u32>,
+  b: vec4<u32>,
+  scale: f32,
+  sums: vec2<f32>,
+}
+
+fn activations(vector: u32, part: u32) -> Activations {
+  let at = 3u * (vector_at(vector) * (params.cols / 32u) + part);
+  let head = x[at + 2u];
+  // The sums are two signed halves of a word.
+  let sums = vec2<f32>(vec2<i32>(bitcast<i32>(head.y << 16u), bitcast<i32>(head.y)) >> vec2<u32>(16u));
+  return Activations(x[at], x[at + 1u], bitcast<f32>(head.x), sums);
+}
+#else
+#ifdef RAGGED
+// A row ends within a chunk of weights, after which come weights of 0.
+@group(0) @binding(3) var<storage, read> x: array<f32>;
+fn activation(vector: u32, column: u32) -> f32 {
+  let value = x[vector_at(vector) * params.cols + min(column, params.cols - 1u)];
+  return select(0.0, value, column < params.cols);
+}
+fn activations(vector: u32, quad: u32) -> vec4<f32> {
+  return vec4<f32>(
+    activation(vector, 4u * quad), activation(vector, 4u * quad + 1u), activation(vector, 4u * quad + 2u), activation(vector, 4u * quad + 3u));
+}
+#else
+@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+fn activations(vector: u32, quad: u32) -> vec4<f32> { return x[vector_at(vector) * (params.cols / 4u) + quad]; }
+#endif
+#endif

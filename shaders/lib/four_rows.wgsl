@@ -1,0 +1,29 @@
+// Four rows of a matrix at once, as codes.
+
+const UNIT_QUADS = 8u * UNIT_PARTS;
+
+// Four rows' codes of the same 32 columns.
+struct Four {
+  r0: Codes,
+  r1: Codes,
+  r2: Codes,
+  r3: Codes,
+}
+
+// What a unit of each was fetched as.
+struct Raws {
+  r0: Raw,
+  r1: Raw,
+  r2: Raw,
+  r3: Raw,
+}
+
+fn fetch_four(place: Place, i: u32, block: u32, unit: u32) -> Raws {
+  return Raws(
+    fetch(row_start(place, i) + block, unit), fetch(row_start(place, i + 1u) + block, unit), fetch(row_start(place, i + 2u) + block, unit),
+    fetch(row_start(place, i + 3u) + block, unit));
+}
+
+fn codes_of(raws: Raws, part: u32) -> Four {
+  return Four(codes(raws.r0, part), codes(raws.r1, part), codes(raws.r2, part), codes(raws.r3, part));
+}

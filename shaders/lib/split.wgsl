@@ -1,0 +1,22 @@
+// A matrix as src/gpu/split.rs lays it out: each field of all blocks together, fields of whole chunks of 16 bytes first, so that they load at once.
+//
+// FIELDi_AT and FIELDi_SIZE count what the field consists of: chunks, words, halves or bytes, the largest that divides it. _AT is how many of them all fields
+// before it have for each block, _SIZE how many it has itself.
+
+@group(0) @binding(1) var<storage, read> chunks: array<vec4<u32>>;
+// The same bytes.
+@group(0) @binding(2) var<storage, read> words: array<u32>;
+
+fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return chunks[params.blocks * at + block * size + n]; }
+
+fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return words[params.blocks * at + block * size + n]; }
+
+fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
+  let i = params.blocks * at + block * size + n;
+  return (words[i >> 1u] >> (16u * (i & 1u))) & 0xffffu;
+}
+
+fn byte_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
+  let i = params.blocks * at + block * size + n;
+  return (words[i >> 2u] >> (8u * (i & 3u))) & 0xffu;
+}
