@@ -27,7 +27,9 @@
 
 mod activations;
 mod adapter;
+mod clock;
 mod convert;
+mod custom;
 mod dequantize;
 mod fault;
 mod get_rows;
@@ -48,7 +50,9 @@ mod upload;
 
 pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
+pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
+pub use custom::{Access, Kernel};
 pub use matmul::Precision;
 #[doc(hidden)]
 pub use matmul::Variant;
@@ -175,7 +179,9 @@ impl Gpu {
     }
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
-    fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+    ///
+    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         guarded(&self.shared.device, self.name(), work)
     }
@@ -197,12 +203,19 @@ impl Gpu {
         self.check_lost()
     }
 
+    /// Waits until all that was submitted is done, and its callbacks are called.
+    pub(crate) fn wait_for_all(&self) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
+        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
+        self.check_lost()
+    }
+
     fn fault(&self, message: String) -> Error {
         Error::Device { device: self.name().to_owned(), message }
     }
 
     /// A buffer, or [`Error::DeviceMemory`].
-    fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.guarded(|| {
             self.shared.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("qmill"),
@@ -233,7 +246,7 @@ impl Gpu {
     }
 
     /// The largest buffer that a kernel can see whole.
-    fn max_binding_bytes(&self) -> u64 {
+    pub(crate) fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }

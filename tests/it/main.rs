@@ -1,11 +1,14 @@
 //! The integration tests: one program, a module per concern.
 
+mod bench;
 mod cli;
 mod distortion;
 mod formats;
 mod gguf;
 mod golden;
 mod gpu;
+mod llm;
+mod llm_text;
 mod mix;
 mod quantize_cli;
 mod stream;

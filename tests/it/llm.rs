@@ -1,0 +1,3 @@
+//! Running language models.
+
+mod scratch;
