@@ -5,10 +5,8 @@
 // The bits of half a ue4m3 number. The top code, a NaN elsewhere, is 0 here.
 fn half_scale(scale: u32) -> u32 {
   let size = select(scale & 0x7fu, 0u, scale == 0x7fu);
-  // A subnormal counts units of 2^-10: what its bits, read below a leading one of 2^-7, have more than 2^-7.
-  let is_small = size < 8u;
-  let above = bitcast<f32>((size << 20u) + select(119u << 23u, 120u << 23u, is_small));
-  return bitcast<u32>(above - select(0.0, 0.0078125, is_small));
+  // A subnormal counts units of 2^-10.
+  return select((size << 20u) + (119u << 23u), bitcast<u32>(f32(size) * 0x1p-10), size < 8u);
 }
 
 #ifdef QUANTIZE
