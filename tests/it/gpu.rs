@@ -17,7 +17,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 /// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
-fn gpu() -> Option<&'static Gpu> {
+pub(super) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
         Ok(gpu) => gpu,
