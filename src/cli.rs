@@ -1,12 +1,16 @@
 //! The command line: one file a subcommand, each a thin layer over the library.
 
+mod bench;
 mod compare;
 mod demo;
 mod devices;
 mod failure;
 mod formats;
 mod inspect;
+mod model;
+mod perplexity;
 mod quantize;
+mod run;
 mod shaders;
 mod show;
 
@@ -30,6 +34,9 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
+    Bench(bench::Bench),
+    Run(Box<run::Run>),
+    Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
     Demo(demo::Demo),
     Devices(devices::Devices),
@@ -48,6 +55,9 @@ impl Cli {
             Command::Dequantize(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Bench(command) => command.run(),
+            Command::Run(command) => command.run(),
+            Command::Perplexity(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Devices(command) => command.run(),

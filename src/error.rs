@@ -335,6 +335,21 @@ pub enum Error {
         format: Format,
     },
 
+    /// A device computed something else than the CPU twin.
+    #[error("{device}: {what} is {found:e}, not {expected:e} ± {allowed:.1e}")]
+    Inaccurate {
+        /// The device.
+        device: String,
+        /// What was computed.
+        what: String,
+        /// What the device made of it.
+        found: f64,
+        /// What the twin did.
+        expected: f64,
+        /// How far they may be apart.
+        allowed: f64,
+    },
+
     /// A file or an option asks for what qmill cannot run.
     #[error("{what} is {found:?}; qmill runs {known}")]
     Unsupported {
@@ -353,6 +368,13 @@ pub enum Error {
         key: String,
         /// What its value should be.
         needed: &'static str,
+    },
+
+    /// The model's chat template does not work, or refuses the messages.
+    #[error("the model's chat template: {message}")]
+    ChatTemplate {
+        /// What the template engine, or the template itself, says.
+        message: String,
     },
 
     /// A tensor that a model cannot run without is missing.

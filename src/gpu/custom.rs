@@ -59,7 +59,12 @@ impl Kernel {
     /// The op keeps the buffers alive. Fails with [`Error::Number`] for another number of buffers than the kernel binds or more than 65,535 workgroups,
     /// with [`Error::Misaligned`] and [`Error::Usage`] for a storage buffer that does not do, and with [`Error::Device`] where the shader
     /// needs a longer one.
-    pub fn prepare(&self, uniform: &BufferBinding, storage: &[BufferBinding], groups: [u32; 3]) -> Result<Op> {
+    pub fn prepare(
+        &self,
+        uniform: &BufferBinding,
+        storage: &[BufferBinding],
+        groups: [u32; 3],
+    ) -> Result<Op> {
         if storage.len() != self.bindings {
             let (needed, found) = (self.bindings.to_string(), storage.len() as u64);
             return Err(Error::Number { what: "the number of storage buffers", needed, found });

@@ -4,8 +4,8 @@
 //! recorded; a second batch of the same size makes no pipeline and no bind group. Nothing comes back but logits.
 
 use super::graph::{ROPES, Slot, Step};
-use super::ops::{self, Place};
 use super::model::Shared;
+use super::ops::{self, Place};
 use super::weights::{Biased, GpuWeights};
 use crate::gpu::{Activations, Op, Precision};
 use crate::{Error, Gpu, Result};
@@ -243,7 +243,8 @@ impl<'a> Preparation<'a> {
             let result = if stack.len() == 1 { &y } else { &columns };
             self.ops.push(gpu.prepare_matmul(&part.matrix, x, bias.as_ref(), result)?);
             if stack.len() > 1 {
-                let place = Place { length: part.matrix.rows(), start: first, stride: to.width(&self.shared.config) };
+                let place =
+                    Place { length: part.matrix.rows(), start: first, stride: to.width(&self.shared.config) };
                 self.ops.push(place.prepare(gpu, &self.buffers.state, &columns, &y, self.count)?);
             }
             first += part.matrix.rows();

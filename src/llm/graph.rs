@@ -172,10 +172,9 @@ impl Graph {
     }
 
     fn matrix(&mut self, tensors: &[(String, usize)], cols: usize) -> usize {
-        let specs = tensors.iter().map(|(name, rows)| TensorSpec {
-            name: name.clone(),
-            shape: vec![cols as u64, *rows as u64],
-        });
+        let specs = tensors
+            .iter()
+            .map(|(name, rows)| TensorSpec { name: name.clone(), shape: vec![cols as u64, *rows as u64] });
         self.matrices.push(Stack { tensors: specs.collect(), biases: Vec::new() });
         self.matrices.len() - 1
     }
@@ -206,9 +205,8 @@ impl Graph {
     }
 
     fn join(&mut self, config: &Config, layer: usize, post: &str, norm: String) {
-        let post = config
-            .post_norms
-            .then(|| self.vector(&[(format!("blk.{layer}.{post}.weight"), config.width)]));
+        let post =
+            config.post_norms.then(|| self.vector(&[(format!("blk.{layer}.{post}.weight"), config.width)]));
         let norm = self.vector(&[(norm, config.width)]);
         self.trunk.push(Step::Join { post, norm });
     }
@@ -243,6 +241,7 @@ impl Graph {
 }
 
 fn vectors(tensors: &[(String, usize)]) -> Vec<TensorSpec> {
-    let spec = |(name, length): &(String, usize)| TensorSpec { name: name.clone(), shape: vec![*length as u64] };
+    let spec =
+        |(name, length): &(String, usize)| TensorSpec { name: name.clone(), shape: vec![*length as u64] };
     tensors.iter().map(spec).collect()
 }

@@ -76,4 +76,3 @@ impl HostCache {
         Ok([keys.floats()?, values.floats()?])
     }
 }
-

@@ -31,7 +31,13 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: Device::Cpu, quantize: None, context: None, cache: Format::F16, precision: Precision::Int8 }
+        Self {
+            device: Device::Cpu,
+            quantize: None,
+            context: None,
+            cache: Format::F16,
+            precision: Precision::Int8,
+        }
     }
 }
 

@@ -64,12 +64,24 @@ struct Shader {
 
 impl Shader {
     /// A kernel in which an invocation does one float of a token.
-    fn of_floats(name: &'static str, constants: Constants, text: &str, access: &'static [Access], length: usize) -> Self {
+    fn of_floats(
+        name: &'static str,
+        constants: Constants,
+        text: &str,
+        access: &'static [Access],
+        length: usize,
+    ) -> Self {
         let text = constants.number("LENGTH", length).0 + text;
         Self { name, text, access, groups: length.div_ceil(FEW_LANES), is_row: true }
     }
 
-    fn prepare(&self, gpu: &Gpu, state: &wgpu::Buffer, buffers: &[BufferBinding], count: usize) -> Result<Op> {
+    fn prepare(
+        &self,
+        gpu: &Gpu,
+        state: &wgpu::Buffer,
+        buffers: &[BufferBinding],
+        count: usize,
+    ) -> Result<Op> {
         let kernel = Kernel::new(gpu, &format!("llm.{}", self.name), &self.text, self.access)?;
         let (groups, count) = (self.groups as u32, count as u32);
         let groups = if self.is_row { [groups, count, 1] } else { [count, groups, 1] };
@@ -81,7 +93,12 @@ impl Shader {
 fn shader(step: &Step, shared: &Shared) -> Shader {
     let config = &shared.config;
     let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
-    let norm = || Constants::default().number("LANES", lanes).number("WIDTH", config.width).float("EPSILON", config.epsilon);
+    let norm = || {
+        Constants::default()
+            .number("LANES", lanes)
+            .number("WIDTH", config.width)
+            .float("EPSILON", config.epsilon)
+    };
     let join = |scale: f32, joins: bool, post: bool| Shader {
         name: "join",
         text: norm().float("SCALE", scale).flag("JOINS", joins).flag("POST", post).0 + SUM + shader!("join"),

@@ -22,12 +22,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(
-        config: &Config,
-        tokens: &'a [u32],
-        position: usize,
-        angles: &'a [Vec<f32>],
-    ) -> Self {
+    pub(super) fn new(config: &Config, tokens: &'a [u32], position: usize, angles: &'a [Vec<f32>]) -> Self {
         // Logits are of few tokens, and made when they are asked for.
         let floats = |slot: Slot| if slot == Slot::Logits { 0 } else { tokens.len() * slot.width(config) };
         let slots = Slot::ALL.map(|slot| vec![0.0; floats(slot)]).to_vec();
@@ -82,7 +77,9 @@ impl<'a> Batch<'a> {
         let vector = |number: usize| weights.vectors[number].as_slice();
         match *step {
             Step::Embed { matrix } => {
-                let [table] = &weights.matrices[matrix].tensors[..] else { unreachable!("an embedding is one tensor") };
+                let [table] = &weights.matrices[matrix].tensors[..] else {
+                    unreachable!("an embedding is one tensor")
+                };
                 let mut hidden = self.take(Slot::Hidden);
                 cpu::get_rows(table.format, table.rows, table.cols, &table.bytes, self.tokens, &mut hidden)?;
                 self.put(Slot::Hidden, hidden);
@@ -114,7 +111,9 @@ impl<'a> Batch<'a> {
                         None => gates[2 * row * length..][..2 * length].split_at(length),
                         Some(_) => (&gates[row * length..][..length], &ups[row * length..][..length]),
                     };
-                    gated.extend(gate.iter().zip(up).map(|(&gate, &up)| activate(config.activation, gate) * up));
+                    gated.extend(
+                        gate.iter().zip(up).map(|(&gate, &up)| activate(config.activation, gate) * up),
+                    );
                 }
                 self.put(Slot::Gated, gated);
             }
@@ -130,7 +129,9 @@ impl<'a> Batch<'a> {
             }
             Step::Route => self.route(config),
             Step::PickedProduct { matrix, from, to } => {
-                let [experts] = &weights.matrices[matrix].tensors[..] else { unreachable!("experts are one tensor") };
+                let [experts] = &weights.matrices[matrix].tensors[..] else {
+                    unreachable!("experts are one tensor")
+                };
                 let mut y = self.take(to);
                 let rows = y.len() / self.get(Slot::Picks).len();
                 let x_rows = self.get(from).len() / experts.cols;
@@ -262,9 +263,8 @@ fn attend(
         let end = position + token + 1;
         let start = window.map_or(0, |window| end.saturating_sub(window));
         let of = |at: usize| at * kv + kv_head..at * kv + kv_head + head;
-        let mut scores: Vec<f64> = (start..end)
-            .map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale))
-            .collect();
+        let mut scores: Vec<f64> =
+            (start..end).map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale)).collect();
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         scores.iter_mut().for_each(|score| *score = (*score - largest).exp());
         let sum: f64 = scores.iter().sum();

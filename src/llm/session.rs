@@ -163,7 +163,13 @@ impl Session {
                 }
                 match wanted {
                     0 => Ok(Vec::new()),
-                    _ => batch.logits(&shared.graph.head, tokens.len() - wanted, &shared.config, weights, cache),
+                    _ => batch.logits(
+                        &shared.graph.head,
+                        tokens.len() - wanted,
+                        &shared.config,
+                        weights,
+                        cache,
+                    ),
                 }
             }
             (Place::Gpu(engine), Weights::Gpu(weights)) => {

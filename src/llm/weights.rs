@@ -91,10 +91,8 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// With `quantize`, tensors get the formats that a file of this type has, as [`crate::quantize_file`] would write it.
     pub(super) fn new(model: &'a Model, device: &Device, quantize: Option<FileType>) -> Result<Self> {
-        let mut tensors: HashMap<_, _> = model
-            .tensors()
-            .map(|tensor| (tensor.info.name(), (tensor, tensor.info.tensor_type())))
-            .collect();
+        let mut tensors: HashMap<_, _> =
+            model.tensors().map(|tensor| (tensor.info.name(), (tensor, tensor.info.tensor_type()))).collect();
         if let Some(file_type) = quantize {
             for planned in Plan::new(model, &Request::new(file_type))?.tensors() {
                 if let Some((_, target)) = tensors.get_mut(planned.from.name()) {
@@ -114,9 +112,8 @@ impl<'a> Reader<'a> {
         let of_stacks = graph.matrices.iter().flat_map(|stack| stack.tensors.iter().chain(&stack.biases));
         let specs = of_stacks.chain(graph.vectors.iter().flatten());
         let used: HashSet<&str> = specs.map(|spec| spec.name.as_str()).collect();
-        let is_used = |name: &str| {
-            used.contains(name) || name.contains(IGNORED) || divisors && name == ROPE_DIVISORS
-        };
+        let is_used =
+            |name: &str| used.contains(name) || name.contains(IGNORED) || divisors && name == ROPE_DIVISORS;
         // The first by name, so that the message is always the same.
         match self.tensors.keys().filter(|name| !is_used(name)).min() {
             None => Ok(()),

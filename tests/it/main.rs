@@ -1,5 +1,6 @@
 //! The integration tests: one program, a module per concern.
 
+mod bench;
 mod cli;
 mod distortion;
 mod formats;
@@ -7,6 +8,7 @@ mod gguf;
 mod golden;
 mod gpu;
 mod llm;
+mod llm_text;
 mod mix;
 mod quantize_cli;
 mod stream;
