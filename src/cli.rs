@@ -7,7 +7,10 @@ mod devices;
 mod failure;
 mod formats;
 mod inspect;
+mod model;
+mod perplexity;
 mod quantize;
+mod run;
 mod shaders;
 mod show;
 
@@ -32,6 +35,8 @@ enum Command {
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
     Bench(bench::Bench),
+    Run(Box<run::Run>),
+    Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
     Demo(demo::Demo),
     Devices(devices::Devices),
@@ -51,6 +56,8 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Run(command) => command.run(),
+            Command::Perplexity(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -350,6 +350,60 @@ pub enum Error {
         allowed: f64,
     },
 
+    /// A file or an option asks for what qmill cannot run.
+    #[error("{what} is {found:?}; qmill runs {known}")]
+    Unsupported {
+        /// What it is a kind of.
+        what: &'static str,
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// A key that a model cannot run without is missing, or its value cannot be.
+    #[error("{key} should be {needed}")]
+    MetadataKey {
+        /// The key.
+        key: String,
+        /// What its value should be.
+        needed: &'static str,
+    },
+
+    /// The model's chat template does not work, or refuses the messages.
+    #[error("the model's chat template: {message}")]
+    ChatTemplate {
+        /// What the template engine, or the template itself, says.
+        message: String,
+    },
+
+    /// A tensor that a model cannot run without is missing.
+    #[error("there is no tensor {tensor}, which the architecture needs")]
+    MissingTensor {
+        /// The tensor.
+        tensor: String,
+    },
+
+    /// A tensor has another shape than the metadata say.
+    #[error("{tensor} has the shape {found:?}; by the metadata it should be {needed:?}")]
+    TensorShape {
+        /// The tensor.
+        tensor: String,
+        /// The shape it should have, the length of a row first.
+        needed: Vec<u64>,
+        /// The shape it has.
+        found: Vec<u64>,
+    },
+
+    /// A text is longer than a session has room for.
+    #[error("{needed} tokens do not fit a context of {context}")]
+    ContextFull {
+        /// Tokens that there is room for.
+        context: usize,
+        /// Tokens that there would be.
+        needed: usize,
+    },
+
     /// The output is one of the files that are read.
     #[error("{path}: is the input; choose another output", path = path.display())]
     SameFile {

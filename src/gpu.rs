@@ -29,6 +29,7 @@ mod activations;
 mod adapter;
 mod clock;
 mod convert;
+mod custom;
 mod dequantize;
 mod fault;
 mod get_rows;
@@ -51,6 +52,7 @@ pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
+pub use custom::{Access, Kernel};
 pub use matmul::Precision;
 #[doc(hidden)]
 pub use matmul::Variant;
@@ -177,7 +179,9 @@ impl Gpu {
     }
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
-    pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+    ///
+    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         guarded(&self.shared.device, self.name(), work)
     }

@@ -24,6 +24,7 @@
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
 //! | [`gpu`] | the same on any GPU, with the same bytes |
 //! | [`gguf`] | reading and writing GGUF files, split models too |
+//! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
 //! | [`bench`] | how fast an operation is, beside what the device can do at best |
@@ -38,6 +39,8 @@ pub mod eval;
 pub mod format;
 pub mod gguf;
 pub mod gpu;
+#[cfg(feature = "llm")]
+pub mod llm;
 pub mod mix;
 pub mod stream;
 

@@ -94,6 +94,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  return without_min(level_bytes(nibbles_from(raw.pairs, 0u)), level_bytes(nibbles_from(raw.pairs, 4u)), raw.d);
+  let levels = level_pairs(raw.pairs);
+  return without_min(levels.low, levels.high, raw.d);
 }
 #endif

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 /// Exit code after Ctrl-C, as shells count signals: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// What ended a command early.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Qmill(#[from] qmill::Error),
     #[error("cannot write to the standard output")]
     Stdout(#[from] io::Error),
+    #[error("cannot read the standard input")]
+    Stdin(#[source] io::Error),
     #[error("cannot handle signals")]
     Signals(#[source] io::Error),
     #[error("{0}")]

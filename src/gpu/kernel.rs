@@ -12,9 +12,11 @@ pub(super) const WORKGROUP: u64 = 64;
 pub(super) const NO_CONTRACTION: &str = "NO_CONTRACTION";
 
 /// What a kernel does with a buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Access {
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// Reads it.
     Read,
+    /// Writes it, and may read it.
     ReadWrite,
 }
 

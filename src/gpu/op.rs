@@ -30,7 +30,7 @@ impl<'a> Range<'a> {
         Self { name, binding: binding.clone(), bytes }
     }
 
-    fn check(&self, alignment: u64) -> Result<()> {
+    pub(super) fn check(&self, alignment: u64) -> Result<()> {
         let (name, offset) = (self.name, self.binding.offset);
         let usage = self.binding.buffer.usage();
         if !usage.contains(BufferUsages::STORAGE) {
@@ -52,9 +52,9 @@ impl<'a> Range<'a> {
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    groups: [u32; 3],
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bind_group: wgpu::BindGroup,
+    pub(super) groups: [u32; 3],
 }
 
 /// How much is started.

@@ -16,6 +16,8 @@ pub(super) enum Arithmetic {
     Exact,
     /// Near enough. The driver is given what wgpu makes of the WGSL, packed dot products included.
     Loose,
+    /// An app's own business; its loops may have no end.
+    Unknown,
 }
 
 /// A compiled kernel and the layout of its one bind group.
@@ -90,7 +92,7 @@ impl Gpu {
         if let Some(pipeline) = made.get(name) {
             return Ok(pipeline.clone());
         }
-        let may_contract = arithmetic == Arithmetic::Loose || !self.forbids_contraction();
+        let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
         let mut text = wgsl(may_contract).map_err(|error| self.fault(error))?;
         if let Some(rewrite) = &pipelines.rewrite {
             text = rewrite(name, text);
@@ -99,7 +101,7 @@ impl Gpu {
         let words = words.transpose().map_err(|error| self.fault(error))?;
         let pipeline = self.guarded(|| {
             let module = match &words {
-                None if arithmetic == Arithmetic::Exact => self.module(name, text),
+                None if arithmetic != Arithmetic::Loose => self.module(name, text),
                 None => self.module_without_loop_bounds(name, text),
                 Some(words) => self.spirv_module(name, words),
             };

@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/affine_decode.wgsl",
     "lib/affine_search.wgsl",
     "lib/codebook.wgsl",
+    "lib/codebook_codes.wgsl",
     "lib/codes.wgsl",
     "lib/decoder.wgsl",
     "lib/dot.wgsl",

@@ -2,10 +2,13 @@
 //! that a failure.
 
 mod cli;
+mod get_rows;
 mod golden;
-mod matvec;
+mod matmul;
+mod matmul_can_fail;
 mod parity;
 mod parity_can_fail;
+mod product;
 mod shaders;
 mod stream;
 mod weights;

@@ -7,6 +7,8 @@ mod formats;
 mod gguf;
 mod golden;
 mod gpu;
+mod llm;
+mod llm_text;
 mod mix;
 mod quantize_cli;
 mod stream;

@@ -17,8 +17,9 @@ try_gpu() {
   fi
 }
 
-cargo build --release --locked --bin qmill --example codec
-export QMILL="${CARGO_TARGET_DIR:-target}/release/qmill" QMILL_CODEC="${CARGO_TARGET_DIR:-target}/release/examples/codec"
+cargo build --release --locked --bin qmill --example codec --example tokens
+release="${CARGO_TARGET_DIR:-target}/release"
+export QMILL="$release/qmill" QMILL_CODEC="$release/examples/codec" QMILL_TOKENS="$release/examples/tokens"
 python3 tests/real/setup.py
 
 try codecs.py -n 2e4 --plant-fault
@@ -27,12 +28,14 @@ case "${1:-}" in
   try codecs.py -n 1e6
   try files.py
   try_gpu files.py --only smollm2-
+  try tokens.py
   try faults.py
   ;;
 --long)
   try codecs.py -n 2e7
   try files.py --all --record benches/record/identity.csv
   try_gpu files.py --all --record benches/record/identity-gpu.csv
+  try tokens.py -n 30000
   try faults.py
   try memory.py
   try_gpu memory.py

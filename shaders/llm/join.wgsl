@@ -1,0 +1,39 @@
+// hidden = SCALE·hidden, plus the branch if it JOINS, or its norm if it is POST; normed = norm of hidden. A workgroup does a token.
+
+@group(0) @binding(1) var<storage, read_write> hidden: array<f32>;
+@group(0) @binding(2) var<storage, read> branch: array<f32>;
+@group(0) @binding(3) var<storage, read> post: array<f32>;
+@group(0) @binding(4) var<storage, read> weights: array<f32>;
+@group(0) @binding(5) var<storage, read_write> normed: array<f32>;
+
+// What a norm multiplies by beside its weights.
+fn factor(squares: f32) -> f32 { return 1.0 / sqrt(squares / f32(WIDTH) + EPSILON); }
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x * WIDTH;
+  var branch_factor = 1.0;
+  if (POST) {
+    var squares = 0.0;
+    for (var i = lane; i < WIDTH; i += LANES) {
+      let x = branch[row + i];
+      squares += x * x;
+    }
+    branch_factor = factor(sum_of_lanes(lane, squares));
+  }
+  var squares = 0.0;
+  for (var i = lane; i < WIDTH; i += LANES) {
+    var x = SCALE * hidden[row + i];
+    if (POST) {
+      x += branch[row + i] * (branch_factor * post[i]);
+    } else if (JOINS) {
+      x += branch[row + i];
+    }
+    hidden[row + i] = x;
+    squares += x * x;
+  }
+  let hidden_factor = factor(sum_of_lanes(lane, squares));
+  for (var i = lane; i < WIDTH; i += LANES) {
+    normed[row + i] = hidden[row + i] * (hidden_factor * weights[i]);
+  }
+}

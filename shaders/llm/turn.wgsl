@@ -1,0 +1,92 @@
+// Of queries and keys, norms each head if NORMED, and turns its first 2·PAIRS floats by position; keys and values go into the cache. A workgroup does a head of a token.
+//
+// A pair is two neighbours, or, with HALVES, one of the first half and its counterpart in the second. Two floats of the cache are a word if they are f16.
+
+struct State {
+  position: u32,  // of the first token
+}
+
+@group(0) @binding(0) var<uniform> state: State;
+@group(0) @binding(1) var<storage, read_write> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> norms: array<f32>;
+@group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> keys: array<u32>;
+@group(0) @binding(5) var<storage, read_write> values: array<u32>;
+
+const ROW = (HEADS + 2u * KV_HEADS) * HEAD;
+
+var<workgroup> floats: array<f32, HEAD>;
+
+fn turned(i: u32, token: u32) -> f32 {
+  let x = floats[i];
+  if (i >= 2u * PAIRS) {
+    return x;
+  }
+  var pair = i / 2u;
+  var partner = i ^ 1u;
+  var first = i % 2u == 0u;
+  if (HALVES) {
+    pair = i % PAIRS;
+    first = i < PAIRS;
+    partner = select(i - PAIRS, i + PAIRS, first);
+  }
+  let angle = angles[token * PAIRS + pair];
+  return x * angle.x + floats[partner] * select(angle.y, -angle.y, first);
+}
+
+fn store_key(pair: u32, a: f32, b: f32) {
+  if (F16) {
+    keys[pair] = f32_bits_to_f16(bitcast<u32>(a)) | (f32_bits_to_f16(bitcast<u32>(b)) << 16u);
+  } else {
+    keys[2u * pair] = bitcast<u32>(a);
+    keys[2u * pair + 1u] = bitcast<u32>(b);
+  }
+}
+
+fn store_value(pair: u32, a: f32, b: f32) {
+  if (F16) {
+    values[pair] = f32_bits_to_f16(bitcast<u32>(a)) | (f32_bits_to_f16(bitcast<u32>(b)) << 16u);
+  } else {
+    values[2u * pair] = bitcast<u32>(a);
+    values[2u * pair + 1u] = bitcast<u32>(b);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let head = group.x;
+  let token = group.y;
+  let start = token * ROW + head * HEAD;
+  let is_query = head < HEADS;
+  let is_value = head >= HEADS + KV_HEADS;
+  var squares = 0.0;
+  for (var i = lane; i < HEAD; i += LANES) {
+    let x = qkv[start + i];
+    floats[i] = x;
+    squares += x * x;
+  }
+  // Of values it is not used; no barrier may depend on which head this is.
+  if (NORMED) {
+    let factor = 1.0 / sqrt(sum_of_lanes(lane, squares) / f32(HEAD) + EPSILON);
+    for (var i = lane; i < HEAD && !is_value; i += LANES) {
+      floats[i] *= factor * norms[select(HEAD, 0u, is_query) + i];
+    }
+  }
+  workgroupBarrier();
+  let kv_head = select(head - HEADS, head - HEADS - KV_HEADS, is_value);
+  let cached = (state.position + token) * (KV_HEADS * HEAD / 2u) + kv_head * (HEAD / 2u);
+  for (var i = lane; i < HEAD / 2u; i += LANES) {
+    if (is_value) {
+      store_value(cached + i, floats[2u * i], floats[2u * i + 1u]);
+    } else {
+      let a = turned(2u * i, token);
+      let b = turned(2u * i + 1u, token);
+      if (is_query) {
+        qkv[start + 2u * i] = a;
+        qkv[start + 2u * i + 1u] = b;
+      } else {
+        store_key(cached + i, a, b);
+      }
+    }
+  }
+}

@@ -1,0 +1,129 @@
+//! `qmill perplexity`: how well a model predicts a text, and how far it is from another.
+
+use super::failure::Failure;
+use super::model::{self, ModelOptions};
+use clap::Args;
+use qmill::Error;
+use qmill::eval::{self, Chunks, Divergence, Prediction};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// Measures how well a model predicts a text, as llama-perplexity does.
+///
+/// The text is cut into chunks; in each, the tokens of the second half are predicted. Perplexity is exp(mean of -ln p), p the
+/// probability of the token that came. With --base, both models predict: KL divergence is the mean of Σ p·ln(p/q) over all
+/// tokens in nats, p of the base and q of the model, and same top is the share of places where both find the same token the
+/// likeliest. ± is one standard error.
+#[derive(Args)]
+pub(crate) struct Perplexity {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// The text
+    #[arg(short, long, value_name = "TEXT")]
+    file: PathBuf,
+    /// The model to compare with, such as the F16 model, as its file has it
+    #[arg(long, value_name = "MODEL")]
+    base: Option<PathBuf>,
+    /// Tokens in a chunk
+    #[arg(short, long, value_name = "N", default_value_t = 512)]
+    ctx: usize,
+    /// Most chunks [default: all of the text]
+    #[arg(long, value_name = "N")]
+    chunks: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Perplexity {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let path = self.file;
+        let text = fs::read(&path).map_err(|source| Error::Io { path, action: "read", source })?;
+        let device = self.model.open_device()?;
+        let (model, tokenizer) = self.model.load(&device, Some(self.ctx))?;
+        let base = self.base.as_deref().map(|path| ModelOptions::load_other(path, &device, self.ctx));
+        let base = base.transpose()?.map(|(base, _)| base);
+        let tokens = tokenizer.prompt(&String::from_utf8_lossy(&text));
+        let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
+        let chunks = Chunks { tokens: self.ctx, limit: self.chunks, bos };
+        let show = io::stderr().is_terminal();
+        let known = eval::perplexity(&model, base.as_ref(), &tokens, &chunks, &mut |known| {
+            if show {
+                let Prediction { chunks, total_chunks, perplexity, .. } = known;
+                eprint!("\r{chunks} of {total_chunks} chunks: {:.4} ", perplexity.value());
+            }
+            ControlFlow::Continue(())
+        })?;
+        if show {
+            eprintln!();
+        }
+        model::store_pipelines(&device);
+
+        let mut out = io::stdout().lock();
+        if self.json {
+            let mut object = to_json(&known);
+            model::add_sizes(&mut object, &model);
+            writeln!(out, "{object}")?;
+        } else {
+            write_text(&known, &mut out)?;
+            writeln!(out, "model           {}", model::sizes(&model))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_text(known: &Prediction, out: &mut impl Write) -> io::Result<()> {
+    let Prediction { chunks, perplexity, divergence, .. } = known;
+    let (value, error) = (perplexity.value(), perplexity.error());
+    writeln!(
+        out,
+        "perplexity      {value:.4} ± {error:.5}, {} tokens in {chunks} chunks",
+        perplexity.tokens()
+    )?;
+    let Some(divergence) = divergence else { return Ok(()) };
+    let (ratio, mean, same) = (divergence.log_ratio(), divergence.mean(), divergence.same_top());
+    let base = divergence.base();
+    writeln!(out, "of the base     {:.4} ± {:.5}", base.value(), base.error())?;
+    writeln!(out, "ln of the ratio {:.6} ± {:.6}", ratio.value, ratio.error)?;
+    writeln!(out, "KL divergence   {:.6} ± {:.6}", mean.value, mean.error)?;
+    let [median, high, largest] = percentiles(divergence);
+    writeln!(out, "                median {median:.6}, 99 % {high:.6}, maximum {largest:.6}")?;
+    writeln!(out, "RMS of q - p    {:.3} %", 100.0 * divergence.rms_difference())?;
+    writeln!(out, "same top        {:.3} ± {:.3} %", 100.0 * same.value, 100.0 * same.error)
+}
+
+fn percentiles(divergence: &Divergence) -> [f64; 3] {
+    [0.5, 0.99, 1.0].map(|share| divergence.percentile(share))
+}
+
+fn to_json(known: &Prediction) -> Value {
+    let Prediction { chunks, perplexity, divergence, .. } = known;
+    let mut object = json!({
+        "chunks": chunks,
+        "tokens": perplexity.tokens(),
+        "perplexity": perplexity.value(),
+        "perplexity_error": perplexity.error(),
+    });
+    if let Some(divergence) = divergence {
+        let (ratio, mean, same) = (divergence.log_ratio(), divergence.mean(), divergence.same_top());
+        let [median, high, largest] = percentiles(divergence);
+        object["base"] = json!({
+            "perplexity": divergence.base().value(),
+            "perplexity_error": divergence.base().error(),
+            "log_ratio": ratio.value,
+            "log_ratio_error": ratio.error,
+            "kl_divergence": mean.value,
+            "kl_divergence_error": mean.error,
+            "kl_divergence_median": median,
+            "kl_divergence_99": high,
+            "kl_divergence_maximum": largest,
+            "rms_difference": divergence.rms_difference(),
+            "same_top": same.value,
+            "same_top_error": same.error,
+        });
+    }
+    object
+}

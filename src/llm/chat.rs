@@ -1,0 +1,91 @@
+//! A conversation as the text that a model was trained on, by the template that its file brings.
+//!
+//! Templates are written in Jinja for Python's `transformers`, and are run here as that runs them: blocks take their line, with
+//! the methods of Python's strings, and with `raise_exception` and `strftime_now`, whose time is UTC.
+
+use super::Tokenizer;
+use crate::gguf::Metadata;
+use crate::{Error, Result};
+use jiff::Timestamp;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, Value, context};
+
+const NAME: &str = "chat";
+
+/// One contribution to a conversation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Who speaks: `system`, `user` or `assistant`, and whatever else the template knows.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// What `role` says.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// A model's chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos: String,
+    eos: String,
+}
+
+impl ChatTemplate {
+    /// The template at `tokenizer.chat_template`, or `None` where a model has none.
+    ///
+    /// Fails with [`Error::ChatTemplate`] for one that is not well formed.
+    pub fn new(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        let Some(template) = metadata.str_of("tokenizer.chat_template") else { return Ok(None) };
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|error| refused(&error))?;
+        environment.set_syntax(syntax);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", strftime_now);
+        environment.add_template_owned(NAME, template.to_owned()).map_err(|error| refused(&error))?;
+        let name = |token: Option<u32>| token.map(|token| tokenizer.name(token)).unwrap_or_default();
+        Ok(Some(Self { environment, bos: name(tokenizer.bos()), eos: name(tokenizer.eos()) }))
+    }
+
+    /// The text of a conversation, up to where the assistant is to answer. [`Tokenizer::prompt`] makes tokens of it.
+    ///
+    /// Fails with [`Error::ChatTemplate`] where the template refuses the messages, as some do a system message.
+    pub fn render(&self, messages: &[Message]) -> Result<String> {
+        let messages = messages.iter().map(|message| {
+            context! { role => message.role.as_str(), content => message.content.as_str() }
+        });
+        let context = context! {
+            messages => messages.collect::<Vec<Value>>(),
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
+            add_generation_prompt => true,
+        };
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render(context))
+            .map_err(|error| refused(&error))
+    }
+}
+
+fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+fn strftime_now(format: &str) -> Result<String, minijinja::Error> {
+    jiff::fmt::strtime::format(format, Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime())
+        .map_err(|error| minijinja::Error::new(ErrorKind::InvalidOperation, error.to_string()))
+}
+
+fn refused(error: &minijinja::Error) -> Error {
+    Error::ChatTemplate { message: error.to_string() }
+}

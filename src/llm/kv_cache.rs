@@ -1,0 +1,78 @@
+//! What a session remembers of its text: keys and values of every layer, on the host or on a device.
+
+use super::config::Config;
+use crate::{Error, Format, Result, cpu};
+
+/// Checks that a cache may be of this format.
+pub(super) fn check_format(format: Format) -> Result<()> {
+    match format {
+        Format::F16 | Format::F32 => Ok(()),
+        _ => {
+            let known = "F16 and F32".to_owned();
+            Err(Error::Unsupported { what: "the format of the cache", found: format.to_string(), known })
+        }
+    }
+}
+
+/// Bytes of all layers' keys and values for this many tokens.
+pub(super) fn cache_bytes(config: &Config, format: Format, tokens: usize) -> u64 {
+    2 * config.layers as u64 * format.bytes_for((config.kv_width() * tokens) as u64)
+}
+
+/// Rows of one kind in one layer: a token's after another.
+#[derive(Clone, Debug)]
+struct Rows {
+    format: Format,
+    row_bytes: usize,
+    bytes: Vec<u8>,
+}
+
+impl Rows {
+    /// Puts rows at `position`; what was there and after it is forgotten.
+    fn store(&mut self, position: usize, floats: &[f32]) -> Result<()> {
+        let start = position * self.row_bytes;
+        self.bytes.truncate(start);
+        self.bytes.resize(start + self.format.bytes_for(floats.len() as u64) as usize, 0);
+        cpu::quantize(self.format, floats, &mut self.bytes[start..])
+    }
+
+    fn floats(&self) -> Result<Vec<f32>> {
+        let bytes = self.format.bytes_for(1) as usize;
+        let mut floats = vec![0.0; self.bytes.len() / bytes];
+        cpu::dequantize(self.format, &self.bytes, &mut floats)?;
+        Ok(floats)
+    }
+}
+
+/// A cache on the host, which grows as it fills.
+#[derive(Clone, Debug)]
+pub(super) struct HostCache {
+    layers: Vec<[Rows; 2]>,
+}
+
+impl HostCache {
+    pub(super) fn new(config: &Config, format: Format) -> Self {
+        let row_bytes = format.bytes_for(config.kv_width() as u64) as usize;
+        let rows = Rows { format, row_bytes, bytes: Vec::new() };
+        Self { layers: vec![[rows.clone(), rows]; config.layers] }
+    }
+
+    /// Puts rows of keys and of values at `position` and forgets what was after them.
+    pub(super) fn store(
+        &mut self,
+        layer: usize,
+        position: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) -> Result<()> {
+        let [key_rows, value_rows] = &mut self.layers[layer];
+        key_rows.store(position, keys)?;
+        value_rows.store(position, values)
+    }
+
+    /// All keys and all values of a layer.
+    pub(super) fn floats(&self, layer: usize) -> Result<[Vec<f32>; 2]> {
+        let [keys, values] = &self.layers[layer];
+        Ok([keys.floats()?, values.floats()?])
+    }
+}

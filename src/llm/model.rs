@@ -1,0 +1,178 @@
+//! A model: its shape, its steps, and its weights where they are multiplied by.
+
+use super::config::Config;
+use super::graph::{Graph, ROPE_DIVISORS, ROPES, TensorSpec};
+use super::kv_cache::check_format;
+use super::weights::{Reader, Weights};
+use crate::gguf::{self, Metadata};
+use crate::gpu::Precision;
+use crate::mix::FileType;
+use crate::{Device, Error, Format, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tokens of the context unless an app says otherwise, if the model was trained for as many.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// How to load a model.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Where it runs; by default on the CPU.
+    pub device: Device,
+    /// Quantizes the weights while they are loaded, to what a file of this type would hold.
+    pub quantize: Option<FileType>,
+    /// Tokens that a session has room for; by default 4096, or what the model was trained for if that is less.
+    pub context: Option<usize>,
+    /// The format of keys and values in sessions: `F16` (the default) or `F32`.
+    pub cache: Format,
+    /// How exactly activations enter products on a GPU; by default in eight bits. The CPU takes them as they are.
+    pub precision: Precision,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: Device::Cpu,
+            quantize: None,
+            context: None,
+            cache: Format::F16,
+            precision: Precision::Int8,
+        }
+    }
+}
+
+/// A model that is loaded. Cheap to clone; clones share all.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) graph: Graph,
+    pub(super) weights: Weights,
+    /// For each rope, the angle from one position to the next, of each pair.
+    pub(super) frequencies: [Vec<f64>; ROPES],
+    pub(super) context: usize,
+    pub(super) cache: Format,
+    pub(super) precision: Precision,
+    device: Device,
+    metadata: Metadata,
+    file_bytes: u64,
+    parameters: u64,
+}
+
+impl Model {
+    /// Loads the GGUF file at `path`, and the others beside it if it is the first of a split model.
+    ///
+    /// Fails with what [`gguf::Model::open`] and [`Config::new`] fail with; with [`Error::MissingTensor`],
+    /// [`Error::TensorShape`] and [`Error::Unsupported`] where the tensors are not those of the architecture; with
+    /// [`Error::Number`] for a context of no tokens; with the errors of [`stream::Plan::new`](crate::stream::Plan::new)
+    /// where it quantizes; and with what the device reports.
+    pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
+        Self::from_gguf(&gguf::Model::open(path)?, options)
+    }
+
+    /// Loads a model from a file that is open; the same otherwise.
+    pub fn from_gguf(file: &gguf::Model, options: &LoadOptions) -> Result<Self> {
+        check_format(options.cache)?;
+        let config = Config::new(file)?;
+        let graph = Graph::new(&config);
+        let mut reader = Reader::new(file, &options.device, options.quantize)?;
+        reader.check_all_used(&graph, config.rope.divisors)?;
+        let divisors = match config.rope.divisors {
+            true => {
+                let shape = vec![config.rope.dimensions as u64 / 2];
+                Some(reader.floats(&[TensorSpec { name: ROPE_DIVISORS.to_owned(), shape }])?)
+            }
+            false => None,
+        };
+        let context = options.context.unwrap_or(DEFAULT_CONTEXT.min(config.trained_context));
+        if context == 0 || u32::try_from(context).is_err() {
+            let needed = format!("1 to {}", u32::MAX);
+            return Err(Error::Number { what: "the context", needed, found: context as u64 });
+        }
+        let shared = Shared {
+            frequencies: frequencies(&config, divisors.as_deref()),
+            weights: reader.load(&graph, &options.device)?,
+            context,
+            cache: options.cache,
+            precision: options.precision,
+            device: options.device.clone(),
+            metadata: file.metadata().clone(),
+            file_bytes: file.tensors().map(|tensor| tensor.info.bytes()).sum(),
+            parameters: file.tensors().map(|tensor| tensor.info.weights()).sum(),
+            config,
+            graph,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Keys and values of the file: the vocabulary is among them.
+    pub fn metadata(&self) -> &Metadata {
+        &self.shared.metadata
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    /// Bytes of the tensors in the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.shared.file_bytes
+    }
+
+    /// Bytes of the weights where they are multiplied by: in the memory of the GPU, or of the host for the CPU.
+    pub fn device_bytes(&self) -> u64 {
+        self.shared.weights.bytes()
+    }
+
+    /// Weights in all.
+    pub fn parameters(&self) -> u64 {
+        self.shared.parameters
+    }
+
+    /// Tokens that a session has room for.
+    pub fn context(&self) -> usize {
+        self.shared.context
+    }
+
+    /// Bytes of a session's keys and values, when the context is full.
+    pub fn cache_bytes(&self) -> u64 {
+        super::kv_cache::cache_bytes(&self.shared.config, self.shared.cache, self.shared.context)
+    }
+}
+
+impl Shared {
+    /// The cosine and the sine of each pair, for `count` tokens from `position` on, for each rope.
+    pub(super) fn angles(&self, position: usize, count: usize) -> Vec<Vec<f32>> {
+        let angles = |frequencies: &Vec<f64>| {
+            let positions = position..position + count;
+            let angles = positions
+                .flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency));
+            angles.flat_map(|angle| [angle.cos() as f32, angle.sin() as f32]).collect()
+        };
+        self.frequencies.iter().map(angles).collect()
+    }
+}
+
+/// Of the layers without a window, and of those with one; empty where there are none.
+fn frequencies(config: &Config, divisors: Option<&[f32]>) -> [Vec<f64>; ROPES] {
+    let pairs = config.rope.dimensions / 2;
+    let of = |base: f64, scale: f64| {
+        let frequency = move |pair: usize| {
+            let divisor = divisors.map_or(1.0, |divisors| f64::from(divisors[pair]));
+            scale * base.powf(-(pair as f64) / pairs as f64) / divisor
+        };
+        (0..pairs).map(frequency).collect::<Vec<_>>()
+    };
+    let windowed = config.window.as_ref().map(|window| of(window.rope_base, 1.0));
+    [of(config.rope.base, config.rope.scale), windowed.unwrap_or_default()]
+}

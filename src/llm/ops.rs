@@ -1,0 +1,259 @@
+//! The steps of a graph on a GPU, but for products: the kernels of `shaders/llm`, whose twins are in `ops_cpu`.
+//!
+//! A kernel's text is made for one model: shapes are constants in front of it. Only the number of tokens, which is how many
+//! workgroups there are, and their position change.
+
+use super::config::{Activation, RopeLayout};
+use super::engine::Buffers;
+use super::graph::{Slot, Step};
+use super::model::Shared;
+use crate::gpu::{Access, Kernel, Op};
+use crate::{Error, Format, Gpu, Result};
+use Access::{Read, ReadWrite};
+use std::fmt::Write;
+use wgpu::BufferBinding;
+
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!("../../shaders/llm/", $name, ".wgsl"))
+    };
+}
+
+/// Integer conversions between f16 and f32, which kernels for files have too.
+const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
+const SUM: &str = shader!("sum");
+
+/// Rows of this many floats and more are summed up by more lanes.
+const WIDE: usize = 2048;
+const FEW_LANES: usize = 64;
+const MANY_LANES: usize = 256;
+/// Floats in a head, at most: a lane of a workgroup has four of them.
+pub(super) const MAX_HEAD: usize = 4 * MANY_LANES;
+
+/// Constants of a shader, as WGSL.
+#[derive(Default)]
+struct Constants(String);
+
+impl Constants {
+    fn number(mut self, name: &str, value: usize) -> Self {
+        writeln!(self.0, "const {name} = {value}u;").expect("a string takes all");
+        self
+    }
+
+    fn float(mut self, name: &str, value: f32) -> Self {
+        writeln!(self.0, "const {name}: f32 = {value:?};").expect("a string takes all");
+        self
+    }
+
+    fn flag(mut self, name: &str, value: bool) -> Self {
+        writeln!(self.0, "const {name} = {value};").expect("a string takes all");
+        self
+    }
+}
+
+/// A shader, and how many workgroups do a token.
+struct Shader {
+    name: &'static str,
+    /// Constants and parts, one after the other.
+    text: String,
+    access: &'static [Access],
+    groups: usize,
+    /// Whether the groups of a token are a row, or tokens are in a row.
+    is_row: bool,
+}
+
+impl Shader {
+    /// A kernel in which an invocation does one float of a token.
+    fn of_floats(
+        name: &'static str,
+        constants: Constants,
+        text: &str,
+        access: &'static [Access],
+        length: usize,
+    ) -> Self {
+        let text = constants.number("LENGTH", length).0 + text;
+        Self { name, text, access, groups: length.div_ceil(FEW_LANES), is_row: true }
+    }
+
+    fn prepare(
+        &self,
+        gpu: &Gpu,
+        state: &wgpu::Buffer,
+        buffers: &[BufferBinding],
+        count: usize,
+    ) -> Result<Op> {
+        let kernel = Kernel::new(gpu, &format!("llm.{}", self.name), &self.text, self.access)?;
+        let (groups, count) = (self.groups as u32, count as u32);
+        let groups = if self.is_row { [groups, count, 1] } else { [count, groups, 1] };
+        kernel.prepare(&state.as_entire_buffer_binding(), buffers, groups)
+    }
+}
+
+/// The shader of a step that is no product.
+fn shader(step: &Step, shared: &Shared) -> Shader {
+    let config = &shared.config;
+    let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
+    let norm = || {
+        Constants::default()
+            .number("LANES", lanes)
+            .number("WIDTH", config.width)
+            .float("EPSILON", config.epsilon)
+    };
+    let join = |scale: f32, joins: bool, post: bool| Shader {
+        name: "join",
+        text: norm().float("SCALE", scale).flag("JOINS", joins).flag("POST", post).0 + SUM + shader!("join"),
+        access: &[ReadWrite, Read, Read, Read, ReadWrite],
+        groups: 1,
+        is_row: false,
+    };
+    let is_f16 = shared.cache == Format::F16;
+    let heads = || {
+        Constants::default()
+            .number("HEADS", config.heads)
+            .number("KV_HEADS", config.kv_heads)
+            .number("HEAD", config.head_width)
+    };
+    match *step {
+        Step::Begin { scale, .. } => join(scale, false, false),
+        Step::Join { post, .. } => join(1.0, true, post.is_some()),
+        Step::Turn { norms, .. } => {
+            let constants = heads()
+                .number("LANES", FEW_LANES)
+                .number("PAIRS", config.rope.dimensions / 2)
+                .float("EPSILON", config.epsilon)
+                .flag("HALVES", config.rope.layout == RopeLayout::Halves)
+                .flag("NORMED", norms.is_some())
+                .flag("F16", is_f16);
+            Shader {
+                name: "turn",
+                text: constants.0 + HALF + SUM + shader!("turn"),
+                access: &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
+                groups: config.heads + 2 * config.kv_heads,
+                is_row: true,
+            }
+        }
+        Step::Attend { window, .. } => {
+            let constants = heads()
+                .number("LANES", if config.head_width <= 4 * FEW_LANES { FEW_LANES } else { MANY_LANES })
+                .number("WINDOW", window.unwrap_or(0))
+                .float("SCALE", config.attention_scale);
+            let cached = if is_f16 { shader!("cached_f16") } else { shader!("cached_f32") };
+            Shader {
+                name: "attend",
+                text: constants.0 + SUM + cached + shader!("attend"),
+                access: &[Read, Read, Read, ReadWrite],
+                groups: config.heads,
+                is_row: true,
+            }
+        }
+        Step::Gate => {
+            let length = Slot::Gated.width(config);
+            let constants = Constants::default()
+                .number("STRIDE", Slot::Gate.width(config))
+                .number("UP", if config.experts.is_none() { length } else { 0 })
+                .flag("GELU", config.activation == Activation::Gelu);
+            Shader::of_floats("gate", constants, shader!("gate"), &[Read, Read, ReadWrite], length)
+        }
+        Step::Cap { cap } => {
+            let constants = Constants::default().float("CAP", cap);
+            Shader::of_floats("cap", constants, shader!("cap"), &[ReadWrite], config.vocabulary)
+        }
+        Step::Route => Shader {
+            name: "route",
+            text: Constants::default()
+                .number("LANES", FEW_LANES)
+                .number("COUNT", Slot::Fit.width(config))
+                .number("USED", Slot::Picks.width(config))
+                .0
+                + shader!("route"),
+            access: &[Read, ReadWrite, ReadWrite],
+            groups: 1,
+            is_row: false,
+        },
+        Step::Mix => {
+            let constants = Constants::default().number("USED", Slot::Picks.width(config));
+            Shader::of_floats("mix", constants, shader!("mix"), &[Read, Read, ReadWrite], config.width)
+        }
+        Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => {
+            unreachable!("products and look-ups are the library's own")
+        }
+    }
+}
+
+/// Prepares a step that is no product, for `count` tokens.
+pub(super) fn prepare(
+    step: &Step,
+    gpu: &Gpu,
+    shared: &Shared,
+    buffers: &Buffers,
+    vectors: &[wgpu::Buffer],
+    count: usize,
+) -> Result<Op> {
+    let vector = |number: usize| vectors[number].as_entire_buffer_binding();
+    let slot = |slot| buffers.slot(slot);
+    // What a kernel is told not to use is bound all the same.
+    let join = |post: Option<usize>, norm: usize| {
+        let post = vector(post.unwrap_or(norm));
+        vec![slot(Slot::Hidden), slot(Slot::Branch), post, vector(norm), slot(Slot::Normed)]
+    };
+    let cache = |layer: usize| buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
+    let bound = match *step {
+        Step::Begin { norm, .. } => join(None, norm),
+        Step::Join { post, norm } => join(post, norm),
+        Step::Turn { layer, norms, rope } => {
+            let [keys, values] = cache(layer);
+            let angles = buffers.angles[rope].as_entire_buffer_binding();
+            let norms = norms.map_or(slot(Slot::Normed), vector);
+            vec![slot(Slot::Qkv), norms, angles, keys, values]
+        }
+        Step::Attend { layer, .. } => {
+            let [keys, values] = cache(layer);
+            vec![slot(Slot::Qkv), keys, values, slot(Slot::Attended)]
+        }
+        Step::Gate => {
+            let ups = if shared.config.experts.is_none() { Slot::Gate } else { Slot::Up };
+            vec![slot(Slot::Gate), slot(ups), slot(Slot::Gated)]
+        }
+        Step::Cap { .. } => vec![slot(Slot::Logits)],
+        Step::Route => vec![slot(Slot::Fit), slot(Slot::Picks), slot(Slot::Shares)],
+        Step::Mix => vec![slot(Slot::Parts), slot(Slot::Shares), slot(Slot::Branch)],
+        Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => Vec::new(),
+    };
+    shader(step, shared).prepare(gpu, &buffers.state, &bound, count)
+}
+
+/// Where rows go in longer ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Floats in a row.
+    pub(super) length: usize,
+    /// The column of the first.
+    pub(super) start: usize,
+    /// Floats in a longer row.
+    pub(super) stride: usize,
+}
+
+impl Place {
+    /// Prepares the copy of `count` rows.
+    pub(super) fn prepare(
+        self,
+        gpu: &Gpu,
+        state: &wgpu::Buffer,
+        source: &BufferBinding,
+        rows: &BufferBinding,
+        count: usize,
+    ) -> Result<Op> {
+        let constants = Constants::default().number("START", self.start).number("STRIDE", self.stride);
+        let shader = Shader::of_floats("place", constants, shader!("place"), &[Read, ReadWrite], self.length);
+        shader.prepare(gpu, state, &[source.clone(), rows.clone()], count)
+    }
+}
+
+/// Checks that the kernels can do with a head.
+pub(super) fn check_head(width: usize) -> Result<()> {
+    if width <= MAX_HEAD {
+        return Ok(());
+    }
+    let needed = format!("at most {MAX_HEAD}");
+    Err(Error::Number { what: "the number of floats in a head", needed, found: width as u64 })
+}

@@ -1,0 +1,173 @@
+//! The choice of the next token, as llama.cpp makes it.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+
+/// How to choose. The steps come in this order, each on what the one before left.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SamplerOptions {
+    /// Logits of tokens among the last [`REPEAT_LAST`] are divided by this where positive, else multiplied; 1 changes
+    /// nothing.
+    pub repeat_penalty: f32,
+    /// So many of the best tokens are kept; 0 keeps all.
+    pub top_k: usize,
+    /// The best tokens are kept that together have at least this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Tokens are kept with at least this share of the best one's probability; 0 keeps all.
+    pub min_p: f32,
+    /// Logits are divided by this; 0 takes the best token always.
+    pub temperature: f32,
+    /// The same seed with the same logits makes the same choices.
+    pub seed: u64,
+}
+
+impl Default for SamplerOptions {
+    /// What llama.cpp has, with a seed of 0.
+    fn default() -> Self {
+        Self { repeat_penalty: 1.0, top_k: 40, top_p: 0.95, min_p: 0.05, temperature: 0.8, seed: 0 }
+    }
+}
+
+impl SamplerOptions {
+    /// The best token always.
+    pub fn greedy() -> Self {
+        Self { temperature: 0.0, ..Self::default() }
+    }
+}
+
+/// How many tokens back the repeat penalty looks.
+pub const REPEAT_LAST: usize = 64;
+
+/// Chooses tokens.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    options: SamplerOptions,
+    /// The last tokens of the text.
+    last: VecDeque<u32>,
+    random: Random,
+}
+
+/// A token with its logit, later with its share of the probability.
+type Candidate = (u32, f32);
+
+impl Sampler {
+    /// A sampler before any text.
+    pub fn new(options: SamplerOptions) -> Self {
+        let random = Random(options.seed);
+        Self { options, last: VecDeque::with_capacity(REPEAT_LAST), random }
+    }
+
+    /// Makes `token` part of the text, for the repeat penalty: of the prompt and of the answer.
+    pub fn accept(&mut self, token: u32) {
+        if self.last.len() == REPEAT_LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(token);
+    }
+
+    /// Chooses a token by its logit; `logits` has one for every token of the vocabulary. A logit that is not a number is never
+    /// chosen; of an empty slice comes 0.
+    ///
+    /// Without [`SamplerOptions::top_k`] it sorts the whole vocabulary.
+    pub fn sample(&mut self, logits: &[f32]) -> u32 {
+        let options = &self.options;
+        let mut candidates: Vec<Candidate> = (0..).zip(logits.iter().copied()).collect();
+        candidates.retain(|(_, logit)| !logit.is_nan());
+        if options.repeat_penalty != 1.0 {
+            let last: HashSet<u32> = self.last.iter().copied().collect();
+            for (token, logit) in &mut candidates {
+                if last.contains(token) {
+                    let positive = *logit > 0.0;
+                    *logit = if positive {
+                        *logit / options.repeat_penalty
+                    } else {
+                        *logit * options.repeat_penalty
+                    };
+                }
+            }
+        }
+        if options.temperature <= 0.0 {
+            return candidates.iter().copied().reduce(best).map_or(0, |(token, _)| token);
+        }
+        keep_best(&mut candidates, options.top_k);
+        keep_probable(&mut candidates, options.top_p);
+        keep_near_best(&mut candidates, options.min_p);
+        for (_, logit) in &mut candidates {
+            *logit /= options.temperature;
+        }
+        let mut rest = self.random.next() * exponentials(&mut candidates);
+        let chosen = candidates.iter().find(|(_, weight)| {
+            rest -= f64::from(*weight);
+            rest < 0.0
+        });
+        chosen.or(candidates.first()).map_or(0, |&(token, _)| token)
+    }
+}
+
+/// The better of two, the first of equals.
+fn best(a: Candidate, b: Candidate) -> Candidate {
+    if b.1 > a.1 { b } else { a }
+}
+
+/// Sorts, best first, and keeps `count`; with 0, all.
+fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
+    let order = |a: &Candidate, b: &Candidate| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if (1..candidates.len()).contains(&count) {
+        candidates.select_nth_unstable_by(count - 1, order);
+        candidates.truncate(count);
+    }
+    candidates.sort_unstable_by(order);
+}
+
+fn keep_probable(candidates: &mut Vec<Candidate>, share: f32) {
+    if share >= 1.0 {
+        return;
+    }
+    let mut weights = candidates.clone();
+    let total = exponentials(&mut weights);
+    let mut sum = 0.0;
+    let enough = weights.iter().position(|(_, weight)| {
+        sum += f64::from(*weight);
+        sum >= f64::from(share) * total
+    });
+    candidates.truncate(enough.map_or(candidates.len(), |last| last + 1));
+}
+
+fn keep_near_best(candidates: &mut Vec<Candidate>, share: f32) {
+    if let Some(&(_, best)) = candidates.first()
+        && share > 0.0
+    {
+        let least = best + share.ln();
+        let far = candidates.iter().skip(1).position(|&(_, logit)| logit < least);
+        candidates.truncate(far.map_or(candidates.len(), |far| far + 1));
+    }
+}
+
+/// Turns logits, best first, into the weights of a softmax, and gives their sum.
+fn exponentials(candidates: &mut [Candidate]) -> f64 {
+    let best = candidates.first().map_or(0.0, |&(_, logit)| logit);
+    candidates
+        .iter_mut()
+        .map(|(_, value)| {
+            // Also where the best is infinite.
+            *value = if *value == best { 1.0 } else { (*value - best).exp() };
+            f64::from(*value)
+        })
+        .sum()
+}
+
+/// `SplitMix64`, by Steele, Lea and Flood, 2014.
+#[derive(Clone, Debug)]
+struct Random(u64);
+
+impl Random {
+    /// At least 0 and below 1, in steps of 2^-53.
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^= x >> 31;
+        (x >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

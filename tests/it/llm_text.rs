@@ -1,0 +1,260 @@
+//! What surrounds a language model: tokens, chat templates, sampling.
+
+use crate::support::TINY_SHAKESPEARE;
+use qmill::Error;
+use qmill::gguf::{Metadata, Model};
+use qmill::llm::{ChatTemplate, Message, REPEAT_LAST, Sampler, SamplerOptions, Tokenizer};
+use serde_json::Value;
+use std::fs;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+
+fn metadata_of(path: &str) -> Metadata {
+    Model::open(path).unwrap().shards()[0].metadata().clone()
+}
+
+fn tiny_metadata() -> Metadata {
+    metadata_of(TINY_SHAKESPEARE)
+}
+
+fn sentence_piece() -> Metadata {
+    metadata_of(&format!("{GOLDEN}/sentence-piece.gguf"))
+}
+
+/// The metadata of each recorded tokenizer, by name.
+fn recorded(name: &str) -> Metadata {
+    let mut metadata =
+        if name.starts_with("llama") && name != "llama-bpe" { sentence_piece() } else { tiny_metadata() };
+    match name {
+        "llama" => {}
+        "llama without a space" => {
+            metadata.set("tokenizer.ggml.add_space_prefix", qmill::gguf::Value::Bool(false));
+        }
+        pre => metadata.set("tokenizer.ggml.pre", pre),
+    }
+    metadata
+}
+
+#[test]
+fn tokens_are_those_of_libllama() {
+    let golden: Value = serde_json::from_slice(&fs::read(format!("{GOLDEN}/tokens.json")).unwrap()).unwrap();
+    let golden = golden.as_object().unwrap();
+    let texts: Vec<&str> =
+        golden["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    let mut compared = 0;
+    for (name, lists) in golden.iter().filter(|(name, _)| *name != "texts") {
+        let tokenizer = Tokenizer::new(&recorded(name)).unwrap();
+        for (text, list) in texts.iter().zip(lists.as_array().unwrap()) {
+            let expected: Vec<u32> =
+                list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            assert_eq!(tokenizer.encode(text), expected, "{name}: {text:?}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 7 * texts.len());
+}
+
+#[test]
+fn text_survives_its_tokens() {
+    let texts = ["", " x", "  two  spaces ", "naïve 世界 😀👍🏽 \u{1F1E9}\u{1F1EA}\r\n\tend ", "a\0b"];
+    for name in ["gpt-2", "llama-bpe", "qwen2", "smollm", "default", "llama", "llama without a space"] {
+        let tokenizer = Tokenizer::new(&recorded(name)).unwrap();
+        for text in texts {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_waits_for_whole_characters() {
+    let tokenizer = Tokenizer::new(&sentence_piece()).unwrap();
+    let bytes = |text: &[u8]| text.iter().map(|&byte| u32::from(byte) + 3).collect::<Vec<_>>();
+    let mut stream = tokenizer.stream();
+    let pieces: Vec<String> = bytes("x€!".as_bytes()).into_iter().map(|token| stream.push(token)).collect();
+    assert_eq!(pieces, ["x", "", "", "€", "!"]);
+
+    // What is no UTF-8 does not hold up what follows; what never ends comes at the end.
+    let mut stream = tokenizer.stream();
+    let pieces: Vec<String> =
+        bytes(b"\xE2\x82a\xFF\xF0\x9F").into_iter().map(|token| stream.push(token)).collect();
+    assert_eq!(pieces, ["", "", "\u{FFFD}a", "\u{FFFD}", "", ""]);
+    assert_eq!(stream.finish(), "\u{FFFD}");
+}
+
+#[test]
+fn special_tokens_are_what_the_file_says() {
+    let tokenizer = Tokenizer::new(&tiny_metadata()).unwrap();
+    assert_eq!((tokenizer.len(), tokenizer.bos(), tokenizer.adds_bos()), (1024, Some(0), false));
+    assert!(tokenizer.ends(0) && !tokenizer.ends(1));
+    assert_eq!(tokenizer.name(0), "<|endoftext|>");
+    assert_eq!(tokenizer.decode(&[0, 0]), "");
+    assert_eq!(tokenizer.encode("<|endoftext|>"), [0]);
+    assert!(tokenizer.encode_plain("<|endoftext|>").len() > 1);
+
+    // SentencePiece begins a text with <s>, once.
+    let tokenizer = Tokenizer::new(&sentence_piece()).unwrap();
+    let hello = tokenizer.encode("Hello");
+    assert_eq!(tokenizer.prompt("Hello"), [&[1], hello.as_slice()].concat());
+    assert_eq!(tokenizer.prompt("<s>Hello"), tokenizer.prompt("Hello"));
+    assert_eq!(tokenizer.decode(&tokenizer.prompt("Hello")), "Hello");
+    assert!(tokenizer.ends(2) && !tokenizer.ends(1));
+    // A number that is no token has no text.
+    assert_eq!(tokenizer.decode(&[u32::MAX]), "");
+}
+
+#[test]
+fn unknown_tokenizers_are_refused() {
+    let refused = |key: &str, value: &str| {
+        let mut metadata = tiny_metadata();
+        metadata.set(key, value);
+        Tokenizer::new(&metadata).unwrap_err().to_string()
+    };
+    let error = refused("tokenizer.ggml.model", "rwkv");
+    assert!(error.contains("rwkv") && error.contains("gpt2, llama"), "{error}");
+    let error = refused("tokenizer.ggml.pre", "tekken");
+    assert!(error.contains("tekken") && error.contains("qwen2") && error.contains("smollm"), "{error}");
+
+    for (metadata, keys) in [
+        (tiny_metadata(), ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"].as_slice()),
+        (sentence_piece(), ["tokenizer.ggml.scores"].as_slice()),
+    ] {
+        for missing in keys {
+            let mut metadata = metadata.clone();
+            metadata.remove(missing);
+            let error = Tokenizer::new(&metadata).unwrap_err();
+            assert!(matches!(&error, Error::MetadataKey { key, .. } if key == missing), "{error}");
+        }
+    }
+    let mut metadata = tiny_metadata();
+    metadata.set("tokenizer.ggml.eos_token_id", qmill::gguf::Value::U32(1024));
+    let error = Tokenizer::new(&metadata).unwrap_err();
+    assert!(
+        matches!(&error, Error::MetadataKey { key, .. } if key == "tokenizer.ggml.eos_token_id"),
+        "{error}"
+    );
+}
+
+fn template(text: &str) -> qmill::Result<ChatTemplate> {
+    let mut metadata = tiny_metadata();
+    metadata.set("tokenizer.chat_template", text);
+    let tokenizer = Tokenizer::new(&metadata)?;
+    Ok(ChatTemplate::new(&metadata, &tokenizer)?.expect("there is one"))
+}
+
+#[test]
+fn chat_templates_render() {
+    let tokenizer = Tokenizer::new(&tiny_metadata()).unwrap();
+    assert!(ChatTemplate::new(&tiny_metadata(), &tokenizer).unwrap().is_none());
+
+    // As SmolLM2 has it.
+    let smollm2 = template(concat!(
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}",
+        "{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}",
+        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}",
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    ))
+    .unwrap();
+    assert_eq!(
+        smollm2.render(&[Message::new("user", "Hi <b>")]).unwrap(),
+        "<|im_start|>system\nBe kind<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\n"
+    );
+
+    // What Gemma's and Llama's templates use: namespaces, Python's methods, blocks that take their line, errors, the date.
+    let text = concat!(
+        "{{ bos_token }}{%- set ns = namespace(first=true) -%}\n",
+        "{%- for message in messages -%}\n    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n",
+        "        {{ raise_exception('roles must alternate') }}\n    {%- endif -%}\n",
+        "[{{ message.role.upper() }}] {{ message['content'].strip().split('|')[0] | trim }}",
+        "{%- if not loop.last %};{% set ns.first = false %}{% endif %}\n{% endfor %}\n",
+        "    {% if not ns.first %}\n{{ messages[1:] | length }}\n    {% endif %}\n",
+        "{{ strftime_now('%Y') | int > 2000 }} {{ messages[0].get('x', 'none') }} {{ messages[0] | tojson | length > 9 }}",
+    );
+    let render = |messages: &[Message]| template(text).unwrap().render(messages);
+    let talk = [Message::new("user", " a|b "), Message::new("assistant", "c")];
+    assert_eq!(
+        render(&talk).unwrap(),
+        "<|endoftext|>[USER] a;[ASSISTANT] c1\ntrue none true".replace("true", "True")
+    );
+    let error = render(&talk[1..]).unwrap_err();
+    assert!(
+        matches!(&error, Error::ChatTemplate { message } if message.contains("roles must alternate")),
+        "{error}"
+    );
+    assert!(matches!(template("{% if %}").unwrap_err(), Error::ChatTemplate { .. }));
+}
+
+/// How often each of four tokens is chosen in 100,000 draws.
+fn draws(options: SamplerOptions, logits: [f32; 4]) -> [usize; 4] {
+    let mut sampler = Sampler::new(options);
+    let mut counts = [0; 4];
+    for _ in 0..100_000 {
+        counts[sampler.sample(&logits) as usize] += 1;
+    }
+    counts
+}
+
+const EVERYTHING: SamplerOptions =
+    SamplerOptions { repeat_penalty: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, temperature: 1.0, seed: 1 };
+
+#[test]
+fn samples_follow_the_probabilities() {
+    // 10 %, 20 %, 30 %, 40 %; four standard deviations of 100,000 draws are below 640.
+    let logits = [0.1f32.ln(), 0.2f32.ln(), 0.3f32.ln(), 0.4f32.ln()];
+    let near = |counts: [usize; 4], shares: [f64; 4]| {
+        let fits =
+            counts.iter().zip(shares).all(|(&count, share)| (count as f64 - 1e5 * share).abs() < 640.0);
+        assert!(fits, "{counts:?} for {shares:?}");
+    };
+    near(draws(EVERYTHING, logits), [0.1, 0.2, 0.3, 0.4]);
+    // Squared and made to sum to one.
+    near(
+        draws(SamplerOptions { temperature: 0.5, ..EVERYTHING }, logits),
+        [1.0 / 30.0, 4.0 / 30.0, 0.3, 16.0 / 30.0],
+    );
+    near(draws(SamplerOptions { top_k: 2, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    // 40 % and 30 % do not reach 71 %; the third does.
+    near(draws(SamplerOptions { top_p: 0.71, ..EVERYTHING }, logits), [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
+    near(draws(SamplerOptions { top_p: 0.69, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    // Of 40 %, 60 % is 24 %.
+    near(draws(SamplerOptions { min_p: 0.6, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    // The temperature comes last: it changes nothing of what is kept.
+    let hot = SamplerOptions { top_p: 0.69, temperature: 1000.0, ..EVERYTHING };
+    near(draws(hot, logits), [0.0, 0.0, 0.5, 0.5]);
+}
+
+#[test]
+fn samples_are_reproducible() {
+    let run = |seed| {
+        let mut sampler = Sampler::new(SamplerOptions { seed, ..SamplerOptions::default() });
+        (0..50).map(|_| sampler.sample(&[1.0, 1.1, 1.2, 1.3, 1.4])).collect::<Vec<_>>()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn greedy_takes_the_first_of_the_best() {
+    let mut sampler = Sampler::new(SamplerOptions::greedy());
+    assert_eq!(sampler.sample(&[1.0, 3.0, f32::NAN, 3.0, 2.0]), 1);
+    assert_eq!(sampler.sample(&[]), 0);
+    // Whatever the logits are, a token comes.
+    let mut sampler = Sampler::new(EVERYTHING);
+    assert_eq!(sampler.sample(&[f32::NEG_INFINITY, f32::INFINITY, f32::NAN]), 1);
+    assert_eq!(sampler.sample(&[f32::NAN]), 0);
+}
+
+#[test]
+fn repetition_is_penalized_as_far_back_as_it_counts() {
+    let mut sampler = Sampler::new(SamplerOptions { repeat_penalty: 2.0, ..SamplerOptions::greedy() });
+    assert_eq!(sampler.sample(&[4.0, 3.0]), 0);
+    sampler.accept(0);
+    sampler.accept(0);
+    // Once, however often it was there; negative logits grow in size.
+    assert_eq!(sampler.sample(&[4.0, 2.1]), 1);
+    assert_eq!(sampler.sample(&[4.0, 1.9]), 0);
+    assert_eq!(sampler.sample(&[-1.0, -1.9]), 1);
+    for _ in 0..REPEAT_LAST {
+        sampler.accept(1);
+    }
+    assert_eq!(sampler.sample(&[4.0, 3.0]), 0);
+}
