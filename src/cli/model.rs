@@ -5,7 +5,7 @@ use super::show;
 use clap::Args;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use qmill::Device;
-use qmill::gpu::DeviceChoice;
+use qmill::gpu::{DeviceChoice, Precision};
 use qmill::llm::{LoadOptions, Model, Tokenizer};
 use qmill::mix::FileType;
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ pub(super) struct ModelOptions {
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     device: DeviceChoice,
+    /// Take activations as they are in products on a GPU, not in eight bits; slower
+    #[arg(long)]
+    exact: bool,
 }
 
 impl ModelOptions {
@@ -51,12 +54,6 @@ impl ModelOptions {
 
 fn options(device: &Device, context: Option<usize>) -> LoadOptions {
     LoadOptions { device: device.clone(), context, ..LoadOptions::default() }
-}
-
-fn load(path: &Path, options: &LoadOptions) -> Result<(Model, Tokenizer), Failure> {
-    let model = Model::load(path, options)?;
-    let tokenizer = Tokenizer::new(model.metadata())?;
-    Ok((model, tokenizer))
 }
 
 /// Keeps what was compiled for the next start.
