@@ -39,21 +39,21 @@ impl ModelOptions {
         device: &Device,
         context: Option<usize>,
     ) -> Result<(Model, Tokenizer), Failure> {
-        load(&self.model, &LoadOptions { quantize: self.quantize, ..options(device, context) })
+        let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
+        let model = Model::load(&self.model, &options)?;
+        let tokenizer = Tokenizer::new(model.metadata())?;
+        Ok((model, tokenizer))
     }
 
     /// Another model, as its file has it.
-    pub(super) fn load_other(
-        path: &Path,
-        device: &Device,
-        context: usize,
-    ) -> Result<(Model, Tokenizer), Failure> {
-        load(path, &options(device, Some(context)))
+    pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
+        Ok(Model::load(path, &self.options(device, Some(context)))?)
     }
-}
 
-fn options(device: &Device, context: Option<usize>) -> LoadOptions {
-    LoadOptions { device: device.clone(), context, ..LoadOptions::default() }
+    fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
+        let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
+        LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+    }
 }
 
 /// Keeps what was compiled for the next start.
