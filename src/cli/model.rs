@@ -5,7 +5,7 @@ use super::show;
 use clap::Args;
 use etcetera::{BaseStrategy, choose_base_strategy};
 use qmill::Device;
-use qmill::gpu::DeviceChoice;
+use qmill::gpu::{DeviceChoice, Precision};
 use qmill::llm::{LoadOptions, Model, Tokenizer};
 use qmill::mix::FileType;
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ pub(super) struct ModelOptions {
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     device: DeviceChoice,
+    /// Take activations as they are in products on a GPU, not in eight bits; slower
+    #[arg(long)]
+    exact: bool,
 }
 
 impl ModelOptions {
@@ -36,27 +39,21 @@ impl ModelOptions {
         device: &Device,
         context: Option<usize>,
     ) -> Result<(Model, Tokenizer), Failure> {
-        load(&self.model, &LoadOptions { quantize: self.quantize, ..options(device, context) })
+        let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
+        let model = Model::load(&self.model, &options)?;
+        let tokenizer = Tokenizer::new(model.metadata())?;
+        Ok((model, tokenizer))
     }
 
     /// Another model, as its file has it.
-    pub(super) fn load_other(
-        path: &Path,
-        device: &Device,
-        context: usize,
-    ) -> Result<(Model, Tokenizer), Failure> {
-        load(path, &options(device, Some(context)))
+    pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
+        Ok(Model::load(path, &self.options(device, Some(context)))?)
     }
-}
 
-fn options(device: &Device, context: Option<usize>) -> LoadOptions {
-    LoadOptions { device: device.clone(), context, ..LoadOptions::default() }
-}
-
-fn load(path: &Path, options: &LoadOptions) -> Result<(Model, Tokenizer), Failure> {
-    let model = Model::load(path, options)?;
-    let tokenizer = Tokenizer::new(model.metadata())?;
-    Ok((model, tokenizer))
+    fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
+        let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
+        LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+    }
 }
 
 /// Keeps what was compiled for the next start.

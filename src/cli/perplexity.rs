@@ -44,8 +44,8 @@ impl Perplexity {
         let text = fs::read(&path).map_err(|source| Error::Io { path, action: "read", source })?;
         let device = self.model.open_device()?;
         let (model, tokenizer) = self.model.load(&device, Some(self.ctx))?;
-        let base = self.base.as_deref().map(|path| ModelOptions::load_other(path, &device, self.ctx));
-        let base = base.transpose()?.map(|(base, _)| base);
+        let base =
+            self.base.as_deref().map(|path| self.model.load_other(path, &device, self.ctx)).transpose()?;
         let tokens = tokenizer.prompt(&String::from_utf8_lossy(&text));
         let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
         let chunks = Chunks { tokens: self.ctx, limit: self.chunks, bos };

@@ -8,6 +8,7 @@ mod gguf;
 mod golden;
 mod gpu;
 mod llm;
+mod llm_run;
 mod llm_text;
 mod mix;
 mod quantize_cli;

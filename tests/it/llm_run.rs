@@ -1,0 +1,328 @@
+//! From prompt to text: the generator, `qmill run` and `qmill perplexity`, on the CPU.
+
+use crate::support::TINY_SHAKESPEARE;
+use qmill::Error;
+use qmill::eval::{self, Chunks, Divergence, Perplexity};
+use qmill::gguf::{self, TensorInfo, Value as Entry, Writer};
+use qmill::llm::{End, Generator, LoadOptions, Model, SamplerOptions, Session, Tokenizer};
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const HELD_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/held-out.txt");
+const ROMEO: &str = "ROMEO:\nBut, soft! what light";
+
+fn tiny(context: Option<usize>) -> (Model, Tokenizer) {
+    let model = Model::load(TINY_SHAKESPEARE, &LoadOptions { context, ..LoadOptions::default() }).unwrap();
+    let tokenizer = Tokenizer::new(model.metadata()).unwrap();
+    (model, tokenizer)
+}
+
+fn go_on(_: &str) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn what_a_session_holds_is_not_computed_again() {
+    let (model, tokenizer) = tiny(None);
+    let new = || Generator::new(Session::new(&model).unwrap(), &tokenizer, SamplerOptions::greedy()).unwrap();
+    let mut talk = new();
+    let prompt = tokenizer.prompt(ROMEO);
+    let mut shown = String::new();
+    let first = talk
+        .answer(&prompt, 6, &mut |text| {
+            shown.push_str(text);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!((first.tokens.len(), first.end, first.prompt_tokens), (6, End::Limit, prompt.len()));
+    assert_eq!((first.steps, &shown), (5, &first.text));
+    assert_eq!(tokenizer.decode(&first.tokens), first.text);
+
+    // A prompt that goes on from the answer costs what is new in it, and one that differs costs all from there.
+    for (longer, new_tokens) in [
+        ([&prompt, first.tokens.as_slice(), &prompt].concat(), prompt.len()),
+        ([&prompt[..3], &prompt[2..]].concat(), prompt.len() - 2),
+        (prompt[..2].to_vec(), 1),
+    ] {
+        let again = talk.answer(&longer, 4, &mut go_on).unwrap();
+        assert_eq!(again.prompt_tokens, new_tokens);
+        assert_eq!(again.tokens, new().answer(&longer, 4, &mut go_on).unwrap().tokens);
+    }
+}
+
+#[test]
+fn answers_end() {
+    let (model, tokenizer) = tiny(Some(24));
+    let prompt = tokenizer.prompt(ROMEO);
+    let room = 24 - prompt.len();
+    let answer = |tokenizer: &Tokenizer, prompt: &[u32], limit, stop_after| {
+        let mut generator =
+            Generator::new(Session::new(&model).unwrap(), tokenizer, SamplerOptions::greedy()).unwrap();
+        let mut shown = 0;
+        generator.answer(prompt, limit, &mut |_| {
+            shown += 1;
+            if shown == stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    };
+    let full = answer(&tokenizer, &prompt, 100, 0).unwrap();
+    assert_eq!((full.end, full.tokens.len()), (End::Context, room));
+    let none = answer(&tokenizer, &prompt, 0, 0).unwrap();
+    assert_eq!((none.end, none.tokens.len(), none.steps), (End::Limit, 0, 0));
+    let stopped = answer(&tokenizer, &prompt, 100, 2).unwrap();
+    assert_eq!((stopped.end, stopped.tokens.as_slice()), (End::Stopped, &full.tokens[..2]));
+    let error = answer(&tokenizer, &prompt.repeat(5), 1, 0).unwrap_err();
+    assert!(matches!(error, Error::ContextFull { context: 24, .. }), "{error}");
+
+    // Where the file says that the third token ends a text, the answer has the two before it.
+    let third = full.tokens[2];
+    assert!(!full.tokens[..2].contains(&third));
+    let mut metadata = model.metadata().clone();
+    metadata.set("tokenizer.ggml.eos_token_id", Entry::U32(third));
+    let ended = answer(&Tokenizer::new(&metadata).unwrap(), &prompt, 100, 0).unwrap();
+    assert_eq!((ended.end, ended.tokens.as_slice(), ended.steps), (End::Token, &full.tokens[..2], 2));
+}
+
+fn qmill(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_qmill")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    qmill(&[&["run", "-m", TINY_SHAKESPEARE, "--device", "cpu"], arguments].concat())
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn run_prints_the_answer_and_its_figures() {
+    let (model, tokenizer) = tiny(None);
+    let mut generator =
+        Generator::new(Session::new(&model).unwrap(), &tokenizer, SamplerOptions::greedy()).unwrap();
+    let prompt = tokenizer.prompt(ROMEO);
+    let expected = generator.answer(&prompt, 8, &mut go_on).unwrap();
+
+    let plain = run(&["-p", ROMEO, "-n", "8", "--temp", "0"]);
+    let (stdout, stderr) = (text(plain.stdout), text(plain.stderr));
+    assert_eq!((plain.status.code(), &stdout), (Some(0), &format!("{}\n", expected.text)), "{stderr}");
+    for part in ["prompt ", "8 tokens in ", "tokens/s", "7.01 MiB in the file, 16.01 bits per weight", "CPU"]
+    {
+        assert!(stderr.contains(part), "{part:?} in {stderr}");
+    }
+
+    let json = text(run(&["-p", ROMEO, "-n", "8", "--temp", "0", "--seed", "5", "--json"]).stdout);
+    assert_eq!(json.lines().count(), 1);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["text"], &json["end"]), (&expected.text.into(), &"limit".into()));
+    assert_eq!((&json["prompt_tokens"], &json["generated_tokens"]), (&prompt.len().into(), &8.into()));
+    assert_eq!((&json["seed"], &json["file_bytes"]), (&5.into(), &model.file_bytes().into()));
+    assert_eq!(json["device_bytes"], model.device_bytes());
+    let rate = json["generated_tokens_per_second"].as_f64().unwrap();
+    assert!((rate - 7.0 / json["generate_seconds"].as_f64().unwrap()).abs() < 1e-6 * rate, "{json}");
+
+    // The same seed, the same text.
+    let hot = || text(run(&["-p", ROMEO, "-n", "12", "--temp", "1.5", "--seed", "3"]).stdout);
+    assert_eq!(hot(), hot());
+}
+
+#[test]
+fn run_says_what_is_wrong() {
+    assert_eq!(run(&[]).status.code(), Some(2));
+    for (arguments, message) in [
+        (["-p", ROMEO, "-c", "4"], "do not fit a context of 4"),
+        (["--chat", "--system", "Be kind", "--json"], "no chat template"),
+    ] {
+        let ran = run(&arguments);
+        let stderr = text(ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(message) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+/// The tiny model with a chat template.
+fn save_chat_model(path: &Path) {
+    let model = gguf::Model::open(TINY_SHAKESPEARE).unwrap();
+    let mut metadata = model.metadata().clone();
+    let template = "{% for m in messages %}{{ m.role.upper() }}:\n{{ m.content }}\n{% endfor %}ASSISTANT:\n";
+    metadata.set("tokenizer.chat_template", template);
+    let infos: Vec<TensorInfo> = model.tensors().map(|tensor| tensor.info.clone()).collect();
+    let layout = gguf::Layout::new(&metadata, infos).unwrap();
+    let mut writer = Writer::new(Vec::new(), layout).unwrap();
+    for tensor in model.tensors() {
+        let mut bytes = vec![0; tensor.info.bytes() as usize];
+        tensor.read_bytes(0, &mut bytes).unwrap();
+        writer.write_data(&bytes).unwrap();
+    }
+    fs::write(path, writer.finish().unwrap()).unwrap();
+}
+
+fn chat(path: &Path, arguments: &[&str]) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_qmill"))
+        .args(["run", "--chat", "--device", "cpu", "--temp", "0", "-m"])
+        .arg(path)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_chat_remembers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.gguf");
+    save_chat_model(&path);
+    let mut child = chat(&path, &["-n", "6", "--json", "--system", "Be kind", "-p", "Who is there?"]);
+    child.stdin.take().unwrap().write_all(b"\nAnd now?\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(output.stderr));
+    let answers: Vec<Value> =
+        text(output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2);
+
+    let (_, tokenizer) = tiny(None);
+    let first = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:\n");
+    assert_eq!(answers[0]["prompt_tokens"], first.len());
+    // The second prompt begins with the first, which is held.
+    let answer = answers[0]["text"].as_str().unwrap();
+    let second = format!(
+        "SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:\n{answer}\nUSER:\nAnd now?\nASSISTANT:\n"
+    );
+    let second = tokenizer.prompt(&second).len();
+    let new = answers[1]["prompt_tokens"].as_u64().unwrap() as usize;
+    assert!(new > 0 && new <= second - first.len() + 1, "{new} of {second}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_answer_and_not_the_chat() {
+    use std::io::Read;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.gguf");
+    save_chat_model(&path);
+    let mut child = chat(&path, &["-n", "100000", "--ctx", "100000", "-p", "Who is there?"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // Without the interrupt the answer would take hours.
+    stdin.write_all(b"\n").unwrap();
+    drop(stdin);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    assert!(text(output.stderr).contains("; stopped\n"));
+}
+
+#[test]
+fn perplexity_is_that_of_libllama() {
+    // tests/real/perplexity.py: libllama on the same two chunks.
+    const LIBLLAMA: f64 = 20.016_525_6;
+    let arguments = ["perplexity", "-m", TINY_SHAKESPEARE, "-f", HELD_OUT, "-c", "64", "--chunks", "2"];
+    let measure = |more: &[&str]| {
+        let ran = qmill(&[&arguments, ["--device", "cpu"].as_slice(), more].concat());
+        assert!(ran.status.success(), "{}", text(ran.stderr));
+        text(ran.stdout)
+    };
+    let same: Value = serde_json::from_str(&measure(&["--json", "--base", TINY_SHAKESPEARE])).unwrap();
+    let found = same["perplexity"].as_f64().unwrap();
+    assert!((found / LIBLLAMA - 1.0).abs() < 1e-3, "{found}");
+    assert_eq!((&same["chunks"], &same["tokens"]), (&2.into(), &62.into()));
+    let base = &same["base"];
+    assert_eq!((&base["perplexity"], &base["same_top"]), (&same["perplexity"], &1.0.into()));
+    assert_eq!((&base["kl_divergence"], &base["log_ratio"]), (&0.0.into(), &0.0.into()));
+
+    let quantized = ["--base", TINY_SHAKESPEARE, "--quantize", "Q2_K"];
+    let worse: Value = serde_json::from_str(&measure(&[&quantized, ["--json"].as_slice()].concat())).unwrap();
+    let base = &worse["base"];
+    assert_eq!(base["perplexity"], same["perplexity"]);
+    assert!(base["kl_divergence"].as_f64().unwrap() > 0.01, "{worse}");
+    assert!(base["same_top"].as_f64().unwrap() < 1.0, "{worse}");
+    let printed = measure(&quantized);
+    let expected = format!("{:.4} ± ", worse["perplexity"].as_f64().unwrap());
+    assert!(printed.contains(&expected) && printed.contains("KL divergence"), "{printed}");
+}
+
+#[test]
+fn perplexity_refuses_what_it_cannot_cut() {
+    let (model, tokenizer) = tiny(None);
+    let tokens = tokenizer.prompt(ROMEO);
+    let measure = |text: &[u32], tokens| {
+        let chunks = Chunks { tokens, limit: None, bos: None };
+        eval::perplexity(&model, None, text, &chunks, &mut |_| ControlFlow::Break(()))
+    };
+    assert!(matches!(measure(&tokens, 3), Err(Error::Number { .. })));
+    assert!(matches!(measure(&tokens[..7], 8), Err(Error::Number { .. })));
+    assert!(matches!(measure(&tokens, 8), Err(Error::Cancelled)));
+}
+
+#[test]
+fn perplexity_is_what_it_is_defined_as() {
+    let quarter = [0.25f32.ln(), 0.75f32.ln()];
+    let mut perplexity = Perplexity::default();
+    perplexity.add(&quarter, 0);
+    perplexity.add(&quarter, 0);
+    assert!((perplexity.value() - 4.0).abs() < 1e-6 && perplexity.error() < 1e-6, "{perplexity:?}");
+    // Logits may have any offset: 1/4 and 3/4 again.
+    perplexity.add(&[100.0, 100.0 + 3f32.ln()], 1);
+    let surprises = [4f64.ln(), 4f64.ln(), (4.0f64 / 3.0).ln()];
+    let mean = surprises.iter().sum::<f64>() / 3.0;
+    let variance = surprises.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 3.0;
+    assert!((perplexity.value() - mean.exp()).abs() < 1e-5);
+    assert!((perplexity.error() - (variance / 2.0).sqrt() * mean.exp()).abs() < 1e-5);
+}
+
+#[test]
+fn divergence_is_what_it_is_defined_as() {
+    let logits = |shares: [f32; 2]| shares.map(f32::ln);
+    let (half, quarter) = (logits([0.5, 0.5]), logits([0.25, 0.75]));
+    let mut divergence = Divergence::default();
+    divergence.add(&half, &quarter, 0);
+    divergence.add(&quarter, &quarter, 1);
+    let expected = 0.5 * 2f64.ln() + 0.5 * (2.0 / 3.0f64).ln();
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    close(divergence.mean().value, expected / 2.0);
+    close(divergence.mean().error, expected / 2.0);
+    close(divergence.percentile(1.0), expected);
+    close(divergence.percentile(0.25), expected / 4.0);
+    close(divergence.rms_difference(), (0.25f64.powi(2) / 2.0).sqrt());
+    close(divergence.log_ratio().value, 2f64.ln() / 2.0);
+    close(divergence.base().value(), (2.0f64 * 4.0 / 3.0).sqrt());
+    // Of equals the first is the likeliest: 0 by the one, 1 by the other.
+    close(divergence.same_top().value, 0.5);
+    // What the base holds for all but impossible does not count.
+    let mut rare = Divergence::default();
+    rare.add(&[0.0, -17.0], &[0.0, 17.0], 0);
+    close(rare.mean().value, f64::from((-(1.0f32 + (-17f32).exp()).ln()).exp()) * (1.0 + 17f64.exp()).ln());
+}
+
+#[test]
+fn quantizing_in_place_gives_what_the_file_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q4.gguf");
+    let ran = qmill(&["quantize", TINY_SHAKESPEARE, path.to_str().unwrap(), "Q4_K_M", "--device", "cpu"]);
+    assert!(ran.status.success());
+    let in_place = run(&["-p", ROMEO, "-n", "8", "--temp", "0", "--quantize", "Q4_K_M"]);
+    let from_file = qmill(&[
+        "run",
+        "-m",
+        path.to_str().unwrap(),
+        "--device",
+        "cpu",
+        "-p",
+        ROMEO,
+        "-n",
+        "8",
+        "--temp",
+        "0",
+    ]);
+    assert_eq!(text(in_place.stdout), text(from_file.stdout));
+    assert!(in_place.status.success());
+}
