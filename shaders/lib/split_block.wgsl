@@ -3,25 +3,25 @@
 #import lib/split.wgsl
 
 // Where byte `at` of a block is: FIELDi_FROM is where its field begins in the block, FIELDi_START the bytes that fields before it have for each block.
-fn place(block: u32, at: u32) -> u32 {
-  var place = params.blocks * FIELD0_START + block * FIELD0_BYTES + at;
+fn byte_place(block: u32, at: u32) -> u32 {
+  var at_device = params.blocks * FIELD0_START + block * FIELD0_BYTES + at;
 #ifdef FIELD1
-  if (at >= FIELD1_FROM) { place = params.blocks * FIELD1_START + block * FIELD1_BYTES + at - FIELD1_FROM; }
+  if (at >= FIELD1_FROM) { at_device = params.blocks * FIELD1_START + block * FIELD1_BYTES + at - FIELD1_FROM; }
 #endif
 #ifdef FIELD2
-  if (at >= FIELD2_FROM) { place = params.blocks * FIELD2_START + block * FIELD2_BYTES + at - FIELD2_FROM; }
+  if (at >= FIELD2_FROM) { at_device = params.blocks * FIELD2_START + block * FIELD2_BYTES + at - FIELD2_FROM; }
 #endif
 #ifdef FIELD3
-  if (at >= FIELD3_FROM) { place = params.blocks * FIELD3_START + block * FIELD3_BYTES + at - FIELD3_FROM; }
+  if (at >= FIELD3_FROM) { at_device = params.blocks * FIELD3_START + block * FIELD3_BYTES + at - FIELD3_FROM; }
 #endif
 #ifdef FIELD4
-  if (at >= FIELD4_FROM) { place = params.blocks * FIELD4_START + block * FIELD4_BYTES + at - FIELD4_FROM; }
+  if (at >= FIELD4_FROM) { at_device = params.blocks * FIELD4_START + block * FIELD4_BYTES + at - FIELD4_FROM; }
 #endif
-  return place;
+  return at_device;
 }
 
 fn byte(block: u32, at: u32) -> u32 {
-  let i = place(block, at);
+  let i = byte_place(block, at);
   return (words[i >> 2u] >> (8u * (i & 3u))) & 0xffu;
 }
 
@@ -30,7 +30,7 @@ fn half(block: u32, at: u32) -> u32 {
 #ifdef ODD_FIELDS
   return byte(block, at) | (byte(block, at + 1u) << 8u);
 #else
-  let i = place(block, at);
+  let i = byte_place(block, at);
   return (words[i >> 2u] >> (8u * (i & 2u))) & 0xffffu;
 #endif
 }
