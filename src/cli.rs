@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each a thin layer over the library.
 
+mod bench;
 mod compare;
 mod demo;
 mod devices;
@@ -33,6 +34,7 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
+    Bench(bench::Bench),
     Run(Box<run::Run>),
     Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
@@ -53,6 +55,7 @@ impl Cli {
             Command::Dequantize(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Perplexity(command) => command.run(),
             Command::Formats(command) => command.run(),

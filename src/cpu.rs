@@ -1,5 +1,6 @@
 //! The operations on the CPU: plain loops, the truth that every other implementation is held against.
 
+mod activations;
 mod convert;
 mod dequantize;
 mod dot;
@@ -7,6 +8,7 @@ mod get_rows;
 mod matmul;
 mod quantize;
 
+pub use activations::round_activations;
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;

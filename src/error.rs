@@ -335,6 +335,21 @@ pub enum Error {
         format: Format,
     },
 
+    /// A device computed something else than the CPU twin.
+    #[error("{device}: {what} is {found:e}, not {expected:e} ± {allowed:.1e}")]
+    Inaccurate {
+        /// The device.
+        device: String,
+        /// What was computed.
+        what: String,
+        /// What the device made of it.
+        found: f64,
+        /// What the twin did.
+        expected: f64,
+        /// How far they may be apart.
+        allowed: f64,
+    },
+
     /// A file or an option asks for what qmill cannot run.
     #[error("{what} is {found:?}; qmill runs {known}")]
     Unsupported {

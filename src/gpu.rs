@@ -27,6 +27,7 @@
 
 mod activations;
 mod adapter;
+mod clock;
 mod convert;
 mod custom;
 mod dequantize;
@@ -49,6 +50,7 @@ mod upload;
 
 pub use activations::Activations;
 pub use adapter::{Adapter, DeviceChoice, adapters};
+pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
 pub use matmul::Precision;
@@ -65,7 +67,7 @@ use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -84,6 +86,8 @@ struct Shared {
     /// The codebooks that shaders need.
     grids: Mutex<HashMap<Format, wgpu::Buffer>>,
     misrounding: Option<Misrounding>,
+    /// Whether the device's own conversion from f16 is exact, once that was asked.
+    keeps_halves: OnceLock<bool>,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -118,8 +122,17 @@ impl Gpu {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
-        let shared =
-            Shared { device, queue, name, backend: info.backend, lost, pipelines, grids, misrounding: None };
+        let shared = Shared {
+            device,
+            queue,
+            name,
+            backend: info.backend,
+            lost,
+            pipelines,
+            grids,
+            misrounding: None,
+            keeps_halves: OnceLock::new(),
+        };
         let mut gpu = Self { shared: Arc::new(shared) };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
@@ -190,12 +203,19 @@ impl Gpu {
         self.check_lost()
     }
 
+    /// Waits until all that was submitted is done, and its callbacks are called.
+    pub(crate) fn wait_for_all(&self) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
+        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
+        self.check_lost()
+    }
+
     fn fault(&self, message: String) -> Error {
         Error::Device { device: self.name().to_owned(), message }
     }
 
     /// A buffer, or [`Error::DeviceMemory`].
-    fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+    pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.guarded(|| {
             self.shared.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("qmill"),
@@ -206,6 +226,19 @@ impl Gpu {
         })
     }
 
+    /// Whether the device's own conversion from f16 is exact; asks it the first time.
+    fn keeps_halves(&self) -> Result<bool> {
+        if let Some(&keeps) = self.shared.keeps_halves.get() {
+            return Ok(keeps);
+        }
+        // A device that cannot convert at all has said so in an error of its own.
+        let keeps = match self_test::keeps_halves(self) {
+            Err(Error::Device { .. }) => false,
+            keeps => keeps?,
+        };
+        Ok(*self.shared.keeps_halves.get_or_init(|| keeps))
+    }
+
     /// Whether shaders go to the driver as SPIR-V that forbids contraction.
     fn forbids_contraction(&self) -> bool {
         let features = self.shared.device.features();
@@ -213,7 +246,7 @@ impl Gpu {
     }
 
     /// The largest buffer that a kernel can see whole.
-    fn max_binding_bytes(&self) -> u64 {
+    pub(crate) fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
@@ -230,8 +263,9 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let products = matvec::programs().chain(tile::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
-    let quantize = (activations::NAME.to_owned(), joined(activations::wgsl()));
-    exact_texts(true).chain(products).chain(std::iter::once(quantize))
+    let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
+    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    exact_texts(true).chain(products).chain(others)
 }
 
 /// The same shaders as a Vulkan driver is given them, or why there is none.

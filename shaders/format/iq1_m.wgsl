@@ -15,3 +15,51 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(d, 3u), (8 * levels(2u * index + (quad & 1u)) + shift) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = false;
+const HAS_MIN = false;
+const OFFSET = 1;
+
+// For each part four indices, 16 bits of what belongs to them, and two scales.
+struct Raw {
+  // An eighth of d.
+  d: f32,
+  indices: vec2<u32>,
+  rest: u32,
+  scales: u32,
+}
+
+// The n-th word of a block's indices.
+fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, n); }
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let first = word_in(FIELD2_AT, FIELD2_SIZE, block, 0u);
+  let last = word_in(FIELD2_AT, FIELD2_SIZE, block, 1u);
+  let d = ((first >> 12u) & 0xfu) | ((first >> 24u) & 0xf0u) | ((last >> 4u) & 0xf00u) | ((last >> 16u) & 0xf000u);
+  let scales = select(first, last, unit >= 2u) >> (16u * (unit & 1u));
+  return Raw(
+    half_value(d) * 0.125, vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
+    word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, unit), scales);
+}
+
+// 8·vector + 1 ± 1 at an index of which these are the low bits; the high bits and the shift are bits 8 to 11 of `rest`.
+fn eight(low: u32, rest: u32) -> vec2<u32> {
+  let index = (low & 0xffu) | (rest & 0x700u);
+  let up = select(0x02020202u, 0u, (rest & 0x800u) != 0u);
+  return ((vec2<u32>(grid[2u * index], grid[2u * index + 1u]) << vec2<u32>(3u)) & vec2<u32>(0xf8f8f8f8u)) | vec2<u32>(up);
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let low = select(raw.indices.x, raw.indices.y, part == 1u);
+  let rest = raw.rest >> (16u * part);
+  let sc = raw.scales >> (6u * part);
+  let scales = raw.d * vec2<f32>(f32(((sc << 1u) & 14u) | 1u), f32(((sc >> 2u) & 14u) | 1u));
+  return Codes(
+    vec4<u32>(eight(low, rest << 8u), eight(low >> 8u, rest << 4u)), vec4<u32>(eight(low >> 16u, rest), eight(low >> 24u, rest >> 4u)), scales,
+    vec2<f32>(0.0));
+}
+#endif

@@ -14,3 +14,43 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(half(block, 0u), 3u), (8 * levels(2u * index + (quad & 1u)) + shift) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
+const HAS_MIN = true;
+const OFFSET = 0;
+
+// For each part four indices, and 16 bits of what else it has.
+struct Raw {
+  d: f32,
+  indices: vec2<u32>,
+  rest: u32,
+}
+
+// The n-th word of a block's indices.
+fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(
+    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)), vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
+    word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, unit));
+}
+
+fn eight(index: u32) -> vec2<u32> { return vec2<u32>(grid[2u * index], grid[2u * index + 1u]); }
+
+// The codes are the vectors: what they are shifted by, all 32 alike, is the minimum.
+fn codes(raw: Raw, part: u32) -> Codes {
+  let low = select(raw.indices.x, raw.indices.y, part == 1u);
+  let rest = raw.rest >> (16u * part);
+  let v0 = eight((low & 0xffu) | ((rest & 7u) << 8u));
+  let v1 = eight(((low >> 8u) & 0xffu) | ((rest & 0x38u) << 5u));
+  let v2 = eight(((low >> 16u) & 0xffu) | ((rest & 0x1c0u) << 2u));
+  let v3 = eight((low >> 24u) | ((rest >> 1u) & 0x700u));
+  let d = raw.d * f32(((rest >> 11u) & 14u) | 1u);
+  let min = select(-0.125 * d, 0.125 * d, (rest & 0x8000u) != 0u);
+  return Codes(vec4<u32>(v0, v1), vec4<u32>(v2, v3), vec2<f32>(d), vec2<f32>(min));
+}
+#endif

@@ -13,3 +13,49 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(half(block, 0u), 3u), with_signs(levels(2u * index + right), signs) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codebook_codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = false;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+// For each part four indices and eight times four signs, a byte of high bits and one of scales.
+struct Raw {
+  d: f32,
+  indices: vec2<u32>,
+  signs: vec2<u32>,
+  high: u32,
+  scales: u32,
+}
+
+// The n-th word of a block's indices and signs.
+fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(
+    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125,
+    vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)), vec2<u32>(word_of(block, 8u + 2u * unit), word_of(block, 9u + 2u * unit)),
+    half_in(2u * FIELD2_AT, 2u * FIELD2_SIZE, block, unit), half_in(2u * FIELD3_AT, 2u * FIELD3_SIZE, block, unit));
+}
+
+// The vector at this place, with the eight signs from bit `up` on.
+fn eight(index: u32, signs: u32, up: u32) -> vec2<u32> {
+  return vec2<u32>(
+    with_signs(grid[2u * index], spread(extractBits(signs, up, 4u))), with_signs(grid[2u * index + 1u], spread(extractBits(signs, up + 4u, 4u))));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let low = select(raw.indices.x, raw.indices.y, part == 1u);
+  let signs = select(raw.signs.x, raw.signs.y, part == 1u);
+  // Two bits at 0, 2, 4 and 6 move up to 8 and 24 by two steps each, and none onto another.
+  let high = select(raw.high & 0xffu, raw.high >> 8u, part == 1u);
+  let even = even_indices(low, high * 0x00100100u, 0x03000300u);
+  let odd = odd_indices(low, high * 0x00040040u, 0x03000300u);
+  return Codes(
+    vec4<u32>(eight(even & 0xffffu, signs, 0u), eight(odd & 0xffffu, signs, 8u)), vec4<u32>(eight(even >> 16u, signs, 16u), eight(odd >> 16u, signs, 24u)),
+    two_scales(raw.d, raw.scales >> (8u * part)), vec2<f32>(0.0));
+}
+#endif

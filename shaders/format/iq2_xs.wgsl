@@ -13,3 +13,35 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(half(block, 0u), 3u), with_signs(levels(2u * index + right), signs) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codebook_codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = false;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+struct Raw {
+  d: f32,
+  // Two codes a word, four for each part.
+  pairs: vec4<u32>,
+  // A byte for each part.
+  scales: u32,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let d = half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125;
+  return Raw(d, chunk(FIELD1_AT, FIELD1_SIZE, block, unit), half_in(2u * FIELD2_AT, 2u * FIELD2_SIZE, block, unit));
+}
+
+// The vectors of two codes.
+fn two_vectors(pair: u32) -> vec4<u32> {
+  return vec4<u32>(eight_even(pair & 511u, pair >> 9u), eight_even((pair >> 16u) & 511u, pair >> 25u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let two = select(raw.pairs.xy, raw.pairs.zw, part == 1u);
+  return Codes(two_vectors(two.x), two_vectors(two.y), two_scales(raw.d, raw.scales >> (8u * part)), vec2<f32>(0.0));
+}
+#endif

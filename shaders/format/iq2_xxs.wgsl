@@ -14,3 +14,31 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(half(block, 0u), 3u), with_signs(levels(2u * index + right), signs) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codebook_codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+struct Raw {
+  d: f32,
+  // For each part four indices, then signs and sc.
+  parts: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125, chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let two = select(raw.parts.xy, raw.parts.zw, part == 1u);
+  let v0 = eight_even(two.x & 0xffu, two.y);
+  let v1 = eight_even((two.x >> 8u) & 0xffu, two.y >> 7u);
+  let v2 = eight_even((two.x >> 16u) & 0xffu, two.y >> 14u);
+  let v3 = eight_even(two.x >> 24u, two.y >> 21u);
+  return without_min(vec4<u32>(v0, v1), vec4<u32>(v2, v3), raw.d * f32(((two.y >> 28u) << 1u) | 1u));
+}
+#endif

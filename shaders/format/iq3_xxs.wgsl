@@ -11,3 +11,37 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_over(half(block, 0u), 2u), with_signs(levels(index), signs) * multiple);
 }
 #endif
+
+#ifdef CODES
+#import lib/codebook_codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+struct Raw {
+  d: f32,
+  // For each part eight indices; and its signs and sc.
+  indices: vec4<u32>,
+  signs: vec2<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let at = 2u * unit;
+  return Raw(
+    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.25, chunk(FIELD1_AT, FIELD1_SIZE, block, unit),
+    vec2<u32>(word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at), word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at + 1u)));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let indices = select(raw.indices.xy, raw.indices.zw, part == 1u);
+  let signs = select(raw.signs.x, raw.signs.y, part == 1u);
+  let d = raw.d * f32(((signs >> 28u) << 1u) | 1u);
+  let x = indices.x;
+  let y = indices.y;
+  return without_min(
+    vec4<u32>(fours_even(x & 0xffu, (x >> 8u) & 0xffu, signs), fours_even((x >> 16u) & 0xffu, x >> 24u, signs >> 7u)),
+    vec4<u32>(fours_even(y & 0xffu, (y >> 8u) & 0xffu, signs >> 14u), fours_even((y >> 16u) & 0xffu, y >> 24u, signs >> 21u)), d);
+}
+#endif

@@ -74,12 +74,26 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef CODES
 #import lib/codes.wgsl
+#import lib/levels.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 0;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let pairs = words_at(block, 2u + 4u * part);
-  let d = mul(scale(block, 0u), f32(multiple(block, part)));
-  return without_min(level_bytes(nibbles_from(pairs, 0u)), level_bytes(nibbles_from(pairs, 4u)), d);
+struct Raw {
+  d: f32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let head = word_in(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let low = word_in(FIELD0_AT, FIELD0_SIZE, block, 1u);
+  let sc = ((low >> (4u * unit)) & 15u) | (((head >> (16u + 2u * unit)) & 3u) << 4u);
+  return Raw(multiple(half_value(head & 0xffffu), f32(sc) - 32.0), chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return without_min(level_bytes(nibbles_from(raw.pairs, 0u)), level_bytes(nibbles_from(raw.pairs, 4u)), raw.d);
 }
 #endif

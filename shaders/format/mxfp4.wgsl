@@ -59,3 +59,28 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return shifted(byte(block, 0u), e2m1_doubled(codes));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+struct Raw {
+  e: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(byte_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  // 2^(e-128), of which the first two are subnormal.
+  let d = bitcast<f32>(select((raw.e - 1u) << 23u, 0x00200000u << raw.e, raw.e < 2u));
+  let numbers = e2m1_pairs(raw.pairs);
+  return without_min(numbers.low, numbers.high, d);
+}
+#endif

@@ -4,11 +4,11 @@
 
 // The bits of half a ue4m3 number. The top code, a NaN elsewhere, is 0 here.
 fn half_scale(scale: u32) -> u32 {
-  let normal = ((scale & 0x7fu) << 20u) + (119u << 23u);
-  // A subnormal counts units of 2^-10.
-  let subnormal = bitcast<u32>(f32(scale & 7u)) - (10u << 23u);
-  let finite = select(normal, subnormal, (scale & 0x78u) == 0u);
-  return select(finite, 0u, (scale & 0x7fu) == 0u || scale == 0x7fu);
+  let size = select(scale & 0x7fu, 0u, scale == 0x7fu);
+  // A subnormal counts units of 2^-10: what its bits, read below a leading one of 2^-7, have more than 2^-7.
+  let is_small = size < 8u;
+  let above = bitcast<f32>((size << 20u) + select(119u << 23u, 120u << 23u, is_small));
+  return bitcast<u32>(above - select(0.0, 0.0078125, is_small));
 }
 
 #ifdef QUANTIZE
@@ -54,5 +54,31 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   let pairs = word(block, 1u + 2u * sub_block + (quad & 1u)) >> (2u * (quad & 2u));
   let codes = unpack4xU8(pairs & 0x0f0f0f0fu);
   return scaled(half_scale(byte(block, sub_block)), e2m1_doubled(codes));
+}
+#endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 1u;
+const ONE_SCALE = false;
+const HAS_MIN = false;
+const OFFSET = 0;
+
+struct Raw {
+  // Of a part, in the low bytes.
+  scales: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(word_in(FIELD0_AT, FIELD0_SIZE, block, 0u) >> (16u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let q = e2m1_pairs(raw.pairs);
+  let scales = vec2<u32>(half_scale(raw.scales & 0xffu), half_scale((raw.scales >> 8u) & 0xffu));
+  // A byte has two weights eight apart.
+  return Codes(vec4<u32>(q.low.xy, q.high.xy), vec4<u32>(q.low.zw, q.high.zw), bitcast<vec2<f32>>(scales), vec2<f32>(0.0));
 }
 #endif

@@ -48,3 +48,27 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return vec4<u32>(scale_bits(block, 0u)) ^ (negative << vec4<u32>(31u));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+// The block; a part is a word of bits. A code is 0 or 2, so that one less is -1 or 1.
+const UNIT_PARTS = 4u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 1;
+
+struct Raw {
+  d: u32,
+  bits: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let word = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
+  return without_min(spread_bits(word) << vec4<u32>(1u), spread_bits(word >> 16u) << vec4<u32>(1u), half_value(raw.d));
+}
+#endif

@@ -169,3 +169,44 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scaled(scale_bits(block, 108u), vec4<i32>(sc)).x, q);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+// A half of the block; a part is the bit pairs at one place of its 32 bytes, with a third bit each.
+const UNIT_PARTS = 4u;
+const ONE_SCALE = false;
+const HAS_MIN = false;
+const OFFSET = 4;
+
+struct Raw {
+  d: u32,
+  // The low four bits of two scales a part, and their high two.
+  low_scales: vec2<u32>,
+  high_scales: vec2<u32>,
+  a: vec4<u32>,
+  b: vec4<u32>,
+  thirds_a: vec4<u32>,
+  thirds_b: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let low = vec2<u32>(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u), word_in(FIELD2_AT, FIELD2_SIZE, block, 1u));
+  let high = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u);
+  let up = vec4<u32>(4u * unit);
+  return Raw(
+    half_in(FIELD3_AT, FIELD3_SIZE, block, 0u), (low >> vec2<u32>(4u * unit)) & vec2<u32>(0x0f0f0f0fu),
+    (vec2<u32>(high) >> vec2<u32>(4u * unit, 4u * unit + 2u)) & vec2<u32>(0x03030303u), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 0u) >> up,
+    chunk(FIELD0_AT, FIELD0_SIZE, block, 1u) >> up);
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let scales = select(raw.low_scales.x | (raw.high_scales.x << 4u), raw.low_scales.y | (raw.high_scales.y << 4u), part >= 2u) >> (16u * (part & 1u));
+  let d = half_value(raw.d);
+  return Codes(
+    pairs_from(raw.a, 2u * part) | (bits_from(raw.thirds_a, part) << vec4<u32>(2u)),
+    pairs_from(raw.b, 2u * part) | (bits_from(raw.thirds_b, part) << vec4<u32>(2u)),
+    vec2<f32>(multiple(d, f32(scales & 0xffu) - 32.0), multiple(d, f32((scales >> 8u) & 0xffu) - 32.0)), vec2<f32>(0.0));
+}
+#endif

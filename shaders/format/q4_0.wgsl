@@ -44,6 +44,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 const UNIT_PARTS = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 8;
 
 struct Raw {
   d: u32,
@@ -55,6 +56,6 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  return without_min(less(nibbles_from(raw.pairs, 0u), 0x08080808u), less(nibbles_from(raw.pairs, 4u), 0x08080808u), half_value(raw.d));
+  return without_min(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), half_value(raw.d));
 }
 #endif

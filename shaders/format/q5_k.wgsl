@@ -54,14 +54,28 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef CODES
-const HAS_MIN = true;
+const UNIT_PARTS = 2u;
 
-fn five_bits(block: u32, part: u32, n: u32) -> vec4<u32> {
-  let fifths = (words_at(block, 4u + n) >> vec4<u32>(part)) & vec4<u32>(0x01010101u);
-  return nibbles_from(words_at(block, 12u + 8u * (part / 2u) + n), 4u * (part % 2u)) | (fifths << vec4<u32>(4u));
+struct Raw {
+  scales: SixBit,
+  // Of each word of bytes, the fifth bits of both parts, the lowest two.
+  fifths_a: vec4<u32>,
+  fifths_b: vec4<u32>,
+  a: vec4<u32>,
+  b: vec4<u32>,
 }
 
-fn codes(block: u32, part: u32) -> Codes {
-  return six_bit_codes(block, part, five_bits(block, part, 0u), five_bits(block, part, 4u));
+fn fetch(block: u32, unit: u32) -> Raw {
+  let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let up = vec4<u32>(2u * unit);
+  return Raw(
+    six_bits(head, unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u) >> up, chunk(FIELD1_AT, FIELD1_SIZE, block, 1u) >> up,
+    chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * unit), chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * unit + 1u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return six_bit_codes(
+    raw.scales, part, nibbles_from(raw.a, 4u * part) | (bits_from(raw.fifths_a, part) << vec4<u32>(4u)),
+    nibbles_from(raw.b, 4u * part) | (bits_from(raw.fifths_b, part) << vec4<u32>(4u)));
 }
 #endif

@@ -107,21 +107,44 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+// A half of the block; its parts are the quarters.
+const UNIT_PARTS = 4u;
+const ONE_SCALE = false;
 const HAS_MIN = false;
+const OFFSET = 32;
 
-// 16 weights of a quarter of a half of the block.
-fn six_bits(block: u32, half: u32, quarter: u32, column: u32) -> vec4<u32> {
-  let low = nibbles_from(words_at(block, 16u * half + 8u * (quarter & 1u) + column), 4u * (quarter >> 1u));
-  let high = (words_at(block, 32u + 8u * half + column) >> vec4<u32>(2u * quarter)) & vec4<u32>(0x03030303u);
-  return less(low | (high << vec4<u32>(4u)), 0x20202020u);
+struct Raw {
+  d: u32,
+  // Two signed bytes a part.
+  scales: vec2<u32>,
+  low0: vec4<u32>,
+  low1: vec4<u32>,
+  low2: vec4<u32>,
+  low3: vec4<u32>,
+  high_a: vec4<u32>,
+  high_b: vec4<u32>,
 }
 
-fn codes(block: u32, part: u32) -> Codes {
-  let half = part >> 2u;
-  let quarter = part & 3u;
-  let sc = vec2<f32>(unpack4xI8(word(block, 48u + (part >> 1u)) >> (16u * (part & 1u))).xy);
-  let d = scale(block, 208u);
+fn fetch(block: u32, unit: u32) -> Raw {
+  let scales = chunk(FIELD2_AT, FIELD2_SIZE, block, 0u);
+  return Raw(
+    half_in(FIELD3_AT, FIELD3_SIZE, block, 0u), select(scales.xy, scales.zw, unit == 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit),
+    chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 2u),
+    chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 3u), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
+}
+
+// The two high bits of quarter `part`, where they belong in a code.
+fn high_bits(words: vec4<u32>, part: u32) -> vec4<u32> { return pairs_from(words, 2u * part) << vec4<u32>(4u); }
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let up = 4u * (part >> 1u);
+  let is_odd = (part & 1u) == 1u;
+  let bytes = bitcast<i32>(select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part & 1u)));
+  let d = half_value(raw.d);
   return Codes(
-    six_bits(block, half, quarter, 0u), six_bits(block, half, quarter, 4u), vec2<f32>(mul(d, sc.x), mul(d, sc.y)), vec2<f32>(0.0));
+    nibbles_from(select(raw.low0, raw.low2, is_odd), up) | high_bits(raw.high_a, part),
+    nibbles_from(select(raw.low1, raw.low3, is_odd), up) | high_bits(raw.high_b, part),
+    vec2<f32>(multiple(d, f32(extractBits(bytes, 0u, 8u))), multiple(d, f32(extractBits(bytes, 8u, 8u)))), vec2<f32>(0.0));
 }
 #endif

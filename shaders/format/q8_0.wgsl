@@ -40,6 +40,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 const UNIT_PARTS = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 0;
 
 struct Raw {
   d: u32,

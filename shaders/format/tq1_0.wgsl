@@ -58,3 +58,47 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 52u), q - 1);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 1;
+
+// The words that have the digits, and 3^n to multiply each by where the n-th are wanted.
+struct Raw {
+  d: f32,
+  a: vec4<u32>,
+  b: vec4<u32>,
+  power: u32,
+  powers: vec4<u32>,
+}
+
+// Parts 0 to 4 are the digits of 32 bytes; 5, 6 and half of 7 those of the 16 bytes after them, and four bytes have the others.
+fn fetch(block: u32, unit: u32) -> Raw {
+  let is_first = unit < 5u;
+  let is_last = unit == 7u;
+  let at = select(2u, 0u, is_first);
+  let power = select(power_of_three(unit), power_of_three(2u * unit - 10u), !is_first);
+  let four = vec4<u32>(word_in(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  let b = select(chunk(FIELD0_AT, FIELD0_SIZE, block, select(2u, 1u, is_first)), four, is_last);
+  let powers = select(vec4<u32>(select(3u * power, power, is_first)), vec4<u32>(1u, 3u, 9u, 27u), is_last);
+  return Raw(half_value(half_in(FIELD2_AT, FIELD2_SIZE, block, 0u)), chunk(FIELD0_AT, FIELD0_SIZE, block, at), b, power, powers);
+}
+
+fn power_of_three(n: u32) -> u32 { return select((0x1b090301u >> (8u * n)) & 0xffu, 81u, n == 4u); }
+
+// Times 3^n, the digits before the n-th are carried out of the byte, and the next times 3 carries out the n-th.
+fn digits(bytes: vec4<u32>, powers: vec4<u32>) -> vec4<u32> {
+  let every_other = vec4<u32>(0x00ff00ffu);
+  let even = (((bytes & every_other) * powers) & every_other) * 3u;
+  let odd = ((((bytes >> vec4<u32>(8u)) & every_other) * powers) & every_other) * 3u;
+  return ((even >> vec4<u32>(8u)) & every_other) | (odd & ~every_other);
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return without_min(digits(raw.a, vec4<u32>(raw.power)), digits(raw.b, raw.powers), raw.d);
+}
+#endif

@@ -31,3 +31,34 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 64u), q - 1);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
+const HAS_MIN = true;
+const OFFSET = 0;
+
+// The codes of the first part in the lowest two bits of each byte, those of the other above them.
+struct Raw {
+  d: f32,
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let at = unit & 2u;
+  let up = vec4<u32>(4u * (unit & 1u));
+  return Raw(
+    half_value(half_in(FIELD1_AT, FIELD1_SIZE, block, 0u)), chunk(FIELD0_AT, FIELD0_SIZE, block, at) >> up,
+    chunk(FIELD0_AT, FIELD0_SIZE, block, at + 1u) >> up);
+}
+
+// The codes of the other part stay four times too large, under a fourth of the scale.
+fn codes(raw: Raw, part: u32) -> Codes {
+  let mask = vec4<u32>(select(0x03030303u, 0x0c0c0c0cu, part == 1u));
+  let scale = select(raw.d, 0.25 * raw.d, part == 1u);
+  return Codes(raw.a & mask, raw.b & mask, vec2<f32>(scale), vec2<f32>(raw.d));
+}
+#endif

@@ -1,4 +1,4 @@
-// y = x·Wᵀ: COLUMNS vectors times ROWS rows of W, by one lane or by several that share the rows.
+// y = x·Wᵀ: COLUMNS vectors times ROWS (2, 4 or 8) rows of W, by one lane or by several that share the rows.
 //
 // Each weight is read and decoded once for all vectors. Lanes divide the units of a row among them, so that neighbours read what lies side by side, and add up
 // what they have: in workgroup memory (SHARED), by subgroup operations (SUBGROUP), or not at all where one lane owns its rows, which is the form for adapters that
@@ -75,8 +75,10 @@ fn store_one(place: Place, vector: u32, i: u32, sum: f32) {
 fn store_four(place: Place, vector: u32, i: u32, sums: vec4<f32>) {
   store_one(place, vector, i, sums.x);
   store_one(place, vector, i + 1u, sums.y);
-  store_one(place, vector, i + 2u, sums.z);
-  store_one(place, vector, i + 3u, sums.w);
+  if (ROWS > 2u) {
+    store_one(place, vector, i + 2u, sums.z);
+    store_one(place, vector, i + 3u, sums.w);
+  }
 }
 
 #ifdef SHARED

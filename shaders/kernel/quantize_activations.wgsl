@@ -1,4 +1,5 @@
-// f32 vectors to blocks of 32 signed bytes under a scale: 32 bytes, the scale, and the sums of both halves as two halves of a word; a block an invocation.
+// f32 vectors to blocks of 32 signed bytes under a scale: 32 bytes; the scale, the sums of both halves as two halves of a word, and the sum of all as an
+// integer and as a float; a block an invocation.
 //
 // The scale is a 127th of the largest magnitude, so that a number is off by at most a 254th of that, and a little for rounding.
 
@@ -43,7 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let b = codes(8u * i + 4u, multiplier);
     blocks[3u * i] = a.words;
     blocks[3u * i + 1u] = b.words;
-    blocks[3u * i + 2u] = vec4<u32>(bitcast<u32>(scale), pack2(a.sum, b.sum), 0u, 0u);
+    blocks[3u * i + 2u] = vec4<u32>(
+      bitcast<u32>(scale), pack2(a.sum, b.sum), bitcast<u32>(a.sum + b.sum), bitcast<u32>(f32(a.sum + b.sum)));
   }
 }
 

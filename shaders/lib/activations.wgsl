@@ -14,20 +14,22 @@ fn vector_at(vector: u32) -> u32 {
 #ifdef INT8
 @group(0) @binding(3) var<storage, read> x: array<vec4<u32>>;
 
-// 32 numbers: scale·a, then scale·b; with the sums of a and of b.
+// 32 numbers: scale·a, then scale·b; with the sums of a and of b, and of both.
 struct Activations {
   a: vec4<u32>,
   b: vec4<u32>,
   scale: f32,
-  sums: vec2<f32>,
+  sums: vec2<i32>,
+  sum: i32,
+  float_sum: f32,
 }
 
 fn activations(vector: u32, part: u32) -> Activations {
   let at = 3u * (vector_at(vector) * (params.cols / 32u) + part);
   let head = x[at + 2u];
   // The sums are two signed halves of a word.
-  let sums = vec2<f32>(vec2<i32>(bitcast<i32>(head.y << 16u), bitcast<i32>(head.y)) >> vec2<u32>(16u));
-  return Activations(x[at], x[at + 1u], bitcast<f32>(head.x), sums);
+  let sums = vec2<i32>(bitcast<i32>(head.y << 16u), bitcast<i32>(head.y)) >> vec2<u32>(16u);
+  return Activations(x[at], x[at + 1u], bitcast<f32>(head.x), sums, bitcast<i32>(head.z), bitcast<f32>(head.w));
 }
 #else
 #ifdef RAGGED

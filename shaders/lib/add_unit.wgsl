@@ -4,7 +4,7 @@ fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
   let low = fetch_four(place, 0u, block, unit);
   var high = low;
   if (ROWS > 4u) { high = fetch_four(place, 4u, block, unit); }
-  let first = (block * BLOCK_QUADS + unit * UNIT_QUADS) / 8u;
+  let first = block * (BLOCK_QUADS / 8u) + unit * UNIT_PARTS;
   var sums = add_part(before, codes_of(low, 0u), codes_of(high, 0u), place.vector, first);
   if (UNIT_PARTS > 1u) {
     sums = add_part(sums, codes_of(low, 1u), codes_of(high, 1u), place.vector, first + 1u);

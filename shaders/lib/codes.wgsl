@@ -1,6 +1,6 @@
-// 32 weights as their codes, for kernels that multiply: a weight is scale·code - min, rounded twice as by the twin.
+// 32 weights as their codes, for kernels that multiply: a weight is scale·(code - OFFSET) - min, rounded twice as by the twin.
 //
-// A format says how many of these parts it fetches at once, and whether a part has one scale and minimum, or one for each half.
+// A format says how many of these parts it fetches at once, what is taken off each code, and whether a part has one scale and minimum, or one for each half.
 
 #import lib/split.wgsl
 #import lib/exact.wgsl
@@ -29,12 +29,20 @@ fn spread_bits(bits: u32) -> vec4<u32> {
   return (fours * 0x00204081u) & vec4<u32>(0x01010101u);
 }
 
-// Bytes below 128, each less the same byte of n.
-fn less(bytes: vec4<u32>, n: u32) -> vec4<u32> {
-  let sign = vec4<u32>(0x80808080u);
-  return ((bytes | sign) - vec4<u32>(n)) ^ sign;
-}
+// d·n, rounded by itself where the weight must be the twin's.
+#ifdef INT8
+fn multiple(d: f32, n: f32) -> f32 { return d * n; }
+#else
+fn multiple(d: f32, n: f32) -> f32 { return mul(d, n); }
+#endif
 
+#ifdef NATIVE_HALF
+// The value of an f16: this device keeps subnormals.
+fn half_value(half: u32) -> f32 { return unpack2x16float(half).x; }
+
+// The values of the halves of a word.
+fn half_values(word: u32) -> vec2<f32> { return unpack2x16float(word); }
+#else
 // The value of an f16 that is finite.
 fn half_value(half: u32) -> f32 {
   let size = half & 0x7fffu;
@@ -46,5 +54,6 @@ fn half_value(half: u32) -> f32 {
 
 // The values of the halves of a word.
 fn half_values(word: u32) -> vec2<f32> { return vec2<f32>(half_value(word & 0xffffu), half_value(word >> 16u)); }
+#endif
 
 fn without_min(a: vec4<u32>, b: vec4<u32>, d: f32) -> Codes { return Codes(a, b, vec2<f32>(d), vec2<f32>(0.0)); }

@@ -20,3 +20,26 @@ fn nearest_e2m1(w: vec4<f32>, d: f32) -> vec4<u32> {
   let sign = (bitcast<vec4<u32>>(w) >> vec4<u32>(28u)) & vec4<u32>(8u);
   return select(code | sign, vec4<u32>(0u), (code == vec4<u32>(0u)) | vec4<bool>(d == 0.0));
 }
+
+#ifdef CODES
+// The doubled numbers of 16 bytes of pairs: of the low nibbles, and of the high ones.
+struct E2m1 {
+  low: vec4<u32>,
+  high: vec4<u32>,
+}
+
+// As bytes; nibbles are computed with in their places as long as they are enough.
+fn e2m1_pairs(pairs: vec4<u32>) -> E2m1 {
+  let sizes = pairs & vec4<u32>(0x77777777u);
+  let large = pairs & vec4<u32>(0x44444444u);
+  // 0, 1, 2, 3, 4, 6, 8, 12: from 4 on, the two low bits count twice, and both together 2 more.
+  let again = pairs & (large - (large >> vec4<u32>(2u)));
+  let doubled = sizes + again + (again & (again << vec4<u32>(1u)));
+  // The two's complement where there is a minus, but for a 0, whose carry would leave the nibble.
+  let one = (pairs & (sizes + vec4<u32>(0x77777777u)) & vec4<u32>(0x88888888u)) >> vec4<u32>(3u);
+  let minus = (one << vec4<u32>(4u)) - one;
+  let number = (doubled ^ minus) + one;
+  let low_half = vec4<u32>(0x0f0f0f0fu);
+  return E2m1((number & low_half) | ((minus << vec4<u32>(4u)) & ~low_half), ((number >> vec4<u32>(4u)) & low_half) | (minus & ~low_half));
+}
+#endif

@@ -11,11 +11,33 @@ fn level(index: vec4<u32>) -> vec4<i32> {
 }
 
 #ifdef CODES
-fn level_byte(indices: u32) -> u32 { return pack4xI8(level(unpack4xU8(indices))); }
+// The levels of 16 bytes of indices: of the low nibbles, and of the high ones.
+struct Levels {
+  low: vec4<u32>,
+  high: vec4<u32>,
+}
 
-// The levels of 16 indices, as bytes both.
-fn level_bytes(indices: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(level_byte(indices.x), level_byte(indices.y), level_byte(indices.z), level_byte(indices.w));
+// As bytes. A level and 128 is 16·index, or 16 less for 9..=14, and a low nibble: all eight of a word are found at once, bit by bit, each in the lowest of its
+// nibble. The steps are a search's, the fewest found.
+fn level_pairs(pairs: vec4<u32>) -> Levels {
+  let ones = vec4<u32>(0x11111111u);
+  let b1 = pairs >> vec4<u32>(1u);
+  let b2 = pairs >> vec4<u32>(2u);
+  let b3 = pairs >> vec4<u32>(3u);
+  let differ01 = pairs ^ b1;
+  let differ02 = pairs ^ b2;
+  let differ = differ01 | differ02;
+  let less = b3 & differ;
+  let l2 = pairs ^ ((pairs & b3) | differ01) ^ ((b2 & differ) | less);
+  let l0 = l2 ^ ((b3 & b1) | ~differ);
+  let t = less ^ l2;
+  let l1 = differ01 ^ ((differ & pairs) | t);
+  let l3 = differ & ((differ01 & differ02) | t);
+  let low = (l0 & ones) | ((l1 & ones) << vec4<u32>(1u)) | ((l2 & ones) << vec4<u32>(2u)) | ((l3 & ones) << vec4<u32>(3u));
+  // Bit 7 the other way round takes 128 off again.
+  let high = (pairs - (less & ones)) ^ vec4<u32>(0x88888888u);
+  let low_half = vec4<u32>(0x0f0f0f0fu);
+  return Levels((low & low_half) | ((high << vec4<u32>(4u)) & ~low_half), ((low >> vec4<u32>(4u)) & low_half) | (high & ~low_half));
 }
 #endif
 

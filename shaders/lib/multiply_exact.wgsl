@@ -43,10 +43,12 @@ fn add_quad(before: Sums, low: mat4x4<f32>, high: mat4x4<f32>, vector: u32, quad
 #import lib/four_rows.wgsl
 #import lib/exact.wgsl
 
+fn codes_of_word(word: u32) -> vec4<f32> { return vec4<f32>(unpack4xI8(word)) - f32(OFFSET); }
+
 // Weights from a word of codes of each row, whose scales and mins these are.
 fn weights(words: vec4<u32>, scales: vec4<f32>, mins: vec4<f32>) -> mat4x4<f32> {
   let q = transpose(mat4x4<f32>(
-    vec4<f32>(unpack4xI8(words.x)), vec4<f32>(unpack4xI8(words.y)), vec4<f32>(unpack4xI8(words.z)), vec4<f32>(unpack4xI8(words.w))));
+    codes_of_word(words.x), codes_of_word(words.y), codes_of_word(words.z), codes_of_word(words.w)));
   if (HAS_MIN) {
     // Fused with the difference, the product would not be the twin's, and of a small difference that could be all. Alone it may go on as it likes.
     return mat4x4<f32>(
@@ -95,9 +97,14 @@ const UNIT_QUADS = BLOCK_QUADS;
 
 // A quad of the chunks of four rows.
 fn weights(place: Place, i: u32, block: u32, quad: u32) -> mat4x4<f32> {
-  return transpose(mat4x4<f32>(
-    floats(chunks[row_start(place, i) + block], quad), floats(chunks[row_start(place, i + 1u) + block], quad),
-    floats(chunks[row_start(place, i + 2u) + block], quad), floats(chunks[row_start(place, i + 3u) + block], quad)));
+  let r0 = floats(chunks[row_start(place, i) + block], quad);
+  let r1 = floats(chunks[row_start(place, i + 1u) + block], quad);
+  var rows = mat4x4<f32>(r0, r1, r0, r1);
+  if (ROWS > 2u) {
+    rows = mat4x4<f32>(
+      r0, r1, floats(chunks[row_start(place, i + 2u) + block], quad), floats(chunks[row_start(place, i + 3u) + block], quad));
+  }
+  return transpose(rows);
 }
 
 fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {

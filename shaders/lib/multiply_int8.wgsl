@@ -3,12 +3,13 @@
 #import lib/dot.wgsl
 #import lib/four_rows.wgsl
 
-fn first_dots(w: Four, x: Activations) -> vec4<i32> {
-  return vec4<i32>(dot16(w.r0.a, x.a), dot16(w.r1.a, x.a), dot16(w.r2.a, x.a), dot16(w.r3.a, x.a));
+// The dot products of four rows' halves, added to sums of their own.
+fn first_dots(w: Four, x: Activations, sums: vec4<i32>) -> vec4<i32> {
+  return vec4<i32>(dot16(w.r0.a, x.a, sums.x), dot16(w.r1.a, x.a, sums.y), dot16(w.r2.a, x.a, sums.z), dot16(w.r3.a, x.a, sums.w));
 }
 
-fn last_dots(w: Four, x: Activations) -> vec4<i32> {
-  return vec4<i32>(dot16(w.r0.b, x.b), dot16(w.r1.b, x.b), dot16(w.r2.b, x.b), dot16(w.r3.b, x.b));
+fn last_dots(w: Four, x: Activations, sums: vec4<i32>) -> vec4<i32> {
+  return vec4<i32>(dot16(w.r0.b, x.b, sums.x), dot16(w.r1.b, x.b, sums.y), dot16(w.r2.b, x.b, sums.z), dot16(w.r3.b, x.b, sums.w));
 }
 
 // sums + what 32 columns of four rows give.
@@ -17,16 +18,19 @@ fn multiply(sums: vec4<f32>, w: Four, x: Activations) -> vec4<f32> {
   let first_mins = vec4<f32>(w.r0.mins.x, w.r1.mins.x, w.r2.mins.x, w.r3.mins.x);
   var part = vec4<f32>();
   if (ONE_SCALE) {
-    part = first_scales * vec4<f32>(first_dots(w, x) + last_dots(w, x));
+    let offset = vec4<i32>(-OFFSET * x.sum);
+    part = first_scales * vec4<f32>(last_dots(w, x, first_dots(w, x, offset)));
     if (HAS_MIN) {
-      part = fma(first_mins, vec4<f32>(-(x.sums.x + x.sums.y)), part);
+      part = fma(first_mins, vec4<f32>(-x.float_sum), part);
     }
   } else {
     let last_scales = vec4<f32>(w.r0.scales.y, w.r1.scales.y, w.r2.scales.y, w.r3.scales.y);
-    part = fma(first_scales, vec4<f32>(first_dots(w, x)), last_scales * vec4<f32>(last_dots(w, x)));
+    let first = vec4<f32>(first_dots(w, x, vec4<i32>(-OFFSET * x.sums.x)));
+    let last = vec4<f32>(last_dots(w, x, vec4<i32>(-OFFSET * x.sums.y)));
+    part = fma(first_scales, first, last_scales * last);
     if (HAS_MIN) {
       let last_mins = vec4<f32>(w.r0.mins.y, w.r1.mins.y, w.r2.mins.y, w.r3.mins.y);
-      part = fma(first_mins, vec4<f32>(-x.sums.x), fma(last_mins, vec4<f32>(-x.sums.y), part));
+      part = fma(first_mins, vec4<f32>(-f32(x.sums.x)), fma(last_mins, vec4<f32>(-f32(x.sums.y)), part));
     }
   }
   return fma(vec4<f32>(x.scale), part, sums);

@@ -81,6 +81,7 @@ fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
 
 const ONE_SCALE = true;
 const HAS_MIN = true;
+const OFFSET = 0;
 
 // The scales and mins of two sub-blocks.
 struct SixBit {
@@ -96,11 +97,15 @@ fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
   let w1 = head.y >> up;
   let w2 = head.z >> up;
   let w3 = head.w >> up;
+  // Of the last four sub-blocks, w3 has the low four bits, and the two high bits stand above the six of an earlier one.
   let is_late = pair >= 2u;
-  let sc = select(w1 & 0x3f3fu, (w3 & 0x0f0fu) | ((w1 >> 2u) & 0x3030u), is_late);
-  let m = select(w2 & 0x3f3fu, ((w3 >> 4u) & 0x0f0fu) | ((w2 >> 2u) & 0x3030u), is_late);
+  let low_bits = select(0x3f3fu, 0x0f0fu, is_late);
+  let high_bits = select(0u, 0x3030u, is_late);
+  let sc = (select(w1, w3, is_late) & low_bits) | ((w1 >> 2u) & high_bits);
+  let m = (select(w2, w3 >> 4u, is_late) & low_bits) | ((w2 >> 2u) & high_bits);
   return SixBit(
-    vec2<f32>(mul(d.x, f32(sc & 0xffu)), mul(d.x, f32(sc >> 8u))), vec2<f32>(mul(d.y, f32(m & 0xffu)), mul(d.y, f32(m >> 8u))));
+    vec2<f32>(multiple(d.x, f32(sc & 0xffu)), multiple(d.x, f32((sc >> 8u) & 0xffu))),
+    vec2<f32>(multiple(d.y, f32(m & 0xffu)), multiple(d.y, f32((m >> 8u) & 0xffu))));
 }
 
 // Sub-block `part` of the two, whose codes are a and b.

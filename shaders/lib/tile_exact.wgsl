@@ -14,7 +14,7 @@ fn step_count() -> u32 { return (params.cols + 31u) / 32u; }
 const BLOCK_PARTS = BLOCK_QUADS / 8u;
 
 fn weights(word: u32, scale: f32, min: f32) -> vec4<f32> {
-  let q = vec4<f32>(unpack4xI8(word));
+  let q = vec4<f32>(unpack4xI8(word)) - f32(OFFSET);
   if (HAS_MIN) {
     // As in lib/multiply_exact.wgsl.
     return opaque4(scale * q) - min;

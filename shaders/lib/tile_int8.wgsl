@@ -11,7 +11,7 @@ var<workgroup> row_codes: array<vec4<u32>, 4u * TILE>;
 var<workgroup> vector_codes: array<vec4<u32>, 4u * TILE>;
 // Both scales and both mins of the parts of each row; the scale and both sums of those of each vector.
 var<workgroup> row_scales: array<vec4<f32>, 2u * TILE>;
-var<workgroup> vector_scales: array<vec4<f32>, 2u * TILE>;
+var<workgroup> vector_scales: array<vec4<u32>, 2u * TILE>;
 
 fn step_count() -> u32 { return (params.cols / 32u + STEP_PARTS - 1u) / STEP_PARTS; }
 
@@ -32,7 +32,7 @@ fn load(row: u32, vector: u32, step: u32, lane: u32) {
   vector_codes[(2u * i + 1u) * TILE + n] = x.b;
   // After the last part nothing is added.
   let scale = select(0.0, x.scale, there < parts);
-  vector_scales[i * TILE + n] = vec4<f32>(scale, scale * x.sums, 0.0);
+  vector_scales[i * TILE + n] = vec4<u32>(bitcast<u32>(scale), bitcast<vec2<u32>>(x.sums), 0u);
 }
 
 // A part of four vectors.
@@ -46,11 +46,13 @@ struct Vectors {
 struct Vector {
   a: vec4<u32>,
   b: vec4<u32>,
-  scales: vec4<f32>,
+  scale: f32,
+  sums: vec2<i32>,
 }
 
 fn vector_part(i: u32, n: u32) -> Vector {
-  return Vector(vector_codes[2u * i * TILE + n], vector_codes[(2u * i + 1u) * TILE + n], vector_scales[i * TILE + n]);
+  let head = vector_scales[i * TILE + n];
+  return Vector(vector_codes[2u * i * TILE + n], vector_codes[(2u * i + 1u) * TILE + n], bitcast<f32>(head.x), bitcast<vec2<i32>>(head.yz));
 }
 
 fn vectors(i: u32, n: u32) -> Vectors {
@@ -59,19 +61,19 @@ fn vectors(i: u32, n: u32) -> Vectors {
 
 // sum + what a part of a row gives with one vector.
 fn add_one(sum: f32, a: vec4<u32>, b: vec4<u32>, w: vec4<f32>, x: Vector) -> f32 {
-  var result = sum;
+  var part = 0.0;
   if (ONE_SCALE) {
-    result = fma(w.x * x.scales.x, f32(dot16(a, x.a) + dot16(b, x.b)), result);
+    part = w.x * f32(dot16(b, x.b, dot16(a, x.a, -OFFSET * (x.sums.x + x.sums.y))));
+    if (HAS_MIN) {
+      part = fma(-w.z, f32(x.sums.x + x.sums.y), part);
+    }
   } else {
-    result = fma(x.scales.x, fma(w.x, f32(dot16(a, x.a)), w.y * f32(dot16(b, x.b))), result);
+    part = fma(w.x, f32(dot16(a, x.a, -OFFSET * x.sums.x)), w.y * f32(dot16(b, x.b, -OFFSET * x.sums.y)));
+    if (HAS_MIN) {
+      part = fma(-w.z, f32(x.sums.x), fma(-w.w, f32(x.sums.y), part));
+    }
   }
-  if (HAS_MIN && ONE_SCALE) {
-    result = fma(-w.z, x.scales.y + x.scales.z, result);
-  }
-  if (HAS_MIN && !ONE_SCALE) {
-    result = fma(-w.z, x.scales.y, fma(-w.w, x.scales.z, result));
-  }
-  return result;
+  return fma(x.scale, part, sum);
 }
 
 // The sums of row `n` of the tile with four vectors, and what part `i` gives.

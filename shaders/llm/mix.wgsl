@@ -6,11 +6,11 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < WIDTH) {
+  if (id.x < LENGTH) {
     var sum = 0.0;
     for (var pick = id.y * USED; pick < (id.y + 1u) * USED; pick++) {
-      sum += shares[pick] * experts[pick * WIDTH + id.x];
+      sum += shares[pick] * experts[pick * LENGTH + id.x];
     }
-    branch[id.y * WIDTH + id.x] = sum;
+    branch[id.y * LENGTH + id.x] = sum;
   }
 }

@@ -12,7 +12,7 @@ use wgpu::{BufferBinding, BufferUsages};
 pub(super) const NAME: &str = "quantize_activations";
 /// Numbers under one scale.
 pub(super) const INT8_BLOCK: usize = 32;
-/// Bytes of their block: the numbers, the scale, and the sums of both halves; padded to whole chunks.
+/// Bytes of their block: the numbers, the scale and sums.
 const INT8_BLOCK_BYTES: u64 = 48;
 
 pub(super) fn wgsl() -> Result<String, String> {

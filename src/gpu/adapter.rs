@@ -133,6 +133,8 @@ impl Adapter {
         wanted |= wgpu::Features::SUBGROUP;
         // For SPIR-V that forbids contraction.
         wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
+        // For benchmarks; what is not asked for costs nothing.
+        wanted.insert(wgpu::Features::TIMESTAMP_QUERY);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("qmill"),
             required_features: self.handle.features() & wanted,

@@ -15,6 +15,7 @@ fn program(format: Format, ragged: bool) -> Program {
         form: String::new(),
         format,
         ragged,
+        native_half: false,
         workgroup: WORKGROUP,
         names,
         constants: Vec::new(),

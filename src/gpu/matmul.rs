@@ -64,7 +64,7 @@ impl Variant {
         let mut forms =
             vec![(Lanes::Alone, 4), (Lanes::Alone, 8), (Lanes::Shared(lanes_for(format, cols)), 4)];
         if has_subgroups {
-            forms.extend([(Lanes::Subgroup, 4), (Lanes::Subgroup, 8)]);
+            forms.extend([(Lanes::Subgroup, 2), (Lanes::Subgroup, 4), (Lanes::Subgroup, 8)]);
         }
         let precisions: &[bool] = if format.is_float() { &[false] } else { &[false, true] };
         let of = |&int8: &bool| {
@@ -99,6 +99,11 @@ fn columns_for(batch: usize) -> usize {
     COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(COLUMNS[COLUMNS.len() - 1])
 }
 
+/// Rows that leave a GPU's lane enough registers: long blocks are fetched in larger units, and several vectors have sums of their own.
+fn rows_for(format: Format, columns: usize) -> usize {
+    if columns == 1 && format.info().block_weights <= 32 { 4 } else { 2 }
+}
+
 /// Lanes that a row keeps busy: a power of two, at most a workgroup.
 fn lanes_for(format: Format, cols: usize) -> usize {
     let unit = if format.is_float() { split::CHUNK_BYTES / format.info().block_bytes } else { 32 };
@@ -117,8 +122,10 @@ impl Gpu {
             (true, true, 1) => (Lanes::Subgroup, 8),
             (true, ..) => (Lanes::Alone, 8),
             _ if batch > COLUMNS[COLUMNS.len() - 1] => return Variant::Tile(TileForm(Tile { int8 })),
-            (false, true, _) => (Lanes::Subgroup, 4),
-            (false, false, _) => (Lanes::Shared(lanes_for(matrix.format(), matrix.cols())), 4),
+            (false, true, _) => (Lanes::Subgroup, rows_for(matrix.format(), columns)),
+            (false, false, _) => {
+                (Lanes::Shared(lanes_for(matrix.format(), matrix.cols())), rows_for(matrix.format(), columns))
+            }
         };
         Variant::Rows(RowsForm(Matvec { int8, lanes, rows, columns }))
     }
@@ -163,10 +170,11 @@ impl Gpu {
             numbers: None,
         };
         let (format, ragged, has_bias) = (matrix.format(), matrix.is_ragged(), bias.is_some());
-        let program = match variant {
+        let mut program = match variant {
             Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, false),
             Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
         };
+        program.native_half = self.keeps_halves()?;
         let least_subgroup = self.least_subgroup();
         self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Loose, |shard| match variant {
             Variant::Rows(RowsForm(form)) => {
@@ -203,7 +211,8 @@ impl Gpu {
             bias: None,
             numbers: Some(Range::new("the experts", numbers, 4 * count as u64)),
         };
-        let program = form.program(experts.format(), experts.is_ragged(), false, true);
+        let mut program = form.program(experts.format(), experts.is_ragged(), false, true);
+        program.native_half = self.keeps_halves()?;
         let least_subgroup = self.least_subgroup();
         self.prepare_with_matrix(&program, experts, &bound, Arithmetic::Loose, |_| Work {
             dispatch: form.work(expert_rows, count, least_subgroup),

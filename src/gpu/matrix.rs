@@ -199,6 +199,8 @@ pub(super) struct Program {
     pub(super) format: Format,
     /// Whether rows end within a block.
     pub(super) ragged: bool,
+    /// Whether f16 is converted by the device itself.
+    pub(super) native_half: bool,
     /// Invocations in a workgroup.
     pub(super) workgroup: u64,
     /// What chooses the kernel's text.
@@ -225,6 +227,7 @@ impl Program {
         let mut names = [&["MATRIX"], &split.names()[..], &self.names[..]].concat();
         let optional = [
             ("RAGGED", self.ragged),
+            ("NATIVE_HALF", self.native_half),
             ("GRID", self.format.info().grid.is_some()),
             (NO_CONTRACTION, !may_contract),
         ];

@@ -24,7 +24,7 @@ pub(super) enum Lanes {
 pub(super) struct Matvec {
     pub(super) int8: bool,
     pub(super) lanes: Lanes,
-    /// Rows that a lane has part in at once: 4 or 8.
+    /// Rows that a lane has part in at once: 2, 4 or 8.
     pub(super) rows: usize,
     /// Vectors at once.
     pub(super) columns: usize,
@@ -57,6 +57,7 @@ impl Matvec {
             form: form.join("."),
             format,
             ragged,
+            native_half: true,
             workgroup: WORKGROUP,
             names,
             constants,
@@ -101,7 +102,8 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
             (Lanes::Alone, 8, 1),
             (Lanes::Shared(64), 4, 4),
             (Lanes::Subgroup, 4, 1),
-            (Lanes::Subgroup, 4, 8),
+            (Lanes::Subgroup, 2, 1),
+            (Lanes::Subgroup, 2, 8),
         ];
         let int8s = [false, true].into_iter().filter(move |int8| !(*int8 && format.is_float()));
         int8s.flat_map(move |int8| {

@@ -118,7 +118,7 @@ impl Gpu {
     }
 
     #[expect(unsafe_code, reason = "a check of each turn of a loop costs a tenth of a product")]
-    fn module_without_loop_bounds(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
+    pub(crate) fn module_without_loop_bounds(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
         let source = wgpu::ShaderSource::Wgsl(wgsl.into());
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
         let mut checks = wgpu::ShaderRuntimeChecks::checked();

@@ -4,7 +4,7 @@ use super::kernel::{Access, NO_CONTRACTION};
 use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
 use super::{Gpu, shader};
-use crate::Result;
+use crate::{Format, Result};
 use std::fmt;
 
 /// A result that a device rounds otherwise than IEEE 754 says.
@@ -28,6 +28,7 @@ impl fmt::Display for Misrounding {
 }
 
 pub(super) const NAME: &str = "self_test";
+pub(super) const HALF_NAME: &str = "self_test_half";
 
 /// The operations in the order of the shader's results.
 type Operation = (&'static str, fn(f32, f32) -> f32);
@@ -94,4 +95,26 @@ pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
         }
     }
     Ok(None)
+}
+
+/// Whether the device's own conversion from f16 is exact for all numbers, subnormals too.
+pub(super) fn keeps_halves(gpu: &Gpu) -> Result<bool> {
+    let halves: Vec<u16> = (0..=u16::MAX).collect();
+    let mut values = vec![0f32; halves.len()];
+    let bindings = in_order([Access::Read, Access::ReadWrite]);
+    let pipeline = gpu.pipeline(HALF_NAME, &bindings, Arithmetic::Loose, |_| half_wgsl())?;
+    let (in_bytes, out_bytes) = (size_of_val(&halves[..]) as u64, size_of_val(&values[..]) as u64);
+    gpu.run_once(&halves, &mut values, |input, output| {
+        let bound = [Range::new("halves", input, in_bytes), Range::new("values", output, out_bytes)];
+        let dispatch = Dispatch::of(halves.len() as u64 / 2);
+        Ok(Op { steps: vec![gpu.bind(pipeline, dispatch, &[], &in_order(bound))?] })
+    })?;
+    let mut expected = vec![0f32; halves.len()];
+    Format::F16.dequantize_blocks(bytemuck::cast_slice(&halves), &mut expected);
+    Ok(values.iter().zip(&expected).all(|(value, expected)| value == expected || !expected.is_finite()))
+}
+
+pub(super) fn half_wgsl() -> Result<String, String> {
+    let constants = [("WORKGROUP", super::kernel::WORKGROUP as usize)];
+    shader::join("kernel/self_test_half.wgsl", None, &[], &constants)
 }

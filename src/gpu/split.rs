@@ -5,6 +5,7 @@
 //! starts where it is aligned, however many blocks there are.
 
 use crate::Format;
+use std::cmp::Reverse;
 
 /// Bytes that a kernel loads at once.
 pub(super) const CHUNK_BYTES: usize = 16;
@@ -53,9 +54,8 @@ impl Split {
             from += bytes;
         }
         for i in 0..fields.len() {
-            let is_before = |j: usize| {
-                (std::cmp::Reverse(fields[j].unit()), j) < (std::cmp::Reverse(fields[i].unit()), i)
-            };
+            let place = |j: usize| (Reverse((fields[j].unit(), fields[j].bytes)), j);
+            let is_before = |j: usize| place(j) < place(i);
             fields[i].start = (0..fields.len()).filter(|&j| is_before(j)).map(|j| fields[j].bytes).sum();
         }
         Self { fields, quads: info.block_weights / 4, block_bytes: info.block_bytes }

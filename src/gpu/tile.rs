@@ -22,7 +22,16 @@ impl Tile {
         names.extend(bias.then_some("BIAS"));
         let form = if self.int8 { "int8" } else { "exact" };
         let form = if bias { format!("{form}.bias") } else { form.to_owned() };
-        Program { kernel: "matmul", form, format, ragged, workgroup: WORKGROUP, names, constants: Vec::new() }
+        Program {
+            kernel: "matmul",
+            form,
+            format,
+            ragged,
+            native_half: true,
+            workgroup: WORKGROUP,
+            names,
+            constants: Vec::new(),
+        }
     }
 
     /// What it takes to multiply a shard by `batch` vectors.

@@ -2,10 +2,13 @@
 //! that a failure.
 
 mod cli;
+mod get_rows;
 mod golden;
-mod matvec;
+mod matmul;
+mod matmul_can_fail;
 mod parity;
 mod parity_can_fail;
+mod product;
 mod shaders;
 mod stream;
 mod weights;
@@ -17,7 +20,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 /// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
-fn gpu() -> Option<&'static Gpu> {
+pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
         Ok(gpu) => gpu,
@@ -41,7 +44,7 @@ fn adapter() -> Option<wgpu::Adapter> {
 }
 
 /// A device of its own, for a test that breaks it or changes its shaders.
-fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
+pub(crate) fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
     another_device_with(wgpu::Features::empty())
 }
 

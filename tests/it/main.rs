@@ -1,5 +1,6 @@
 //! The integration tests: one program, a module per concern.
 
+mod bench;
 mod cli;
 mod distortion;
 mod formats;

@@ -18,10 +18,18 @@ from pathlib import Path
 CHIPS = {'navi21': ['navi21'], 'navi31': ['navi31', 'gfx1100']}
 # The chip that is held to the rules; the others are recorded.
 GATE = 'navi21'
-COLUMNS = ['VGPRs', 'SGPRs', 'Spilled VGPRs', 'Spilled SGPRs', 'Instructions', 'Latency', 'Inverse Throughput']
+COLUMNS = ['VGPRs', 'SGPRs', 'Spilled VGPRs', 'Spilled SGPRs', 'Instructions', 'Latency', 'Inverse Throughput', 'VALU per weight']
 
 # The kernels whose bits are promised; products of matrices are bounded instead, and may be fused.
-EXACT = ('quantize', 'dequantize', 'get_rows', 'self_test')
+EXACT = ('quantize.', 'quantize_search.', 'quantize_pack.', 'dequantize.', 'get_rows.', 'self_test.')
+
+# Products: registers that leave room for enough waves, and vector instructions a weight in the inner loop of the matrix-vector product with int8.
+MATVEC = re.compile(r'matvec\.(\w+)\.int8\.subgroup\.rows[24]\.columns1\.spv')
+MOST_REGISTERS = {'matvec': 64, 'matmul': 128}
+MOST_INSTRUCTIONS = {'q4_0': 1.0, 'q8_0': 0.6, 'q4_k': 1.2} | dict.fromkeys(
+    ['iq1_s', 'iq1_m', 'iq2_xxs', 'iq2_xs', 'iq2_s', 'iq3_xxs', 'iq3_s', 'tq1_0', 'tq2_0'], 3.0
+)
+OTHERS = 2.0
 
 # v_fma_f32, v_fmac_f32, v_fmaak_f32, v_mad_f32, v_dual_fmac_f32, v_pk_fma_f32, v_fma_mix_f32, v_dot2_f32_f16, …; not the integers' v_mad_u32_u24.
 FUSED = re.compile(r'\s*v_(?:pk_|dual_)?(?:fma|mad|mac|dot)\w*_f(?:16|32)\w*\s+(.*)')
@@ -42,6 +50,44 @@ def fused(assembly: str) -> list[str]:
             # In every one of these the destination comes first and then the two factors.
             if instruction and not any(map(is_power_of_two, instruction[1].replace(',', ' ').split()[1:3])):
                 found.append(' '.join(part.split()))
+    return found
+
+
+def instructions_per_weight(assembly: str) -> float | None:
+    """Vector instructions in the inner loop over those weights: a dot product of four takes four. None where there is no packed dot product in one instruction."""
+    lines = [line.split(';')[0].strip() for line in assembly.splitlines()]
+    labels = {line[:-1]: i for i, line in enumerate(lines) if re.fullmatch(r'BB\d+:', line)}
+    loops = []
+    for i, line in enumerate(lines):
+        branch = re.match(r's_c?branch\w*\s+(BB\d+)', line)
+        if branch and labels.get(branch[1], len(lines)) < i:
+            loops.append(lines[labels[branch[1]] : i])
+    # The shortest that multiplies.
+    counts = [(sum(part.startswith('v_dot4') for part in loop), loop) for loop in loops]
+    counts = [(len(loop), dots, loop) for dots, loop in counts if dots]
+    if not counts:
+        return None
+    _, dots, loop = min(counts)
+    # A line of navi31 may hold two instructions.
+    return sum(part.strip().startswith('v_') for line in loop for part in line.split('::')) / (4 * dots)
+
+
+def product_faults(folder: Path, chip: str, statistics: dict[str, dict]) -> list[str]:
+    found = []
+    for name, line in statistics.items():
+        matvec = MATVEC.fullmatch(name)
+        kernel = 'matvec' if matvec else name.split('.')[0]
+        most = MOST_REGISTERS.get(kernel)
+        if most and (matvec or kernel == 'matmul') and line['VGPRs'] > most:
+            found.append(f'{chip}: {name}: {line["VGPRs"]} registers, at most {most}')
+        if matvec:
+            count = instructions_per_weight((folder / f'{name}.{chip}.asm').read_text())
+            line['VALU per weight'] = count
+            most = MOST_INSTRUCTIONS.get(matvec[1], OTHERS)
+            if count is None:
+                found.append(f'{chip}: {name}: no packed dot product in one instruction')
+            elif count > most:
+                found.append(f'{chip}: {name}: {count:.2f} vector instructions a weight, at most {most}')
     return found
 
 
@@ -75,10 +121,14 @@ def faults(folder: Path, chip: str, statistics: dict[str, dict]) -> list[str]:
     return found
 
 
+def cell(value: float | None) -> str:
+    return '' if value is None else f'{value:.2f}' if isinstance(value, float) else str(value)
+
+
 def table(statistics: dict[str, dict]) -> list[str]:
     lines = [f'| kernel | {" | ".join(COLUMNS)} |', '|---|' + '--:|' * len(COLUMNS)]
     for name, line in sorted(statistics.items()):
-        lines.append(f'| {name.removesuffix(".spv")} | ' + ' | '.join(str(line[column]) for column in COLUMNS) + ' |')
+        lines.append(f'| {name.removesuffix(".spv")} | ' + ' | '.join(cell(line.get(column)) for column in COLUMNS) + ' |')
     return lines
 
 
@@ -88,7 +138,7 @@ def record(folder: Path, mesa: str, by_chip: dict[str, dict[str, dict]]) -> None
         f'# Kernels as RADV compiles them, {today}',
         '',
         f'{mesa}. Registers, spills and instructions of one wave; latency and inverse throughput are the compiler\'s own estimates in',
-        'cycles, with loops counted by its guess and memory left out: they compare kernels, and are not a time. `.vulkan` is the module that',
+        'cycles, with loops counted by its guess and memory left out: they compare kernels, and are not a time. Vector instructions a weight are those of the inner loop. `.vulkan` is the module that',
         'Vulkan drivers are given; the other is the portable text, with its opaque steps. Written by `tests/portability/run.sh --record`.',
     ]
     for chip, statistics in by_chip.items():
@@ -117,6 +167,10 @@ def main() -> None:
 
     by_chip = {chip: compile_all(isa_cost, chip, files) for chip in (CHIPS if arguments.record else [GATE])}
     found = faults(folder, GATE, by_chip[GATE])
+    for chip, statistics in by_chip.items():
+        of_products = product_faults(folder, chip, statistics)
+        if chip == GATE:
+            found += of_products
     if arguments.record:
         record(arguments.record, arguments.mesa, by_chip)
     print(f'{len(files)} modules, {len(found)} faults; the faults planted in {len(planted)} were seen')

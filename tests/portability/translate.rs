@@ -2,7 +2,8 @@
 //!
 //! `translate FOLDER` writes there every shader of the library, `translate FOLDER NAME.wgsl...` those files: beside each
 //! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
-//! there is also `NAME.vulkan.spv`, which is what Vulkan drivers are given: it forbids contraction.
+//! there is also `NAME.vulkan.spv` of those that must be exact, which is what Vulkan drivers are given: it forbids contraction.
+//! Shaders with subgroup operations are left out for FXC, which has none.
 
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
@@ -44,7 +45,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let mut index = Vec::new();
     for (name, wgsl) in shaders {
-        fs::write(folder.join(format!("{name}.wgsl")), &wgsl)?;
+        // Browsers demand what naga refuses.
+        let enable = if has_subgroups(&name) { "enable subgroups;\n" } else { "" };
+        fs::write(folder.join(format!("{name}.wgsl")), format!("{enable}{wgsl}"))?;
         match translate(folder, &name, &wgsl) {
             Ok(entry) => index.push(entry),
             Err(error) => {
@@ -55,6 +58,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     fs::write(folder.join("index.json"), serde_json::to_string_pretty(&index)?)?;
     Ok(status)
+}
+
+fn has_subgroups(name: &str) -> bool {
+    name.split('.').any(|part| part == "subgroup")
 }
 
 fn stem(file: &str) -> Result<String, Box<dyn Error>> {
@@ -69,7 +76,11 @@ fn bytes(words: &[u32]) -> Vec<u8> {
 /// Writes a shader's translations, and returns its entry of the index.
 fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Error>> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, has_subgroups(name));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| error.emit_to_string(wgsl))?;
     let [entry] = module.entry_points.as_slice() else {
@@ -87,7 +98,8 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     write("spv", &bytes(&words))?;
     write("metal", metal(&module, &info, &entry.name)?.as_bytes())?;
     let mut hlsl_entry = String::new();
-    for (model, shader_model) in SHADER_MODELS {
+    let models = SHADER_MODELS.into_iter().skip(usize::from(has_subgroups(name)));
+    for (model, shader_model) in models {
         let (text, name) = hlsl(&module, &info, &entry.name, shader_model)?;
         write(&format!("{model}.hlsl"), text.as_bytes())?;
         hlsl_entry = name;
@@ -126,6 +138,8 @@ fn spv_options() -> spv::Options<'static> {
         C::DotProductInput4x8BitKHR,
         C::DotProductInput4x8BitPackedKHR,
         C::DotProductKHR,
+        C::GroupNonUniform,
+        C::GroupNonUniformArithmetic,
         C::Int8,
     ];
     spv::Options {

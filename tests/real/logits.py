@@ -22,8 +22,8 @@ class ContextParams(C.Structure):
 
     _fields_ = [
         ('n_ctx', C.c_uint32), ('n_batch', C.c_uint32), ('n_ubatch', C.c_uint32), ('n_seq_max', C.c_uint32),
-        ('n_rs_seq', C.c_uint32), ('n_outputs_max', C.c_uint32), ('n_threads', C.c_int32), ('n_threads_batch', C.c_int32),
-        ('ctx_type', C.c_int), ('rope_scaling_type', C.c_int), ('pooling_type', C.c_int), ('attention_type', C.c_int),
+        ('n_rs_seq', C.c_uint32), ('n_outputs_max', C.c_uint32), ('unread', C.c_uint32), ('n_threads', C.c_int32),
+        ('n_threads_batch', C.c_int32), ('ctx_type', C.c_int), ('rope_scaling_type', C.c_int), ('pooling_type', C.c_int), ('attention_type', C.c_int),
         ('flash_attn_type', C.c_int), ('rope', C.c_float * 6), ('yarn_orig_ctx', C.c_uint32), ('defrag_thold', C.c_float),
         ('cb_eval', C.c_void_p), ('cb_eval_user_data', C.c_void_p), ('type_k', C.c_int), ('type_v', C.c_int),
         ('rest', C.c_uint64 * 32),
@@ -70,6 +70,8 @@ class Peer:
     def greedy(self, prompt: list[int], steps: int) -> dict:
         """Tokens that follow `prompt`, the lead of each over the next best, and the logits after the prompt."""
         params = self.lib.llama_context_default_params()
+        # The fields change often; these values tell whether they are where they are taken to be.
+        assert (params.n_ctx, params.rope_scaling_type, params.flash_attn_type, params.yarn_orig_ctx, params.type_k) == (512, -1, -1, 0, 1)
         params.n_ctx, params.n_batch, params.n_ubatch = self.context, self.context, self.context
         params.n_threads = params.n_threads_batch = 1
         params.flash_attn_type = params.type_k = params.type_v = 0

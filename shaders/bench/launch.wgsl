@@ -1,0 +1,11 @@
+// As little as a dispatch can do: what it costs is the launch, and that the next waits for it.
+
+@group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> result: array<vec4<u32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  if (lane == 0u) {
+    result[0] = source[0];
+  }
+}

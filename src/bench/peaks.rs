@@ -1,0 +1,248 @@
+//! What a device can do at best, measured by kernels that do one thing only.
+
+use super::timing::{Settings, time_laps};
+use crate::gpu::Clock;
+use crate::{Gpu, Result};
+use std::time::Duration;
+use wgpu::BufferUsages;
+use wgpu::util::DeviceExt;
+
+/// A device's own limits, to divide by: the best of five repetitions of the best of several kernels.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Peaks {
+    /// Bytes read and written a second while copying a buffer larger than the cache.
+    pub copy: f64,
+    /// Bytes a second while reading one.
+    pub read: f64,
+    /// f32 multiplications and additions a second.
+    pub multiply_add: f64,
+    /// Multiplications and additions of bytes a second, by `dot4I8Packed`.
+    pub dot: f64,
+    /// Seconds that a dispatch takes which does next to nothing, in a pass of many that need each other.
+    pub launch: f64,
+}
+
+/// A kernel and the constants before its text.
+struct Kernel {
+    text: &'static str,
+    constants: Vec<(&'static str, u32)>,
+    groups: u64,
+    /// What a dispatch does: bytes, operations or dispatches.
+    work: f64,
+}
+
+/// To find the fastest kernel.
+const FIRST_LOOK: Settings =
+    Settings { repetitions: 2, repetition_time: Duration::from_millis(10), cache_bytes: 0 };
+/// To measure it.
+const SECOND_LOOK: Settings =
+    Settings { repetitions: 5, repetition_time: Duration::from_millis(50), cache_bytes: 0 };
+
+const MEMORY: &str = include_str!("../../shaders/bench/memory.wgsl");
+const MULTIPLY_ADD: &str = concat!(
+    include_str!("../../shaders/bench/multiply_add.wgsl"),
+    include_str!("../../shaders/bench/chains.wgsl")
+);
+const DOT: &str =
+    concat!(include_str!("../../shaders/bench/dot.wgsl"), include_str!("../../shaders/bench/chains.wgsl"));
+const LAUNCH: &str = include_str!("../../shaders/bench/launch.wgsl");
+
+/// Invocations in a workgroup.
+const WORKGROUP: u32 = 64;
+const QUAD_BYTES: u64 = 16;
+/// Quads that an invocation reads.
+const RUNS: [u32; 2] = [64, 512];
+/// Independent chains of an invocation.
+const CHAINS: [u32; 3] = [2, 4, 8];
+/// Times 8 steps of a chain.
+const ROUNDS: u32 = 64;
+/// As many invocations as keep a large GPU busy.
+const CHAIN_GROUPS: u64 = 4096;
+/// Factor, summand and start of the chains of floats: v·m + c, over and over, comes near c / (1 - m).
+const OPERANDS: [f32; 3] = [0.999, 0.001, 1.5];
+
+/// Kernels that read `quads` quads, or copy them; which is fastest depends on the device.
+fn memory(copy: bool, quads: u64) -> Vec<Kernel> {
+    let kernels = RUNS.into_iter().flat_map(|run| {
+        let groups = quads / u64::from(WORKGROUP * run);
+        let lanes = groups as u32 * WORKGROUP;
+        // From one group to the next, from one lane, and from one quad of a lane. Each lane a run of its own, for adapters
+        // that compute on the CPU; neighbours side by side within a group; and within the whole dispatch.
+        let patterns = [(WORKGROUP * run, run, 1), (WORKGROUP * run, 1, WORKGROUP), (WORKGROUP, 1, lanes)];
+        patterns.map(|(group_step, lane_step, step)| Kernel {
+            text: MEMORY,
+            constants: vec![
+                ("RUN", run),
+                ("GROUP_STEP", group_step),
+                ("LANE_STEP", lane_step),
+                ("STEP", step),
+                ("COPY", u32::from(copy)),
+            ],
+            groups,
+            work: (quads * QUAD_BYTES * if copy { 2 } else { 1 }) as f64,
+        })
+    });
+    kernels.collect()
+}
+
+/// Kernels of chains whose steps are so many operations each.
+fn chains(text: &'static str, operations: u64) -> Vec<Kernel> {
+    let kernels = CHAINS.into_iter().map(|chains| Kernel {
+        text,
+        constants: vec![("ROUNDS", ROUNDS), ("CHAINS", chains)],
+        groups: CHAIN_GROUPS,
+        work: (u64::from(WORKGROUP * 8 * ROUNDS * chains) * CHAIN_GROUPS * operations) as f64,
+    });
+    kernels.collect()
+}
+
+fn launch() -> Vec<Kernel> {
+    vec![Kernel { text: LAUNCH, constants: Vec::new(), groups: 1, work: 1.0 }]
+}
+
+impl Kernel {
+    fn wgsl(&self) -> String {
+        let constants = [("WORKGROUP", WORKGROUP)].into_iter().chain(self.constants.iter().copied());
+        let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
+        constants.chain([self.text.to_owned()]).collect()
+    }
+}
+
+/// The text of every kernel, for a buffer of 1 MiB.
+#[doc(hidden)]
+pub fn shaders() -> impl Iterator<Item = String> {
+    let quads = (1 << 20) / QUAD_BYTES;
+    let kernels =
+        [memory(false, quads), memory(true, quads), chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
+    kernels.into_iter().flatten().map(|kernel| kernel.wgsl())
+}
+
+impl Peaks {
+    /// Measures a device, in some seconds, on two buffers twice as large as a cache of `cache_bytes`, or as large as it can bind.
+    ///
+    /// Fails with [`Error::DeviceMemory`](crate::Error::DeviceMemory), and with what else the device reports.
+    pub fn measure(gpu: &Gpu, cache_bytes: u64) -> Result<Self> {
+        let most = gpu.max_binding_bytes().min(1 << 30);
+        let bytes = cache_bytes.saturating_mul(2).clamp(1 << 20, most);
+        // A power of two, so that every kernel's invocations divide it evenly.
+        let bytes = 1 << bytes.ilog2();
+        let bench = Bench::new(gpu, bytes)?;
+        let quads = bytes / QUAD_BYTES;
+        Ok(Self {
+            copy: bench.best(&memory(true, quads))?,
+            read: bench.best(&memory(false, quads))?,
+            multiply_add: bench.best(&chains(MULTIPLY_ADD, 4 * 2))?,
+            dot: bench.best(&chains(DOT, 4 * 8))?,
+            launch: 1.0 / bench.best(&launch())?,
+        })
+    }
+}
+
+/// What the kernels run on.
+struct Bench<'a> {
+    gpu: &'a Gpu,
+    clock: Clock,
+    layout: wgpu::BindGroupLayout,
+    on_memory: wgpu::BindGroup,
+    on_operands: wgpu::BindGroup,
+}
+
+impl<'a> Bench<'a> {
+    fn new(gpu: &'a Gpu, bytes: u64) -> Result<Self> {
+        let device = gpu.device();
+        let [factor, summand, start] = OPERANDS.map(|x| [x; 4]);
+        let starts = (0..8 * WORKGROUP).map(|_| start);
+        let operands: Vec<[f32; 4]> = [factor, summand].into_iter().chain(starts).collect();
+        let source = gpu.buffer(bytes, BufferUsages::STORAGE)?;
+        let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
+        gpu.guarded(|| {
+            let operands = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: Some("operands"),
+                contents: bytemuck::cast_slice(&operands),
+                usage: BufferUsages::STORAGE,
+            });
+            let entry = |binding, read_only| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            };
+            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("peaks"),
+                entries: &[entry(0, true), entry(1, false)],
+            });
+            let bind = |source: &wgpu::Buffer| {
+                let entries = [source, &result].into_iter().zip(0..);
+                let entries = entries.map(|(buffer, binding)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: buffer.as_entire_binding(),
+                });
+                device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some("peaks"),
+                    layout: &layout,
+                    entries: &entries.collect::<Vec<_>>(),
+                })
+            };
+            let (on_memory, on_operands) = (bind(&source), bind(&operands));
+            (layout, on_memory, on_operands)
+        })
+        .and_then(|(layout, on_memory, on_operands)| {
+            Ok(Self { gpu, clock: gpu.clock()?, layout, on_memory, on_operands })
+        })
+    }
+
+    /// The highest rate of the fastest of these kernels.
+    fn best(&self, kernels: &[Kernel]) -> Result<f64> {
+        let pipelines = kernels.iter().map(|kernel| self.compile(kernel)).collect::<Result<Vec<_>>>()?;
+        let mut best = (0.0, 0);
+        for (i, pipeline) in pipelines.iter().enumerate() {
+            let rate = self.rate(&kernels[i], pipeline, &FIRST_LOOK)?;
+            if rate > best.0 {
+                best = (rate, i);
+            }
+        }
+        let (rate, i) = best;
+        Ok(self.rate(&kernels[i], &pipelines[i], &SECOND_LOOK)?.max(rate))
+    }
+
+    fn compile(&self, kernel: &Kernel) -> Result<wgpu::ComputePipeline> {
+        let device = self.gpu.device();
+        self.gpu.guarded(|| {
+            // As products are compiled.
+            let module = self.gpu.module_without_loop_bounds("peaks", kernel.wgsl());
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some("peaks"),
+                bind_group_layouts: &[Some(&self.layout)],
+                immediate_size: 0,
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some("peaks"),
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            })
+        })
+    }
+
+    /// Work done a second, in the fastest repetition.
+    fn rate(&self, kernel: &Kernel, pipeline: &wgpu::ComputePipeline, settings: &Settings) -> Result<f64> {
+        let bindings =
+            if kernel.text == MEMORY || kernel.text == LAUNCH { &self.on_memory } else { &self.on_operands };
+        let timing = time_laps(settings, |count| {
+            self.clock.time(|pass| {
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, bindings, &[]);
+                for _ in 0..count {
+                    pass.dispatch_workgroups(kernel.groups as u32, 1, 1);
+                }
+            })
+        })?;
+        Ok(kernel.work / timing.best_clock().min())
+    }
+}

@@ -1,0 +1,160 @@
+//! Products of a matrix and vectors: the one place that knows which kernels there are for them.
+
+use super::timing::{Settings, Timing, time_ops};
+use super::{Accuracy, CHECKED_ROWS, CHECKED_VECTORS, Case, data, read};
+use crate::gpu::{self, Activations, Matrix, Op, Precision};
+use crate::{Device, Error, Gpu, Result, cpu};
+use std::fmt;
+use wgpu::BufferUsages;
+
+/// A way to do an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant(Way);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// The only one.
+    Only,
+    /// What the library takes by itself.
+    Auto(Precision),
+    Chosen(gpu::Variant),
+}
+
+impl Variant {
+    /// Whether the library chooses the kernel.
+    pub fn is_automatic(self) -> bool {
+        !matches!(self.0, Way::Chosen(_))
+    }
+
+    fn precision(self) -> Precision {
+        match self.0 {
+            Way::Only => Precision::Exact,
+            Way::Auto(precision) => precision,
+            Way::Chosen(variant) => variant.precision(),
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    /// `auto` where there is no choice; `exact` or `int8` for what the library takes at that precision; or a kernel's name, as in `int8.subgroup.4x1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Way::Only => f.pad("auto"),
+            Way::Auto(Precision::Exact) => f.pad("exact"),
+            Way::Auto(Precision::Int8) => f.pad("int8"),
+            Way::Chosen(variant) => variant.fmt(f),
+        }
+    }
+}
+
+pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
+    let Device::Gpu(gpu) = device else { return vec![Variant(Way::Only)] };
+    if !case.operation.is_product() {
+        return vec![Variant(Way::Only)];
+    }
+    let precisions: &[_] =
+        if case.format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
+    let automatic = precisions.iter().map(|&precision| Variant(Way::Auto(precision)));
+    let chosen = gpu::Variant::all(gpu, case.format, case.cols, case.batch);
+    automatic.chain(chosen.into_iter().map(|variant| Variant(Way::Chosen(variant)))).collect()
+}
+
+/// The operations of one product: what makes eight bits of the vectors, if they are to be taken so, and the product.
+fn prepare(
+    gpu: &Gpu,
+    variant: Variant,
+    matrix: &Matrix,
+    x: &Activations,
+    y: &wgpu::Buffer,
+) -> Result<Vec<Op>> {
+    let y = y.as_entire_buffer_binding();
+    let product = match variant.0 {
+        Way::Chosen(variant) => gpu.prepare_matmul_as(variant, matrix, x, None, &y)?,
+        Way::Only | Way::Auto(_) => gpu.prepare_matmul(matrix, x, None, &y)?,
+    };
+    Ok(x.quantize().cloned().into_iter().chain([product]).collect())
+}
+
+/// Largest error of a product as a share of Σ|wᵢxᵢ|, on data like ours.
+///
+/// In f32, sums in any order have a few tenths of it. In eight bits, errors of `cols` activations add up like noise; of 4096 or more they have half of it.
+fn bound(case: &Case, variant: Variant) -> f64 {
+    match variant.precision() {
+        Precision::Exact => 1e-6,
+        Precision::Int8 => 1e-3 * (4096.0 / case.cols as f64).sqrt().max(1.0),
+    }
+}
+
+pub(super) fn measure(
+    case: &Case,
+    gpu: &Gpu,
+    variant: Variant,
+    settings: &Settings,
+) -> Result<(Timing, Option<Accuracy>)> {
+    let Case { format, rows, cols, batch, .. } = *case;
+    cpu::check_positive("the batch", batch)?;
+    let blocks = data::Blocks::new(format, rows, cols)?;
+    let x = data::activations(batch, cols);
+    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let x_buffer = gpu.buffer(4 * x.len() as u64, usage)?;
+    let y_bytes = 4 * (batch * rows) as u64;
+    let y_buffer = gpu.buffer(y_bytes, usage)?;
+    gpu.guarded(|| {
+        gpu.queue().write_buffer(&x_buffer, 0, bytemuck::cast_slice(&x));
+        // What is not written must not pass for an answer.
+        gpu.queue().write_buffer(&y_buffer, 0, &vec![0xff; y_bytes as usize]);
+    })?;
+    let binding = x_buffer.as_entire_buffer_binding();
+    let vectors = match variant.precision() {
+        Precision::Exact => Activations::exact(binding, batch, cols),
+        Precision::Int8 => Activations::int8(gpu, binding, batch, cols)?,
+    };
+    let bytes = blocks.rows(rows);
+    let copies = (0..case.copies(settings)).map(|_| {
+        let matrix = Matrix::new(gpu, format, rows, cols, &bytes)?;
+        prepare(gpu, variant, &matrix, &vectors, &y_buffer)
+    });
+    let copies = copies.collect::<Result<Vec<_>>>()?;
+
+    gpu.clock()?.time(|pass| copies[0].iter().for_each(|op| op.record_in(pass)))?;
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(&read(gpu, &y_buffer, y_bytes)?);
+    let accuracy = Accuracy { error: 0.0, bound: bound(case, variant) };
+    let accuracy = check(case, &blocks, &x, &y, accuracy, gpu.name())?;
+    Ok((time_ops(gpu, &copies, settings)?, Some(accuracy)))
+}
+
+/// Holds a sample of `y` against f64 sums.
+fn check(
+    case: &Case,
+    blocks: &data::Blocks,
+    x: &[f32],
+    y: &[f32],
+    mut accuracy: Accuracy,
+    device: &str,
+) -> Result<Accuracy> {
+    let mut weights = vec![0.0; case.cols];
+    for row in data::sample(case.rows, CHECKED_ROWS) {
+        cpu::dequantize(case.format, blocks.row(row), &mut weights)?;
+        for vector in data::sample(case.batch, CHECKED_VECTORS) {
+            let x = &x[vector * case.cols..][..case.cols];
+            let products = weights.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
+            let (expected, size) = products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()));
+            let found = f64::from(y[vector * case.rows + row]);
+            let allowed = accuracy.bound * size;
+            let error = (found - expected).abs();
+            if error.is_nan() || error > allowed {
+                return Err(Error::Inaccurate {
+                    device: device.to_owned(),
+                    what: format!("{} {} {row} of vector {vector}", case.format, case.operation),
+                    found,
+                    expected,
+                    allowed,
+                });
+            }
+            if size > 0.0 {
+                accuracy.error = accuracy.error.max(error / size);
+            }
+        }
+    }
+    Ok(accuracy)
+}

@@ -1,0 +1,94 @@
+//! What an earlier run measured, to compare with.
+
+use super::super::failure::Failure;
+use super::record::{Record, rounded};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// The records of an earlier run.
+pub(super) struct Earlier(Vec<Record>);
+
+/// What makes two records comparable.
+const KEYS: [&str; 8] = ["op", "format", "m", "n", "k", "variant", "gpu_info", "backends"];
+const TIME: &str = "median_ns";
+
+impl Earlier {
+    /// Reads what `-o json`, `-o jsonl` or `-o csv` printed.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let io = |source| qmill::Error::Io { path: path.to_owned(), action: "read", source };
+        let text = fs::read_to_string(path).map_err(io)?;
+        let records =
+            if text.trim_start().starts_with(['[', '{']) { from_json(&text) } else { from_csv(&text) };
+        let is_ours = |record: &Record| KEYS.iter().chain([&TIME]).all(|&key| record.contains_key(key));
+        match records.filter(|records| !records.is_empty() && records.iter().all(is_ours)) {
+            Some(records) => Ok(Self(records)),
+            None => Err(Failure::Usage(format!(
+                "{}: is no output of qmill bench as json, jsonl or csv",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Adds how many times as fast the operation is now; null where it was not measured then.
+    pub(super) fn add_ratio(&self, record: &mut Record) {
+        let is_same =
+            |earlier: &&Record| KEYS.iter().all(|&key| as_text(&earlier[key]) == as_text(&record[key]));
+        // Of several the last, as it is of the latest run.
+        let then =
+            self.0.iter().rev().find(is_same).and_then(|earlier| as_text(&earlier[TIME]).parse::<f64>().ok());
+        let now = record[TIME].as_f64();
+        let ratio = then.zip(now).map(|(then, now)| rounded(then / now));
+        record.insert("ratio".to_owned(), json!(ratio));
+    }
+}
+
+/// A value as CSV has it.
+fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn from_json(text: &str) -> Option<Vec<Record>> {
+    let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let values = values.collect::<Result<Vec<_>, _>>().ok()?;
+    let object = |value| if let Value::Object(record) = value { Some(record) } else { None };
+    let records = values.into_iter().flat_map(|value| match value {
+        Value::Array(values) => values,
+        other => vec![other],
+    });
+    records.map(object).collect()
+}
+
+fn from_csv(text: &str) -> Option<Vec<Record>> {
+    let mut lines = text.lines();
+    let names: Vec<String> = lines.next()?.split(',').map(str::to_owned).collect();
+    let record = |line| {
+        let fields = fields(line)?;
+        (fields.len() == names.len())
+            .then(|| names.iter().cloned().zip(fields.into_iter().map(Value::String)).collect())
+    };
+    lines.map(record).collect()
+}
+
+/// The fields of a line, all of them quoted; two quotes in a field stand for one.
+fn fields(line: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    loop {
+        let mut field = String::new();
+        rest = rest.strip_prefix('"')?;
+        loop {
+            let (part, after) = rest.split_once('"')?;
+            field.push_str(part);
+            rest = after;
+            let Some(after) = rest.strip_prefix('"') else { break };
+            field.push('"');
+            rest = after;
+        }
+        fields.push(field);
+        if rest.is_empty() {
+            return Some(fields);
+        }
+        rest = rest.strip_prefix(',')?;
+    }
+}

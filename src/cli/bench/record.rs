@@ -1,0 +1,168 @@
+//! One measurement as named values, the same in every kind of output.
+
+use qmill::bench::{Case, Measurement, Peaks, Settings, Variant};
+use qmill::wgpu::Features;
+use qmill::{Device, Gpu};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Names and values, in the order in which they are printed; those of llama-bench where it has them.
+pub(super) type Record = Map<String, Value>;
+
+/// What measures, and what it can do at best.
+pub(super) struct Machine {
+    is_cpu: bool,
+    /// What each record says of it.
+    values: Record,
+    pub(super) peaks: Option<Peaks>,
+}
+
+impl Machine {
+    pub(super) fn of(device: &Device, peaks: Option<Peaks>) -> Self {
+        let (mut name, mut backend, mut driver, mut features) =
+            (String::new(), "CPU".to_owned(), String::new(), String::new());
+        if let Device::Gpu(gpu) = device {
+            let info = gpu.device().adapter_info();
+            (name, backend) = (info.name, info.backend.to_string());
+            driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
+            features = feature_line(gpu);
+        }
+        let rate = |rate: fn(&Peaks) -> f64| peaks.as_ref().map(|peaks| rounded(rate(peaks)));
+        let values = json!({
+            "build_version": env!("CARGO_PKG_VERSION"),
+            "cpu_info": cpu_name(),
+            "gpu_info": name,
+            "backends": backend,
+            "driver": driver,
+            "features": features,
+            "peak_copy_gb_s": rate(|peaks| peaks.copy / 1e9),
+            "peak_read_gb_s": rate(|peaks| peaks.read / 1e9),
+            "peak_multiply_add_gflop_s": rate(|peaks| peaks.multiply_add / 1e9),
+            "peak_dot_gop_s": rate(|peaks| peaks.dot / 1e9),
+            "launch_ns": rate(|peaks| peaks.launch * 1e9),
+        });
+        let Value::Object(values) = values else { unreachable!("it is written as an object") };
+        Self { is_cpu: matches!(device, Device::Cpu), values, peaks }
+    }
+
+    /// Who measures, on one line.
+    pub(super) fn title(&self) -> String {
+        let text = |name: &str| self.values[name].as_str().unwrap_or_default().to_owned();
+        if self.is_cpu {
+            return format!("CPU: {}, one thread, the twin", text("cpu_info"));
+        }
+        format!("{} ({}, {}): {}", text("gpu_info"), text("backends"), text("driver"), text("features"))
+    }
+
+    pub(super) fn record(
+        &self,
+        case: &Case,
+        variant: Variant,
+        settings: &Settings,
+        measured: &Measurement,
+    ) -> Record {
+        let (timing, clock) = (&measured.timing, measured.timing.best_clock());
+        let ns = |seconds: f64| (seconds * 1e9).round() as u64;
+        let bytes_rate = measured.bytes as f64 / clock.median();
+        let operations_rate = measured.operations as f64 / clock.median();
+        let product = case.operation.is_product();
+        let share =
+            |rate: f64, peak: fn(&Peaks) -> f64| self.peaks.as_ref().map(|peaks| rounded(rate / peak(peaks)));
+        let memory_share = share(bytes_rate, if product { |peaks| peaks.read } else { |peaks| peaks.copy });
+        let compute_share = share(operations_rate, |peaks| peaks.multiply_add).filter(|_| product);
+        let mut record = self.values.clone();
+        let own = json!({
+            "test_time": iso_time(SystemTime::now()),
+            "op": case.operation.name(),
+            "format": case.format.name(),
+            "m": case.rows,
+            "n": if product { case.batch } else { 1 },
+            "k": case.cols,
+            "variant": variant.to_string(),
+            "clock": if timing.device.is_some() { "device" } else { "host" },
+            "avg_ns": ns(clock.mean()),
+            "stddev_ns": ns(clock.deviation()),
+            "median_ns": ns(clock.median()),
+            "min_ns": ns(clock.min()),
+            "max_ns": ns(clock.max()),
+            "wall_ns": ns(timing.wall.median()),
+            "runs": timing.count,
+            "bytes": measured.bytes,
+            "gb_s": rounded(bytes_rate / 1e9),
+            "gflop_s": product.then(|| rounded(operations_rate / 1e9)),
+            "memory_share": memory_share,
+            "compute_share": compute_share,
+            "error": measured.accuracy.map(|accuracy| accuracy.error),
+            "error_bound": measured.accuracy.map(|accuracy| accuracy.bound),
+            "copies": measured.copies,
+            "cache_bytes": settings.cache_bytes,
+            "samples_ns": clock.seconds().iter().map(|&seconds| ns(seconds)).collect::<Vec<_>>(),
+        });
+        if let Value::Object(own) = own {
+            record.extend(own);
+        }
+        record
+    }
+}
+
+/// Five significant digits, which is more than a measurement has.
+pub(super) fn rounded(number: f64) -> f64 {
+    format!("{number:.4e}").parse().unwrap_or(number)
+}
+
+/// What of an adapter matters for speed, as ggml-vulkan's line has it.
+fn feature_line(gpu: &Gpu) -> String {
+    let (device, info) = (gpu.device(), gpu.device().adapter_info());
+    let has = |feature| u8::from(device.features().contains(feature));
+    let subgroups = if device.features().contains(Features::SUBGROUP) {
+        format!("{} to {}", info.subgroup_min_size, info.subgroup_max_size)
+    } else {
+        "not used".to_owned()
+    };
+    format!(
+        "f16: {} | subgroups: {subgroups} | shared memory: {} | matrix cores: {} | timestamps: {}",
+        has(Features::SHADER_F16),
+        device.limits().max_compute_workgroup_storage_size,
+        has(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        has(Features::TIMESTAMP_QUERY),
+    )
+}
+
+/// The processor's name where the system tells it in a file, else its kind.
+fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    line.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// As in `2026-11-22T05:45:00Z`.
+fn iso_time(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, of_day) = (seconds / 86400, seconds % 86400);
+    // Years that begin in March, in eras of 400: Hinnant's civil_from_days.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_time_is_written_as_llama_bench_writes_it() {
+        let iso = |seconds| iso_time(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(iso(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(iso(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,277 @@
+//! Multiplying by quantized weights, for every format, against f64 sums of the twin; `product.rs` says how near is near enough.
+
+use super::parity::{binding, buffer, poisoned, read, submit, within};
+use super::product::{Case, Errors, How, X, cols, precisions};
+use super::{adapter, formats, gpu};
+use qmill::gpu::{Activations, Matrix, Precision, Variant};
+use qmill::wgpu::{self, BufferBinding, BufferUsages};
+use qmill::{Error, Format, Gpu, cpu};
+use std::collections::BTreeMap;
+
+/// What a shape is multiplied in: one of all variants of a precision, another for each format and shape, because each is a pipeline to compile.
+fn variant(gpu: &Gpu, case: &Case, precision: Precision, batch: usize, turn: usize) -> Variant {
+    let mut variants = Variant::all(gpu, case.format, case.cols, batch);
+    variants.retain(|variant| variant.precision() == precision);
+    variants[turn % variants.len()]
+}
+
+#[test]
+fn products_are_as_exact_as_their_sums_allow() {
+    let Some(gpu) = gpu() else { return };
+    let (mut faults, mut worst) = (Vec::new(), 0f64);
+    for (f, format) in formats().into_iter().enumerate() {
+        // Rows, columns in blocks, and vectors: one, awkward, and more than lanes share evenly. Each number of vectors from 2 to 9 comes up.
+        let shapes =
+            [(1, 1, 1), (33, 3, 2 + f % 8), (16, 2, 33), (1, 5, 2 + (f + 3) % 8), (33, 9, 1), (16, 1, 16)];
+        for (s, (rows, blocks, batch)) in shapes.into_iter().enumerate() {
+            let cols = cols(format, blocks);
+            let case = if (f + s) % 2 == 0 {
+                Case::random(format, rows, cols)
+            } else {
+                Case::gaussian(format, rows, cols)
+            };
+            for &precision in precisions(format) {
+                let variant = variant(gpu, &case, precision, batch, f + s);
+                match case.check(gpu, How { has_bias: s == 1, ..How::of(variant) }, batch) {
+                    Ok(errors) => worst = worst.max(errors.of_bound),
+                    Err(fault) => {
+                        faults.push(format!("{format} {variant}, {rows} x {cols}, batch {batch}: {fault}"))
+                    }
+                }
+            }
+        }
+    }
+    println!("the largest error is {worst:.3} of its bound");
+    assert!(faults.is_empty(), "{} of these are wrong:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn long_products_are_nearly_right() {
+    let Some(gpu) = gpu() else { return };
+    for format in formats() {
+        // 4352 columns, or 4351.
+        let blocks = if format.is_float() { 136 } else { 4352usize.div_ceil(format.info().block_weights) };
+        let case = Case::gaussian(format, 64, cols(format, blocks));
+        for &precision in precisions(format) {
+            let errors = case.check(gpu, How::chosen(precision, X::Gaussian(1.0)), 1);
+            let Errors { of_sizes, nmse, .. } =
+                errors.unwrap_or_else(|fault| panic!("{format} {precision:?}: {fault}"));
+            let most = if precision == Precision::Exact { 1e-6 } else { 1e-3 };
+            assert!(
+                of_sizes <= most,
+                "{format} {precision:?}: an error of {of_sizes:e} of the products' sizes"
+            );
+            assert!(nmse <= 5e-4, "{format} {precision:?}: NMSE {nmse:e}");
+        }
+    }
+}
+
+#[test]
+fn large_activations_stay_finite() {
+    let Some(gpu) = gpu() else { return };
+    for format in [Format::Q4_K, Format::Q8_0, Format::F16] {
+        let case = Case::gaussian(format, 33, 512);
+        for &precision in precisions(format) {
+            for batch in [1, 9] {
+                let result = case.check(gpu, How::chosen(precision, X::Gaussian(1e5)), batch);
+                assert!(result.is_ok(), "{format} {precision:?}: {result:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slices_are_multiplied_as_by_the_twin() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, cols, batch) = (33, 512, 9);
+    let case = Case::gaussian(Format::Q4_K, rows, cols);
+    let matrix = case.matrix(gpu);
+    let x = crate::support::gaussian(7, batch * cols);
+    let (mut found, mut expected) = (vec![0.0; batch * rows], vec![0.0; batch * rows]);
+    cpu::matmul(case.format, rows, cols, &case.bytes, &x, &mut expected).unwrap();
+    // The twin rounds once.
+    case.judge((Precision::Exact, 0), (X::Gaussian(1.0), &x), None, &expected).unwrap();
+    for precision in [Precision::Exact, Precision::Int8] {
+        gpu.matmul(&matrix, precision, &x, &mut found).unwrap();
+        case.judge((precision, cols), (X::Gaussian(1.0), &x), None, &found).unwrap();
+    }
+}
+
+/// A matrix of ones on its diagonal shows what eight bits make of a vector.
+#[test]
+fn activations_in_eight_bits_are_their_twins() {
+    let Some(gpu) = gpu() else { return };
+    let cols = 512;
+    let one: Vec<f32> = (0..cols * cols).map(|i| if i % (cols + 1) == 0 { 127.0 } else { 0.0 }).collect();
+    let matrix =
+        Matrix::new(gpu, Format::Q8_0, cols, cols, &crate::support::quantized(Format::Q8_0, &one)).unwrap();
+    let mut x = super::weights::sample("heavy tails", cols);
+    x[..32].fill(0.0);
+    x[32..64].fill(1e-38);
+    x[64..96].copy_from_slice(&super::weights::sample("ties", 32));
+    x[96] = 1e36;
+    let (mut found, mut twin) = (vec![0.0; cols], x.clone());
+    gpu.matmul(&matrix, Precision::Int8, &x, &mut found).unwrap();
+    cpu::round_activations(&mut twin).unwrap();
+    let blocks = x.chunks(32).zip(found.chunks(32)).zip(twin.chunks(32));
+    for (i, ((x, found), twin)) in blocks.enumerate() {
+        let step = x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 127.0;
+        for ((&x, &found), &twin) in x.iter().zip(found).zip(twin) {
+            // What lies half way may become either neighbour.
+            let is_half_way = ((x / step).fract().abs() - 0.5).abs() < 1e-4;
+            let allowed = twin.abs() * 1e-6 + if is_half_way { 1.001 * step } else { 0.0 };
+            assert!(
+                (found / 127.0 - twin).abs() <= allowed,
+                "block {i}: {x:e} is {found:e}, not 127 times {twin:e}"
+            );
+        }
+    }
+    assert!(cpu::round_activations(&mut [1.0; 33]).is_err());
+}
+
+#[test]
+fn a_matrix_may_take_several_buffers() {
+    let Some(adapter) = adapter() else { return };
+    let descriptor = wgpu::DeviceDescriptor {
+        // 113 of the rows below.
+        required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let gpu = Gpu::from_device(device, queue).unwrap();
+    let case = Case::gaussian(Format::Q4_K, 257, 512);
+    for variant in Variant::all(&gpu, case.format, case.cols, 3) {
+        case.check(&gpu, How { has_bias: true, ..How::of(variant) }, 3).unwrap();
+    }
+}
+
+/// Experts of a device that cannot bind them all at once; one number is that of no expert.
+#[test]
+fn experts_are_multiplied_as_by_the_twin() {
+    let Some(gpu) = gpu() else { return };
+    let (experts, expert_rows, cols, vectors, picks) = (5, 33, 256, 3, 2);
+    let case = Case::gaussian(Format::Q4_K, experts * expert_rows, cols);
+    let x = crate::support::gaussian(7, vectors * cols);
+    let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
+    let numbers = [4u32, 0, 2, 5, 3, 3];
+    let number_buffer = buffer(gpu, bytemuck::cast_slice(&numbers), BufferUsages::STORAGE);
+    let y_bytes = 4 * (numbers.len() * expert_rows) as u64;
+    for precision in [Precision::Exact, Precision::Int8] {
+        let x_binding = x_buffer.as_entire_buffer_binding();
+        let activations = match precision {
+            Precision::Exact => Activations::exact(x_binding, vectors, cols),
+            Precision::Int8 => Activations::int8(gpu, x_binding, vectors, cols).unwrap(),
+        };
+        let y_buffer = poisoned(gpu, y_bytes);
+        let numbers_binding = number_buffer.as_entire_buffer_binding();
+        let (matrix, y) = (case.matrix(gpu), binding(&y_buffer));
+        let op = gpu.prepare_matmul_indexed(&matrix, expert_rows, &activations, &numbers_binding, picks, &y);
+        let op = op.unwrap();
+        submit(gpu, |encoder| {
+            activations.quantize().iter().for_each(|quantize| quantize.record(encoder));
+            op.record(encoder);
+        });
+        let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&read(gpu, &y_buffer), y_bytes).unwrap());
+        for (i, (&number, y)) in numbers.iter().zip(y.chunks(expert_rows)).enumerate() {
+            if number as usize == experts {
+                assert!(y.iter().all(|y| y.to_bits() == 0xa5a5_a5a5), "{precision:?}");
+                continue;
+            }
+            let expert_bytes = case.bytes.len() / experts;
+            let bytes = case.bytes[number as usize * expert_bytes..][..expert_bytes].to_vec();
+            let expert = Case::of(case.format, expert_rows, cols, bytes);
+            let x = &x[i / picks * cols..][..cols];
+            expert.judge((precision, cols), (X::Gaussian(1.0), x), None, y).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let Some(gpu) = gpu() else { return };
+    let message = |result: qmill::Result<()>| result.unwrap_err().to_string();
+    let matrix = Case::gaussian(Format::Q4_0, 4, 32).matrix(gpu);
+    let matmul =
+        |x: usize, y: usize| message(gpu.matmul(&matrix, Precision::Exact, &vec![0.0; x], &mut vec![0.0; y]));
+    assert_eq!(matmul(31, 4), "the number of vectors in x is 0, not 1 to 4294967295");
+    assert_eq!(matmul(33, 4), "the length of x is 33, not 32");
+    assert_eq!(matmul(64, 4), "the length of y is 4, not 8");
+
+    let [right, short] = [512, 8].map(|bytes| buffer(gpu, &vec![0; bytes], BufferUsages::STORAGE));
+    let copy_only = buffer(gpu, &[0; 512], BufferUsages::empty());
+    let at = |buffer, offset| BufferBinding { buffer, offset, size: None };
+    let prepare = |x: &Activations, bias: Option<&BufferBinding>, y: &BufferBinding| {
+        gpu.prepare_matmul(&matrix, x, bias, y).map(|_| ())
+    };
+    let exact = |buffer| Activations::exact(at(buffer, 0), 1, 32);
+    let (x, y) = (exact(&right), at(&right, 0));
+    let none = Activations::exact(at(&right, 0), 0, 32);
+    assert_eq!(message(prepare(&none, None, &y)), "the number of vectors is 0, not 1 to 4294967295");
+    let other = Activations::exact(at(&right, 0), 1, 64);
+    assert_eq!(message(prepare(&other, None, &y)), "the length of a vector is 64, not 32");
+    assert_eq!(message(prepare(&exact(&short), None, &y)), "the range for x has 8 bytes, 128 are needed");
+    assert_eq!(message(prepare(&x, None, &at(&short, 0))), "the range for y has 8 bytes, 16 are needed");
+    let short_bias = message(prepare(&x, Some(&at(&short, 0)), &y));
+    assert_eq!(short_bias, "the range for the bias has 8 bytes, 16 are needed");
+    let misaligned = prepare(&x, None, &at(&right, 4));
+    assert!(matches!(misaligned, Err(Error::Misaligned { name: "y", offset: 4, .. })), "{misaligned:?}");
+    let beyond = message(prepare(&x, None, &at(&right, 1 << 20)));
+    assert_eq!(beyond, "the range for y has 0 bytes, 16 are needed");
+    let usage = message(prepare(&x, None, &at(&copy_only, 0)));
+    assert_eq!(usage, "the buffer for y was made for COPY_SRC and COPY_DST, not for STORAGE");
+
+    let int8 = |buffer, batch, cols| Activations::int8(gpu, at(buffer, 0), batch, cols).map(|_| ());
+    assert_eq!(message(int8(&right, 0, 32)), "the number of vectors is 0, not 1 to 4294967295");
+    assert_eq!(message(int8(&right, 1, 33)), "the number of columns is 33, not a multiple of 32");
+    assert_eq!(message(int8(&right, 1, 0)), "the number of columns is 0, not a multiple of 32");
+    assert_eq!(message(int8(&short, 1, 32)), "the range for x has 8 bytes, 128 are needed");
+    assert!(matches!(int8(&copy_only, 1, 32), Err(Error::Usage { name: "x", .. })));
+}
+
+/// The shapes of llama.cpp's test-backend-ops, each in every variant: rows, columns, and vectors.
+fn long_shapes(format: Format) -> Vec<(usize, usize, usize)> {
+    let mut shapes: Vec<_> = (1..=9).map(|batch| (16, 256, batch)).collect();
+    shapes.extend([(16, 4096, 1), (16, 4096, 8), (1, 256, 64), (16, format.info().block_weights.max(32), 5)]);
+    shapes.extend(match format {
+        Format::Q4_K => vec![(1023, 4096, 1), (1023, 4096, 7), (6271, 1024, 2), (4096, 1024, 8)],
+        Format::Q5_K => vec![(1023, 4096, 3), (4096, 1024, 2)],
+        Format::Q4_0 => vec![(2880, 2880, 32), (576, 576, 512), (1, 8192, 2048)],
+        Format::Q8_0 => vec![(6, 5120, 4096), (32, 2112, 509)],
+        Format::MXFP4 => vec![(2880, 2880, 32)],
+        Format::F32 => vec![(31, 2051, 509), (1, 2048, 127)],
+        Format::F16 => vec![(16, 65, 3), (16, 80, 3), (16, 588, 3)],
+        _ => Vec::new(),
+    });
+    shapes
+}
+
+/// Prints the largest error of each format in each variant: `QMILL_MATMUL_LONG=1 cargo test --test it every_variant -- --nocapture`.
+#[test]
+fn every_variant_in_many_shapes() {
+    if std::env::var_os("QMILL_MATMUL_LONG").is_none() {
+        return;
+    }
+    let Some(gpu) = gpu() else { return };
+    for format in formats() {
+        let mut worst: BTreeMap<String, Errors> = BTreeMap::new();
+        for (rows, cols, batch) in long_shapes(format) {
+            let case = Case::gaussian(format, rows, cols);
+            for variant in Variant::all(gpu, format, cols, batch) {
+                for x in [X::Held, X::Gaussian(1.0)] {
+                    let errors = case.check(gpu, How { x, ..How::of(variant) }, batch);
+                    let errors = errors.unwrap_or_else(|fault| {
+                        panic!("{format} {variant} {x:?}, {rows} x {cols}, batch {batch}: {fault}")
+                    });
+                    let of = worst.entry(variant.to_string()).or_default();
+                    of.of_bound = of.of_bound.max(errors.of_bound);
+                    of.of_sizes = of.of_sizes.max(errors.of_sizes);
+                }
+            }
+        }
+        for (variant, Errors { of_bound, of_sizes, .. }) in worst {
+            println!(
+                "{format:8} {variant:20} {of_bound:.3} of its bound, {of_sizes:.2e} of the products' sizes"
+            );
+        }
+    }
+}

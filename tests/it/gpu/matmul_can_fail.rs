@@ -1,0 +1,89 @@
+//! The harness for products must catch what it is there for: each planted fault has to be seen.
+
+use super::product::{Case, How};
+use super::{adapter, another_device_with};
+use qmill::gpu::Variant;
+use qmill::{Format, Gpu, wgpu};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Where a fault is planted, and what must find it.
+#[derive(Clone, Copy)]
+struct Fault {
+    /// The format, the batch and the variant's name, or a part of it.
+    found_by: (Format, usize, &'static str),
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const fn fault(found_by: (Format, usize, &'static str), right: &'static str, wrong: &'static str) -> Fault {
+    Fault { found_by, right, wrong }
+}
+
+use Format::{F16, Q4_0, Q4_K};
+
+const FAULTS: [Fault; 25] = [
+    // Nothing is computed at all.
+    fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
+    // A swapped nibble, a scale that is a little off, and a code that is another's.
+    fault((Q4_0, 1, "exact.alone.4"), "less(nibbles_from(raw.pairs, 4u)", "less(nibbles_from(raw.pairs, 0u)"),
+    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.alone.4"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.alone.4"), "w.r3.b.w))", "w.r3.b.z))"),
+    // A min that is lost, and one of the sums that it is multiplied by.
+    fault((Q4_K, 3, "exact.alone.4"), "HAS_MIN = true", "HAS_MIN = false"),
+    fault((Q4_K, 3, "int8.alone.8"), "HAS_MIN = true", "HAS_MIN = false"),
+    fault((Q4_K, 3, "int8.alone.8"), "-(x.sums.x + x.sums.y)", "-x.sums.x"),
+    fault((Q4_K, 9, "int8.tile"), "x.scales.y + x.scales.z", "x.scales.y"),
+    // A product that is left out, and one with the neighbour's activation.
+    fault((F16, 3, "exact.shared"), "fma(w[2], vec4<f32>(x.z), ", "("),
+    fault((F16, 3, "exact.alone.8"), "fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
+    fault((F16, 9, "exact.tile"), "fma(w.z, x.z", "fma(w.z, x.y"),
+    // The last unit of a row, and a lane whose sum is lost.
+    fault((Q4_0, 1, "exact.alone.4"), "i < units;", "i + 1u < units;"),
+    fault((Q4_0, 1, "int8.shared"), "lane % LANES < lanes", "lane % LANES + 1u < lanes"),
+    fault((Q4_0, 1, "int8.subgroup.4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
+    // A sum that is still that of the vector before.
+    fault((Q4_0, 3, "int8.shared"), "parts[lane] = sums;", "parts[lane] = parts[lane] + sums;"),
+    fault((Q4_0, 9, "int8.tile"), "var s3 = vec4<f32>();", "var s3 = s2 + 1.0;"),
+    // One row or vector too many, which lies outside of the range, and one too few.
+    fault((Q4_0, 3, "exact.alone.8"), "vector < params.batch &&", "vector <= params.batch &&"),
+    fault((Q4_0, 3, "exact.alone.8"), "vector < params.batch &&", "vector + 1u < params.batch &&"),
+    fault(
+        (Q4_0, 3, "exact.alone.8"),
+        "place.bound + i < params.rows)",
+        "place.bound + i + 1u < params.rows)",
+    ),
+    fault((Q4_0, 9, "exact.tile"), "row < params.rows && vector", "row <= params.rows && vector"),
+    fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
+    // A vector in place of another, and activations in eight bits under a scale that is a little off.
+    fault((Q4_0, 3, "exact.alone.4"), "min(vector, params.batch - 1u)", "0u"),
+    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 127.01"),
+    // The bias.
+    fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
+];
+
+#[test]
+fn planted_faults_are_found() {
+    let Some(adapter) = adapter() else { return };
+    for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
+        let subgroups = adapter.features() & wgpu::Features::SUBGROUP;
+        if name.contains("subgroup") && subgroups.is_empty() {
+            continue;
+        }
+        let Some((device, queue)) = another_device_with(subgroups) else { return };
+        let planted = Arc::new(AtomicBool::new(false));
+        let seen = planted.clone();
+        let rewrite = move |_: &str, text: String| {
+            seen.fetch_or(text.contains(right), Relaxed);
+            text.replace(right, wrong)
+        };
+        let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+        let case = Case::gaussian(format, 33, 512);
+        let variants = Variant::all(&gpu, format, case.cols, batch);
+        let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
+        let result = case.check(&gpu, How { has_bias: true, ..How::of(variant) }, batch);
+        assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
+        assert!(result.is_err(), "{variant}: {right:?} may be {wrong:?}: {result:?}");
+    }
+}

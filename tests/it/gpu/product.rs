@@ -1,0 +1,244 @@
+//! Products and what they may be off by.
+//!
+//! A product of f32 is rounded once and passes through at most as many additions as `Variant::longest_path` counts, each of which rounds once. So with n one more
+//! than the path and γ = n·u / (1 - n·u), u = 2⁻²⁴, a sum is off by at most γ·Σ|wᵢxᵢ|.
+//!
+//! In eight bits a number is off by at most a 253rd of the largest magnitude of its 32, and Σ|wᵢ| times that is what a sum may be off by. What is rounded is scale·code
+//! and min, each times x: no larger than four times the largest weight of the block, if that has codes at both ends, as any block of random or of gaussian weights
+//! does. The scale of x and the product with it add eight roundings at most. Numbers that eight bits hold, integers times a power of two with a 127 among each 32, have no
+//! other error than these roundings.
+
+use super::parity::{binding, buffer, poisoned, read, submit, within};
+use super::weights::{encoded, random_blocks};
+use crate::support::gaussian;
+use qmill::gpu::{Activations, Matrix, Precision, Variant};
+use qmill::wgpu::BufferUsages;
+use qmill::{Format, Gpu, cpu};
+use std::ops::Range;
+
+/// A matrix.
+pub(crate) struct Case {
+    pub(crate) format: Format,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) weights: Vec<f32>,
+}
+
+/// Vectors that multiply it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum X {
+    /// Gaussian, of this spread.
+    Gaussian(f32),
+    /// Numbers that eight bits hold.
+    Held,
+}
+
+impl X {
+    fn vectors(self, batch: usize, cols: usize) -> Vec<f32> {
+        let numbers = gaussian(7, batch * cols);
+        match self {
+            Self::Gaussian(spread) => numbers.iter().map(|x| 50.0 * spread * x).collect(),
+            Self::Held => {
+                let held = |(i, x): (usize, &f32)| {
+                    let code = if i % 32 == 5 { 127.0 } else { (1500.0 * x).round().clamp(-127.0, 127.0) };
+                    code * f32::powi(2.0, -6 - (i / 32 % 3) as i32)
+                };
+                numbers.iter().enumerate().map(held).collect()
+            }
+        }
+    }
+}
+
+/// How far products are from f64 sums.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Errors {
+    /// The largest, as a share of what is allowed.
+    pub(crate) of_bound: f64,
+    /// The largest, as a share of Σ|wᵢxᵢ|.
+    pub(crate) of_sizes: f64,
+    /// Squares of errors over squares of sums.
+    pub(crate) nmse: f64,
+}
+
+impl Case {
+    pub(crate) fn of(format: Format, rows: usize, cols: usize, bytes: Vec<u8>) -> Self {
+        let mut weights = vec![0.0; rows * cols];
+        cpu::dequantize(format, &bytes, &mut weights).unwrap();
+        Self { format, rows, cols, bytes, weights }
+    }
+
+    /// Blocks of any bits whose weights are 0 or of a magnitude that no sum of products can lose.
+    pub(crate) fn random(format: Format, rows: usize, cols: usize) -> Self {
+        Self::random_within(format, rows, cols, 1e-30..1e15)
+    }
+
+    /// Blocks of any bits whose largest weight is in this range.
+    fn random_within(format: Format, rows: usize, cols: usize, largest: Range<f32>) -> Self {
+        let info = format.info();
+        let (count, mut bytes) = (rows * cols / info.block_weights, Vec::new());
+        let mut weights = vec![0.0; info.block_weights];
+        // The seed of random blocks is how many there are.
+        for more in 1.. {
+            let blocks = random_blocks(format, (2 * count + more) * info.block_weights);
+            for block in blocks.chunks(info.block_bytes) {
+                cpu::dequantize(format, block, &mut weights).unwrap();
+                let is_good = weights.iter().all(|w| *w == 0.0 || (1e-30..1e15).contains(&w.abs()))
+                    && largest.contains(&weights.iter().fold(0.0, |largest: f32, w| largest.max(w.abs())));
+                if bytes.len() < count * info.block_bytes && is_good {
+                    bytes.extend(block);
+                }
+            }
+            if bytes.len() == count * info.block_bytes {
+                break;
+            }
+        }
+        Self::of(format, rows, cols, bytes)
+    }
+
+    /// Gaussian weights; where there is no encoder, blocks of any bits and of about one magnitude.
+    pub(crate) fn gaussian(format: Format, rows: usize, cols: usize) -> Self {
+        if format.info().can_quantize() {
+            Self::of(format, rows, cols, encoded(format, &gaussian(3, rows * cols)))
+        } else {
+            Self::random_within(format, rows, cols, 0.25..2.0)
+        }
+    }
+
+    pub(crate) fn matrix(&self, gpu: &Gpu) -> Matrix {
+        Matrix::new(gpu, self.format, self.rows, self.cols, &self.bytes).unwrap()
+    }
+
+    /// What rounding may do to each product with a weight, over γ; in eight bits by the block.
+    fn sizes(&self, precision: Precision) -> Vec<f32> {
+        match precision {
+            Precision::Exact => self.weights.iter().map(|w| w.abs()).collect(),
+            Precision::Int8 => {
+                let largest = |block: &[f32]| block.iter().fold(0.0, |largest: f32, w| largest.max(w.abs()));
+                let blocks = self.weights.chunks(self.format.info().block_weights);
+                blocks.flat_map(|block| vec![4.0 * largest(block); block.len()]).collect()
+            }
+        }
+    }
+
+    /// Holds `y` against f64 sums of the twin's weights; `path` additions lie on the longest path.
+    pub(crate) fn judge(
+        &self,
+        (precision, path): (Precision, usize),
+        (kind, x): (X, &[f32]),
+        bias: Option<&[f32]>,
+        y: &[f32],
+    ) -> Result<Errors, String> {
+        let is_int8 = precision == Precision::Int8;
+        let n =
+            (path + 1 + usize::from(bias.is_some()) + if is_int8 { 8 } else { 0 }) as f64 * 2f64.powi(-24);
+        let gamma = n / (1.0 - n);
+        let sizes = self.sizes(precision);
+        let (mut errors, mut squares, mut sum_squares) = (Errors::default(), 0.0, 0.0);
+        for (v, (x, y)) in x.chunks(self.cols).zip(y.chunks(self.rows)).enumerate() {
+            // What eight bits may lose of each 32 numbers.
+            let lost = |x: &[f32]| match (precision, kind) {
+                (Precision::Int8, X::Gaussian(_)) => {
+                    x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 253.0
+                }
+                _ => 0.0,
+            };
+            let lost: Vec<f64> = x.chunks(32).map(|x| f64::from(lost(x))).collect();
+            let rows = self.weights.chunks(self.cols).zip(sizes.chunks(self.cols));
+            for (r, ((w, sizes), &y)) in rows.zip(y).enumerate() {
+                let bias = bias.map_or(0.0, |bias| f64::from(bias[r]));
+                let (mut sum, mut size, mut rounded, mut in_eight) = (bias, bias.abs(), bias.abs(), 0.0);
+                for (i, ((&w, &x), &s)) in w.iter().zip(x).zip(sizes).enumerate() {
+                    let (w, x) = (f64::from(w), f64::from(x));
+                    sum += w * x;
+                    size += (w * x).abs();
+                    rounded += f64::from(s) * x.abs();
+                    in_eight += w.abs() * lost[i / 32];
+                }
+                let (error, allowed) = ((f64::from(y) - sum).abs(), gamma * rounded + in_eight);
+                if error.is_nan() || error > allowed {
+                    return Err(format!("vector {v}, row {r}: {y:e}, not {sum:e} ± {allowed:e}"));
+                }
+                let share = |of: f64| if of > 0.0 { error / of } else { 0.0 };
+                errors.of_bound = errors.of_bound.max(share(allowed));
+                errors.of_sizes = errors.of_sizes.max(share(size));
+                squares += error * error;
+                sum_squares += sum * sum;
+            }
+        }
+        errors.nmse = squares / sum_squares;
+        Ok(errors)
+    }
+
+    /// Multiplies in ranges of poisoned buffers; `variant` is what the library chooses if there is none.
+    pub(crate) fn check(&self, gpu: &Gpu, how: How, batch: usize) -> Result<Errors, String> {
+        let x = how.x.vectors(batch, self.cols);
+        // What stands around x must not be multiplied: not with a weight that is not there either.
+        let around = [f32::NAN.to_le_bytes(); 64].concat();
+        let surrounded = |numbers: &[f32]| {
+            let bytes = [&around[..], bytemuck::cast_slice(numbers), &around[..]].concat();
+            buffer(gpu, &bytes, BufferUsages::STORAGE)
+        };
+        let x_buffer = surrounded(&x);
+        let bias = how.has_bias.then(|| gaussian(5, self.rows));
+        let bias_buffer = bias.as_ref().map(|bias| surrounded(bias));
+        let y_bytes = 4 * (batch * self.rows) as u64;
+        let y_buffer = poisoned(gpu, y_bytes);
+        let is_int8 = how.precision() == Precision::Int8;
+        let activations = if is_int8 {
+            Activations::int8(gpu, binding(&x_buffer), batch, self.cols).map_err(|error| error.to_string())?
+        } else {
+            Activations::exact(binding(&x_buffer), batch, self.cols)
+        };
+        let (matrix, y) = (self.matrix(gpu), binding(&y_buffer));
+        let bias_binding = bias_buffer.as_ref().map(binding);
+        let op = match how.variant {
+            Ok(variant) => gpu.prepare_matmul_as(variant, &matrix, &activations, bias_binding.as_ref(), &y),
+            Err(_) => gpu.prepare_matmul(&matrix, &activations, bias_binding.as_ref(), &y),
+        };
+        let op = op.map_err(|error| error.to_string())?;
+        submit(gpu, |encoder| {
+            activations.quantize().iter().for_each(|quantize| quantize.record(encoder));
+            op.record(encoder);
+        });
+        let found = read(gpu, &y_buffer);
+        let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&found, y_bytes)?);
+        // What the library chooses has no longer path than a lane that has all.
+        let path =
+            how.variant.map_or(self.cols + 32, |variant| variant.longest_path(gpu, self.format, self.cols));
+        self.judge((how.precision(), path), (how.x, &x), bias.as_deref(), &y)
+    }
+}
+
+/// How a product is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Or how exact what the library chooses shall be.
+    pub(crate) variant: Result<Variant, Precision>,
+    pub(crate) x: X,
+    pub(crate) has_bias: bool,
+}
+
+impl How {
+    pub(crate) fn of(variant: Variant) -> Self {
+        Self { variant: Ok(variant), x: X::Held, has_bias: false }
+    }
+
+    pub(crate) fn chosen(precision: Precision, x: X) -> Self {
+        Self { variant: Err(precision), x, has_bias: false }
+    }
+
+    fn precision(self) -> Precision {
+        self.variant.map_or_else(|precision| precision, Variant::precision)
+    }
+}
+
+/// What weights of a format may be multiplied with.
+pub(crate) fn precisions(format: Format) -> &'static [Precision] {
+    if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] }
+}
+
+/// Columns of so many blocks; of a float format about 32 times as many, which need be no whole chunks.
+pub(crate) fn cols(format: Format, blocks: usize) -> usize {
+    if format.is_float() { 32 * blocks - blocks % 3 } else { format.info().block_weights * blocks }
+}

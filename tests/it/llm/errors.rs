@@ -1,0 +1,126 @@
+//! Files and requests that cannot be.
+
+use super::{devices, exact, seeded, session, tokens};
+use crate::support::ModelFile;
+use qmill::gguf::{self, Metadata};
+use qmill::llm::{LoadOptions, Model, Session};
+use qmill::mix::FileType;
+use qmill::{Device, Error, Format};
+
+/// A seeded model with other metadata, and with other tensors, which `change` gives a name and a shape or leaves out.
+fn changed(
+    name: &str,
+    metadata: impl FnOnce(&mut Metadata),
+    change: impl Fn(&str, &[u64]) -> Option<(String, Vec<u64>)>,
+) -> gguf::Model {
+    let source = gguf::Model::open(seeded(name)).unwrap();
+    let mut keys = source.metadata().clone();
+    metadata(&mut keys);
+    let file = source.tensors().fold(ModelFile::of(keys), |file, tensor| {
+        match change(tensor.info.name(), tensor.info.shape()) {
+            None => file,
+            Some((name, shape)) => {
+                let mut bytes = vec![0; tensor.info.bytes() as usize];
+                tensor.read_bytes(0, &mut bytes).unwrap();
+                file.with_bytes(&name, &shape, tensor.info.tensor_type(), bytes)
+            }
+        }
+    });
+    file.open()
+}
+
+fn same(name: &str, shape: &[u64]) -> Option<(String, Vec<u64>)> {
+    Some((name.to_owned(), shape.to_vec()))
+}
+
+#[track_caller]
+fn error(file: &gguf::Model) -> String {
+    Model::from_gguf(file, &exact(Device::Cpu)).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn an_unknown_architecture_is_named_with_those_that_are_known() {
+    let file = changed("llama", |keys| keys.set("general.architecture", "mamba"), same);
+    let known = "llama, qwen2, qwen3, qwen3moe, gemma3";
+    assert_eq!(error(&file), format!("the architecture is \"mamba\"; qmill runs {known}"));
+}
+
+#[test]
+fn keys_that_are_missing_or_cannot_be_are_named() {
+    let with = |change: fn(&mut Metadata)| error(&changed("llama", change, same));
+    assert_eq!(
+        with(|keys| {
+            keys.remove("llama.embedding_length");
+        }),
+        "llama.embedding_length should be an integer"
+    );
+    assert!(with(|keys| keys.set("llama.block_count", 0u32)).starts_with("llama.block_count should be an integer from 1"));
+    assert!(with(|keys| keys.set("llama.attention.head_count_kv", 3u32)).contains("head_count_kv should be a divisor"));
+    assert!(with(|keys| keys.set("llama.attention.key_length", 10u32)).contains("key_length should be a multiple of 4"));
+    assert!(with(|keys| keys.set("llama.rope.dimension_count", 18u32)).contains("rope.dimension_count should be even"));
+    assert!(with(|keys| keys.set("llama.rope.scaling.type", "yarn")).contains("the rope scaling is \"yarn\""));
+    let experts = changed("qwen3moe", |keys| keys.set("qwen3moe.expert_used_count", 7u32), same);
+    assert!(error(&experts).contains("expert_used_count should be no more"));
+}
+
+#[test]
+fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
+    let without = |missing: &'static str| {
+        changed("llama", |_| (), move |name, shape| same(name, shape).filter(|_| name != missing))
+    };
+    let missing = "there is no tensor blk.1.ffn_up.weight, which the architecture needs";
+    assert_eq!(error(&without("blk.1.ffn_up.weight")), missing);
+    assert!(error(&without("token_embd.weight")).contains("token_embd.weight"));
+    let flat = changed("llama", |_| (), |name, shape| {
+        let turned = name == "blk.0.attn_k.weight";
+        Some((name.to_owned(), if turned { shape.iter().rev().copied().collect() } else { shape.to_vec() }))
+    });
+    let shape = "blk.0.attn_k.weight has the shape [32, 64]; by the metadata it should be [64, 32]";
+    assert_eq!(error(&flat), shape);
+    let more = changed("qwen3", |_| (), |name, shape| {
+        same(if name == "output.weight" { "cls.weight" } else { name }, shape)
+    });
+    assert!(error(&more).contains("a tensor of the file is \"cls.weight\""), "{}", error(&more));
+}
+
+#[test]
+fn requests_that_cannot_be_are_refused_and_change_nothing() {
+    for device in devices() {
+        let options = LoadOptions { context: Some(10), ..exact(device) };
+        let mut session = session(&seeded("llama"), &options);
+        session.prefill(&[1, 2, 3]).unwrap();
+        let logits = session.logits().to_vec();
+        assert!(matches!(
+            session.prefill(&tokens(8, 96)),
+            Err(Error::ContextFull { context: 10, needed: 11 })
+        ));
+        assert!(matches!(session.prefill(&[4, 96]), Err(Error::Number { found: 96, .. })));
+        assert!(matches!(session.next_with(|_| 96), Err(Error::Number { found: 96, .. })));
+        assert_eq!((session.position(), session.logits()), (3, &logits[..]));
+        session.prefill(&[]).unwrap();
+        session.prefill(&tokens(7, 96)).unwrap();
+        assert!(matches!(session.next_with(|_| 1), Err(Error::ContextFull { .. })));
+    }
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let load = |options: LoadOptions| Model::load(seeded("llama"), &options).map(|_| ());
+    let cpu = || exact(Device::Cpu);
+    assert!(matches!(load(LoadOptions { context: Some(0), ..cpu() }), Err(Error::Number { .. })));
+    let quantized_cache = load(LoadOptions { cache: Format::Q8_0, ..cpu() });
+    assert!(matches!(quantized_cache, Err(Error::Unsupported { .. })));
+    // Rows of 64 are no blocks of 256, and what stands in for some of them is not for others.
+    assert!(load(LoadOptions { quantize: Some(FileType::Q1_0), ..cpu() }).is_err());
+    let missing = Model::load("no such file.gguf", &cpu());
+    assert!(matches!(missing, Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_context_that_does_not_fit_the_device_is_refused() {
+    let Some(gpu) = super::gpu() else { return };
+    let options = LoadOptions { context: Some(1 << 31), ..exact(Device::Gpu(gpu.clone())) };
+    let model = Model::load(seeded("llama"), &options).unwrap();
+    let message = Session::new(&model).map(|_| ()).unwrap_err().to_string();
+    assert!(message.starts_with("bytes of a layer's cache is 274877906944, not at most"), "{message}");
+}

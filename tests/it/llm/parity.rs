@@ -1,0 +1,110 @@
+//! The GPU against the CPU twin: every format, both forms of the cache, both precisions.
+
+use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, session, tokens};
+use crate::support::{ModelFile, dequantized, open, quantized};
+use qmill::gguf::{self, TensorType};
+use qmill::gpu::Precision;
+use qmill::llm::{LoadOptions, Model, Session};
+use qmill::mix::FileType;
+use qmill::stream::{Plan, Request};
+use qmill::{Device, FORMATS, Format};
+
+/// How far logits of a GPU may be from the twin's, as a part of the largest: sums of f32 against sums of f64.
+const EXACT: f32 = 2e-5;
+/// With keys and values in f16: one that is rounded the other way is off by a 2048th.
+const F16_CACHE: f32 = 2e-3;
+/// With activations in eight bits, through all layers.
+const INT8: f32 = 0.05;
+
+/// The logits of a text that is read in two parts, of six tokens and then one by one.
+fn logits(model: &Model) -> Vec<f32> {
+    let mut session = Session::new(model).unwrap();
+    let text = tokens(8, model.config().vocabulary);
+    let mut logits = session.all_logits(&text[..6]).unwrap();
+    for &token in &text[6..] {
+        session.prefill(&[token]).unwrap();
+        logits.extend(session.logits());
+    }
+    logits
+}
+
+fn tiny() -> gguf::Model {
+    gguf::Model::open(TINY_SHAKESPEARE).unwrap()
+}
+
+/// The tiny model with all matrices in a format.
+fn tiny_as(format: Format) -> gguf::Model {
+    let source = tiny();
+    let file = source.tensors().fold(ModelFile::of(source.metadata().clone()), |file, tensor| {
+        let mut bytes = vec![0; tensor.info.bytes() as usize];
+        tensor.read_bytes(0, &mut bytes).unwrap();
+        match tensor.info.tensor_type() {
+            TensorType::Weights(from) if tensor.info.shape().len() > 1 => {
+                let bytes = quantized(format, &dequantized(from, &bytes));
+                file.with_bytes(tensor.info.name(), tensor.info.shape(), format, bytes)
+            }
+            kept => file.with_bytes(tensor.info.name(), tensor.info.shape(), kept, bytes),
+        }
+    });
+    file.open()
+}
+
+#[test]
+fn every_format_gives_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    for info in FORMATS.iter().filter(|info| info.can_quantize()) {
+        let file = tiny_as(info.format);
+        let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+        let on_gpu = exact(Device::Gpu(gpu.clone()));
+        let found = logits(&Model::from_gguf(&file, &on_gpu).unwrap());
+        assert_near(&found, &right, EXACT, &format!("{}", info.format));
+        let int8 = LoadOptions { precision: Precision::Int8, ..on_gpu };
+        let found = logits(&Model::from_gguf(&file, &int8).unwrap());
+        assert_near(&found, &right, INT8, &format!("{} by int8", info.format));
+    }
+}
+
+#[test]
+fn every_architecture_gives_the_twins_logits_with_both_caches() {
+    let Some(gpu) = gpu() else { return };
+    for name in SEEDED {
+        for (cache, bound) in [(Format::F32, EXACT), (Format::F16, F16_CACHE)] {
+            let text = tokens(30, 96);
+            let read = |device: Device| {
+                let mut session = session(&seeded(name), &LoadOptions { cache, ..exact(device) });
+                session.all_logits(&text).unwrap()
+            };
+            let (found, right) = (read(Device::Gpu(gpu.clone())), read(Device::Cpu));
+            assert_near(&found, &right, bound, &format!("{name} with a cache in {cache}"));
+        }
+    }
+}
+
+/// Quantized while it is loaded, a model is the one that a file of this type would be.
+#[test]
+fn quantizing_while_loading_gives_what_the_file_would() {
+    for file_type in [FileType::Q4_K_M, FileType::Q8_0] {
+        let source = tiny();
+        let plan = Plan::new(&source, &Request::new(file_type)).unwrap();
+        let file = plan.tensors().fold(ModelFile::of(source.metadata().clone()), |file, planned| {
+            let tensor = source.tensor(planned.from.name()).unwrap();
+            let mut bytes = vec![0; tensor.info.bytes() as usize];
+            tensor.read_bytes(0, &mut bytes).unwrap();
+            let (from, to) = (planned.from.tensor_type(), planned.to.tensor_type());
+            if from != to {
+                bytes = quantized(to.format().unwrap(), &dequantized(from.format().unwrap(), &bytes));
+            }
+            file.with_bytes(planned.to.name(), planned.to.shape(), to, bytes)
+        });
+        let file = open(file.to_bytes());
+        for device in super::devices() {
+            let written = Model::from_gguf(&file, &exact(device.clone())).unwrap();
+            let options = LoadOptions { quantize: Some(file_type), ..exact(device.clone()) };
+            let loaded = Model::from_gguf(&source, &options).unwrap();
+            assert_eq!(loaded.device_bytes(), written.device_bytes());
+            let (loaded, written) = (logits(&loaded), logits(&written));
+            assert!(loaded == written, "{file_type} on {device}");
+            assert_ne!(loaded, logits(&Model::from_gguf(&source, &exact(device)).unwrap()));
+        }
+    }
+}

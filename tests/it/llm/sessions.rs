@@ -1,0 +1,111 @@
+//! Texts in the making: parts, rewinding, what is remembered.
+
+use super::{TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session, tokens};
+use qmill::llm::{LoadOptions, Model, Session};
+use qmill::{Error, Format};
+
+/// Products of one vector and of several may add up in another order.
+const BOUND: f32 = 2e-5;
+
+#[test]
+fn any_division_of_a_text_gives_the_same_logits() {
+    let text = tokens(23, 96);
+    for device in devices() {
+        for name in ["llama", "gemma3"] {
+            let model = Model::load(seeded(name), &exact(device.clone())).unwrap();
+            let whole = Session::new(&model).unwrap().all_logits(&text).unwrap();
+            let last = &whole[22 * 96..];
+            for parts in [vec![23], vec![1; 23], vec![1, 22], vec![22, 1], vec![9, 9, 5], vec![2, 3, 7, 11]] {
+                let mut session = Session::new(&model).unwrap();
+                let mut rest = text.as_slice();
+                for &part in &parts {
+                    let (now, later) = rest.split_at(part);
+                    session.prefill(now).unwrap();
+                    rest = later;
+                }
+                assert_eq!(session.position(), 23);
+                assert_near(session.logits(), last, BOUND, &format!("{name} on {device} in {parts:?}"));
+            }
+            let mut session = Session::new(&model).unwrap();
+            let mut parts = session.all_logits(&text[..10]).unwrap();
+            parts.extend(session.all_logits(&text[10..]).unwrap());
+            assert_near(&parts, &whole, BOUND, &format!("{name} on {device}: all logits in two parts"));
+        }
+    }
+}
+
+/// More tokens than a batch, and more logits than are read at once.
+#[test]
+fn a_text_may_be_longer_than_a_batch() {
+    for device in devices() {
+        let options = LoadOptions { context: Some(700), ..exact(device) };
+        let model = Model::load(seeded("qwen2"), &options).unwrap();
+        let text = tokens(600, 96);
+        let mut session = Session::new(&model).unwrap();
+        let all = session.all_logits(&text).unwrap();
+        assert_eq!(all.len(), 600 * 96);
+        assert_eq!(session.logits(), &all[599 * 96..]);
+        let mut again = Session::new(&model).unwrap();
+        again.prefill(&text).unwrap();
+        assert_near(again.logits(), session.logits(), BOUND, "the same without all logits");
+    }
+}
+
+#[test]
+fn what_is_rewound_is_forgotten() {
+    for device in devices() {
+        let mut session = session(&seeded("qwen3"), &exact(device.clone()));
+        session.prefill(&[5, 6, 7, 8]).unwrap();
+        let right = session.logits().to_vec();
+        session.prefill(&[9, 10, 11]).unwrap();
+        assert_ne!(session.logits(), right);
+        session.rewind(2).unwrap();
+        assert!(session.logits().is_empty());
+        session.prefill(&[7, 8]).unwrap();
+        assert_near(session.logits(), &right, BOUND, &format!("after rewinding on {device}"));
+        session.rewind(0).unwrap();
+        session.prefill(&[5, 6, 7, 8]).unwrap();
+        assert!(session.logits() == right, "the same batch again on {device}");
+        assert!(matches!(session.rewind(5), Err(Error::Number { found: 5, .. })));
+    }
+}
+
+#[test]
+fn a_chosen_token_counts_at_once_and_is_computed_later() {
+    for device in devices() {
+        let mut session = session(TINY_SHAKESPEARE, &exact(device.clone()));
+        assert!(matches!(session.next_with(greatest), Err(Error::Number { found: 0, .. })));
+        session.prefill(&[41, 452]).unwrap();
+        let first = session.next_with(greatest).unwrap();
+        assert_eq!(first, greatest(session.logits()));
+        assert_eq!(session.position(), 3);
+        let second = session.next_with(greatest).unwrap();
+        assert_eq!(session.position(), 4);
+
+        let mut slow = Session::new(session.model()).unwrap();
+        slow.prefill(&[41, 452, first]).unwrap();
+        assert_eq!(greatest(slow.logits()), second);
+        // What follows goes after the token that was chosen; to rewind before it takes it back.
+        session.prefill(&[7]).unwrap();
+        slow.prefill(&[second, 7]).unwrap();
+        assert_near(session.logits(), slow.logits(), BOUND, &format!("on {device}"));
+        session.next_with(greatest).unwrap();
+        session.rewind(5).unwrap();
+        assert_eq!(session.position(), 5);
+    }
+}
+
+#[test]
+fn sessions_of_a_model_do_not_meet() {
+    for device in devices() {
+        let model = Model::load(seeded("llama"), &LoadOptions { cache: Format::F16, ..exact(device) }).unwrap();
+        let [mut a, mut b] = [&model; 2].map(|model| Session::new(model).unwrap());
+        a.prefill(&[1, 2, 3]).unwrap();
+        let alone = a.logits().to_vec();
+        a.rewind(0).unwrap();
+        a.prefill(&[1, 2]).unwrap();
+        b.prefill(&[9, 8, 7, 6]).unwrap();
+        a.prefill(&[3]).unwrap();
+        assert_near(a.logits(), &alone, BOUND, "beside another");
+    }
+}
