@@ -147,7 +147,7 @@ fn run_says_what_is_wrong() {
 fn save_chat_model(path: &Path) {
     let model = gguf::Model::open(TINY_SHAKESPEARE).unwrap();
     let mut metadata = model.metadata().clone();
-    let template = "{% for m in messages %}{{ m.role.upper() }}:\n{{ m.content }}\n{% endfor %}ASSISTANT:\n";
+    let template = "{% for m in messages %}{{ m.role.upper() }}:\n{{ m.content }}\n{% endfor %}ASSISTANT:";
     metadata.set("tokenizer.chat_template", template);
     let infos: Vec<TensorInfo> = model.tensors().map(|tensor| tensor.info.clone()).collect();
     let layout = gguf::Layout::new(&metadata, infos).unwrap();
@@ -186,12 +186,12 @@ fn a_chat_remembers() {
     assert_eq!(answers.len(), 2);
 
     let (_, tokenizer) = tiny(None);
-    let first = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:\n");
+    let first = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:");
     assert_eq!(answers[0]["prompt_tokens"], first.len());
     // The second prompt begins with the first, which is held.
     let answer = answers[0]["text"].as_str().unwrap();
     let second = format!(
-        "SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:\n{answer}\nUSER:\nAnd now?\nASSISTANT:\n"
+        "SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:{answer}\nUSER:\nAnd now?\nASSISTANT:"
     );
     let second = tokenizer.prompt(&second).len();
     let new = answers[1]["prompt_tokens"].as_u64().unwrap() as usize;
@@ -287,7 +287,7 @@ fn divergence_is_what_it_is_defined_as() {
     divergence.add(&half, &quarter, 0);
     divergence.add(&quarter, &quarter, 1);
     let expected = 0.5 * 2f64.ln() + 0.5 * (2.0 / 3.0f64).ln();
-    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{a} is not {b}");
     close(divergence.mean().value, expected / 2.0);
     close(divergence.mean().error, expected / 2.0);
     close(divergence.percentile(1.0), expected);
