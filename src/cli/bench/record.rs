@@ -20,14 +20,14 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn of(device: &Device, peaks: Option<Peaks>) -> Self {
-        let (mut name, mut backend, mut driver, mut features) =
-            (String::new(), "CPU".to_owned(), String::new(), String::new());
-        if let Device::Gpu(gpu) = device {
-            let info = gpu.device().adapter_info();
-            (name, backend) = (info.name, info.backend.to_string());
-            driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
-            features = feature_line(gpu);
-        }
+        let (name, backend, driver, features) = match device {
+            Device::Cpu => (String::new(), "CPU".to_owned(), String::new(), String::new()),
+            Device::Gpu(gpu) => {
+                let info = gpu.device().adapter_info();
+                let driver = format!("{} {}", info.driver, info.driver_info);
+                (info.name, info.backend.to_string(), driver.trim().to_owned(), feature_line(gpu))
+            }
+        };
         let rate = |rate: fn(&Peaks) -> f64| peaks.as_ref().map(|peaks| rounded(rate(peaks)));
         let values = json!({
             "build_version": env!("CARGO_PKG_VERSION"),
