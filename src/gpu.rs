@@ -260,7 +260,6 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let products = matvec::programs().chain(tile::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
     let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
@@ -274,9 +273,13 @@ pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String
     exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
 }
 
+/// The text, which tests have joined.
+fn joined(text: Result<String, String>) -> String {
+    text.expect("every shader joins")
+}
+
 /// Those whose results must be the twin's, bit for bit.
 fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
-    let joined = |text: Result<String, String>| text.expect("tests join every shader");
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));

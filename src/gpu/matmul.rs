@@ -89,7 +89,7 @@ impl Variant {
             Self::Rows(RowsForm(form)) => {
                 form.longest_path(format, cols, gpu.device().adapter_info().subgroup_max_size.max(1) as usize)
             }
-            Self::Tile(TileForm(form)) => form.longest_path(cols),
+            Self::Tile(_) => Tile::longest_path(cols),
         }
     }
 }
@@ -180,7 +180,7 @@ impl Gpu {
             Variant::Rows(RowsForm(form)) => {
                 matvec::work(form, shard, x.batch(), matrix.rows(), least_subgroup)
             }
-            Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
+            Variant::Tile(_) => Tile::work(shard, x.batch(), matrix.rows()),
         })
     }
 

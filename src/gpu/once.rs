@@ -42,7 +42,7 @@ impl Gpu {
         let mapping = Mapping::default();
         let shared = mapping.shared.clone();
         self.guarded(|| {
-            readback.map_async(MapMode::Read, .., move |result| Mapping::finish(&shared, result))
+            readback.map_async(MapMode::Read, .., move |result| Mapping::finish(&shared, result));
         })?;
         if mapping.await.is_err() {
             self.check_lost()?;
@@ -107,12 +107,10 @@ impl Future for Mapping {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context) -> Poll<Outcome> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match shared.0.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                shared.1 = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = shared.0.take() {
+            return Poll::Ready(outcome);
         }
+        shared.1 = Some(context.waker().clone());
+        Poll::Pending
     }
 }

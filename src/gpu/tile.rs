@@ -35,14 +35,14 @@ impl Tile {
     }
 
     /// What it takes to multiply a shard by `batch` vectors.
-    pub(super) fn work(self, shard: &Shard, batch: usize, all_rows: usize) -> Work {
+    pub(super) fn work(shard: &Shard, batch: usize, all_rows: usize) -> Work {
         let groups = (shard.rows as usize).div_ceil(SIDE) as u64;
         let dispatch = Dispatch { count: groups, groups, tiles: batch.div_ceil(SIDE) as u64 };
         Work { dispatch, batch, all_rows: all_rows as u32, picks: 1 }
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
-    pub(super) fn longest_path(self, cols: usize) -> usize {
+    pub(super) fn longest_path(cols: usize) -> usize {
         cols.next_multiple_of(32)
     }
 }

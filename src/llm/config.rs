@@ -230,10 +230,8 @@ impl Config {
             Some(experts) => experts.feed_forward,
             None => keys.count("feed_forward_length")?,
         };
-        let scored_width = match architecture.is_gemma && layers == GEMMA_27B_LAYERS {
-            true => width / heads,
-            false => head_width,
-        };
+        let is_gemma_27b = architecture.is_gemma && layers == GEMMA_27B_LAYERS;
+        let scored_width = if is_gemma_27b { width / heads } else { head_width };
         let window = if architecture.is_gemma { window(&keys, layers)? } else { None };
         Ok(Self {
             architecture: name.to_owned(),

@@ -255,20 +255,19 @@ impl<'a> Preparation<'a> {
     /// What products with `stack` take from a slot, which has `count` vectors; its eight-bit form is made anew.
     fn input(&mut self, slot: Slot, stack: &[Biased], count: usize) -> Result<Activations<'a>> {
         let known = self.inputs.iter().find(|(known, _)| *known == slot);
-        let x = match known {
-            Some((_, x)) => x.clone(),
-            None => {
-                let cols = stack[0].matrix.cols();
-                let x = if slot == Slot::Normed { self.normed.clone() } else { self.buffers.slot(slot) };
-                let x = match self.shared.precision {
-                    Precision::Int8 if cols.is_multiple_of(INT8_BLOCK) => {
-                        Activations::int8(&self.weights.gpu, x, count, cols)?
-                    }
-                    _ => Activations::exact(x, count, cols),
-                };
-                self.inputs.push((slot, x.clone()));
-                x
-            }
+        let x = if let Some((_, x)) = known {
+            x.clone()
+        } else {
+            let cols = stack[0].matrix.cols();
+            let x = if slot == Slot::Normed { self.normed.clone() } else { self.buffers.slot(slot) };
+            let x = match self.shared.precision {
+                Precision::Int8 if cols.is_multiple_of(INT8_BLOCK) => {
+                    Activations::int8(&self.weights.gpu, x, count, cols)?
+                }
+                _ => Activations::exact(x, count, cols),
+            };
+            self.inputs.push((slot, x.clone()));
+            x
         };
         let takes_int8 = stack.iter().any(|part| !part.matrix.format().is_float());
         self.ops.extend(x.quantize().filter(|_| takes_int8).cloned());

@@ -162,9 +162,10 @@ impl Graph {
                 if is_last { "output_norm".to_owned() } else { format!("blk.{}.attn_norm", layer + 1) };
             graph.join(config, layer, "post_ffw_norm", format!("{next}.weight"));
         }
-        let matrix = match config.tied_output {
-            true => embedding,
-            false => graph.matrix(&[("output.weight".to_owned(), config.vocabulary)], width),
+        let matrix = if config.tied_output {
+            embedding
+        } else {
+            graph.matrix(&[("output.weight".to_owned(), config.vocabulary)], width)
         };
         graph.head.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Logits });
         graph.head.extend(config.logit_cap.map(|cap| Step::Cap { cap }));

@@ -81,12 +81,11 @@ impl Model {
         let graph = Graph::new(&config);
         let mut reader = Reader::new(file, &options.device, options.quantize)?;
         reader.check_all_used(&graph, config.rope.divisors)?;
-        let divisors = match config.rope.divisors {
-            true => {
-                let shape = vec![config.rope.dimensions as u64 / 2];
-                Some(reader.floats(&[TensorSpec { name: ROPE_DIVISORS.to_owned(), shape }])?)
-            }
-            false => None,
+        let divisors = if config.rope.divisors {
+            let shape = vec![config.rope.dimensions as u64 / 2];
+            Some(reader.floats(&[TensorSpec { name: ROPE_DIVISORS.to_owned(), shape }])?)
+        } else {
+            None
         };
         let context = options.context.unwrap_or(DEFAULT_CONTEXT.min(config.trained_context));
         if context == 0 || u32::try_from(context).is_err() {

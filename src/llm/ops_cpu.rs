@@ -266,7 +266,9 @@ fn attend(
         let mut scores: Vec<f64> =
             (start..end).map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale)).collect();
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        scores.iter_mut().for_each(|score| *score = (*score - largest).exp());
+        for score in scores.iter_mut() {
+            *score = (*score - largest).exp();
+        }
         let sum: f64 = scores.iter().sum();
         let mut sums = vec![0.0; head];
         for (at, score) in (start..end).zip(&scores) {

@@ -190,9 +190,8 @@ fn a_chat_remembers() {
     assert_eq!(answers[0]["prompt_tokens"], first.len());
     // The second prompt begins with the first, which is held.
     let answer = answers[0]["text"].as_str().unwrap();
-    let second = format!(
-        "SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:{answer}\nUSER:\nAnd now?\nASSISTANT:"
-    );
+    let second =
+        format!("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:{answer}\nUSER:\nAnd now?\nASSISTANT:");
     let second = tokenizer.prompt(&second).len();
     let new = answers[1]["prompt_tokens"].as_u64().unwrap() as usize;
     assert!(new > 0 && new <= second - first.len() + 1, "{new} of {second}");
