@@ -35,11 +35,24 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef CODES
 #import lib/codes.wgsl
+#import lib/levels.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 0;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let pairs = middle_words_at(block, 0u);
-  return without_min(level_bytes(nibbles_from(pairs, 0u)), level_bytes(nibbles_from(pairs, 4u)), scale(block, 0u));
+struct Raw {
+  d: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let levels = levels_of(raw.pairs);
+  return without_min(levels.low, levels.high, half_value(raw.d));
 }
 #endif

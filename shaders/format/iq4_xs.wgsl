@@ -74,12 +74,33 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef CODES
 #import lib/codes.wgsl
+#import lib/levels.wgsl
 
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 0;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let pairs = words_at(block, 2u + 4u * part);
-  let d = mul(scale(block, 0u), f32(multiple(block, part)));
-  return without_min(level_bytes(nibbles_from(pairs, 0u)), level_bytes(nibbles_from(pairs, 4u)), d);
+struct Raw {
+  a: vec4<u32>,
+  b: vec4<u32>,
+  scales: vec2<f32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let head = word_in(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let low = word_in(FIELD0_AT, FIELD0_SIZE, block, 1u) >> (8u * unit);
+  let high = head >> (16u + 4u * unit);
+  let d = half_value(head & 0xffffu);
+  let first = (low & 15u) | ((high & 3u) << 4u);
+  let last = ((low >> 4u) & 15u) | ((high & 12u) << 2u);
+  return Raw(
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u),
+    vec2<f32>(multiple(d, f32(first) - 32.0), multiple(d, f32(last) - 32.0)));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let levels = levels_of(select(raw.a, raw.b, part == 1u));
+  return without_min(levels.low, levels.high, select(raw.scales.x, raw.scales.y, part == 1u));
 }
 #endif

@@ -48,3 +48,32 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return vec4<u32>(scale_bits(block, 0u)) ^ (negative << vec4<u32>(31u));
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 4u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 1;
+
+struct Raw {
+  d: u32,
+  bits: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+// Twice each of 16 bits.
+fn twice(bits: u32) -> vec4<u32> {
+  let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+  return (fours * 0x00408102u) & vec4<u32>(0x02020202u);
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let bits = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
+  return without_min(twice(bits), twice(bits >> 16u), half_value(raw.d));
+}
+#endif

@@ -37,3 +37,33 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
   return scaled(scale_bits(block, 0u), bitcast<vec4<i32>>(q) - 1);
 }
 #endif
+
+#ifdef CODES
+#import lib/codes.wgsl
+
+const UNIT_PARTS = 2u;
+const ONE_SCALE = true;
+const HAS_MIN = false;
+const OFFSET = 1;
+
+struct Raw {
+  d: u32,
+  fours: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+// The four codes of each byte, as bytes.
+fn spread_pairs(fours: u32) -> vec4<u32> {
+  let bytes = (vec4<u32>(fours) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
+  let pairs = (bytes | (bytes << vec4<u32>(12u))) & vec4<u32>(0x000f000fu);
+  return (pairs | (pairs << vec4<u32>(6u))) & vec4<u32>(0x03030303u);
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let fours = select(raw.fours.xy, raw.fours.zw, part == 1u);
+  return without_min(spread_pairs(fours.x), spread_pairs(fours.y), half_value(raw.d));
+}
+#endif

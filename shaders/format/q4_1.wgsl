@@ -40,11 +40,22 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = true;
+const OFFSET = 0;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let pairs = words_at(block, 1u);
-  let d = scale(block, 0u);
-  return Codes(nibbles_from(pairs, 0u), nibbles_from(pairs, 4u), vec2<f32>(d), vec2<f32>(-scale(block, 2u)));
+struct Raw {
+  d_m: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(word_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let d_m = half_values(raw.d_m);
+  return Codes(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), vec2<f32>(d_m.x), vec2<f32>(-d_m.y));
 }
 #endif

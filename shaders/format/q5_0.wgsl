@@ -47,13 +47,24 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = false;
+const OFFSET = 16;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let fifths = bytes_at(block, 2u);
-  let pairs = middle_words_at(block, 1u);
-  let a = nibbles_from(pairs, 0u) | fifth_bits(fifths);
-  let b = nibbles_from(pairs, 4u) | fifth_bits(fifths >> 16u);
-  return without_min(less(a, 0x10101010u), less(b, 0x10101010u), scale(block, 0u));
+struct Raw {
+  d: u32,
+  fifths: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(
+    half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), word_in(FIELD1_AT, FIELD1_SIZE, block, 0u), chunk(FIELD2_AT, FIELD2_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return without_min(
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), half_value(raw.d));
 }
 #endif

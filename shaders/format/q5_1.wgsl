@@ -43,13 +43,26 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+const UNIT_PARTS = 1u;
+const ONE_SCALE = true;
 const HAS_MIN = true;
+const OFFSET = 0;
 
-fn codes(block: u32, part: u32) -> Codes {
-  let fifths = word(block, 1u);
-  let pairs = words_at(block, 2u);
-  let a = nibbles_from(pairs, 0u) | fifth_bits(fifths);
-  let b = nibbles_from(pairs, 4u) | fifth_bits(fifths >> 16u);
-  return Codes(a, b, vec2<f32>(scale(block, 0u)), vec2<f32>(-scale(block, 2u)));
+struct Raw {
+  d_m: u32,
+  fifths: u32,
+  pairs: vec4<u32>,
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  return Raw(
+    word_in(FIELD0_AT, FIELD0_SIZE, block, 0u), word_in(FIELD0_AT, FIELD0_SIZE, block, 1u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let d_m = half_values(raw.d_m);
+  return Codes(
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), vec2<f32>(d_m.x),
+    vec2<f32>(-d_m.y));
 }
 #endif

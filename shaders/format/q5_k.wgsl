@@ -54,14 +54,37 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef CODES
-const HAS_MIN = true;
+const UNIT_PARTS = 2u;
 
-fn five_bits(block: u32, part: u32, n: u32) -> vec4<u32> {
-  let fifths = (words_at(block, 4u + n) >> vec4<u32>(part)) & vec4<u32>(0x01010101u);
-  return nibbles_from(words_at(block, 12u + 8u * (part / 2u) + n), 4u * (part % 2u)) | (fifths << vec4<u32>(4u));
+struct Raw {
+  scales: SixBit,
+  a: vec4<u32>,
+  b: vec4<u32>,
+  // The fifth bits of the first part in bit 4 of each byte, those of the second in the next.
+  fifth_a: vec4<u32>,
+  fifth_b: vec4<u32>,
 }
 
-fn codes(block: u32, part: u32) -> Codes {
-  return six_bit_codes(block, part, five_bits(block, part, 0u), five_bits(block, part, 4u));
+// A word of fifth bits with those of this pair of sub-blocks, two of eight bits, in place; bits of other bytes come and go.
+fn fifths_of(words: vec4<u32>, pair: u32) -> vec4<u32> {
+  let up = max(4u, 2u * pair) - 2u * pair;
+  let down = max(4u, 2u * pair) - 4u;
+  return (words << vec4<u32>(up)) >> vec4<u32>(down);
+}
+
+fn fetch(block: u32, unit: u32) -> Raw {
+  let at = 2u * unit;
+  let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  return Raw(
+    six_bits(head, unit), chunk(FIELD2_AT, FIELD2_SIZE, block, at), chunk(FIELD2_AT, FIELD2_SIZE, block, at + 1u),
+    fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), unit), fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 1u), unit));
+}
+
+fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {
+  return nibbles_from(nibbles, 4u * part) | ((fifths >> vec4<u32>(part)) & vec4<u32>(0x10101010u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  return six_bit_codes(raw.scales, part, five_bits(raw.a, raw.fifth_a, part), five_bits(raw.b, raw.fifth_b, part));
 }
 #endif

@@ -107,21 +107,44 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
+const UNIT_PARTS = 4u;
+const ONE_SCALE = false;
 const HAS_MIN = false;
+const OFFSET = 32;
 
-// 16 weights of a quarter of a half of the block.
-fn six_bits(block: u32, half: u32, quarter: u32, column: u32) -> vec4<u32> {
-  let low = nibbles_from(words_at(block, 16u * half + 8u * (quarter & 1u) + column), 4u * (quarter >> 1u));
-  let high = (words_at(block, 32u + 8u * half + column) >> vec4<u32>(2u * quarter)) & vec4<u32>(0x03030303u);
-  return less(low | (high << vec4<u32>(4u)), 0x20202020u);
+// Half a block, as four chunks of low bits, two of high bits, and eight scales.
+struct Raw {
+  low0: vec4<u32>,
+  low1: vec4<u32>,
+  low2: vec4<u32>,
+  low3: vec4<u32>,
+  high0: vec4<u32>,
+  high1: vec4<u32>,
+  scales: vec2<u32>,
+  d: f32,
 }
 
-fn codes(block: u32, part: u32) -> Codes {
-  let half = part >> 2u;
-  let quarter = part & 3u;
-  let sc = vec2<f32>(unpack4xI8(word(block, 48u + (part >> 1u)) >> (16u * (part & 1u))).xy);
-  let d = scale(block, 208u);
+fn fetch(block: u32, unit: u32) -> Raw {
+  let low = 4u * unit;
+  let high = 2u * unit;
+  let scales = chunk(FIELD2_AT, FIELD2_SIZE, block, 0u);
+  return Raw(
+    chunk(FIELD0_AT, FIELD0_SIZE, block, low), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 2u),
+    chunk(FIELD0_AT, FIELD0_SIZE, block, low + 3u), chunk(FIELD1_AT, FIELD1_SIZE, block, high), chunk(FIELD1_AT, FIELD1_SIZE, block, high + 1u),
+    select(scales.xy, scales.zw, unit == 1u), half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
+}
+
+// 16 weights of a quarter; the two high bits move to bits 4 and 5, and those of other weights are masked away.
+fn six_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32) -> vec4<u32> {
+  let moved = select(high << vec4<u32>(4u - 2u * quarter), high >> vec4<u32>(2u), quarter == 3u);
+  return nibbles_from(low, 4u * (quarter / 2u)) | (moved & vec4<u32>(0x30303030u));
+}
+
+fn codes(raw: Raw, part: u32) -> Codes {
+  let is_odd = part % 2u == 1u;
+  let sc = unpack4xI8(select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part % 2u)));
   return Codes(
-    six_bits(block, half, quarter, 0u), six_bits(block, half, quarter, 4u), vec2<f32>(mul(d, sc.x), mul(d, sc.y)), vec2<f32>(0.0));
+    six_bits(select(raw.low0, raw.low2, is_odd), raw.high0, part), six_bits(select(raw.low1, raw.low3, is_odd), raw.high1, part),
+    vec2<f32>(multiple(raw.d, f32(sc.x)), multiple(raw.d, f32(sc.y))), vec2<f32>(0.0));
 }
 #endif

@@ -11,11 +11,22 @@ fn level(index: vec4<u32>) -> vec4<i32> {
 }
 
 #ifdef CODES
-fn level_byte(indices: u32) -> u32 { return pack4xI8(level(unpack4xU8(indices))); }
+// The levels of low nibbles, and of high ones.
+struct Levels {
+  low: vec4<u32>,
+  high: vec4<u32>,
+}
 
-// The levels of 16 indices, as bytes both.
-fn level_bytes(indices: vec4<u32>) -> vec4<u32> {
-  return vec4<u32>(level_byte(indices.x), level_byte(indices.y), level_byte(indices.z), level_byte(indices.w));
+// Those of one byte of each word: a word of the codebook has the level of the low nibble in its byte 0, that of the high one in byte 2.
+fn looked_up(bytes: vec4<u32>) -> vec4<u32> {
+  let i = bytes & vec4<u32>(0xffu);
+  return vec4<u32>(grid[i.x], grid[i.y], grid[i.z], grid[i.w]);
+}
+
+fn levels_of(pairs: vec4<u32>) -> Levels {
+  let first = looked_up(pairs) | (looked_up(pairs >> vec4<u32>(8u)) << vec4<u32>(8u));
+  let last = looked_up(pairs >> vec4<u32>(16u)) | (looked_up(pairs >> vec4<u32>(24u)) << vec4<u32>(8u));
+  return Levels((first & vec4<u32>(0xffffu)) | (last << vec4<u32>(16u)), (first >> vec4<u32>(16u)) | (last & vec4<u32>(0xffff0000u)));
 }
 #endif
 

@@ -9,6 +9,12 @@
 pub(super) const IQ4_LEVELS: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// The levels of both nibbles of each byte, for shaders: the low one's in byte 0 of a word, the high one's in byte 2.
+pub(super) fn level_pairs() -> Vec<u32> {
+    let byte = |nibble: u32| u32::from(IQ4_LEVELS[nibble as usize] as u8);
+    (0..256).map(|pair| byte(pair & 15) | byte(pair >> 4) << 16).collect()
+}
+
 /// The four-bit floats e2m1 (sign, two exponent bits, one of mantissa), doubled so that they are integers.
 pub(super) const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 

@@ -10,7 +10,7 @@
 //! files hold) and `dequantize_row_iq4_nl`.
 
 use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16};
-use super::codebook::IQ4_LEVELS;
+use super::codebook::{IQ4_LEVELS, level_pairs};
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale};
 use super::{Codec, Encode, to_decode};
@@ -25,6 +25,7 @@ impl Codec for IQ4_NL {
     const BYTES: usize = BYTES;
     const FIELDS: &'static [usize] = &[2, 16];
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_nl.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(level_pairs);
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -9,7 +9,7 @@
 //! Sub-blocks of 32 weights. Equals `quantize_iq4_xs` and `dequantize_row_iq4_xs`.
 
 use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16, round_half_even};
-use super::codebook::IQ4_LEVELS;
+use super::codebook::{IQ4_LEVELS, level_pairs};
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale, signed_largest};
 use super::{Codec, Encode, Passes, to_decode};
@@ -28,6 +28,7 @@ impl Codec for IQ4_XS {
     const BYTES: usize = BYTES;
     const FIELDS: &'static [usize] = &[8, 128];
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_xs.wgsl");
+    const GRID: Option<fn() -> Vec<u32>> = Some(level_pairs);
 
     #[inline(always)]
     fn dequantize(blocks: &[u8], weights: &mut [f32]) {

@@ -26,15 +26,15 @@ const FAULTS: [Fault; 25] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
-    fault((Q4_0, 1, "exact.alone.4"), "less(nibbles_from(raw.pairs, 4u)", "less(nibbles_from(raw.pairs, 0u)"),
-    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.alone.4"), "nibbles_from(raw.pairs, 4u)", "nibbles_from(raw.pairs, 0u)"),
+    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.01)"),
     fault((Q4_0, 1, "exact.alone.4"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
     fault((Q4_0, 1, "exact.alone.4"), "w.r3.b.w))", "w.r3.b.z))"),
     // A min that is lost, and one of the sums that it is multiplied by.
     fault((Q4_K, 3, "exact.alone.4"), "HAS_MIN = true", "HAS_MIN = false"),
     fault((Q4_K, 3, "int8.alone.8"), "HAS_MIN = true", "HAS_MIN = false"),
-    fault((Q4_K, 3, "int8.alone.8"), "-(x.sums.x + x.sums.y)", "-x.sums.x"),
-    fault((Q4_K, 9, "int8.tile"), "x.scales.y + x.scales.z", "x.scales.y"),
+    fault((Q4_K, 3, "int8.alone.8"), "vec4<f32>(-x.float_sum)", "vec4<f32>(-f32(x.sums.x))"),
+    fault((Q4_K, 9, "int8.tile"), "-w.z, f32(x.sums.x + x.sums.y)", "-w.z, f32(x.sums.x)"),
     // A product that is left out, and one with the neighbour's activation.
     fault((F16, 3, "exact.shared"), "fma(w[2], vec4<f32>(x.z), ", "("),
     fault((F16, 3, "exact.alone.8"), "fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
@@ -58,7 +58,7 @@ const FAULTS: [Fault; 25] = [
     fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
     // A vector in place of another, and activations in eight bits under a scale that is a little off.
     fault((Q4_0, 3, "exact.alone.4"), "min(vector, params.batch - 1u)", "0u"),
-    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 127.01"),
+    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 128.0"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
 ];
