@@ -52,7 +52,6 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// The block; a part is a word of bits. A code is 0 or 2, so that one less is -1 or 1.
 const UNIT_PARTS = 4u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
@@ -67,8 +66,14 @@ fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
+// Twice each of 16 bits.
+fn twice(bits: u32) -> vec4<u32> {
+  let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+  return (fours * 0x00408102u) & vec4<u32>(0x02020202u);
+}
+
 fn codes(raw: Raw, part: u32) -> Codes {
-  let word = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
-  return without_min(spread_bits(word) << vec4<u32>(1u), spread_bits(word >> 16u) << vec4<u32>(1u), half_value(raw.d));
+  let bits = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
+  return without_min(twice(bits), twice(bits >> 16u), half_value(raw.d));
 }
 #endif

@@ -41,7 +41,6 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// The block; a part is two words of bit pairs.
 const UNIT_PARTS = 2u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
@@ -49,22 +48,22 @@ const OFFSET = 1;
 
 struct Raw {
   d: u32,
-  pairs: vec4<u32>,
+  fours: vec4<u32>,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
-// 16 pairs in their order as 16 bytes: the upper two of four move up to the other half of the word, then the upper one of two to the other byte.
-fn spread_pairs(word: u32) -> vec4<u32> {
-  let fours = (vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
-  let twos = (fours | (fours << vec4<u32>(12u))) & vec4<u32>(0x000f000fu);
-  return (twos | (twos << vec4<u32>(6u))) & vec4<u32>(0x03030303u);
+// The four codes of each byte, as bytes.
+fn spread_pairs(fours: u32) -> vec4<u32> {
+  let bytes = (vec4<u32>(fours) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
+  let pairs = (bytes | (bytes << vec4<u32>(12u))) & vec4<u32>(0x000f000fu);
+  return (pairs | (pairs << vec4<u32>(6u))) & vec4<u32>(0x03030303u);
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let words = select(raw.pairs.xy, raw.pairs.zw, part == 1u);
-  return without_min(spread_pairs(words.x), spread_pairs(words.y), half_value(raw.d));
+  let fours = select(raw.fours.xy, raw.fours.zw, part == 1u);
+  return without_min(spread_pairs(fours.x), spread_pairs(fours.y), half_value(raw.d));
 }
 #endif

@@ -70,33 +70,36 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// A half of the block; a part is the bit pairs at one place of its 32 bytes.
 const UNIT_PARTS = 4u;
 const ONE_SCALE = false;
 const HAS_MIN = true;
 const OFFSET = 0;
 
+// Half a block: two chunks of codes, and four bits each of eight scales and mins.
 struct Raw {
-  d_and_dmin: u32,
-  // Two bytes a part, each a scale and, above it, a min.
-  scales: vec2<u32>,
   a: vec4<u32>,
   b: vec4<u32>,
+  scales: vec2<u32>,
+  d: vec2<f32>,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let scales = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
   return Raw(
-    word_in(FIELD2_AT, FIELD2_SIZE, block, 0u), select(scales.xy, scales.zw, unit == 1u), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u),
+    select(scales.xy, scales.zw, unit == 1u), half_values(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let bytes = select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part & 1u));
-  let d = half_values(raw.d_and_dmin);
+  let both = select(raw.scales.x, raw.scales.y, part >= 2u);
+  // Of four sub-blocks, of which a part has two.
+  let sc = vec4<f32>(unpack4xU8(both & 0x0f0f0f0fu));
+  let m = vec4<f32>(unpack4xU8((both >> 4u) & 0x0f0f0f0fu));
+  let is_odd = part % 2u == 1u;
+  let scales = select(sc.xy, sc.zw, is_odd);
+  let mins = select(m.xy, m.zw, is_odd);
   return Codes(
-    pairs_from(raw.a, 2u * part), pairs_from(raw.b, 2u * part),
-    vec2<f32>(multiple(d.x, f32(bytes & 15u)), multiple(d.x, f32((bytes >> 8u) & 15u))),
-    vec2<f32>(multiple(d.y, f32((bytes >> 4u) & 15u)), multiple(d.y, f32((bytes >> 12u) & 15u))));
+    pairs_from(raw.a, 2u * part), pairs_from(raw.b, 2u * part), vec2<f32>(multiple(raw.d.x, scales.x), multiple(raw.d.x, scales.y)),
+    vec2<f32>(multiple(raw.d.y, mins.x), multiple(raw.d.y, mins.y)));
 }
 #endif

@@ -173,40 +173,45 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// A half of the block; a part is the bit pairs at one place of its 32 bytes, with a third bit each.
 const UNIT_PARTS = 4u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 4;
 
+// Half a block: two chunks of low bits, two of high bits of which it has four, and the bytes of eight scales.
 struct Raw {
-  d: u32,
-  // The low four bits of two scales a part, and their high two.
-  low_scales: vec2<u32>,
-  high_scales: vec2<u32>,
-  a: vec4<u32>,
-  b: vec4<u32>,
-  thirds_a: vec4<u32>,
-  thirds_b: vec4<u32>,
+  low0: vec4<u32>,
+  low1: vec4<u32>,
+  high0: vec4<u32>,
+  high1: vec4<u32>,
+  scales: vec2<u32>,
+  d: f32,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let low = vec2<u32>(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u), word_in(FIELD2_AT, FIELD2_SIZE, block, 1u));
-  let high = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u);
-  let up = vec4<u32>(4u * unit);
+  // Of each byte, this half has four bits: of the high bits, and of the scales, low and high.
+  let up = 4u * unit;
+  let low0 = word_in(FIELD2_AT, FIELD2_SIZE, block, 0u) >> up;
+  let low1 = word_in(FIELD2_AT, FIELD2_SIZE, block, 1u) >> up;
+  let high = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
+  let scales = vec2<u32>((low0 & 0x0f0f0f0fu) | ((high & 0x03030303u) << 4u), (low1 & 0x0f0f0f0fu) | ((high & 0x0c0c0c0cu) << 2u));
   return Raw(
-    half_in(FIELD3_AT, FIELD3_SIZE, block, 0u), (low >> vec2<u32>(4u * unit)) & vec2<u32>(0x0f0f0f0fu),
-    (vec2<u32>(high) >> vec2<u32>(4u * unit, 4u * unit + 2u)) & vec2<u32>(0x03030303u), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 0u) >> up,
-    chunk(FIELD0_AT, FIELD0_SIZE, block, 1u) >> up);
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u),
+    chunk(FIELD0_AT, FIELD0_SIZE, block, 0u) >> vec4<u32>(up), chunk(FIELD0_AT, FIELD0_SIZE, block, 1u) >> vec4<u32>(up), scales,
+    half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
+}
+
+// 16 weights of a quarter; the high bit moves to bit 2, and those of other weights are masked away.
+fn three_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32) -> vec4<u32> {
+  let moved = select(high << vec4<u32>(2u - quarter), high >> vec4<u32>(1u), quarter == 3u);
+  return pairs_from(low, 2u * quarter) | (moved & vec4<u32>(0x04040404u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let scales = select(raw.low_scales.x | (raw.high_scales.x << 4u), raw.low_scales.y | (raw.high_scales.y << 4u), part >= 2u) >> (16u * (part & 1u));
-  let d = half_value(raw.d);
+  let sc = vec4<f32>(unpack4xU8(select(raw.scales.x, raw.scales.y, part >= 2u))) - 32.0;
+  let scales = select(sc.xy, sc.zw, part % 2u == 1u);
   return Codes(
-    pairs_from(raw.a, 2u * part) | (bits_from(raw.thirds_a, part) << vec4<u32>(2u)),
-    pairs_from(raw.b, 2u * part) | (bits_from(raw.thirds_b, part) << vec4<u32>(2u)),
-    vec2<f32>(multiple(d, f32(scales & 0xffu) - 32.0), multiple(d, f32((scales >> 8u) & 0xffu) - 32.0)), vec2<f32>(0.0));
+    three_bits(raw.low0, raw.high0, part), three_bits(raw.low1, raw.high1, part),
+    vec2<f32>(multiple(raw.d, scales.x), multiple(raw.d, scales.y)), vec2<f32>(0.0));
 }
 #endif

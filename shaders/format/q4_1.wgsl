@@ -46,7 +46,7 @@ const HAS_MIN = true;
 const OFFSET = 0;
 
 struct Raw {
-  d_and_m: u32,
+  d_m: u32,
   pairs: vec4<u32>,
 }
 
@@ -55,7 +55,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let d_and_m = half_values(raw.d_and_m);
-  return Codes(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), vec2<f32>(d_and_m.x), vec2<f32>(-d_and_m.y));
+  let d_m = half_values(raw.d_m);
+  return Codes(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), vec2<f32>(d_m.x), vec2<f32>(-d_m.y));
 }
 #endif

@@ -65,7 +65,6 @@ fn fetch(block: u32, unit: u32) -> Raw {
 
 fn codes(raw: Raw, part: u32) -> Codes {
   return without_min(
-    nibbles_from(raw.pairs, 0u) | (spread_bits(raw.fifths) << vec4<u32>(4u)),
-    nibbles_from(raw.pairs, 4u) | (spread_bits(raw.fifths >> 16u) << vec4<u32>(4u)), half_value(raw.d));
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), half_value(raw.d));
 }
 #endif

@@ -49,7 +49,7 @@ const HAS_MIN = true;
 const OFFSET = 0;
 
 struct Raw {
-  d_and_m: u32,
+  d_m: u32,
   fifths: u32,
   pairs: vec4<u32>,
 }
@@ -60,9 +60,9 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let d_and_m = half_values(raw.d_and_m);
+  let d_m = half_values(raw.d_m);
   return Codes(
-    nibbles_from(raw.pairs, 0u) | (spread_bits(raw.fifths) << vec4<u32>(4u)),
-    nibbles_from(raw.pairs, 4u) | (spread_bits(raw.fifths >> 16u) << vec4<u32>(4u)), vec2<f32>(d_and_m.x), vec2<f32>(-d_and_m.y));
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), vec2<f32>(d_m.x),
+    vec2<f32>(-d_m.y));
 }
 #endif

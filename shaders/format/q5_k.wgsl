@@ -58,24 +58,33 @@ const UNIT_PARTS = 2u;
 
 struct Raw {
   scales: SixBit,
-  // Of each word of bytes, the fifth bits of both parts, the lowest two.
-  fifths_a: vec4<u32>,
-  fifths_b: vec4<u32>,
   a: vec4<u32>,
   b: vec4<u32>,
+  // The fifth bits of the first part in bit 4 of each byte, those of the second in the next.
+  fifth_a: vec4<u32>,
+  fifth_b: vec4<u32>,
+}
+
+// A word of fifth bits with those of this pair of sub-blocks, two of eight bits, in place; bits of other bytes come and go.
+fn fifths_of(words: vec4<u32>, pair: u32) -> vec4<u32> {
+  let up = max(4u, 2u * pair) - 2u * pair;
+  let down = max(4u, 2u * pair) - 4u;
+  return (words << vec4<u32>(up)) >> vec4<u32>(down);
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
+  let at = 2u * unit;
   let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
-  let up = vec4<u32>(2u * unit);
   return Raw(
-    six_bits(head, unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u) >> up, chunk(FIELD1_AT, FIELD1_SIZE, block, 1u) >> up,
-    chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * unit), chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * unit + 1u));
+    six_bits(head, unit), chunk(FIELD2_AT, FIELD2_SIZE, block, at), chunk(FIELD2_AT, FIELD2_SIZE, block, at + 1u),
+    fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), unit), fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 1u), unit));
+}
+
+fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {
+  return nibbles_from(nibbles, 4u * part) | ((fifths >> vec4<u32>(part)) & vec4<u32>(0x10101010u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  return six_bit_codes(
-    raw.scales, part, nibbles_from(raw.a, 4u * part) | (bits_from(raw.fifths_a, part) << vec4<u32>(4u)),
-    nibbles_from(raw.b, 4u * part) | (bits_from(raw.fifths_b, part) << vec4<u32>(4u)));
+  return six_bit_codes(raw.scales, part, five_bits(raw.a, raw.fifth_a, part), five_bits(raw.b, raw.fifth_b, part));
 }
 #endif

@@ -107,44 +107,44 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-// A half of the block; its parts are the quarters.
 const UNIT_PARTS = 4u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 32;
 
+// Half a block, as four chunks of low bits, two of high bits, and eight scales.
 struct Raw {
-  d: u32,
-  // Two signed bytes a part.
-  scales: vec2<u32>,
   low0: vec4<u32>,
   low1: vec4<u32>,
   low2: vec4<u32>,
   low3: vec4<u32>,
-  high_a: vec4<u32>,
-  high_b: vec4<u32>,
+  high0: vec4<u32>,
+  high1: vec4<u32>,
+  scales: vec2<u32>,
+  d: f32,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
+  let low = 4u * unit;
+  let high = 2u * unit;
   let scales = chunk(FIELD2_AT, FIELD2_SIZE, block, 0u);
   return Raw(
-    half_in(FIELD3_AT, FIELD3_SIZE, block, 0u), select(scales.xy, scales.zw, unit == 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit),
-    chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 2u),
-    chunk(FIELD0_AT, FIELD0_SIZE, block, 4u * unit + 3u), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
+    chunk(FIELD0_AT, FIELD0_SIZE, block, low), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 2u),
+    chunk(FIELD0_AT, FIELD0_SIZE, block, low + 3u), chunk(FIELD1_AT, FIELD1_SIZE, block, high), chunk(FIELD1_AT, FIELD1_SIZE, block, high + 1u),
+    select(scales.xy, scales.zw, unit == 1u), half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
-// The two high bits of quarter `part`, where they belong in a code.
-fn high_bits(words: vec4<u32>, part: u32) -> vec4<u32> { return pairs_from(words, 2u * part) << vec4<u32>(4u); }
+// 16 weights of a quarter; the two high bits move to bits 4 and 5, and those of other weights are masked away.
+fn six_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32) -> vec4<u32> {
+  let moved = select(high << vec4<u32>(4u - 2u * quarter), high >> vec4<u32>(2u), quarter == 3u);
+  return nibbles_from(low, 4u * (quarter / 2u)) | (moved & vec4<u32>(0x30303030u));
+}
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let up = 4u * (part >> 1u);
-  let is_odd = (part & 1u) == 1u;
-  let bytes = bitcast<i32>(select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part & 1u)));
-  let d = half_value(raw.d);
+  let is_odd = part % 2u == 1u;
+  let sc = unpack4xI8(select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part % 2u)));
   return Codes(
-    nibbles_from(select(raw.low0, raw.low2, is_odd), up) | high_bits(raw.high_a, part),
-    nibbles_from(select(raw.low1, raw.low3, is_odd), up) | high_bits(raw.high_b, part),
-    vec2<f32>(multiple(d, f32(extractBits(bytes, 0u, 8u))), multiple(d, f32(extractBits(bytes, 8u, 8u)))), vec2<f32>(0.0));
+    six_bits(select(raw.low0, raw.low2, is_odd), raw.high0, part), six_bits(select(raw.low1, raw.low3, is_odd), raw.high1, part),
+    vec2<f32>(multiple(raw.d, f32(sc.x)), multiple(raw.d, f32(sc.y))), vec2<f32>(0.0));
 }
 #endif

@@ -23,10 +23,10 @@ fn pairs_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u3
 // The lowest bit of each byte, from bit `up` on.
 fn bits_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x01010101u); }
 
-// 16 bits in their order as the lowest bits of 16 bytes. The product moves bit i of four to bit 8i, and none onto another.
-fn spread_bits(bits: u32) -> vec4<u32> {
-  let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-  return (fours * 0x00204081u) & vec4<u32>(0x01010101u);
+// The lowest 16 bits in their order as bits 4 of 16 bytes. The product moves bit i of four to bit 8i, and none onto another.
+fn fifth_bits(bits: u32) -> vec4<u32> {
+  let fours = vec4<u32>(bits << 4u, bits, bits >> 4u, bits >> 8u) & vec4<u32>(0xf0u);
+  return (fours * 0x00204081u) & vec4<u32>(0x10101010u);
 }
 
 // d·n, rounded by itself where the weight must be the twin's.
