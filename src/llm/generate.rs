@@ -74,7 +74,9 @@ impl<'a> Generator<'a> {
         let new = &prompt[shared..];
         self.session.prefill(new)?;
         self.held.extend(new);
-        new.iter().for_each(|&token| self.sampler.accept(token));
+        for &token in new {
+            self.sampler.accept(token);
+        }
         let prompt_seconds = start.elapsed().as_secs_f64();
 
         let start = Instant::now();
