@@ -36,6 +36,7 @@ case "${1:-}" in
   try files.py --all --record benches/record/identity.csv
   try_gpu files.py --all --record benches/record/identity-gpu.csv
   try tokens.py -n 30000
+  try perplexity.py
   try faults.py
   try memory.py
   try_gpu memory.py
