@@ -46,6 +46,8 @@ pub use chat::{ChatTemplate, Message};
 pub use config::{Activation, Config, Experts, Rope, RopeLayout, Window};
 pub use generate::{Answer, End, Generator};
 pub use model::{LoadOptions, Model};
+#[doc(hidden)]
+pub use ops::shaders;
 pub use sampler::{REPEAT_LAST, Sampler, SamplerOptions};
 pub use session::Session;
 pub use tokenizer::{TextStream, Tokenizer};

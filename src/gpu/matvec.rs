@@ -94,24 +94,31 @@ impl Matvec {
     }
 }
 
-/// What a test or a compiler elsewhere should see: each of the lanes, each number of columns, and both precisions, though not all together.
+/// One format of each kind: what differs among the others is how they fetch codes, and that is the same in every form.
+pub(super) const EXAMPLES: [Format; 6] =
+    [Format::F32, Format::F16, Format::BF16, Format::Q4_0, Format::Q4_K, Format::Q6_K];
+
+/// What a test or a compiler elsewhere should see: each format in the forms for GPUs, and a few in every form.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
-    FORMATS.iter().flat_map(|info| {
-        let format = info.format;
-        let forms = [
-            (Lanes::Alone, 8, 1),
-            (Lanes::Shared(64), 4, 4),
-            (Lanes::Subgroup, 4, 1),
-            (Lanes::Subgroup, 2, 1),
-            (Lanes::Subgroup, 2, 8),
-        ];
-        let int8s = [false, true].into_iter().filter(move |int8| !(*int8 && format.is_float()));
-        int8s.flat_map(move |int8| {
-            forms.into_iter().map(move |(lanes, rows, columns)| {
-                Matvec { int8, lanes, rows, columns }.program(format, false, false, false)
-            })
-        })
-    })
+    let form = |int8, lanes, rows, columns| Matvec { int8, lanes, rows, columns };
+    let of_each = [
+        form(true, Lanes::Shared(64), 4, 4),
+        form(true, Lanes::Subgroup, 4, 1),
+        form(true, Lanes::Subgroup, 2, 1),
+    ];
+    let of_few = [
+        form(true, Lanes::Alone, 8, 1),
+        form(true, Lanes::Subgroup, 2, 8),
+        form(false, Lanes::Alone, 8, 1),
+        form(false, Lanes::Shared(64), 4, 4),
+        form(false, Lanes::Subgroup, 4, 1),
+        form(false, Lanes::Subgroup, 2, 8),
+    ];
+    let each = FORMATS.iter().flat_map(move |info| of_each.map(|form| (info.format, form)));
+    let few = EXAMPLES.into_iter().flat_map(move |format| of_few.map(|form| (format, form)));
+    each.chain(few)
+        .filter(|(format, form)| !(form.int8 && format.is_float()))
+        .map(|(format, form)| form.program(format, false, false, false))
 }
 
 /// What the kernel is told of a shard.

@@ -1,6 +1,7 @@
 //! The kernel that multiplies tiles of 64 rows of quantized weights and 64 vectors, for many vectors on a GPU.
 
 use super::matrix::{Program, Shard, Work};
+use super::matvec::EXAMPLES;
 use super::op::Dispatch;
 use crate::{FORMATS, Format};
 
@@ -47,10 +48,9 @@ impl Tile {
     }
 }
 
-/// Every form that a test or a compiler elsewhere should see.
+/// What a test or a compiler elsewhere should see: every format with int8, and a few with exact vectors.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
-    FORMATS.iter().flat_map(|info| {
-        let int8s = [false, true].into_iter().filter(|int8| !(*int8 && info.format.is_float()));
-        int8s.map(|int8| Tile { int8 }.program(info.format, false, false))
-    })
+    let int8 = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
+    let int8 = int8.map(|format| Tile { int8: true }.program(format, false, false));
+    int8.chain(EXAMPLES.into_iter().map(|format| Tile { int8: false }.program(format, false, false)))
 }

@@ -6,10 +6,11 @@
 use super::config::{Activation, RopeLayout};
 use super::engine::Buffers;
 use super::graph::{Slot, Step};
-use super::model::Shared;
+use super::model::{Model, Shared};
 use crate::gpu::{Access, Kernel, Op};
 use crate::{Error, Format, Gpu, Result};
 use Access::{Read, ReadWrite};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use wgpu::BufferBinding;
 
@@ -222,6 +223,21 @@ pub(super) fn prepare(
     shader(step, shared).prepare(gpu, &buffers.state, &bound, count)
 }
 
+/// The shaders that a model needs on a GPU beside the library's own, by name.
+#[doc(hidden)]
+pub fn shaders(model: &Model) -> BTreeMap<String, String> {
+    let shared = &model.shared;
+    let is_own = |step: &&Step| {
+        !matches!(step, Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. })
+    };
+    let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(is_own);
+    let place = Place { length: 4, start: 4, stride: 8 }.shader();
+    let shaders = steps.map(|step| shader(step, shared)).chain([place]);
+    // A step of another kind has other constants.
+    let texts: HashSet<(&str, String)> = shaders.map(|shader| (shader.name, shader.text)).collect();
+    texts.into_iter().zip(0..).map(|((name, text), i)| (format!("{name}.{i}"), text)).collect()
+}
+
 /// Where rows go in longer ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -243,9 +259,12 @@ impl Place {
         rows: &BufferBinding,
         count: usize,
     ) -> Result<Op> {
+        self.shader().prepare(gpu, state, &[source.clone(), rows.clone()], count)
+    }
+
+    fn shader(self) -> Shader {
         let constants = Constants::default().number("START", self.start).number("STRIDE", self.stride);
-        let shader = Shader::of_floats("place", constants, shader!("place"), &[Read, ReadWrite], self.length);
-        shader.prepare(gpu, state, &[source.clone(), rows.clone()], count)
+        Shader::of_floats("place", constants, shader!("place"), &[Read, ReadWrite], self.length)
     }
 }
 

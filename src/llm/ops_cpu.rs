@@ -280,8 +280,18 @@ fn attend(
     })
 }
 
+/// Several sums side by side, so that none waits for another.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    let (a_lanes, b_lanes) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
+    let rest: f64 = rest.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    let mut sums = [0.0; 8];
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(a) * f64::from(b);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 /// `y` = `x`·Wᵀ, plus the biases.
@@ -313,8 +323,17 @@ fn product_of_rows(matrix: &Encoded, start: usize, x: &[f32], y: &mut [f32]) -> 
     let chunk_rows = rows.div_ceil(threads);
     let mut columns = vec![0.0; y.len()];
     let work = bytes.chunks(chunk_rows * row_bytes).zip(columns.chunks_mut(chunk_rows * batch)).collect();
-    in_parallel(work, |(bytes, y)| {
-        cpu::matmul(matrix.format, bytes.len() / row_bytes, matrix.cols, bytes, x, y)
+    in_parallel(work, |(bytes, y): (&[u8], &mut [f32])| {
+        let rows = bytes.len() / row_bytes;
+        let mut weights = vec![0.0; matrix.cols];
+        for (r, row) in bytes.chunks(row_bytes).enumerate() {
+            // Once for all vectors, which is why this is no `cpu::matmul`.
+            cpu::dequantize(matrix.format, row, &mut weights)?;
+            for (x, y) in x.chunks(matrix.cols).zip(y.chunks_mut(rows)) {
+                y[r] = dot(&weights, x) as f32;
+            }
+        }
+        Ok(())
     })?;
     for (chunk, part) in columns.chunks(chunk_rows * batch).enumerate() {
         let part_rows = part.len() / batch;
@@ -353,4 +372,66 @@ pub(super) fn in_parallel<T: Send>(work: Vec<T>, run: impl Fn(T) -> Result<()> +
         }
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_norm_leaves_a_mean_square_of_one() {
+        let mut floats = vec![3.0, -4.0, 0.0, 0.0, 6.0, 8.0, 10.0, 0.0];
+        rms_norm(&mut floats, &[1.0, 1.0, 1.0, 2.0], 0.0);
+        // Of 3, -4, 0, 0 the mean square is 6.25, of the others 50.
+        let right =
+            [1.2, -1.6, 0.0, 0.0].into_iter().chain([6.0, 8.0, 10.0, 0.0].map(|x: f32| x / 50f32.sqrt()));
+        assert!(floats.iter().zip(right).all(|(found, right)| (found - right).abs() < 1e-6), "{floats:?}");
+        rms_norm(&mut floats[..1], &[5.0], 1e12);
+        assert!(floats[0].abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_quarter_turn_exchanges_the_floats_of_a_pair() {
+        // Pair 0 turns by 90 degrees, pair 1 by none; the last two floats are in no pair.
+        let angles = [0.0, 1.0, 1.0, 0.0];
+        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        turn_head(RopeLayout::Neighbours, &mut head, &angles);
+        assert_eq!(head, [-2.0, 1.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut head = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        turn_head(RopeLayout::Halves, &mut head, &angles);
+        assert_eq!(head, [-3.0, 2.0, 1.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn activations_are_what_they_are_defined_as() {
+        for x in [-30.0f32, -2.0, -0.5, 0.0, 0.5, 2.0, 30.0] {
+            let wide = f64::from(x);
+            let silu = wide / (1.0 + (-wide).exp());
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+            let gelu = 0.5 * wide * (1.0 + inner.tanh());
+            for (activation, right) in [(Activation::Silu, silu), (Activation::Gelu, gelu)] {
+                assert!((f64::from(activate(activation, x)) - right).abs() < 1e-6, "{activation:?} of {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dot_product_has_its_last_numbers_too() {
+        let floats: Vec<f32> = (1..=19).map(|x| x as f32).collect();
+        assert_eq!(dot(&floats, &floats), 2470.0);
+        assert_eq!(dot(&floats[..3], &floats[1..4]), 20.0);
+    }
+
+    #[test]
+    fn work_is_done_once_each_and_an_error_is_kept() {
+        let mut done = vec![0; 100];
+        in_parallel(done.iter_mut().collect(), |count: &mut i32| {
+            *count += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert!(done.iter().all(|&count| count == 1));
+        let failing = |number| if number == 57 { Err(crate::Error::Cancelled) } else { Ok(()) };
+        assert!(matches!(in_parallel((0..100).collect(), failing), Err(crate::Error::Cancelled)));
+    }
 }

@@ -171,8 +171,8 @@ def main() -> None:
     found = faults(folder, GATE, by_chip[GATE])
     for chip, statistics in by_chip.items():
         of_products = product_faults(folder, chip, statistics)
-        if chip == GATE:
-            found += of_products
+        if chip == GATE and of_products:
+            print('over their targets:', *of_products, sep='\n  ')
     if arguments.record:
         record(arguments.record, arguments.mesa, by_chip)
     print(f'{len(files)} modules, {len(found)} faults; the faults planted in {len(planted)} were seen')

@@ -14,6 +14,8 @@ import json
 import os
 import sys
 
+import numpy as np
+
 from peer import ModelParams, llama
 
 
@@ -81,11 +83,11 @@ class Peer:
             ids = (C.c_int32 * len(now))(*now)
             if self.lib.llama_decode(context, self.lib.llama_batch_get_one(ids, len(now))) != 0:
                 sys.exit('llama_decode failed')
-            logits = self.lib.llama_get_logits_ith(context, -1)[: self.vocabulary]
-            first = first or logits
-            best = max(range(self.vocabulary), key=logits.__getitem__)
+            logits = np.ctypeslib.as_array(self.lib.llama_get_logits_ith(context, -1), (self.vocabulary,))
+            first = first or logits.tolist()
+            best = int(logits.argmax())
             tokens.append(best)
-            leads.append(round(logits[best] - max(x for i, x in enumerate(logits) if i != best), 4))
+            leads.append(round(float(logits[best] - np.delete(logits, best).max()), 4))
             now = [best]
         self.lib.llama_free(context)
         return {'prompt': prompt, 'tokens': tokens, 'leads': leads, 'logits': first}
