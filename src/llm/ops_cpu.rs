@@ -266,7 +266,7 @@ fn attend(
         let mut scores: Vec<f64> =
             (start..end).map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale)).collect();
         let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        for score in scores.iter_mut() {
+        for score in &mut scores {
             *score = (*score - largest).exp();
         }
         let sum: f64 = scores.iter().sum();
