@@ -2,6 +2,7 @@
 //! that a failure.
 
 mod cli;
+mod custom;
 mod get_rows;
 mod golden;
 mod matmul;

@@ -4,6 +4,7 @@ mod errors;
 mod parity;
 mod peer;
 mod sessions;
+mod shaders;
 
 use super::gpu::gpu;
 use super::support::TINY_SHAKESPEARE;

@@ -54,11 +54,25 @@ fn keys_that_are_missing_or_cannot_be_are_named() {
         }),
         "llama.embedding_length should be an integer"
     );
-    assert!(with(|keys| keys.set("llama.block_count", 0u32)).starts_with("llama.block_count should be an integer from 1"));
-    assert!(with(|keys| keys.set("llama.attention.head_count_kv", 3u32)).contains("head_count_kv should be a divisor"));
-    assert!(with(|keys| keys.set("llama.attention.key_length", 10u32)).contains("key_length should be a multiple of 4"));
-    assert!(with(|keys| keys.set("llama.rope.dimension_count", 18u32)).contains("rope.dimension_count should be even"));
-    assert!(with(|keys| keys.set("llama.rope.scaling.type", "yarn")).contains("the rope scaling is \"yarn\""));
+    assert!(
+        with(|keys| keys.set("llama.block_count", 0u32))
+            .starts_with("llama.block_count should be an integer from 1")
+    );
+    assert!(
+        with(|keys| keys.set("llama.attention.head_count_kv", 3u32))
+            .contains("head_count_kv should be a divisor")
+    );
+    assert!(
+        with(|keys| keys.set("llama.attention.key_length", 10u32))
+            .contains("key_length should be a multiple of 4")
+    );
+    assert!(
+        with(|keys| keys.set("llama.rope.dimension_count", 18u32))
+            .contains("rope.dimension_count should be even")
+    );
+    assert!(
+        with(|keys| keys.set("llama.rope.scaling.type", "yarn")).contains("the rope scaling is \"yarn\"")
+    );
     let experts = changed("qwen3moe", |keys| keys.set("qwen3moe.expert_used_count", 7u32), same);
     assert!(error(&experts).contains("expert_used_count should be no more"));
 }
@@ -71,15 +85,24 @@ fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
     let missing = "there is no tensor blk.1.ffn_up.weight, which the architecture needs";
     assert_eq!(error(&without("blk.1.ffn_up.weight")), missing);
     assert!(error(&without("token_embd.weight")).contains("token_embd.weight"));
-    let flat = changed("llama", |_| (), |name, shape| {
-        let turned = name == "blk.0.attn_k.weight";
-        Some((name.to_owned(), if turned { shape.iter().rev().copied().collect() } else { shape.to_vec() }))
-    });
+    let flat = changed(
+        "llama",
+        |_| (),
+        |name, shape| {
+            let turned = name == "blk.0.attn_k.weight";
+            Some((
+                name.to_owned(),
+                if turned { shape.iter().rev().copied().collect() } else { shape.to_vec() },
+            ))
+        },
+    );
     let shape = "blk.0.attn_k.weight has the shape [32, 64]; by the metadata it should be [64, 32]";
     assert_eq!(error(&flat), shape);
-    let more = changed("qwen3", |_| (), |name, shape| {
-        same(if name == "output.weight" { "cls.weight" } else { name }, shape)
-    });
+    let more = changed(
+        "qwen3",
+        |_| (),
+        |name, shape| same(if name == "output.weight" { "cls.weight" } else { name }, shape),
+    );
     assert!(error(&more).contains("a tensor of the file is \"cls.weight\""), "{}", error(&more));
 }
 

@@ -1,7 +1,7 @@
 //! The GPU against the CPU twin: every format, both forms of the cache, both precisions.
 
 use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, session, tokens};
-use crate::support::{ModelFile, dequantized, open, quantized};
+use crate::support::{ModelFile, dequantized, quantized};
 use qmill::gguf::{self, TensorType};
 use qmill::gpu::Precision;
 use qmill::llm::{LoadOptions, Model, Session};
@@ -32,18 +32,18 @@ fn tiny() -> gguf::Model {
     gguf::Model::open(TINY_SHAKESPEARE).unwrap()
 }
 
-/// The tiny model with all matrices in a format.
-fn tiny_as(format: Format) -> gguf::Model {
-    let source = tiny();
+/// A model with matrices in other formats.
+fn with_formats(source: &gguf::Model, format: impl Fn(&str) -> Option<Format>) -> gguf::Model {
     let file = source.tensors().fold(ModelFile::of(source.metadata().clone()), |file, tensor| {
+        let (name, shape) = (tensor.info.name(), tensor.info.shape());
         let mut bytes = vec![0; tensor.info.bytes() as usize];
         tensor.read_bytes(0, &mut bytes).unwrap();
-        match tensor.info.tensor_type() {
-            TensorType::Weights(from) if tensor.info.shape().len() > 1 => {
+        match (tensor.info.tensor_type(), format(name)) {
+            (TensorType::Weights(from), Some(format)) if shape.len() > 1 => {
                 let bytes = quantized(format, &dequantized(from, &bytes));
-                file.with_bytes(tensor.info.name(), tensor.info.shape(), format, bytes)
+                file.with_bytes(name, shape, format, bytes)
             }
-            kept => file.with_bytes(tensor.info.name(), tensor.info.shape(), kept, bytes),
+            (kept, _) => file.with_bytes(name, shape, kept, bytes),
         }
     });
     file.open()
@@ -53,7 +53,7 @@ fn tiny_as(format: Format) -> gguf::Model {
 fn every_format_gives_the_twins_logits() {
     let Some(gpu) = gpu() else { return };
     for info in FORMATS.iter().filter(|info| info.can_quantize()) {
-        let file = tiny_as(info.format);
+        let file = with_formats(&tiny(), |_| Some(info.format));
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
         let on_gpu = exact(Device::Gpu(gpu.clone()));
         let found = logits(&Model::from_gguf(&file, &on_gpu).unwrap());
@@ -96,7 +96,8 @@ fn quantizing_while_loading_gives_what_the_file_would() {
             }
             file.with_bytes(planned.to.name(), planned.to.shape(), to, bytes)
         });
-        let file = open(file.to_bytes());
+        let file = file.open();
+        let mut on_cpu = None;
         for device in super::devices() {
             let written = Model::from_gguf(&file, &exact(device.clone())).unwrap();
             let options = LoadOptions { quantize: Some(file_type), ..exact(device.clone()) };
@@ -104,7 +105,46 @@ fn quantizing_while_loading_gives_what_the_file_would() {
             assert_eq!(loaded.device_bytes(), written.device_bytes());
             let (loaded, written) = (logits(&loaded), logits(&written));
             assert!(loaded == written, "{file_type} on {device}");
+            let right = on_cpu.get_or_insert_with(|| loaded.clone());
+            assert_near(&loaded, right, EXACT, &format!("{file_type} on {device}"));
             assert_ne!(loaded, logits(&Model::from_gguf(&source, &exact(device)).unwrap()));
         }
+    }
+}
+
+/// Queries, keys and values, and gates and ups, are one product where they are of one format, and several where they are not.
+#[test]
+fn matrices_with_one_input_may_be_of_different_formats() {
+    let Some(gpu) = gpu() else { return };
+    let source = gguf::Model::open(seeded("qwen2")).unwrap();
+    let others = ["attn_k", "ffn_up"];
+    let file =
+        with_formats(&source, |name| others.iter().any(|other| name.contains(other)).then_some(Format::Q8_0));
+    let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+    assert_ne!(right, logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap()));
+    for precision in [Precision::Exact, Precision::Int8] {
+        let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+        let found = logits(&Model::from_gguf(&file, &options).unwrap());
+        let bound = if precision == Precision::Exact { EXACT } else { INT8 };
+        assert_near(&found, &right, bound, &format!("{precision:?}"));
+    }
+}
+
+#[test]
+fn logits_are_capped_where_the_file_says_so() {
+    let source = gguf::Model::open(seeded("llama")).unwrap();
+    let mut capped = source.metadata().clone();
+    capped.set("llama.final_logit_softcapping", 5.0f32);
+    let file = source.tensors().fold(ModelFile::of(capped), |file, tensor| {
+        let mut bytes = vec![0; tensor.info.bytes() as usize];
+        tensor.read_bytes(0, &mut bytes).unwrap();
+        file.with_bytes(tensor.info.name(), tensor.info.shape(), tensor.info.tensor_type(), bytes)
+    });
+    let free = logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap());
+    let right: Vec<f32> = free.iter().map(|x| 5.0 * (x / 5.0).tanh()).collect();
+    assert!(super::magnitude(&free) > 5.0);
+    for device in super::devices() {
+        let found = logits(&Model::from_gguf(&file.open(), &exact(device.clone())).unwrap());
+        assert_near(&found, &right, EXACT, &format!("on {device}"));
     }
 }
