@@ -11,11 +11,12 @@ const SHADER: &str = "@group(0) @binding(0) var<storage, read_write> v: array<f3
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The app has a device.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let Ok(adapter) = pollster::block_on(instance.request_adapter(&Default::default())) else {
+    let Ok(adapter) = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+    else {
         return Ok(());
     };
     let required_limits = Gpu::required_limits(&adapter);
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let source = wgpu::ShaderSource::Wgsl(SHADER.into());
     let module = &device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });

@@ -84,5 +84,5 @@ fn what_cannot_be_prepared_is_an_error() {
     assert!(matches!(prepare(&number, &[x.clone(), number.clone()], [1, 1, 1]), Err(Error::Usage { .. })));
     let odd = wgpu::BufferBinding { offset: 4, ..y.clone() };
     assert!(matches!(prepare(&number, &[x.clone(), odd], [1, 1, 1]), Err(Error::Misaligned { .. })));
-    prepare(&number, &[x, y], [1, 1, 1]).unwrap();
+    prepare(&number, &[x.clone(), y.clone()], [1, 1, 1]).unwrap();
 }
