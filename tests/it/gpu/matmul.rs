@@ -35,7 +35,7 @@ fn products_are_as_exact_as_their_sums_allow() {
                 match case.check(gpu, How { has_bias: s == 1, ..How::of(variant) }, batch) {
                     Ok(errors) => worst = worst.max(errors.of_bound),
                     Err(fault) => {
-                        faults.push(format!("{format} {variant}, {rows} x {cols}, batch {batch}: {fault}"))
+                        faults.push(format!("{format} {variant}, {rows} x {cols}, batch {batch}: {fault}"));
                     }
                 }
             }
