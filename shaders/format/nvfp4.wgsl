@@ -4,9 +4,11 @@
 
 // The bits of half a ue4m3 number. The top code, a NaN elsewhere, is 0 here.
 fn half_scale(scale: u32) -> u32 {
-  let size = select(scale & 0x7fu, 0u, scale == 0x7fu);
+  let normal = ((scale & 0x7fu) << 20u) + (119u << 23u);
   // A subnormal counts units of 2^-10.
-  return select((size << 20u) + (119u << 23u), bitcast<u32>(f32(size) * 0x1p-10), size < 8u);
+  let subnormal = bitcast<u32>(f32(scale & 7u)) - (10u << 23u);
+  let finite = select(normal, subnormal, (scale & 0x78u) == 0u);
+  return select(finite, 0u, (scale & 0x7fu) == 0u || scale == 0x7fu);
 }
 
 #ifdef QUANTIZE

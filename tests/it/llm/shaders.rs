@@ -33,7 +33,7 @@ fn every_shader_is_valid_within_the_limits_of_webgpu_and_can_be_translated() {
 fn check(name: &str, wgsl: &str) {
     let module = naga::front::wgsl::parse_str(wgsl)
         .unwrap_or_else(|error| panic!("{name}:\n{}", error.emit_to_string_with_path(wgsl, name)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{name}:\n{}", error.emit_to_string_with_path(wgsl, name)));
     let size: u32 = module.entry_points[0].workgroup_size.iter().product();
