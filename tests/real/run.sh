@@ -17,9 +17,11 @@ try_gpu() {
   fi
 }
 
-cargo build --release --locked --bin qmill --example codec --example tokens
-release="${CARGO_TARGET_DIR:-target}/release"
-export QMILL="$release/qmill" QMILL_CODEC="$release/examples/codec" QMILL_TOKENS="$release/examples/tokens"
+# The examples as the tests have built them: with their features, a release would be built twice.
+cargo build --release --locked --bin qmill
+cargo build --locked --example codec --example tokens
+target="${CARGO_TARGET_DIR:-target}"
+export QMILL="$target/release/qmill" QMILL_CODEC="$target/debug/examples/codec" QMILL_TOKENS="$target/debug/examples/tokens"
 python3 tests/real/setup.py
 
 try codecs.py -n 2e4 --plant-fault
