@@ -87,7 +87,9 @@ impl Variant {
     pub fn longest_path(self, gpu: &Gpu, format: Format, cols: usize) -> usize {
         match self {
             Self::Rows(RowsForm(form)) => {
-                form.longest_path(format, cols, gpu.device().adapter_info().subgroup_max_size.max(1) as usize)
+                let info = gpu.device().adapter_info();
+                let sizes = [info.subgroup_min_size, info.subgroup_max_size].map(|size| size.max(1) as usize);
+                form.longest_path(format, cols, sizes)
             }
             Self::Tile(_) => Tile::longest_path(cols),
         }

@@ -9,8 +9,6 @@ use super::{Gpu, shader, upload};
 use crate::{Error, Format, Result, cpu};
 use wgpu::{BufferBinding, BufferUsages};
 
-/// Bytes that are on their way to the device at once.
-const PIECE_BYTES: usize = 16 << 20;
 /// What a converter may take while a matrix is quantized.
 const CONVERTER_BYTES: u64 = 128 << 20;
 
@@ -137,13 +135,13 @@ impl Matrix {
         let row_blocks = self.row_blocks() as usize;
         if self.format.is_float() {
             let stride = row_blocks * Split::of(self.format).block_bytes;
-            for (i, rows) in bytes.chunks(PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
+            for (i, rows) in bytes.chunks(upload::PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
                 let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
                 for row in rows.chunks(row_bytes) {
                     padded.extend_from_slice(row);
                     padded.resize(padded.len().next_multiple_of(super::split::CHUNK_BYTES), 0);
                 }
-                let at = (first_row + i * PIECE_BYTES.div_ceil(row_bytes)) * stride;
+                let at = (first_row + i * upload::PIECE_BYTES.div_ceil(row_bytes)) * stride;
                 gpu.guarded(|| gpu.queue().write_buffer(&shard.buffer, at as u64, &padded))?;
                 gpu.flush()?;
             }

@@ -81,16 +81,18 @@ impl Matvec {
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
-    pub(super) fn longest_path(self, format: Format, cols: usize, most_lanes: usize) -> usize {
-        let lanes = match self.lanes {
-            Lanes::Alone => 1,
-            Lanes::Shared(lanes) => lanes,
-            Lanes::Subgroup => most_lanes,
+    ///
+    /// Of the sizes that a subgroup may have, the least leaves a lane the most.
+    pub(super) fn longest_path(self, format: Format, cols: usize, subgroup: [usize; 2]) -> usize {
+        let [lanes, most_lanes] = match self.lanes {
+            Lanes::Alone => [1; 2],
+            Lanes::Shared(lanes) => [lanes; 2],
+            Lanes::Subgroup => subgroup,
         };
         // No format fetches more than a block at once.
         let unit = format.info().block_weights.max(8);
         let additions = (cols.div_ceil(unit)).div_ceil(lanes) * unit;
-        additions + lanes.ilog2() as usize + 1
+        additions + most_lanes.ilog2() as usize + 1
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{Format, Result};
 use wgpu::BufferUsages;
 
 /// Bytes that are on their way at once.
-const PIECE_BYTES: usize = 16 << 20;
+pub(super) const PIECE_BYTES: usize = 16 << 20;
 
 pub(super) const NAME: &str = "split";
 

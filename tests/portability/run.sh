@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every shader before the compilers of other platforms, on a machine with no GPU. See README.md beside this file.
-#   tests/portability/run.sh            what CI runs, about six minutes on two cores
+#   tests/portability/run.sh            what CI runs, about ten minutes on two cores
 #   tests/portability/run.sh --record   also writes what the kernels cost on two AMD chips to benches/record/isa
 set -euo pipefail
 cd "$(dirname "$0")/../.."

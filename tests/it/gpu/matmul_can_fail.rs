@@ -1,6 +1,6 @@
 //! The harness for products must catch what it is there for: each planted fault has to be seen.
 
-use super::product::{Case, How};
+use super::product::{Case, Errors, How};
 use super::{adapter, another_device_with};
 use qmill::gpu::Variant;
 use qmill::{Format, Gpu, wgpu};
@@ -22,13 +22,16 @@ const fn fault(found_by: (Format, usize, &'static str), right: &'static str, wro
 
 use Format::{F16, Q4_0, Q4_K};
 
+/// Errors of gaussian weights and numbers that eight bits hold, as a share of the products' sizes: what rounding of f32 alone never reaches.
+const NEAR: f64 = 1e-6;
+
 const FAULTS: [Fault; 25] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
     fault((Q4_0, 1, "exact.alone.4"), "nibbles_from(raw.pairs, 4u)", "nibbles_from(raw.pairs, 0u)"),
-    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.01)"),
-    fault((Q4_0, 1, "exact.alone.4"), "half_value(raw.d))", "half_value(raw.d) * 1.001)"),
+    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.alone.4"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
     fault((Q4_0, 1, "exact.alone.4"), "w.r3.b.w))", "w.r3.b.z))"),
     // A min that is lost, and one of the sums that it is multiplied by.
     fault((Q4_K, 3, "exact.alone.4"), "HAS_MIN = true", "HAS_MIN = false"),
@@ -58,7 +61,7 @@ const FAULTS: [Fault; 25] = [
     fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
     // A vector in place of another, and activations in eight bits under a scale that is a little off.
     fault((Q4_0, 3, "exact.alone.4"), "min(vector, params.batch - 1u)", "0u"),
-    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 128.5"),
+    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 127.01"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
 ];
@@ -84,6 +87,12 @@ fn planted_faults_are_found() {
         let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
         let result = case.check(&gpu, How { has_bias: true, ..How::of(variant) }, batch);
         assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
-        assert!(result.is_err(), "{variant}: {right:?} may be {wrong:?}: {result:?}");
+        let is_found =
+            |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > NEAR);
+        assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
+        // And what is right is not taken for a fault.
+        let Some(gpu) = super::gpu() else { return };
+        let result = case.check(gpu, How { has_bias: true, ..How::of(variant) }, batch);
+        assert!(!is_found(&result), "{variant} is right: {result:?}");
     }
 }
