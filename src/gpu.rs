@@ -226,6 +226,26 @@ impl Gpu {
         })
     }
 
+    /// A buffer that holds `contents`, in whole words: bytes after them are zeros.
+    ///
+    /// As wgpu's `create_buffer_init`, but fails where that panics: with [`Error::DeviceMemory`], and with
+    /// [`Error::Device`] or [`Error::DeviceLost`] on a device that is gone.
+    pub fn buffer_with(&self, contents: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let buffer = self.guarded(|| {
+            self.shared.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("qmill"),
+                size: (contents.len() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT),
+                usage,
+                mapped_at_creation: true,
+            })
+        })?;
+        let mut view = buffer.get_mapped_range_mut(..).map_err(|error| self.fault(error.to_string()))?;
+        view.slice(..contents.len()).copy_from_slice(contents);
+        drop(view);
+        self.guarded(|| buffer.unmap())?;
+        Ok(buffer)
+    }
+
     /// Whether the device's own conversion from f16 is exact; asks it the first time.
     fn keeps_halves(&self) -> Result<bool> {
         if let Some(&keeps) = self.shared.keeps_halves.get() {

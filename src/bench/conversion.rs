@@ -5,7 +5,6 @@ use super::timing::{Settings, Timing, time_ops};
 use super::{Accuracy, CHECKED_ROWS, Case, read};
 use crate::gpu::{Op, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
 use crate::{Error, Format, Gpu, Result, cpu};
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
 use wgpu::{Buffer, BufferUsages};
 
 /// What is converted at once, and where.
@@ -61,7 +60,10 @@ pub(super) fn quantize(case: &Case, gpu: &Gpu, settings: &Settings) -> Result<(T
     let weights = data::repeated(&data::weights(rows, cols), rows * cols);
     let copies = copies(case, gpu, settings, |first_row, rows| {
         let count = (rows * cols) as u64;
-        let source = filled(gpu, bytemuck::cast_slice(&weights[first_row * cols..][..rows * cols]))?;
+        let source = gpu.buffer_with(
+            bytemuck::cast_slice(&weights[first_row * cols..][..rows * cols]),
+            BufferUsages::STORAGE,
+        )?;
         let result = output(gpu, device_bytes(format, count))?;
         let declined = output(gpu, declined_bytes(format, count))?;
         let scratch = output(gpu, scratch_bytes(format, count))?;
@@ -111,7 +113,7 @@ pub(super) fn dequantize(case: &Case, gpu: &Gpu, settings: &Settings) -> Result<
     let copies = copies(case, gpu, settings, |first_row, rows| {
         let count = (rows * cols) as u64;
         let bytes = &all[first_row * blocks.row_bytes()..][..rows * blocks.row_bytes()];
-        let source = filled(gpu, &unit.with_padding(bytes))?;
+        let source = gpu.buffer_with(&unit.with_padding(bytes), BufferUsages::STORAGE)?;
         let result = output(gpu, device_bytes(Format::F32, count))?;
         let op = gpu.prepare_dequantize(
             format,
@@ -141,11 +143,6 @@ pub(super) fn dequantize(case: &Case, gpu: &Gpu, settings: &Settings) -> Result<
         }
         Ok(())
     })
-}
-
-fn filled(gpu: &Gpu, contents: &[u8]) -> Result<Buffer> {
-    let descriptor = BufferInitDescriptor { label: Some("bench"), contents, usage: BufferUsages::STORAGE };
-    gpu.guarded(|| gpu.device().create_buffer_init(&descriptor))
 }
 
 fn output(gpu: &Gpu, bytes: u64) -> Result<Buffer> {

@@ -5,7 +5,6 @@ use crate::gpu::Clock;
 use crate::{Gpu, Result};
 use std::time::Duration;
 use wgpu::BufferUsages;
-use wgpu::util::DeviceExt;
 
 /// A device's own limits, to divide by: the best of five repetitions of the best of several kernels.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -155,12 +154,8 @@ impl<'a> Bench<'a> {
         let operands: Vec<[f32; 4]> = [factor, summand].into_iter().chain(starts).collect();
         let source = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
+        let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
         gpu.guarded(|| {
-            let operands = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("operands"),
-                contents: bytemuck::cast_slice(&operands),
-                usage: BufferUsages::STORAGE,
-            });
             let entry = |binding, read_only| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,

@@ -89,7 +89,7 @@ impl Stamps {
         let view = self.readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
         drop(view);
-        self.readback.unmap();
+        gpu.guarded(|| self.readback.unmap())?;
         let ticks = stamps[1].checked_sub(stamps[0]).filter(|&ticks| ticks > 0);
         let tick_ns = f64::from(gpu.queue().get_timestamp_period());
         Ok(ticks.map(|ticks| Duration::from_nanos((ticks as f64 * tick_ns) as u64)))

@@ -195,7 +195,7 @@ impl Converter {
         take_padded(to_layout, blocks, output);
         let declined: Vec<u32> = bytemuck::pod_collect_to_vec(declined);
         drop(view);
-        readback.unmap();
+        gpu.guarded(|| readback.unmap())?;
         Ok(redo(&declined, from, input, to, output))
     }
 }
@@ -249,7 +249,7 @@ fn put_padded(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64, layout: Layout, bloc
         }
     }
     drop(view);
-    buffer.unmap();
+    gpu.guarded(|| buffer.unmap())?;
     Ok(())
 }
 

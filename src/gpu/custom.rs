@@ -118,7 +118,7 @@ impl Gpu {
         map(self, readback, wgpu::MapMode::Read, needed_bytes, Some(submission))?;
         let view = self.guarded(|| readback.get_mapped_range(..needed_bytes))?;
         bytes.copy_from_slice(&view.map_err(|error| self.fault(error.to_string()))?);
-        readback.unmap();
+        self.guarded(|| readback.unmap())?;
         Ok(())
     }
 }

@@ -5,7 +5,6 @@ use super::kernel::{Layout, Program, WORKGROUP};
 use super::pipeline::{Arithmetic, Pipeline};
 use crate::{Error, Result};
 use std::sync::Arc;
-use wgpu::util::DeviceExt;
 use wgpu::{BufferBinding, BufferUsages};
 
 /// WebGPU's limit for each dimension of a dispatch.
@@ -132,12 +131,8 @@ impl Gpu {
         // In the order of Params in lib/params.wgsl.
         let mut params = [&[dispatch.count as u32, 0, groups_per_row as u32], more].concat();
         params.resize(params.len().next_multiple_of(4), 0);
+        let uniform = self.buffer_with(bytemuck::cast_slice(&params), BufferUsages::UNIFORM)?;
         let bind_group = self.guarded(|| {
-            let uniform = self.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some("params"),
-                contents: bytemuck::cast_slice(&params),
-                usage: BufferUsages::UNIFORM,
-            });
             let bound = bound.iter().map(|(binding, range)| (*binding, range.binding.clone()));
             let entries = [(0, uniform.as_entire_buffer_binding())].into_iter().chain(bound);
             let entries = entries.map(|(binding, buffer)| wgpu::BindGroupEntry {

@@ -129,7 +129,7 @@ impl Engine {
                 write(buffer, bytemuck::cast_slice(angles));
             }
         })?;
-        let mut encoder = encoder(gpu);
+        let mut encoder = encoder(gpu)?;
         record(&mut encoder, &self.trunks[&count]);
         let mut logits = vec![0.0f32; wanted * vocabulary];
         if wanted == 0 {
@@ -147,7 +147,7 @@ impl Engine {
             record(&mut encoder, &self.heads[&rows]);
             let made = &self.buffers.slots[Slot::Logits as usize];
             encoder.copy_buffer_to_buffer(made, 0, &self.buffers.readback, 0, 4 * logits.len() as u64);
-            let recorded = std::mem::replace(&mut encoder, self::encoder(gpu));
+            let recorded = std::mem::replace(&mut encoder, self::encoder(gpu)?);
             gpu.submit_and_read(recorded, &self.buffers.readback, bytemuck::cast_slice_mut(logits))?;
             first += rows as u64;
         }
@@ -283,8 +283,8 @@ fn keep(prepared: &mut HashMap<usize, Vec<Op>>, count: usize, ops: Vec<Op>) {
     prepared.insert(count, ops);
 }
 
-fn encoder(gpu: &Gpu) -> CommandEncoder {
-    gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+fn encoder(gpu: &Gpu) -> Result<CommandEncoder> {
+    gpu.guarded(|| gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
 }
 
 /// All in one pass.

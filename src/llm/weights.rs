@@ -8,7 +8,6 @@ use crate::mix::FileType;
 use crate::stream::{Plan, Request};
 use crate::{Device, Error, Format, Gpu, Result, cpu};
 use std::collections::{HashMap, HashSet};
-use wgpu::util::DeviceExt;
 
 /// Tensors that old converters wrote and nothing reads.
 const IGNORED: &str = "attn_rot_embd";
@@ -207,13 +206,7 @@ fn upload(gpu: &Gpu, stack: &CpuStack) -> Result<Vec<Biased>> {
 }
 
 fn floats(gpu: &Gpu, floats: &[f32]) -> Result<wgpu::Buffer> {
-    gpu.guarded(|| {
-        gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("floats"),
-            contents: bytemuck::cast_slice(floats),
-            usage: wgpu::BufferUsages::STORAGE,
-        })
-    })
+    gpu.buffer_with(bytemuck::cast_slice(floats), wgpu::BufferUsages::STORAGE)
 }
 
 /// Lengths of 1 at the end are nothing.

@@ -15,6 +15,7 @@ use std::io::Write;
 use std::mem;
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 use std::time::Instant;
 
@@ -243,8 +244,13 @@ fn convert_all<'a>(
     done: &Sender<Numbered<'a, Result<Buffer>>>,
 ) {
     for (number, portion, mut buffer) in read {
-        let result = convert(&portion, &mut buffer, &mut engine).map(|()| buffer);
-        if done.send((number, portion, result)).is_err() {
+        let converting = AssertUnwindSafe(|| convert(&portion, &mut buffer, &mut engine));
+        let result = panic::catch_unwind(converting).unwrap_or_else(|panic| {
+            // The portion would be waited for; that the writer stops is all that this error does.
+            let _ = done.send((number, portion.clone(), Err(Error::Cancelled)));
+            panic::resume_unwind(panic)
+        });
+        if done.send((number, portion, result.map(|()| buffer))).is_err() {
             return;
         }
     }

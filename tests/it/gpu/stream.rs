@@ -8,6 +8,7 @@ use qmill::mix::{FILE_TYPES, FileType};
 use qmill::stream::{Plan, Progress, Report, Request, Resources, Verify};
 use qmill::{Device, Error, Format, Gpu, Result};
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 fn on(device: Device, memory_bytes: u64) -> Resources {
@@ -109,6 +110,19 @@ fn a_device_that_is_lost_on_the_way_is_given_up_and_the_file_is_right() {
             assert!(report.given_up.is_some(), "lost after {lost_after} portions");
         }
     }
+}
+
+#[test]
+fn a_panic_in_the_middle_ends_the_run() {
+    let Some((device, queue)) = another_device() else { return };
+    let rewrite = |name: &str, text: String| {
+        assert!(!name.starts_with("quantize"), "a planted panic");
+        text
+    };
+    let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+    let request = Request::new(FileType::Q8_0);
+    let run = || write(&trained(), &request, &on(Device::Gpu(gpu), 4 << 20), &mut |_| ());
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Files and requests that cannot be.
 
 use super::{devices, exact, seeded, session, tokens};
+use crate::gpu::another_device;
 use crate::support::ModelFile;
 use qmill::gguf::{self, Metadata};
 use qmill::llm::{LoadOptions, Model, Session};
 use qmill::mix::FileType;
-use qmill::{Device, Error, Format};
+use qmill::{Device, Error, Format, Gpu};
 
 /// A seeded model with other metadata, and with other tensors, which `change` gives a name and a shape or leaves out.
 fn changed(
@@ -147,4 +148,17 @@ fn a_context_that_does_not_fit_the_device_is_refused() {
     let model = Model::load(seeded("llama"), &options).unwrap();
     let message = Session::new(&model).map(|_| ()).unwrap_err().to_string();
     assert!(message.starts_with("bytes of a layer's cache is 274877906944, not at most"), "{message}");
+}
+
+#[test]
+fn a_device_that_is_lost_is_an_error() {
+    let Some((device, queue)) = another_device() else { return };
+    let gpu = Gpu::from_device(device, queue).unwrap();
+    let mut session = session(&seeded("llama"), &exact(Device::Gpu(gpu.clone())));
+    session.prefill(&tokens(3, 96)).unwrap();
+    gpu.device().destroy();
+    for _ in 0..2 {
+        session.prefill(&[1]).unwrap_err();
+        Model::load(seeded("llama"), &exact(Device::Gpu(gpu.clone()))).map(|_| ()).unwrap_err();
+    }
 }
