@@ -16,6 +16,7 @@ mod show;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
+use std::env;
 use std::io::{self, Write};
 
 /// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
@@ -34,7 +35,7 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     Run(Box<run::Run>),
     Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
@@ -49,6 +50,10 @@ enum Command {
 }
 
 impl Cli {
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse_from(bench::with_long_words(env::args_os()))
+    }
+
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Quantize(command) => command.run(),

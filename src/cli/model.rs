@@ -30,8 +30,7 @@ pub(super) struct ModelOptions {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
-        Ok(Device::open(&self.device, cache_folder.as_deref())?)
+        open(&self.device)
     }
 
     pub(super) fn load(
@@ -54,6 +53,12 @@ impl ModelOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
     }
+}
+
+/// Opens a device, with what was compiled for it before.
+pub(super) fn open(choice: &DeviceChoice) -> Result<Device, Failure> {
+    let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
+    Ok(Device::open(choice, cache_folder.as_deref())?)
 }
 
 /// Keeps what was compiled for the next start.
