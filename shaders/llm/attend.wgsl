@@ -1,4 +1,5 @@
-// Attention of one query head of a token to the keys and values up to its own position, or to the last WINDOW of them. A workgroup does it.
+// Attention of one query head of a token to the keys and values up to its own position, or to the last WINDOW of them. A workgroup does it;
+// with INT8 it stores the result in eight bits too.
 //
 // It goes through the keys in tiles, keeping the largest score so far: what it has summed up is scaled down when a larger one comes. Within a tile a lane scores
 // some of the keys; then the lanes are PARTS rows of QUADS, each of which sums up one quad of some of the values.
@@ -87,6 +88,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = 1u; i < PARTS; i++) {
       total += totals[i * QUADS + lane];
     }
-    attended[(token * HEADS + head) * QUADS + lane] = total / all;
+    total /= all;
+    attended[(token * HEADS + head) * QUADS + lane] = total;
+    // Nobody else reads these places.
+    totals[lane] = total;
+  }
+  if (INT8) {
+    workgroupBarrier();
+    let at = 8u * lane;
+    if (at < QUADS) {
+      store_block(
+        (token * HEADS + head) * (QUADS / 8u) + lane, totals[at], totals[at + 1u], totals[at + 2u], totals[at + 3u], totals[at + 4u],
+        totals[at + 5u], totals[at + 6u], totals[at + 7u]);
+    }
   }
 }

@@ -1,8 +1,8 @@
 //! Texts in the making: parts, rewinding, what is remembered.
 
 use super::{TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session, tokens};
-use qmill::llm::{LoadOptions, Model, Session};
-use qmill::{Error, Format};
+use qmill::llm::{LoadOptions, Model, Profile, Session};
+use qmill::{Device, Error, Format};
 
 /// Products of one vector and of several may add up in another order.
 const BOUND: f32 = 2e-5;
@@ -108,5 +108,41 @@ fn sessions_of_a_model_do_not_meet() {
         b.prefill(&[9, 8, 7, 6]).unwrap();
         a.prefill(&[3]).unwrap();
         assert_near(a.logits(), &alone, BOUND, "beside another");
+    }
+}
+
+#[test]
+fn a_profile_counts_every_kernel_and_changes_nothing() {
+    let text = tokens(9, 96);
+    for device in devices() {
+        let model = Model::load(seeded("qwen3moe"), &exact(device.clone())).unwrap();
+        let [mut timed, mut plain] = [(); 2].map(|()| Session::new(&model).unwrap());
+        if matches!(device, Device::Cpu) {
+            assert!(matches!(timed.start_profile(), Err(Error::Unsupported { .. })));
+            continue;
+        }
+        timed.start_profile().unwrap();
+        for session in [&mut timed, &mut plain] {
+            session.prefill(&text[..6]).unwrap();
+            session.prefill(&text[6..7]).unwrap();
+            session.prefill(&text[7..8]).unwrap();
+        }
+        assert_eq!(timed.logits(), plain.logits());
+        assert!(plain.profile().is_none());
+        let Profile { batches, singles } = timed.profile().unwrap();
+        assert_eq!((batches.tokens, singles.tokens), (6, 2));
+        let layers = model.config().layers;
+        for (phase, batches) in [(batches, 1), (singles, 2)] {
+            let count = |name: &str| {
+                let of_name = phase.kinds.iter().filter(|kind| kind.name.starts_with(name));
+                of_name.map(|kind| kind.count).sum::<usize>()
+            };
+            // Queries with keys and values, what comes out of attention, how experts fit; and the logits.
+            assert_eq!(count("product"), batches * (3 * layers + 1));
+            assert_eq!((count("attend"), count("experts")), (batches * layers, batches * 3 * layers));
+            let parts: Vec<f64> = phase.kinds.iter().map(|kind| kind.seconds).collect();
+            assert!(parts.iter().all(|&seconds| seconds > 0.0), "{phase:?}");
+            assert!(phase.kernel_seconds() <= phase.seconds, "{phase:?}");
+        }
     }
 }
