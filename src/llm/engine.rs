@@ -15,6 +15,9 @@ use wgpu::{BufferBinding, BufferUsages, CommandEncoder};
 
 /// Bytes of the logits that are made at once.
 const LOGIT_BYTES: usize = 16 << 20;
+/// Keys that a single token attends to at once: a workgroup does so many, and others do the others beside it.
+const SPAN: usize = 512;
+const MAX_SPANS: usize = 64;
 /// Prepared sizes that are kept.
 const KEPT_SIZES: usize = 8;
 /// What activations are quantized in blocks of.
@@ -24,8 +27,8 @@ pub(super) const INT8_BLOCK: usize = 32;
 #[derive(Debug)]
 pub(super) struct Engine {
     buffers: Buffers,
-    /// By number of tokens; of a single one with the head, since its logits are always wanted.
-    trunks: HashMap<usize, Vec<Named>>,
+    /// By number of tokens, and the spans that attention to all before is divided in; of a single token with the head, since its logits are always wanted.
+    trunks: HashMap<(usize, usize), Vec<Named>>,
     heads: HashMap<usize, Vec<Named>>,
     logit_rows: usize,
     profiler: Option<Profiler>,
@@ -52,6 +55,8 @@ pub(super) struct Buffers {
     chosen: wgpu::Buffer,
     /// Products on their way to some columns of a slot.
     columns: wgpu::Buffer,
+    /// Attention on its way to the sum of its spans.
+    pub(super) spans: wgpu::Buffer,
     readback: wgpu::Buffer,
     /// Keys and values of each layer.
     pub(super) cache: Vec<[wgpu::Buffer; 2]>,
@@ -92,6 +97,11 @@ impl Buffers {
             slots: Slot::ALL.into_iter().map(slot).collect::<Result<_>>()?,
             chosen: buffer("bytes of activations", 4 * logit_rows * config.width, written)?,
             columns: buffer("bytes of activations", 4 * batch * widest, storage)?,
+            spans: buffer(
+                "bytes of attention",
+                ops::spans_bytes(config, spans_for(shared.context)),
+                storage,
+            )?,
             readback: buffer(
                 "bytes of logits",
                 4 * logit_rows * config.vocabulary,
@@ -141,7 +151,8 @@ impl Engine {
     ) -> Result<Vec<f32>> {
         let (gpu, config) = (&weights.gpu, &shared.config);
         let (count, vocabulary) = (tokens.len(), config.vocabulary);
-        self.prepare(shared, weights, count)?;
+        let spans = if count == 1 { spans_for(position + 1) } else { 1 };
+        self.prepare(shared, weights, count, spans)?;
         let angles = shared.angles(position, count);
         gpu.guarded(|| {
             let write = |buffer: &wgpu::Buffer, bytes: &[u8]| gpu.queue().write_buffer(buffer, 0, bytes);
@@ -155,7 +166,7 @@ impl Engine {
         if let Some(profiler) = &mut self.profiler {
             profiler.count(count);
         }
-        encoder = run(&mut self.profiler, gpu, encoder, &self.trunks[&count], count)?;
+        encoder = run(&mut self.profiler, gpu, encoder, &self.trunks[&(count, spans)], count)?;
         let mut logits = vec![0.0f32; wanted * vocabulary];
         if wanted == 0 {
             gpu.guarded(|| gpu.queue().submit([encoder.finish()]))?;
@@ -188,13 +199,15 @@ impl Engine {
         gpu.submit_and_read(encoder, &self.buffers.readback, bytemuck::cast_slice_mut(logits))
     }
 
-    fn prepare(&mut self, shared: &Shared, weights: &GpuWeights, count: usize) -> Result<()> {
-        if !self.trunks.contains_key(&count) {
+    fn prepare(&mut self, shared: &Shared, weights: &GpuWeights, count: usize, spans: usize) -> Result<()> {
+        if !self.trunks.contains_key(&(count, spans)) {
             let normed = self.buffers.slot(Slot::Normed);
             let head = if count == 1 { shared.graph.head.as_slice() } else { &[] };
             let steps = shared.graph.trunk.iter().chain(head);
-            let ops = self.preparation(shared, weights, normed, count).all(steps)?;
-            keep(&mut self.trunks, count, ops);
+            let ops = self.preparation(shared, weights, normed, count, spans).all(steps)?;
+            // A single token comes most often.
+            make_room(&mut self.trunks, |&(count, _)| count == 1);
+            self.trunks.insert((count, spans), ops);
         }
         Ok(())
     }
@@ -202,8 +215,9 @@ impl Engine {
     fn prepare_head(&mut self, shared: &Shared, weights: &GpuWeights, rows: usize) -> Result<()> {
         if !self.heads.contains_key(&rows) {
             let chosen = self.buffers.chosen.as_entire_buffer_binding();
-            let ops = self.preparation(shared, weights, chosen, rows).all(&shared.graph.head)?;
-            keep(&mut self.heads, rows, ops);
+            let ops = self.preparation(shared, weights, chosen, rows, 1).all(&shared.graph.head)?;
+            make_room(&mut self.heads, |&rows| rows == 1);
+            self.heads.insert(rows, ops);
         }
         Ok(())
     }
@@ -214,11 +228,12 @@ impl Engine {
         weights: &'a GpuWeights,
         normed: BufferBinding<'a>,
         count: usize,
+        spans: usize,
     ) -> Preparation<'a> {
         let mut formats = weights.matrices.iter().flatten().map(|part| part.matrix.format());
         let int8 = shared.precision == Precision::Int8 && formats.any(|format| !format.is_float());
         let (buffers, inputs, ops) = (&self.buffers, Vec::new(), Vec::new());
-        Preparation { buffers, shared, weights, normed, count, int8, inputs, ops }
+        Preparation { buffers, shared, weights, normed, count, spans, int8, inputs, ops }
     }
 }
 
@@ -230,6 +245,8 @@ struct Preparation<'a> {
     /// What stands for `Normed`.
     normed: BufferBinding<'a>,
     count: usize,
+    /// That attention to all tokens before is divided in.
+    spans: usize,
     /// Whether some products take their input in eight bits.
     int8: bool,
     /// What products take from each slot, made when first asked for: their eight-bit form is in one buffer for all layers.
@@ -288,6 +305,16 @@ impl<'a> Preparation<'a> {
                 let filled = filled.transpose()?.filter(|_| self.int8);
                 let (shared, vectors) = (self.shared, &self.weights.vectors);
                 let blocks = filled.as_ref().and_then(|(x, _)| x.blocks());
+                if let Step::Attend { layer, window } = *step
+                    && let spans = self.spans.min(window.map_or(MAX_SPANS, spans_for))
+                    && spans > 1
+                {
+                    let ops = ops::prepare_in_spans((layer, window), gpu, shared, buffers, spans, blocks)?;
+                    for (name, op) in ops {
+                        self.push(name, op);
+                    }
+                    return Ok(());
+                }
                 let (name, op) = ops::prepare(step, gpu, shared, buffers, vectors, count, blocks)?;
                 self.push(name, op);
             }
@@ -347,12 +374,16 @@ impl<'a> Preparation<'a> {
     }
 }
 
-/// Keeps a prepared size, and not too many of them; a single token comes most often.
-fn keep(prepared: &mut HashMap<usize, Vec<Named>>, count: usize, ops: Vec<Named>) {
-    if prepared.len() == KEPT_SIZES {
-        prepared.retain(|&count, _| count == 1);
+/// In how many spans attention to so many keys is divided.
+fn spans_for(keys: usize) -> usize {
+    keys.div_ceil(SPAN).next_power_of_two().min(MAX_SPANS)
+}
+
+/// Drops prepared sizes where there are many, but those that come often.
+fn make_room<K>(prepared: &mut HashMap<K, Vec<Named>>, comes_often: impl Fn(&K) -> bool) {
+    if prepared.len() >= KEPT_SIZES {
+        prepared.retain(|size, _| comes_often(size));
     }
-    prepared.insert(count, ops);
 }
 
 pub(super) fn encoder(gpu: &Gpu) -> Result<CommandEncoder> {

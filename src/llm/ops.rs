@@ -105,10 +105,66 @@ impl Shader {
         buffers: &[BufferBinding],
         count: usize,
     ) -> Result<Op> {
+        self.prepare_spans(gpu, state, buffers, count, 1)
+    }
+
+    fn prepare_spans(
+        &self,
+        gpu: &Gpu,
+        state: &wgpu::Buffer,
+        buffers: &[BufferBinding],
+        count: usize,
+        spans: usize,
+    ) -> Result<Op> {
         let kernel = Kernel::new(gpu, &format!("llm.{}", self.name), &self.text, self.access)?;
-        let (groups, count) = (self.groups as u32, count as u32);
-        let groups = if self.is_row { [groups, count, 1] } else { [count, groups, 1] };
+        let (groups, count, spans) = (self.groups as u32, count as u32, spans as u32);
+        let groups = if self.is_row { [groups, count, spans] } else { [count, groups, spans] };
         kernel.prepare(&state.as_entire_buffer_binding(), buffers, groups)
+    }
+}
+
+/// The shape of attention.
+fn heads(config: &Config) -> Constants {
+    Constants::default()
+        .number("HEADS", config.heads)
+        .number("KV_HEADS", config.kv_heads)
+        .number("HEAD", config.head_width)
+}
+
+/// Lanes that attend to a head, a quad of which each has.
+fn head_lanes(config: &Config) -> usize {
+    if config.head_width <= 4 * FEW_LANES { FEW_LANES } else { MANY_LANES }
+}
+
+/// Attention, or the parts of it that cover each a span of the keys.
+fn attend(window: Option<usize>, shared: &Shared, spans: usize, int8: bool) -> Shader {
+    let config = &shared.config;
+    let constants = heads(config)
+        .number("LANES", head_lanes(config))
+        .number("WINDOW", window.unwrap_or(0))
+        .number("SPANS", spans)
+        .flag("INT8", int8)
+        .float("SCALE", config.attention_scale);
+    let cached = if shared.cache == Format::F16 { shader!("cached_f16") } else { shader!("cached_f32") };
+    Shader {
+        name: "attend",
+        text: constants.0 + SUM + cached + &blocks(5, int8) + shader!("attended") + shader!("attend"),
+        access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
+        groups: config.heads,
+        is_row: true,
+    }
+}
+
+/// What puts the parts of attention together.
+fn combine(config: &Config, spans: usize, int8: bool) -> Shader {
+    let constants =
+        heads(config).number("LANES", head_lanes(config)).number("SPANS", spans).flag("INT8", int8);
+    Shader {
+        name: "combine",
+        text: constants.0 + &blocks(3, int8) + shader!("attended") + shader!("combine"),
+        access: &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
+        groups: config.heads,
+        is_row: true,
     }
 }
 
@@ -132,24 +188,17 @@ fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
         groups: 1,
         is_row: false,
     };
-    let is_f16 = shared.cache == Format::F16;
-    let heads = || {
-        Constants::default()
-            .number("HEADS", config.heads)
-            .number("KV_HEADS", config.kv_heads)
-            .number("HEAD", config.head_width)
-    };
     match *step {
         Step::Begin { scale, .. } => join(scale, false, false),
         Step::Join { post, .. } => join(1.0, true, post.is_some()),
         Step::Turn { norms, .. } => {
-            let constants = heads()
+            let constants = heads(config)
                 .number("LANES", FEW_LANES)
                 .number("PAIRS", config.rope.dimensions / 2)
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
                 .flag("NORMED", norms.is_some())
-                .flag("F16", is_f16);
+                .flag("F16", shared.cache == Format::F16);
             Shader {
                 name: "turn",
                 text: constants.0 + HALF + SUM + shader!("turn"),
@@ -158,21 +207,7 @@ fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
                 is_row: true,
             }
         }
-        Step::Attend { window, .. } => {
-            let constants = heads()
-                .number("LANES", if config.head_width <= 4 * FEW_LANES { FEW_LANES } else { MANY_LANES })
-                .number("WINDOW", window.unwrap_or(0))
-                .flag("INT8", int8)
-                .float("SCALE", config.attention_scale);
-            let cached = if is_f16 { shader!("cached_f16") } else { shader!("cached_f32") };
-            Shader {
-                name: "attend",
-                text: constants.0 + SUM + cached + &blocks(5, int8) + shader!("attend"),
-                access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
-                groups: config.heads,
-                is_row: true,
-            }
-        }
+        Step::Attend { window, .. } => attend(window, shared, 1, int8),
         Step::Gate => {
             let length = Slot::Gated.width(config);
             let constants = Constants::default()
@@ -261,6 +296,33 @@ pub(super) fn prepare(
     Ok((shader.name, shader.prepare(gpu, &buffers.state, &bound, count)?))
 }
 
+/// Prepares attention of a single token in `spans` parts, and what puts them together; the names too.
+pub(super) fn prepare_in_spans(
+    (layer, window): (usize, Option<usize>),
+    gpu: &Gpu,
+    shared: &Shared,
+    buffers: &Buffers,
+    spans: usize,
+    blocks: Option<BufferBinding>,
+) -> Result<[(&'static str, Op); 2]> {
+    let state = &buffers.state;
+    let [keys, values] = buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
+    let parts = buffers.spans.as_entire_buffer_binding();
+    let (attend, combine) =
+        (attend(window, shared, spans, false), combine(&shared.config, spans, blocks.is_some()));
+    let attended = [buffers.slot(Slot::Qkv), keys, values, parts.clone()];
+    let combined: Vec<_> = [parts, buffers.slot(Slot::Attended)].into_iter().chain(blocks).collect();
+    Ok([
+        (attend.name, attend.prepare_spans(gpu, state, &attended, 1, spans)?),
+        (combine.name, combine.prepare(gpu, state, &combined, 1)?),
+    ])
+}
+
+/// Bytes of what [`prepare_in_spans`] leaves for so many spans.
+pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
+    4 * config.heads * spans * (config.head_width + 4)
+}
+
 /// The shaders that a model needs on a GPU beside the library's own, by name.
 #[doc(hidden)]
 pub fn shaders(model: &Model) -> BTreeMap<String, String> {
@@ -274,7 +336,9 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
         let int8 = fills(step, &shared.config).map(|_| shader(step, shared, true));
         iter::once(shader(step, shared, false)).chain(int8)
     };
-    let shaders = steps.flat_map(forms).chain([place]);
+    let combines = [false, true].map(|int8| combine(&shared.config, 4, int8));
+    let spans = attend(Some(64), shared, 4, false);
+    let shaders = steps.flat_map(forms).chain(combines).chain([spans, place]);
     // A step of another kind has other constants.
     let texts: HashSet<(&str, String)> = shaders.map(|shader| (shader.name, shader.text)).collect();
     texts.into_iter().zip(0..).map(|((name, text), i)| (format!("{name}.{i}"), text)).collect()
