@@ -6,8 +6,6 @@
 const QUADS = HEAD / 4u;
 const LOWEST = -3.0e38;
 
-var<workgroup> totals: array<vec4<f32>, QUADS>;
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
@@ -27,7 +25,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       total += scale * spans[at + lane];
       weight += scale * part.x;
     }
-    store_attended(head * QUADS, lane, total / weight);
+    attended[head * QUADS + lane] = total / weight;
   }
-  store_blocks(head * QUADS, lane);
+  if (INT8) {
+    storageBarrier();
+    if (lane < QUADS / 8u) {
+      store_attended_block(head * (QUADS / 8u) + lane);
+    }
+  }
 }

@@ -46,7 +46,7 @@ pub(super) struct Named {
 /// Where a session computes.
 #[derive(Debug)]
 pub(super) struct Buffers {
-    /// The position of the first token.
+    /// The position of the first token, and how many they are.
     pub(super) state: wgpu::Buffer,
     tokens: wgpu::Buffer,
     pub(super) angles: Vec<wgpu::Buffer>,
@@ -156,7 +156,7 @@ impl Engine {
         let angles = shared.angles(position, count);
         gpu.guarded(|| {
             let write = |buffer: &wgpu::Buffer, bytes: &[u8]| gpu.queue().write_buffer(buffer, 0, bytes);
-            write(&self.buffers.state, bytemuck::cast_slice(&[position as u32]));
+            write(&self.buffers.state, bytemuck::cast_slice(&[position as u32, count as u32]));
             write(&self.buffers.tokens, bytemuck::cast_slice(tokens));
             for (buffer, angles) in self.buffers.angles.iter().zip(&angles) {
                 write(buffer, bytemuck::cast_slice(angles));
@@ -305,12 +305,10 @@ impl<'a> Preparation<'a> {
                 let filled = filled.transpose()?.filter(|_| self.int8);
                 let (shared, vectors) = (self.shared, &self.weights.vectors);
                 let blocks = filled.as_ref().and_then(|(x, _)| x.blocks());
-                if let Step::Attend { layer, window } = *step
-                    && let spans = self.spans.min(window.map_or(MAX_SPANS, spans_for))
-                    && spans > 1
-                {
-                    let ops = ops::prepare_in_spans((layer, window), gpu, shared, buffers, spans, blocks)?;
-                    for (name, op) in ops {
+                if let Step::Attend { layer, window } = *step {
+                    let spans = self.spans.min(window.map_or(MAX_SPANS, spans_for));
+                    let (place, size) = ((layer, window), (count, spans));
+                    for (name, op) in ops::prepare_attention(place, gpu, shared, buffers, size, blocks)? {
                         self.push(name, op);
                     }
                     return Ok(());

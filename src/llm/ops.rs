@@ -51,7 +51,9 @@ const WIDE: usize = 2048;
 const FEW_LANES: usize = 64;
 const MANY_LANES: usize = 256;
 /// Floats in a head, at most: a lane of a workgroup has four of them.
-pub(super) const MAX_HEAD: usize = 4 * MANY_LANES;
+pub(super) const MAX_HEAD: usize = 4 * FEW_LANES;
+/// Rows of queries that attention does in a workgroup; few for a single token.
+const ATTENTION_ROWS: [usize; 3] = [4, 8, 16];
 
 /// Constants of a shader, as WGSL.
 #[derive(Default)]
@@ -131,16 +133,23 @@ fn heads(config: &Config) -> Constants {
         .number("HEAD", config.head_width)
 }
 
-/// Lanes that attend to a head, a quad of which each has.
-fn head_lanes(config: &Config) -> usize {
-    if config.head_width <= 4 * FEW_LANES { FEW_LANES } else { MANY_LANES }
+/// Rows that attention to `count` tokens does in a workgroup.
+fn attention_rows(config: &Config, count: usize) -> usize {
+    let wanted = count * (config.heads / config.kv_heads);
+    ATTENTION_ROWS.into_iter().find(|&rows| rows >= wanted).unwrap_or(ATTENTION_ROWS[2])
 }
 
-/// Attention, or the parts of it that cover each a span of the keys.
-fn attend(window: Option<usize>, shared: &Shared, spans: usize, int8: bool) -> Shader {
+/// Attention by so many rows, or the parts of it that cover each a span of the keys.
+fn attend(window: Option<usize>, shared: &Shared, rows: usize, spans: usize, int8: bool) -> Shader {
     let config = &shared.config;
+    let fours = rows / 4;
+    // Each of so many groups of lanes has all quads of a head.
+    let groups = 1 << (4 * FEW_LANES / config.head_width).ilog2();
     let constants = heads(config)
-        .number("LANES", head_lanes(config))
+        .number("LANES", FEW_LANES)
+        .number("ROWS", rows)
+        .number("LANE_FOURS", (fours / groups).max(1))
+        .number("PARTS", (groups / fours).max(1))
         .number("WINDOW", window.unwrap_or(0))
         .number("SPANS", spans)
         .flag("INT8", int8)
@@ -148,20 +157,19 @@ fn attend(window: Option<usize>, shared: &Shared, spans: usize, int8: bool) -> S
     let cached = if shared.cache == Format::F16 { shader!("cached_f16") } else { shader!("cached_f32") };
     Shader {
         name: "attend",
-        text: constants.0 + SUM + cached + &blocks(5, int8) + shader!("attended") + shader!("attend"),
+        text: constants.0 + cached + &blocks(5, int8) + shader!("attended_block") + shader!("attend"),
         access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
-        groups: config.heads,
+        groups: config.kv_heads,
         is_row: true,
     }
 }
 
 /// What puts the parts of attention together.
 fn combine(config: &Config, spans: usize, int8: bool) -> Shader {
-    let constants =
-        heads(config).number("LANES", head_lanes(config)).number("SPANS", spans).flag("INT8", int8);
+    let constants = heads(config).number("LANES", FEW_LANES).number("SPANS", spans).flag("INT8", int8);
     Shader {
         name: "combine",
-        text: constants.0 + &blocks(3, int8) + shader!("attended") + shader!("combine"),
+        text: constants.0 + &blocks(3, int8) + shader!("attended_block") + shader!("combine"),
         access: &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         groups: config.heads,
         is_row: true,
@@ -207,7 +215,6 @@ fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
                 is_row: true,
             }
         }
-        Step::Attend { window, .. } => attend(window, shared, 1, int8),
         Step::Gate => {
             let length = Slot::Gated.width(config);
             let constants = Constants::default()
@@ -245,13 +252,14 @@ fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
             let constants = Constants::default().number("USED", Slot::Picks.width(config));
             Shader::of_floats("mix", constants, shader!("mix"), &[Read, Read, ReadWrite], config.width)
         }
+        Step::Attend { .. } => unreachable!("attention has shaders of its own"),
         Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => {
             unreachable!("products and look-ups are the library's own")
         }
     }
 }
 
-/// Prepares a step that is no product, for `count` tokens; its name too. What it stores in eight bits goes into `blocks`.
+/// Prepares a step that is neither a product nor attention, for `count` tokens; its name too. What it stores in eight bits goes into `blocks`.
 pub(super) fn prepare(
     step: &Step,
     gpu: &Gpu,
@@ -278,10 +286,6 @@ pub(super) fn prepare(
             let norms = norms.map_or(slot(Slot::Normed), vector);
             vec![slot(Slot::Qkv), norms, angles, keys, values]
         }
-        Step::Attend { layer, .. } => {
-            let [keys, values] = cache(layer);
-            vec![slot(Slot::Qkv), keys, values, slot(Slot::Attended)]
-        }
         Step::Gate => {
             let ups = if shared.config.experts.is_none() { Slot::Gate } else { Slot::Up };
             vec![slot(Slot::Gate), slot(ups), slot(Slot::Gated)]
@@ -289,36 +293,44 @@ pub(super) fn prepare(
         Step::Cap { .. } => vec![slot(Slot::Logits)],
         Step::Route => vec![slot(Slot::Fit), slot(Slot::Picks), slot(Slot::Shares)],
         Step::Mix => vec![slot(Slot::Parts), slot(Slot::Shares), slot(Slot::Branch)],
-        Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => Vec::new(),
+        Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => {
+            Vec::new()
+        }
     };
     let shader = shader(step, shared, blocks.is_some());
     bound.extend(blocks);
     Ok((shader.name, shader.prepare(gpu, &buffers.state, &bound, count)?))
 }
 
-/// Prepares attention of a single token in `spans` parts, and what puts them together; the names too.
-pub(super) fn prepare_in_spans(
+/// Prepares attention of `count` tokens in a layer; that of a single one may be in several spans, which are then put together. The names too.
+pub(super) fn prepare_attention(
     (layer, window): (usize, Option<usize>),
     gpu: &Gpu,
     shared: &Shared,
     buffers: &Buffers,
-    spans: usize,
+    (count, spans): (usize, usize),
     blocks: Option<BufferBinding>,
-) -> Result<[(&'static str, Op); 2]> {
-    let state = &buffers.state;
+) -> Result<Vec<(&'static str, Op)>> {
+    let (config, state) = (&shared.config, &buffers.state);
+    let rows = attention_rows(config, count);
+    let row_groups = (count * (config.heads / config.kv_heads)).div_ceil(rows);
     let [keys, values] = buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
-    let parts = buffers.spans.as_entire_buffer_binding();
-    let (attend, combine) =
-        (attend(window, shared, spans, false), combine(&shared.config, spans, blocks.is_some()));
-    let attended = [buffers.slot(Slot::Qkv), keys, values, parts.clone()];
-    let combined: Vec<_> = [parts, buffers.slot(Slot::Attended)].into_iter().chain(blocks).collect();
-    Ok([
-        (attend.name, attend.prepare_spans(gpu, state, &attended, 1, spans)?),
-        (combine.name, combine.prepare(gpu, state, &combined, 1)?),
-    ])
+    let read = [buffers.slot(Slot::Qkv), keys, values];
+    let (parts, attended) = (buffers.spans.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
+    let is_whole = spans == 1;
+    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some());
+    let result = if is_whole { attended.clone() } else { parts.clone() };
+    let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
+    let mut ops = vec![(attend.name, attend.prepare_spans(gpu, state, &bound, row_groups, spans)?)];
+    if !is_whole {
+        let combine = combine(config, spans, blocks.is_some());
+        let bound: Vec<_> = [parts, attended].into_iter().chain(blocks).collect();
+        ops.push((combine.name, combine.prepare(gpu, state, &bound, 1)?));
+    }
+    Ok(ops)
 }
 
-/// Bytes of what [`prepare_in_spans`] leaves for so many spans.
+/// Bytes of what so many spans of attention leave.
 pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
     4 * config.heads * spans * (config.head_width + 4)
 }
@@ -327,8 +339,9 @@ pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
 #[doc(hidden)]
 pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let shared = &model.shared;
-    let is_own = |step: &&Step| {
-        !matches!(step, Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. })
+    let is_own = |step: &&Step| match step {
+        Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => false,
+        _ => true,
     };
     let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(is_own);
     let place = Place { length: 4, start: 4, stride: 8 }.shader();
@@ -337,8 +350,11 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
         iter::once(shader(step, shared, false)).chain(int8)
     };
     let combines = [false, true].map(|int8| combine(&shared.config, 4, int8));
-    let spans = attend(Some(64), shared, 4, false);
-    let shaders = steps.flat_map(forms).chain(combines).chain([spans, place]);
+    let attends = ATTENTION_ROWS.into_iter().flat_map(|rows| {
+        let whole = [false, true].map(|int8| attend(Some(64), shared, rows, 1, int8));
+        whole.into_iter().chain([attend(None, shared, rows, 4, false)])
+    });
+    let shaders = steps.flat_map(forms).chain(attends).chain(combines).chain([place]);
     // A step of another kind has other constants.
     let texts: HashSet<(&str, String)> = shaders.map(|shader| (shader.name, shader.text)).collect();
     texts.into_iter().zip(0..).map(|((name, text), i)| (format!("{name}.{i}"), text)).collect()
