@@ -5,7 +5,7 @@ mod output;
 mod record;
 
 use super::failure::Failure;
-use super::show;
+use super::{device, show};
 use clap::Args;
 use earlier::Earlier;
 use output::{Output, Style};
@@ -75,6 +75,7 @@ impl Bench {
         let mut measured = 0;
         for choice in &self.device {
             let device = Device::open(choice, None)?;
+            device::follow_tuning(&device);
             let peaks = match &device {
                 Device::Gpu(gpu) if !self.no_peaks => Some(Peaks::measure(gpu, self.cache)?),
                 _ => None,
@@ -86,7 +87,8 @@ impl Bench {
                 let is_only = variants.len() == 1;
                 for variant in variants.into_iter().filter(|&variant| is_only || self.wants(variant)) {
                     let measurement = case.measure(&device, variant, &settings)?;
-                    let mut record = machine.record(case, variant, &settings, &measurement);
+                    let named = (variant, variant.kernel(case, &device));
+                    let mut record = machine.record(case, named, &settings, &measurement);
                     if let Some(earlier) = &earlier {
                         earlier.add_ratio(&mut record);
                     }
@@ -134,14 +136,14 @@ impl Bench {
 }
 
 #[derive(Clone, Copy)]
-enum Formats {
+pub(super) enum Formats {
     All,
     One(Format),
 }
 
 impl Formats {
     /// Those that an operation takes; one that was named is for the library to refuse.
-    fn of(self, operation: Operation) -> Vec<Format> {
+    pub(super) fn of(self, operation: Operation) -> Vec<Format> {
         match self {
             Self::One(format) => vec![format],
             Self::All => {
@@ -160,9 +162,9 @@ impl FromStr for Formats {
 }
 
 #[derive(Clone, Copy)]
-struct Shape {
-    rows: usize,
-    cols: usize,
+pub(super) struct Shape {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
 }
 
 impl FromStr for Shape {

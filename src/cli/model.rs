@@ -1,9 +1,8 @@
 //! What commands that run a model have in common: which model, and where.
 
 use super::failure::Failure;
-use super::show;
+use super::{device, show};
 use clap::Args;
-use etcetera::{BaseStrategy, choose_base_strategy};
 use qmill::Device;
 use qmill::gpu::{DeviceChoice, Precision};
 use qmill::llm::{LoadOptions, Model, Tokenizer};
@@ -30,8 +29,9 @@ pub(super) struct ModelOptions {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
-        Ok(Device::open(&self.device, cache_folder.as_deref())?)
+        let device = Device::open(&self.device, device::cache_folder().as_deref())?;
+        device::follow_tuning(&device);
+        Ok(device)
     }
 
     pub(super) fn load(

@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::kernel::{Access, WORKGROUP};
+use super::matmul::Precision;
 use super::matrix::whole;
 use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
@@ -101,8 +102,8 @@ impl<'a> Activations<'a> {
         }
     }
 
-    /// Whether products with quantized weights take them in eight bits.
-    pub(super) fn has_int8(&self) -> bool {
-        self.int8.is_some()
+    /// How products with quantized weights take them.
+    pub(super) fn precision(&self) -> Precision {
+        if self.int8.is_some() { Precision::Int8 } else { Precision::Exact }
     }
 }

@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/dequantize.wgsl",
     "kernel/get_rows.wgsl",
     "kernel/matmul.wgsl",
+    "kernel/matmul_sum.wgsl",
     "kernel/matvec.wgsl",
     "kernel/quantize_activations.wgsl",
     "kernel/split.wgsl",

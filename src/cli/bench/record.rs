@@ -58,7 +58,7 @@ impl Machine {
     pub(super) fn record(
         &self,
         case: &Case,
-        variant: Variant,
+        (variant, kernel): (Variant, Option<String>),
         settings: &Settings,
         measured: &Measurement,
     ) -> Record {
@@ -80,6 +80,7 @@ impl Machine {
             "n": if product { case.batch } else { 1 },
             "k": case.cols,
             "variant": variant.to_string(),
+            "kernel": kernel,
             "clock": if timing.device.is_some() { "device" } else { "host" },
             "avg_ns": ns(clock.mean()),
             "stddev_ns": ns(clock.deviation()),
