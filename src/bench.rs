@@ -1,9 +1,10 @@
-//! How fast an operation is: its answer checked first, then timed, beside what the device can do at best.
+//! How fast an operation is: its answer checked first, then timed, beside what the device can do at best. And how fast a model is.
 //!
 //! A [`Case`] is an operation on a format and a shape; [`Case::measure`] makes data for it, holds a sample of the answer
 //! against the twin, and times it on weights that are in no cache. [`Peaks`] are the device's own limits, measured by
 //! kernels that do one thing only. What else an app records is timed by [`time_ops`]. Nothing here is fast because it was
 //! done a moment ago: weights rotate through copies, of which one more than fits the cache.
+//! With the feature `llm`, `ModelCase` measures models as llama-bench does.
 //!
 //! ```
 //! use qmill::bench::{Case, Operation, Settings};
@@ -18,11 +19,15 @@
 
 mod conversion;
 mod data;
+#[cfg(feature = "llm")]
+mod model;
 mod peaks;
 mod product;
 mod timing;
 mod tune;
 
+#[cfg(feature = "llm")]
+pub use model::{ModelCase, ModelSettings, ModelTiming, Stage};
 pub use peaks::Peaks;
 #[doc(hidden)]
 pub use peaks::shaders;

@@ -18,6 +18,7 @@ mod tune;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
+use std::env;
 use std::io::{self, Write};
 
 /// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
@@ -36,7 +37,7 @@ enum Command {
     Dequantize(quantize::Dequantize),
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     Tune(tune::Tune),
     Run(Box<run::Run>),
     Perplexity(Box<perplexity::Perplexity>),
@@ -52,6 +53,10 @@ enum Command {
 }
 
 impl Cli {
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse_from(bench::with_long_words(env::args_os()))
+    }
+
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Quantize(command) => command.run(),

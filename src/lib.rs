@@ -27,7 +27,7 @@
 //! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
-//! | [`bench`](mod@bench) | how fast an operation is, beside what the device can do at best |
+//! | [`bench`](mod@bench) | how fast an operation is, beside what the device can do at best; how fast a model is |
 //!
 //! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 

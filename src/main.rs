@@ -2,13 +2,12 @@
 
 mod cli;
 
-use clap::Parser;
 use std::env;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     quiet_loader();
-    match cli::Cli::parse().run() {
+    match cli::Cli::from_command_line().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }

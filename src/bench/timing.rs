@@ -40,13 +40,13 @@ impl Timing {
     }
 }
 
-/// Seconds, in the order in which they were measured; at least one.
+/// Numbers of one kind, such as seconds, in the order in which they were measured; at least one.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Samples(Vec<f64>);
+pub struct Samples(pub(super) Vec<f64>);
 
 impl Samples {
     /// All of them.
-    pub fn seconds(&self) -> &[f64] {
+    pub fn values(&self) -> &[f64] {
         &self.0
     }
 
@@ -58,12 +58,12 @@ impl Samples {
         sorted[(n - 1) / 2].midpoint(sorted[n / 2])
     }
 
-    /// The shortest.
+    /// The smallest.
     pub fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The longest.
+    /// The largest.
     pub fn max(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
     }
@@ -168,7 +168,7 @@ mod tests {
                 Ok(Lap { wall: Duration::ZERO, device: Some(each * count as u32) })
             });
             let timing = timing.unwrap();
-            assert_eq!(timing.device.unwrap().seconds(), [each.as_secs_f64(); 3]);
+            assert_eq!(timing.device.unwrap().values(), [each.as_secs_f64(); 3]);
             counts
         };
         assert_eq!(counts(Duration::from_secs(2)), [1; 4]);

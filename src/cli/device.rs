@@ -1,8 +1,8 @@
 //! What commands that open a device have in common.
 
-use super::failure::on_one_line;
+use super::failure::{Failure, on_one_line};
 use etcetera::{BaseStrategy, choose_base_strategy};
-use qmill::gpu::Tuning;
+use qmill::gpu::{DeviceChoice, Tuning};
 use qmill::{Device, Gpu};
 use std::path::PathBuf;
 
@@ -14,6 +14,13 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
 /// The file of a device's table of kernels.
 pub(super) fn tuning_file(gpu: &Gpu) -> Option<PathBuf> {
     cache_folder().map(|folder| folder.join(Tuning::file_name(gpu)))
+}
+
+/// Opens a device, with what was compiled and measured for it before.
+pub(super) fn open(choice: &DeviceChoice) -> Result<Device, Failure> {
+    let device = Device::open(choice, cache_folder().as_deref())?;
+    follow_tuning(&device);
+    Ok(device)
 }
 
 /// Has products take what `qmill tune` found, if it was run here. A table that does not do is told of and left.

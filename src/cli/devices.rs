@@ -37,6 +37,15 @@ impl Devices {
     }
 }
 
+/// What `--device` can name, for people.
+pub(super) fn list() -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    for adapter in &adapters() {
+        write_text(&mut out, adapter)?;
+    }
+    Ok(writeln!(out, "cpu: the CPU, by the twins of the kernels")?)
+}
+
 /// What an adapter has of that which makes kernels faster.
 fn features(adapter: &Adapter) -> Vec<(&'static str, bool)> {
     let features = adapter.handle.features();

@@ -201,12 +201,12 @@ fn file_offset(model: &Model, tensor: &Tensor) -> u64 {
     model.shards()[tensor.shard_index].header().data_offset + tensor.info.offset()
 }
 
-fn file_type_number(model: &Model) -> Option<u64> {
+pub(super) fn file_type_number(model: &Model) -> Option<u64> {
     model.metadata().u64_of("general.file_type")
 }
 
 /// The name of any file type, also of those that qmill cannot make.
-fn file_type_name(number: u64) -> Option<&'static str> {
+pub(super) fn file_type_name(number: u64) -> Option<&'static str> {
     let number = u32::try_from(number).ok()?;
     let needs_imatrix = || IMATRIX_FILE_TYPES.iter().find(|known| known.number == number);
     FileType::from_number(number).map(FileType::name).or_else(|| needs_imatrix().map(|known| known.name))

@@ -29,9 +29,7 @@ pub(super) struct ModelOptions {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        let device = Device::open(&self.device, device::cache_folder().as_deref())?;
-        device::follow_tuning(&device);
-        Ok(device)
+        device::open(&self.device)
     }
 
     pub(super) fn load(

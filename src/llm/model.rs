@@ -27,6 +27,10 @@ pub struct LoadOptions {
     pub cache: Format,
     /// How exactly activations enter products on a GPU; by default in eight bits. The CPU takes them as they are.
     pub precision: Precision,
+    /// Most tokens that go through the model together; by default 512. On a GPU there is memory for so many.
+    pub batch: usize,
+    /// Threads that a CPU computes with; by default as many as the machine has.
+    pub threads: Option<usize>,
 }
 
 impl Default for LoadOptions {
@@ -37,6 +41,8 @@ impl Default for LoadOptions {
             context: None,
             cache: Format::F16,
             precision: Precision::Int8,
+            batch: 512,
+            threads: None,
         }
     }
 }
@@ -47,18 +53,20 @@ pub struct Model {
     pub(super) shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) graph: Graph,
-    pub(super) weights: Weights,
+    pub(super) weights: Arc<Weights>,
     /// For each rope, the angle from one position to the next, of each pair.
     pub(super) frequencies: [Vec<f64>; ROPES],
     pub(super) context: usize,
     pub(super) cache: Format,
     pub(super) precision: Precision,
+    pub(super) batch: usize,
+    pub(super) threads: Option<usize>,
     device: Device,
-    metadata: Metadata,
+    metadata: Arc<Metadata>,
     file_bytes: u64,
     parameters: u64,
 }
@@ -68,7 +76,7 @@ impl Model {
     ///
     /// Fails with what [`gguf::Model::open`] and [`Config::new`] fail with; with [`Error::MissingTensor`],
     /// [`Error::TensorShape`] and [`Error::Unsupported`] where the tensors are not those of the architecture; with
-    /// [`Error::Number`] for a context of no tokens; with the errors of [`stream::Plan::new`](crate::stream::Plan::new)
+    /// [`Error::Number`] for a context or a batch of no tokens, and for no threads; with the errors of [`stream::Plan::new`](crate::stream::Plan::new)
     /// where it quantizes; and with what the device reports.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
         Self::from_gguf(&gguf::Model::open(path)?, options)
@@ -76,8 +84,8 @@ impl Model {
 
     /// Loads a model from a file that is open; the same otherwise.
     pub fn from_gguf(file: &gguf::Model, options: &LoadOptions) -> Result<Self> {
-        check_format(options.cache)?;
         let config = Config::new(file)?;
+        let context = check_sessions(options, &config)?;
         let graph = Graph::new(&config);
         let mut reader = Reader::new(file, &options.device, options.quantize)?;
         reader.check_all_used(&graph, config.rope.divisors)?;
@@ -87,23 +95,35 @@ impl Model {
         } else {
             None
         };
-        let context = options.context.unwrap_or(DEFAULT_CONTEXT.min(config.trained_context));
-        if context == 0 || u32::try_from(context).is_err() {
-            let needed = format!("1 to {}", u32::MAX);
-            return Err(Error::Number { what: "the context", needed, found: context as u64 });
-        }
         let shared = Shared {
             frequencies: frequencies(&config, divisors.as_deref()),
-            weights: reader.load(&graph, &options.device)?,
+            weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
             cache: options.cache,
             precision: options.precision,
+            batch: options.batch,
+            threads: options.threads,
             device: options.device.clone(),
-            metadata: file.metadata().clone(),
+            metadata: Arc::new(file.metadata().clone()),
             file_bytes: file.tensors().map(|tensor| tensor.info.bytes()).sum(),
             parameters: file.tensors().map(|tensor| tensor.info.weights()).sum(),
             config,
             graph,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same weights for other sessions: `context`, `cache`, `precision`, `batch` and `threads` are those of `options`.
+    ///
+    /// Loads nothing. Fails with [`Error::Number`] and [`Error::Unsupported`] where [`Model::load`] would for these.
+    pub fn with_sessions(&self, options: &LoadOptions) -> Result<Self> {
+        let shared = Shared {
+            context: check_sessions(options, self.config())?,
+            cache: options.cache,
+            precision: options.precision,
+            batch: options.batch,
+            threads: options.threads,
+            ..Shared::clone(&self.shared)
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -160,6 +180,24 @@ impl Shared {
         };
         self.frequencies.iter().map(angles).collect()
     }
+}
+
+/// Checks what concerns sessions, and returns how many tokens one has room for.
+fn check_sessions(options: &LoadOptions, config: &Config) -> Result<usize> {
+    check_format(options.cache)?;
+    let context = options.context.unwrap_or(DEFAULT_CONTEXT.min(config.trained_context));
+    let counts = [
+        ("the context", context),
+        ("the tokens of a batch", options.batch),
+        ("the number of threads", options.threads.unwrap_or(1)),
+    ];
+    for (what, count) in counts {
+        if count == 0 || u32::try_from(count).is_err() {
+            let needed = format!("1 to {}", u32::MAX);
+            return Err(Error::Number { what, needed, found: count as u64 });
+        }
+    }
+    Ok(context)
 }
 
 /// Of the layers without a window, and of those with one; empty where there are none.

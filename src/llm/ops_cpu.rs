@@ -18,15 +18,23 @@ pub(super) struct Batch<'a> {
     pub(super) position: usize,
     /// For each rope the cosine and the sine of each pair, for each token.
     pub(super) angles: &'a [Vec<f32>],
+    threads: usize,
     slots: Vec<Vec<f32>>,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(config: &Config, tokens: &'a [u32], position: usize, angles: &'a [Vec<f32>]) -> Self {
+    /// `threads`: `None` means as many as the machine has.
+    pub(super) fn new(
+        config: &Config,
+        tokens: &'a [u32],
+        position: usize,
+        angles: &'a [Vec<f32>],
+        threads: Option<usize>,
+    ) -> Self {
         // Logits are of few tokens, and made when they are asked for.
         let floats = |slot: Slot| if slot == Slot::Logits { 0 } else { tokens.len() * slot.width(config) };
         let slots = Slot::ALL.map(|slot| vec![0.0; floats(slot)]).to_vec();
-        Self { tokens, position, angles, slots }
+        Self { tokens, position, angles, threads: threads.unwrap_or_else(all_threads), slots }
     }
 
     fn get(&self, slot: Slot) -> &[f32] {
@@ -90,14 +98,14 @@ impl<'a> Batch<'a> {
             }
             Step::Product { matrix, from, to } => {
                 let mut y = self.take(to);
-                product(&weights.matrices[matrix], self.get(from), &mut y)?;
+                product(&weights.matrices[matrix], self.get(from), &mut y, self.threads)?;
                 self.put(to, y);
             }
             Step::Turn { layer, norms, rope } => self.turn(config, cache, layer, norms.map(vector), rope)?,
             Step::Attend { layer, window } => {
                 let [keys, values] = cache.floats(layer)?;
                 let mut attended = self.take(Slot::Attended);
-                attend(config, self.position, window, self.get(Slot::Qkv), &keys, &values, &mut attended)?;
+                self.attend(config, window, &keys, &values, &mut attended)?;
                 self.put(Slot::Attended, attended);
             }
             Step::Gate => {
@@ -139,7 +147,7 @@ impl<'a> Batch<'a> {
                 for (i, (pick, y)) in self.get(Slot::Picks).iter().zip(y.chunks_mut(rows)).enumerate() {
                     let x = &self.get(from)[i / each * experts.cols..][..experts.cols];
                     let start = pick.to_bits() as usize * rows;
-                    product_of_rows(experts, start, x, y)?;
+                    product_of_rows(experts, start, x, y, self.threads)?;
                 }
                 self.put(to, y);
             }
@@ -193,6 +201,44 @@ impl<'a> Batch<'a> {
         cache.store(layer, self.position, &keys, &values)
     }
 
+    /// What the queries in `Qkv` make of all keys and values up to their own.
+    fn attend(
+        &self,
+        config: &Config,
+        window: Option<usize>,
+        keys: &[f32],
+        values: &[f32],
+        attended: &mut [f32],
+    ) -> Result<()> {
+        let qkv = self.get(Slot::Qkv);
+        let (kv, head) = (config.kv_width(), config.head_width);
+        let row = config.query_width() + 2 * kv;
+        let work = attended.chunks_mut(head).enumerate().collect();
+        in_parallel(self.threads, work, |(i, attended)| {
+            let (token, query_head) = (i / config.heads, i % config.heads);
+            let query = &qkv[token * row + query_head * head..][..head];
+            let kv_head = query_head / (config.heads / config.kv_heads) * head;
+            let end = self.position + token + 1;
+            let start = window.map_or(0, |window| end.saturating_sub(window));
+            let of = |at: usize| at * kv + kv_head..at * kv + kv_head + head;
+            let mut scores: Vec<f64> = (start..end)
+                .map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale))
+                .collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for score in &mut scores {
+                *score = (*score - largest).exp();
+            }
+            let sum: f64 = scores.iter().sum();
+            let mut sums = vec![0.0; head];
+            for (at, score) in (start..end).zip(&scores) {
+                let value = &values[of(at)];
+                sums.iter_mut().zip(value).for_each(|(sum, &value)| *sum += score * f64::from(value));
+            }
+            attended.iter_mut().zip(&sums).for_each(|(attended, total)| *attended = (total / sum) as f32);
+            Ok(())
+        })
+    }
+
     fn route(&mut self, config: &Config) {
         let (count, used) = (Slot::Fit.width(config), Slot::Picks.width(config));
         let (mut picks, mut shares) = (Vec::new(), Vec::new());
@@ -243,43 +289,6 @@ fn activate(activation: Activation, x: f32) -> f32 {
     }
 }
 
-/// What the queries in `qkv`, of tokens from `position` on, make of all keys and values up to their own.
-fn attend(
-    config: &Config,
-    position: usize,
-    window: Option<usize>,
-    qkv: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    attended: &mut [f32],
-) -> Result<()> {
-    let (kv, head) = (config.kv_width(), config.head_width);
-    let row = config.query_width() + 2 * kv;
-    let work = attended.chunks_mut(head).enumerate().collect();
-    in_parallel(work, |(i, attended)| {
-        let (token, query_head) = (i / config.heads, i % config.heads);
-        let query = &qkv[token * row + query_head * head..][..head];
-        let kv_head = query_head / (config.heads / config.kv_heads) * head;
-        let end = position + token + 1;
-        let start = window.map_or(0, |window| end.saturating_sub(window));
-        let of = |at: usize| at * kv + kv_head..at * kv + kv_head + head;
-        let mut scores: Vec<f64> =
-            (start..end).map(|at| dot(query, &keys[of(at)]) * f64::from(config.attention_scale)).collect();
-        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        for score in &mut scores {
-            *score = (*score - largest).exp();
-        }
-        let sum: f64 = scores.iter().sum();
-        let mut sums = vec![0.0; head];
-        for (at, score) in (start..end).zip(&scores) {
-            let value = &values[of(at)];
-            sums.iter_mut().zip(value).for_each(|(sum, &value)| *sum += score * f64::from(value));
-        }
-        attended.iter_mut().zip(&sums).for_each(|(attended, total)| *attended = (total / sum) as f32);
-        Ok(())
-    })
-}
-
 /// Several sums side by side, so that none waits for another.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let (a_lanes, b_lanes) = (a.chunks_exact(8), b.chunks_exact(8));
@@ -295,13 +304,13 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// `y` = `x`·Wᵀ, plus the biases.
-fn product(stack: &CpuStack, x: &[f32], y: &mut [f32]) -> Result<()> {
+fn product(stack: &CpuStack, x: &[f32], y: &mut [f32], threads: usize) -> Result<()> {
     let all_rows: usize = stack.tensors.iter().map(|part| part.rows).sum();
     let batch = y.len() / all_rows;
     let mut first = 0;
     for part in &stack.tensors {
         let mut part_y = vec![0.0; batch * part.rows];
-        product_of_rows(part, 0, x, &mut part_y)?;
+        product_of_rows(part, 0, x, &mut part_y, threads)?;
         for (from, to) in part_y.chunks(part.rows).zip(y.chunks_mut(all_rows)) {
             to[first..first + part.rows].copy_from_slice(from);
         }
@@ -314,16 +323,16 @@ fn product(stack: &CpuStack, x: &[f32], y: &mut [f32]) -> Result<()> {
 }
 
 /// Products with as many rows of a matrix, from `start` on, as `y` has for each vector of `x`.
-fn product_of_rows(matrix: &Encoded, start: usize, x: &[f32], y: &mut [f32]) -> Result<()> {
+fn product_of_rows(matrix: &Encoded, start: usize, x: &[f32], y: &mut [f32], threads: usize) -> Result<()> {
     let batch = x.len() / matrix.cols;
     let rows = y.len() / batch;
     let row_bytes = matrix.format.bytes_for(matrix.cols as u64) as usize;
     let bytes = &matrix.bytes[start * row_bytes..(start + rows) * row_bytes];
-    let threads = if rows * matrix.cols < THREAD_WEIGHTS { 1 } else { threads() };
+    let threads = if rows * matrix.cols < THREAD_WEIGHTS { 1 } else { threads };
     let chunk_rows = rows.div_ceil(threads);
     let mut columns = vec![0.0; y.len()];
     let work = bytes.chunks(chunk_rows * row_bytes).zip(columns.chunks_mut(chunk_rows * batch)).collect();
-    in_parallel(work, |(bytes, y): (&[u8], &mut [f32])| {
+    in_parallel(threads, work, |(bytes, y): (&[u8], &mut [f32])| {
         let rows = bytes.len() / row_bytes;
         let mut weights = vec![0.0; matrix.cols];
         for (r, row) in bytes.chunks(row_bytes).enumerate() {
@@ -344,13 +353,17 @@ fn product_of_rows(matrix: &Encoded, start: usize, x: &[f32], y: &mut [f32]) -> 
     Ok(())
 }
 
-fn threads() -> usize {
+pub(super) fn all_threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does all pieces of work, by as many threads as the machine has. Returns an error if there was one.
-pub(super) fn in_parallel<T: Send>(work: Vec<T>, run: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
-    let threads = threads().min(work.len());
+/// Does all pieces of work, by so many threads at most. Returns an error if there was one.
+pub(super) fn in_parallel<T: Send>(
+    threads: usize,
+    work: Vec<T>,
+    run: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    let threads = threads.min(work.len());
     if threads < 2 {
         return work.into_iter().try_for_each(run);
     }
@@ -425,13 +438,13 @@ mod tests {
     #[test]
     fn work_is_done_once_each_and_an_error_is_kept() {
         let mut done = vec![0; 100];
-        in_parallel(done.iter_mut().collect(), |count: &mut i32| {
+        in_parallel(3, done.iter_mut().collect(), |count: &mut i32| {
             *count += 1;
             Ok(())
         })
         .unwrap();
         assert!(done.iter().all(|&count| count == 1));
         let failing = |number| if number == 57 { Err(crate::Error::Cancelled) } else { Ok(()) };
-        assert!(matches!(in_parallel((0..100).collect(), failing), Err(crate::Error::Cancelled)));
+        assert!(matches!(in_parallel(3, (0..100).collect(), failing), Err(crate::Error::Cancelled)));
     }
 }

@@ -8,9 +8,6 @@ use super::profile::Profile;
 use super::weights::Weights;
 use crate::{Error, Result};
 
-/// Most tokens that go through the model together.
-pub(super) const BATCH: usize = 512;
-
 /// A text in the making: what the model remembers of its tokens, and what it expects next.
 ///
 /// Several sessions may share a model. After an error the session is as it was before the batch in which it arose.
@@ -38,10 +35,10 @@ impl Session {
     /// size, and with [`Error::DeviceMemory`].
     pub fn new(model: &Model) -> Result<Self> {
         let shared = &model.shared;
-        let place = match &shared.weights {
+        let place = match &*shared.weights {
             Weights::Cpu(_) => Place::Cpu(HostCache::new(&shared.config, shared.cache)),
             Weights::Gpu(weights) => {
-                Place::Gpu(Box::new(Engine::new(shared, weights, BATCH.min(shared.context))?))
+                Place::Gpu(Box::new(Engine::new(shared, weights, shared.batch.min(shared.context))?))
             }
         };
         Ok(Self { model: model.clone(), place, position: 0, logits: Vec::new(), pending: None })
@@ -62,7 +59,7 @@ impl Session {
         &self.logits
     }
 
-    /// Appends tokens, in batches of up to 512.
+    /// Appends tokens, in batches of up to [`LoadOptions::batch`](super::LoadOptions::batch).
     ///
     /// Fails with [`Error::ContextFull`], with [`Error::Number`] for a token that there is not, and with what the device
     /// reports. Costs nothing for no tokens.
@@ -100,7 +97,7 @@ impl Session {
     ///
     /// Fails with [`Error::Unsupported`] on the CPU and on a device without timestamps.
     pub fn start_profile(&mut self) -> Result<()> {
-        match (&mut self.place, &self.model.shared.weights) {
+        match (&mut self.place, &*self.model.shared.weights) {
             (Place::Gpu(engine), Weights::Gpu(weights)) => engine.start_profile(&weights.gpu),
             _ => {
                 let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
@@ -153,7 +150,7 @@ impl Session {
     fn append(&mut self, tokens: &[u32], mut all: Option<&mut Vec<f32>>) -> Result<()> {
         self.check(tokens)?;
         let tokens: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
-        let mut batches = tokens.chunks(BATCH).peekable();
+        let mut batches = tokens.chunks(self.model.shared.batch).peekable();
         while let Some(batch) = batches.next() {
             // Logits that nobody sees are not computed.
             let wanted = match (&all, batches.peek()) {
@@ -176,10 +173,10 @@ impl Session {
     /// Sends a batch through the model; returns the logits after its last `wanted` tokens.
     fn compute(&mut self, tokens: &[u32], wanted: usize) -> Result<Vec<f32>> {
         let shared = &*self.model.shared;
-        match (&mut self.place, &shared.weights) {
+        match (&mut self.place, &*shared.weights) {
             (Place::Cpu(cache), Weights::Cpu(weights)) => {
                 let angles = shared.angles(self.position, tokens.len());
-                let mut batch = Batch::new(&shared.config, tokens, self.position, &angles);
+                let mut batch = Batch::new(&shared.config, tokens, self.position, &angles, shared.threads);
                 for step in &shared.graph.trunk {
                     batch.run(step, &shared.config, weights, cache)?;
                 }

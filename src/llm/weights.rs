@@ -1,7 +1,7 @@
 //! The tensors of a file, checked against what the graph needs of them and put where they are multiplied by.
 
 use super::graph::{Graph, ROPE_DIVISORS, Stack, TensorSpec};
-use super::ops_cpu::in_parallel;
+use super::ops_cpu::{all_threads, in_parallel};
 use crate::gguf::{Model, Tensor, TensorType};
 use crate::gpu::{Converter, Matrix};
 use crate::mix::FileType;
@@ -226,7 +226,7 @@ fn check_shape(spec: &TensorSpec, found: &[u64]) -> Result<()> {
 fn convert(from: Format, input: &[u8], to: Format, output: &mut [u8]) -> Result<()> {
     let bytes = |format: Format| format.bytes_for(PIECE_WEIGHTS as u64) as usize;
     let pieces = input.chunks(bytes(from)).zip(output.chunks_mut(bytes(to))).collect();
-    in_parallel(pieces, |(input, output)| {
+    in_parallel(all_threads(), pieces, |(input, output)| {
         let mut weights = vec![0.0; input.len() / from.info().block_bytes * from.info().block_weights];
         cpu::dequantize(from, input, &mut weights)?;
         cpu::quantize(to, &weights, output)

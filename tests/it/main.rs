@@ -1,6 +1,7 @@
 //! The integration tests: one program, a module per concern.
 
 mod bench;
+mod bench_models;
 mod cli;
 mod distortion;
 mod formats;

@@ -26,6 +26,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         context: Some(512),
         cache: Format::F32,
         precision: Precision::Exact,
+        ..LoadOptions::default()
     };
     let bound: f32 = bound.parse()?;
     let record: Value = serde_json::from_str(&std::fs::read_to_string(record)?)?;

@@ -1,51 +1,57 @@
 //! What an earlier run measured, to compare with.
 
 use super::super::failure::Failure;
-use super::record::{Record, rounded};
+use super::record::{Record, rounded, text};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
 /// The records of an earlier run.
-pub(super) struct Earlier(Vec<Record>);
+pub(super) struct Earlier {
+    records: Vec<Record>,
+    keys: &'static Keys,
+}
 
-/// What makes two records comparable.
-const KEYS: [&str; 8] = ["op", "format", "m", "n", "k", "variant", "gpu_info", "backends"];
-const TIME: &str = "median_ns";
+/// What is compared of records.
+pub(super) struct Keys {
+    /// What is the same in two that are comparable.
+    pub(super) same: &'static [&'static str],
+    pub(super) time: &'static str,
+}
 
 impl Earlier {
     /// Reads what `-o json`, `-o jsonl` or `-o csv` printed.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path, keys: &'static Keys) -> Result<Self, Failure> {
         let io = |source| qmill::Error::Io { path: path.to_owned(), action: "read", source };
         let text = fs::read_to_string(path).map_err(io)?;
         let records =
             if text.trim_start().starts_with(['[', '{']) { from_json(&text) } else { from_csv(&text) };
-        let is_ours = |record: &Record| KEYS.iter().chain([&TIME]).all(|&key| record.contains_key(key));
+        let is_ours =
+            |record: &Record| keys.same.iter().chain([&keys.time]).all(|&key| record.contains_key(key));
         match records.filter(|records| !records.is_empty() && records.iter().all(is_ours)) {
-            Some(records) => Ok(Self(records)),
+            Some(records) => Ok(Self { records, keys }),
             None => Err(Failure::Usage(format!(
-                "{}: is no output of qmill bench as json, jsonl or csv",
+                "{}: is no output of qmill bench of this kind as json, jsonl or csv",
                 path.display()
             ))),
         }
     }
 
-    /// Adds how many times as fast the operation is now; null where it was not measured then.
+    /// Adds how many times as fast it is now; null where it was not measured then.
     pub(super) fn add_ratio(&self, record: &mut Record) {
         let is_same =
-            |earlier: &&Record| KEYS.iter().all(|&key| as_text(&earlier[key]) == as_text(&record[key]));
+            |earlier: &&Record| self.keys.same.iter().all(|&key| text(&earlier[key]) == text(&record[key]));
         // Of several the last, as it is of the latest run.
-        let then =
-            self.0.iter().rev().find(is_same).and_then(|earlier| as_text(&earlier[TIME]).parse::<f64>().ok());
-        let now = record[TIME].as_f64();
+        let then = self
+            .records
+            .iter()
+            .rev()
+            .find(is_same)
+            .and_then(|earlier| text(&earlier[self.keys.time]).parse::<f64>().ok());
+        let now = record[self.keys.time].as_f64();
         let ratio = then.zip(now).map(|(then, now)| rounded(then / now));
         record.insert("ratio".to_owned(), json!(ratio));
     }
-}
-
-/// A value as CSV has it.
-fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn from_json(text: &str) -> Option<Vec<Record>> {

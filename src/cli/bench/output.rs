@@ -1,6 +1,6 @@
-//! Records as a Markdown table, CSV, JSON, or a JSON object on each line; written as they come.
+//! Records as a Markdown table, CSV, JSON, a JSON object on each line, or SQL; written as they come.
 
-use super::record::{Machine, Record};
+use super::record::{Record, text, with_digits};
 use clap::ValueEnum;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -16,58 +16,61 @@ pub(crate) enum Style {
     Json,
     /// One object on each line
     Jsonl,
+    /// SQL that makes a table and fills it
+    Sql,
+}
+
+/// What kind of records there are.
+pub(super) struct Table {
+    /// In SQL.
+    pub(super) name: &'static str,
+    /// What people see of it.
+    pub(super) columns: Vec<Column>,
+}
+
+/// A column of the table for people.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    heading: &'static str,
+    width: usize,
+    is_left: bool,
+    cell: fn(&Record) -> String,
+}
+
+impl Column {
+    pub(super) fn new(heading: &'static str, width: usize, cell: fn(&Record) -> String) -> Self {
+        Self { heading, width, is_left: false, cell }
+    }
+
+    /// With its cells to the left.
+    pub(super) fn left(heading: &'static str, width: usize, cell: fn(&Record) -> String) -> Self {
+        Self { is_left: true, ..Self::new(heading, width, cell) }
+    }
+
+    fn padded(self, text: &str) -> String {
+        let width = self.width;
+        if self.is_left { format!("{text:<width$}") } else { format!("{text:>width$}") }
+    }
+
+    fn line(self) -> String {
+        format!("{}{}", "-".repeat(self.width - 1), if self.is_left { '-' } else { ':' })
+    }
 }
 
 pub(super) struct Output<W> {
     style: Style,
+    table: Table,
     out: W,
     written: usize,
 }
 
-/// A column of the table: its heading, how wide it is, and what it shows of a record.
-type Column = (&'static str, usize, fn(&Record) -> String);
-
-const COLUMNS: [Column; 13] = [
-    ("op", 10, |record| text(record, "op")),
-    ("format", 7, |record| text(record, "format")),
-    ("m", 5, |record| text(record, "m")),
-    ("n", 4, |record| text(record, "n")),
-    ("k", 5, |record| text(record, "k")),
-    ("variant", 19, |record| text(record, "variant")),
-    ("µs", 10, |record| with_digits(record, "median_ns", 1e-3, 1)),
-    ("±", 8, |record| with_digits(record, "stddev_ns", 1e-3, 1)),
-    ("GB/s", 7, |record| with_digits(record, "gb_s", 1.0, 2)),
-    ("GFLOP/s", 8, |record| with_digits(record, "gflop_s", 1.0, 2)),
-    ("memory %", 8, |record| with_digits(record, "memory_share", 100.0, 1)),
-    ("compute %", 9, |record| with_digits(record, "compute_share", 100.0, 1)),
-    ("error", 16, |record| {
-        let error = record["error"].as_f64();
-        error.map_or_else(String::new, |error| {
-            format!("{error:.1e} ≤ {:.0e}", record["error_bound"].as_f64().unwrap_or_default())
-        })
-    }),
-];
-const RATIO: Column = ("× earlier", 9, |record| with_digits(record, "ratio", 1.0, 2));
-
-fn text(record: &Record, name: &str) -> String {
-    match &record[name] {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn with_digits(record: &Record, name: &str, factor: f64, digits: usize) -> String {
-    record[name].as_f64().map_or_else(String::new, |number| format!("{:.digits$}", number * factor))
-}
-
 impl<W: Write> Output<W> {
-    pub(super) fn new(style: Style, out: W) -> Self {
-        Self { style, out, written: 0 }
+    pub(super) fn new(style: Style, table: Table, out: W) -> Self {
+        Self { style, table, out, written: 0 }
     }
 
     /// Says whose records follow.
-    pub(super) fn begin(&mut self, machine: &Machine) -> io::Result<()> {
+    pub(super) fn begin(&mut self, title: &str) -> io::Result<()> {
         if self.style != Style::Md {
             return Ok(());
         }
@@ -75,58 +78,59 @@ impl<W: Write> Output<W> {
             writeln!(self.out)?;
         }
         self.written = 0;
-        writeln!(self.out, "{}", machine.title())?;
-        if let Some(peaks) = &machine.peaks {
-            let (copy, read) = (peaks.copy / 1e9, peaks.read / 1e9);
-            let (multiply_add, dot) = (peaks.multiply_add / 1e9, peaks.dot / 1e9);
-            writeln!(
-                self.out,
-                "peaks: copy {copy:.1} GB/s, read {read:.1} GB/s, multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
-                peaks.launch * 1e6
-            )?;
-        }
-        writeln!(self.out)
+        writeln!(self.out, "{title}\n")
     }
 
     pub(super) fn write(&mut self, record: &Record) -> io::Result<()> {
         match self.style {
             Style::Md => self.write_row(record)?,
-            Style::Csv => {
-                // As llama-bench: no samples, and everything quoted.
-                let fields = || record.iter().filter(|(_, value)| !value.is_array());
-                if self.written == 0 {
-                    writeln!(
-                        self.out,
-                        "{}",
-                        fields().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",")
-                    )?;
-                }
-                let quoted =
-                    fields().map(|(name, _)| format!("\"{}\"", text(record, name).replace('"', "\"\"")));
-                writeln!(self.out, "{}", quoted.collect::<Vec<_>>().join(","))?;
-            }
+            Style::Csv => self.write_csv(record)?,
             Style::Json => {
                 let before = if self.written == 0 { "[\n" } else { ",\n" };
                 write!(self.out, "{before}{}", Value::Object(record.clone()))?;
             }
             Style::Jsonl => writeln!(self.out, "{}", Value::Object(record.clone()))?,
+            Style::Sql => self.write_sql(record)?,
         }
         self.written += 1;
         self.out.flush()
     }
 
     fn write_row(&mut self, record: &Record) -> io::Result<()> {
-        let ratio = record.contains_key("ratio").then_some(RATIO);
-        let columns = || COLUMNS.into_iter().chain(ratio);
+        let ratio = Column::new("× earlier", 9, |record| with_digits(&record["ratio"], 1.0, 2));
+        let ratio = record.contains_key("ratio").then_some(ratio);
+        let columns = || self.table.columns.iter().copied().chain(ratio);
+        let row = |cell: &dyn Fn(Column) -> String| {
+            format!("| {} |", columns().map(cell).collect::<Vec<_>>().join(" | "))
+        };
         if self.written == 0 {
-            let headings: Vec<_> = columns().map(|(name, width, _)| format!("{name:>width$}")).collect();
-            writeln!(self.out, "| {} |", headings.join(" | "))?;
-            let lines: Vec<_> =
-                columns().map(|(_, width, _)| format!("{}:", "-".repeat(width - 1))).collect();
-            writeln!(self.out, "| {} |", lines.join(" | "))?;
+            writeln!(self.out, "{}", row(&|column| column.padded(column.heading)))?;
+            writeln!(self.out, "{}", row(&Column::line))?;
         }
-        let cells: Vec<_> = columns().map(|(_, width, cell)| format!("{:>width$}", cell(record))).collect();
-        writeln!(self.out, "| {} |", cells.join(" | "))
+        writeln!(self.out, "{}", row(&|column| column.padded(&(column.cell)(record))))
+    }
+
+    /// As llama-bench: everything quoted.
+    fn write_csv(&mut self, record: &Record) -> io::Result<()> {
+        if self.written == 0 {
+            writeln!(self.out, "{}", names(record).join(","))?;
+        }
+        let quoted = values(record).map(|value| format!("\"{}\"", text(value).replace('"', "\"\"")));
+        writeln!(self.out, "{}", quoted.collect::<Vec<_>>().join(","))
+    }
+
+    fn write_sql(&mut self, record: &Record) -> io::Result<()> {
+        let (table, names) = (self.table.name, names(record));
+        if self.written == 0 {
+            let fields: Vec<_> = names
+                .iter()
+                .zip(values(record))
+                .map(|(name, value)| format!("  {name} {}", sql_type(value)))
+                .collect();
+            writeln!(self.out, "CREATE TABLE IF NOT EXISTS {table} (\n{}\n);\n", fields.join(",\n"))?;
+        }
+        let values: Vec<_> = values(record).map(sql_value).collect();
+        writeln!(self.out, "INSERT INTO {table} ({}) VALUES ({});", names.join(", "), values.join(", "))
     }
 
     pub(super) fn end(&mut self) -> io::Result<()> {
@@ -135,5 +139,36 @@ impl<W: Write> Output<W> {
             (Style::Json, _) => writeln!(self.out, "\n]"),
             _ => Ok(()),
         }
+    }
+}
+
+/// What CSV and SQL have of a record, as llama-bench: no samples.
+fn fields(record: &Record) -> impl Iterator<Item = (&String, &Value)> {
+    record.iter().filter(|(_, value)| !value.is_array())
+}
+
+fn names(record: &Record) -> Vec<&str> {
+    fields(record).map(|(name, _)| name.as_str()).collect()
+}
+
+fn values(record: &Record) -> impl Iterator<Item = &Value> {
+    fields(record).map(|(_, value)| value)
+}
+
+fn sql_type(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_f64() => "REAL",
+        Value::Number(_) => "INTEGER",
+        // Another record may have a number there.
+        Value::Null => "NUMERIC",
+        _ => "TEXT",
+    }
+}
+
+fn sql_value(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Number(number) => number.to_string(),
+        other => format!("'{}'", text(other).replace('\'', "''")),
     }
 }

@@ -1,6 +1,5 @@
 //! One measurement as named values, the same in every kind of output.
 
-use qmill::bench::{Case, Measurement, Peaks, Settings, Variant};
 use qmill::wgpu::Features;
 use qmill::{Device, Gpu};
 use serde_json::{Map, Value, json};
@@ -10,16 +9,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Names and values, in the order in which they are printed; those of llama-bench where it has them.
 pub(super) type Record = Map<String, Value>;
 
-/// What measures, and what it can do at best.
+/// What was compiled: whoever builds may tell, else it is the release.
+const BUILD_COMMIT: &str = match option_env!("QMILL_COMMIT") {
+    Some(commit) => commit,
+    None => concat!("v", env!("CARGO_PKG_VERSION")),
+};
+
+/// What measures.
 pub(super) struct Machine {
     is_cpu: bool,
     /// What each record says of it.
-    values: Record,
-    pub(super) peaks: Option<Peaks>,
+    pub(super) values: Record,
 }
 
 impl Machine {
-    pub(super) fn of(device: &Device, peaks: Option<Peaks>) -> Self {
+    pub(super) fn of(device: &Device) -> Self {
         let (name, backend, driver, features) = match device {
             Device::Cpu => (String::new(), "CPU".to_owned(), String::new(), String::new()),
             Device::Gpu(gpu) => {
@@ -28,83 +32,44 @@ impl Machine {
                 (info.name, info.backend.to_string(), driver.trim().to_owned(), feature_line(gpu))
             }
         };
-        let rate = |rate: fn(&Peaks) -> f64| peaks.as_ref().map(|peaks| rounded(rate(peaks)));
-        let values = json!({
+        let values = object(json!({
+            "build_commit": BUILD_COMMIT,
             "build_version": env!("CARGO_PKG_VERSION"),
             "cpu_info": cpu_name(),
             "gpu_info": name,
             "backends": backend,
             "driver": driver,
             "features": features,
-            "peak_copy_gb_s": rate(|peaks| peaks.copy / 1e9),
-            "peak_read_gb_s": rate(|peaks| peaks.read / 1e9),
-            "peak_multiply_add_gflop_s": rate(|peaks| peaks.multiply_add / 1e9),
-            "peak_dot_gop_s": rate(|peaks| peaks.dot / 1e9),
-            "launch_ns": rate(|peaks| peaks.launch * 1e9),
-        });
-        let Value::Object(values) = values else { unreachable!("it is written as an object") };
-        Self { is_cpu: matches!(device, Device::Cpu), values, peaks }
+        }));
+        Self { is_cpu: matches!(device, Device::Cpu), values }
     }
 
-    /// Who measures, on one line.
-    pub(super) fn title(&self) -> String {
-        let text = |name: &str| self.values[name].as_str().unwrap_or_default().to_owned();
+    /// Who measures, on one line; `threads` says how many of the CPU.
+    pub(super) fn title(&self, threads: &str) -> String {
+        let value = |name: &str| text(&self.values[name]);
         if self.is_cpu {
-            return format!("CPU: {}, one thread, the twin", text("cpu_info"));
+            return format!("CPU: {}, threads: {threads}, the twin", value("cpu_info"));
         }
-        format!("{} ({}, {}): {}", text("gpu_info"), text("backends"), text("driver"), text("features"))
+        format!("{} ({}, {}): {}", value("gpu_info"), value("backends"), value("driver"), value("features"))
     }
+}
 
-    pub(super) fn record(
-        &self,
-        case: &Case,
-        (variant, kernel): (Variant, Option<String>),
-        settings: &Settings,
-        measured: &Measurement,
-    ) -> Record {
-        let (timing, clock) = (&measured.timing, measured.timing.best_clock());
-        let ns = |seconds: f64| (seconds * 1e9).round() as u64;
-        let bytes_rate = measured.bytes as f64 / clock.median();
-        let operations_rate = measured.operations as f64 / clock.median();
-        let product = case.operation.is_product();
-        let share =
-            |rate: f64, peak: fn(&Peaks) -> f64| self.peaks.as_ref().map(|peaks| rounded(rate / peak(peaks)));
-        let memory_share = share(bytes_rate, if product { |peaks| peaks.read } else { |peaks| peaks.copy });
-        let compute_share = share(operations_rate, |peaks| peaks.multiply_add).filter(|_| product);
-        let mut record = self.values.clone();
-        let own = json!({
-            "test_time": iso_time(SystemTime::now()),
-            "op": case.operation.name(),
-            "format": case.format.name(),
-            "m": case.rows,
-            "n": if product { case.batch } else { 1 },
-            "k": case.cols,
-            "variant": variant.to_string(),
-            "kernel": kernel,
-            "clock": if timing.device.is_some() { "device" } else { "host" },
-            "avg_ns": ns(clock.mean()),
-            "stddev_ns": ns(clock.deviation()),
-            "median_ns": ns(clock.median()),
-            "min_ns": ns(clock.min()),
-            "max_ns": ns(clock.max()),
-            "wall_ns": ns(timing.wall.median()),
-            "runs": timing.count,
-            "bytes": measured.bytes,
-            "gb_s": rounded(bytes_rate / 1e9),
-            "gflop_s": product.then(|| rounded(operations_rate / 1e9)),
-            "memory_share": memory_share,
-            "compute_share": compute_share,
-            "error": measured.accuracy.map(|accuracy| accuracy.error),
-            "error_bound": measured.accuracy.map(|accuracy| accuracy.bound),
-            "copies": measured.copies,
-            "cache_bytes": settings.cache_bytes,
-            "samples_ns": clock.seconds().iter().map(|&seconds| ns(seconds)).collect::<Vec<_>>(),
-        });
-        if let Value::Object(own) = own {
-            record.extend(own);
-        }
-        record
+/// The values of what is written as an object.
+pub(super) fn object(value: Value) -> Record {
+    if let Value::Object(record) = value { record } else { Record::new() }
+}
+
+/// A value as a cell, and as CSV has it; nothing where there is none.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
+}
+
+pub(super) fn with_digits(value: &Value, factor: f64, digits: usize) -> String {
+    value.as_f64().map_or_else(String::new, |number| format!("{:.digits$}", number * factor))
 }
 
 /// Five significant digits, which is more than a measurement has.
@@ -138,7 +103,7 @@ fn cpu_name() -> String {
 }
 
 /// As in `2026-11-22T05:45:00Z`.
-fn iso_time(time: SystemTime) -> String {
+pub(super) fn iso_time(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, of_day) = (seconds / 86400, seconds % 86400);
     // Years that begin in March, in eras of 400: Hinnant's civil_from_days.

@@ -1,0 +1,135 @@
+//! How fast a model is, as llama-bench has it: tokens of a prompt together, tokens of an answer one by one.
+
+use super::timing::Samples;
+use crate::cpu::check_positive;
+use crate::llm::{Model, Session};
+use crate::{Error, Result};
+use std::fmt;
+use std::time::Instant;
+
+/// What goes through a model. Its name is that of llama-bench: `pp512`, `tg128`, `pp512+tg128 @ d4096`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModelCase {
+    /// Tokens of a prompt, as many together as the settings say.
+    pub prompt: usize,
+    /// Tokens after that one by one, each when the logits of the one before are on the host.
+    pub generated: usize,
+    /// Tokens that are in the context before, and do not count.
+    pub depth: usize,
+}
+
+/// How to measure a model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ModelSettings {
+    /// Repetitions that count.
+    pub repetitions: usize,
+    /// Tokens of a prompt that a session is given at once; it returns logits after each time, and takes them in batches of
+    /// [`LoadOptions::batch`](crate::llm::LoadOptions::batch).
+    pub batch: usize,
+    /// Whether the prompt and one token go through the model once before anything counts: what is compiled then does not count.
+    pub warm_up: bool,
+}
+
+impl Default for ModelSettings {
+    /// As llama-bench: five repetitions after a warm-up, 2048 tokens at once.
+    fn default() -> Self {
+        Self { repetitions: 5, batch: 2048, warm_up: true }
+    }
+}
+
+/// What a measurement is about to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Filling the context.
+    Depth,
+    /// What does not count yet.
+    WarmUp,
+    /// A repetition, by its number from 1.
+    Repetition(usize),
+}
+
+/// How fast a model was, repetition by repetition.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ModelTiming {
+    /// Seconds of each repetition, by the host's clock.
+    pub seconds: Samples,
+    /// Tokens a second.
+    pub rates: Samples,
+}
+
+impl ModelCase {
+    /// Tokens that count.
+    pub fn tokens(&self) -> usize {
+        self.prompt.saturating_add(self.generated)
+    }
+
+    /// Tokens that the context must have room for.
+    pub fn context(&self) -> usize {
+        self.depth.saturating_add(self.tokens())
+    }
+
+    /// Measures it, in a session of its own. The tokens are random, but always the same.
+    ///
+    /// The context is filled once: every repetition starts from there. `progress` hears what comes next. Fails with
+    /// [`Error::Number`] for no tokens, no repetitions, or none at once; with [`Error::ContextFull`] where the model has less
+    /// context than [`ModelCase::context`]; and as [`Session::new`] and [`Session::prefill`] do.
+    pub fn measure(
+        &self,
+        model: &Model,
+        settings: &ModelSettings,
+        progress: &mut dyn FnMut(Stage),
+    ) -> Result<ModelTiming> {
+        check_positive("the number of tokens", self.tokens())?;
+        check_positive("the number of tokens at once", settings.batch)?;
+        check_positive("the number of repetitions", settings.repetitions)?;
+        let (context, needed) = (model.context(), self.context());
+        if needed > context {
+            return Err(Error::ContextFull { context, needed });
+        }
+        let tokens = random_tokens(needed, model.config().vocabulary);
+        let (before, counted) = tokens.split_at(self.depth);
+        let (prompt, generated) = counted.split_at(self.prompt);
+        let mut session = Session::new(model)?;
+        if self.depth > 0 {
+            progress(Stage::Depth);
+            fill(&mut session, before, settings.batch)?;
+        }
+        if settings.warm_up {
+            progress(Stage::WarmUp);
+            fill(&mut session, prompt, settings.batch)?;
+            fill(&mut session, &generated[..self.generated.min(1)], 1)?;
+        }
+        let mut seconds = Vec::with_capacity(settings.repetitions);
+        for number in 1..=settings.repetitions {
+            session.rewind(self.depth)?;
+            progress(Stage::Repetition(number));
+            let start = Instant::now();
+            fill(&mut session, prompt, settings.batch)?;
+            fill(&mut session, generated, 1)?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let rates = seconds.iter().map(|seconds| self.tokens() as f64 / seconds).collect();
+        Ok(ModelTiming { seconds: Samples(seconds), rates: Samples(rates) })
+    }
+}
+
+impl fmt::Display for ModelCase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [("pp", self.prompt), ("tg", self.generated)].into_iter().filter(|(_, count)| *count > 0);
+        let parts: Vec<_> = parts.map(|(name, count)| format!("{name}{count}")).collect();
+        let depth = if self.depth > 0 { format!(" @ d{}", self.depth) } else { String::new() };
+        f.pad(&(parts.join("+") + &depth))
+    }
+}
+
+/// Appends tokens, so many at once, and has the logits after each time.
+fn fill(session: &mut Session, tokens: &[u32], at_once: usize) -> Result<()> {
+    tokens.chunks(at_once).try_for_each(|tokens| session.prefill(tokens))
+}
+
+fn random_tokens(count: usize, vocabulary: usize) -> Vec<u32> {
+    // Knuth's generator; its upper bits are the random ones.
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let states = std::iter::successors(Some(1), next).skip(1);
+    states.map(|state: u64| ((state >> 33) % vocabulary as u64) as u32).take(count).collect()
+}

@@ -1,0 +1,336 @@
+//! Models, in llama-bench's conventions.
+
+use super::Common;
+use super::earlier::{Earlier, Keys};
+use super::numbers::{Pair, Range, numbers};
+use super::output::{Column, Output, Table};
+use super::record::{Machine, Record, iso_time, object, text, with_digits};
+use crate::cli::failure::Failure;
+use crate::cli::{device, inspect, model, show};
+use clap::{Args, ValueEnum};
+use qmill::bench::{ModelCase, ModelSettings, ModelTiming, Stage};
+use qmill::gpu::Precision;
+use qmill::llm::{LoadOptions, Model};
+use qmill::mix::FileType;
+use qmill::stream::{Plan, Request};
+use qmill::{Device, Format, gguf};
+use serde_json::json;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+#[derive(Args)]
+#[group(requires = "model")]
+#[command(next_help_heading = "Models")]
+pub(super) struct Models {
+    /// Tokens of prompts, and ranges: 1-8, 1-8+2, 1-8*2; 0 for no such test
+    #[arg(short = 'p', long, value_name = "LIST", value_delimiter = ',', default_value = "512")]
+    n_prompt: Vec<Range>,
+    /// Tokens that are generated; 0 for no such test
+    #[arg(short = 'n', long, value_name = "LIST", value_delimiter = ',', default_value = "128")]
+    n_gen: Vec<Range>,
+    /// Also measure a prompt and an answer to it, together [short: -pg]
+    #[arg(long, value_name = "PP,TG")]
+    pg: Vec<Pair>,
+    /// Tokens that are in the context before each test, and do not count
+    #[arg(short = 'd', long, value_name = "LIST", value_delimiter = ',', default_value = "0")]
+    n_depth: Vec<Range>,
+    /// Tokens of a prompt that are given to a model at once; it answers after each time
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', default_value = "2048")]
+    batch_size: Vec<Range>,
+    /// Of these, how many go through it together [short: -ub]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "512")]
+    ubatch_size: Vec<Range>,
+    /// Types of keys in the context [short: -ctk]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "f16")]
+    cache_type_k: Vec<CacheType>,
+    /// Types of values, which must be those of the keys [short: -ctv] [default: as the keys]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    cache_type_v: Vec<CacheType>,
+    /// Threads of the CPU, where it computes [default: all]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    threads: Vec<Range>,
+    /// How a GPU takes activations in products: in eight bits, or as they are
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "int8")]
+    precision: Vec<ModelPrecision>,
+    /// Quantize while loading, as `qmill quantize` would; COPY is the file as it is
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    quantize: Vec<FileType>,
+    /// Seconds to wait before each test
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    delay: u64,
+    /// Say on the standard error what is being done
+    #[arg(long)]
+    progress: bool,
+    /// Let the first run count, which compiles what it needs
+    #[arg(long)]
+    no_warmup: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CacheType {
+    F16,
+    F32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModelPrecision {
+    Int8,
+    Exact,
+}
+
+const KEYS: Keys = Keys {
+    same: &[
+        "model_filename",
+        "model_type",
+        "n_prompt",
+        "n_gen",
+        "n_depth",
+        "n_batch",
+        "n_ubatch",
+        "n_threads",
+        "type_k",
+        "type_v",
+        "precision",
+        "gpu_info",
+        "backends",
+    ],
+    time: "avg_ns",
+};
+
+/// One of the combinations.
+#[derive(Clone)]
+struct Test {
+    case: ModelCase,
+    options: LoadOptions,
+    /// Tokens that are given at once.
+    batch: usize,
+}
+
+impl Models {
+    pub(super) fn run(&self, paths: &[PathBuf], common: &Common) -> Result<(), Failure> {
+        if self.counts().is_empty() {
+            return Err(super::nothing());
+        }
+        let caches = self.caches()?;
+        let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
+        // Before anything is measured, so that no long list ends at a file that is not there.
+        let files = paths.iter().map(gguf::Model::open).collect::<Result<Vec<_>, _>>()?;
+        let types: Vec<_> = match &self.quantize[..] {
+            [] => vec![None],
+            types => types.iter().copied().map(Some).collect(),
+        };
+        let table = Table { name: "qmill_bench_models", columns: self.columns() };
+        let mut output = Output::new(common.output, table, io::stdout().lock());
+        for choice in &common.device {
+            let device = device::open(choice)?;
+            let machine = Machine::of(&device);
+            let threads: Vec<_> =
+                self.threads().into_iter().flatten().map(|count| count.to_string()).collect();
+            output.begin(&machine.title(&threads.join(",")))?;
+            let tests = self.tests(&device, &caches);
+            let mut number = 0;
+            let sources = paths
+                .iter()
+                .zip(&files)
+                .flat_map(|(path, file)| types.iter().map(move |&to| (path, file, to)));
+            for (path, file, quantize) in sources {
+                let description = describe(path, file, quantize)?;
+                let options = LoadOptions { device: device.clone(), quantize, ..LoadOptions::default() };
+                let model = Model::from_gguf(file, &options)?;
+                for test in &tests {
+                    number += 1;
+                    let count = tests.len() * types.len() * files.len();
+                    let heading = format!("{number} of {count}: {}", test.case);
+                    let timing = self.measure(test, &model, common.repetitions, &heading)?;
+                    let mut record = machine.values.clone();
+                    record.extend(description.clone());
+                    record.extend(test.record(&timing));
+                    if let Some(earlier) = &earlier {
+                        earlier.add_ratio(&mut record);
+                    }
+                    output.write(&record)?;
+                }
+            }
+            model::store_pipelines(&device);
+        }
+        Ok(output.end()?)
+    }
+
+    fn measure(
+        &self,
+        test: &Test,
+        model: &Model,
+        repetitions: usize,
+        heading: &str,
+    ) -> Result<ModelTiming, Failure> {
+        thread::sleep(Duration::from_secs(self.delay));
+        let settings = ModelSettings { repetitions, batch: test.batch, warm_up: !self.no_warmup };
+        let mut tell = |stage| {
+            if self.progress {
+                let stage = match stage {
+                    Stage::Depth => "filling the context".to_owned(),
+                    Stage::WarmUp => "warm-up".to_owned(),
+                    Stage::Repetition(number) => format!("repetition {number} of {repetitions}"),
+                };
+                eprintln!("qmill: {heading}: {stage}");
+            }
+        };
+        Ok(test.case.measure(&model.with_sessions(&test.options)?, &settings, &mut tell)?)
+    }
+
+    /// Tokens of each prompt and of what is generated after it, in llama-bench's order.
+    fn counts(&self) -> Vec<(usize, usize)> {
+        let prompts = numbers(&self.n_prompt).into_iter().map(|prompt| (prompt, 0));
+        let generated = numbers(&self.n_gen).into_iter().map(|generated| (0, generated));
+        let pairs = self.pg.iter().map(|&Pair(prompt, generated)| (prompt, generated));
+        prompts.chain(generated).chain(pairs).filter(|&counts| counts != (0, 0)).collect()
+    }
+
+    /// Formats of keys and values.
+    fn caches(&self) -> Result<Vec<Format>, Failure> {
+        let format = |cache: CacheType| match cache {
+            CacheType::F16 => Format::F16,
+            CacheType::F32 => Format::F32,
+        };
+        let is_other = |key: &CacheType| self.cache_type_v.iter().any(|value| value != key);
+        if self.cache_type_k.iter().any(is_other) {
+            let message = "keys and values are of one type; without -ctv, values have that of the keys";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        Ok(self.cache_type_k.iter().copied().map(format).collect())
+    }
+
+    /// All combinations on a device, in llama-bench's order.
+    fn tests(&self, device: &Device, caches: &[Format]) -> Vec<Test> {
+        let is_cpu = matches!(device, Device::Cpu);
+        // The twin takes activations as they are, and a GPU has no threads.
+        let precisions = if is_cpu { &[ModelPrecision::Exact][..] } else { &self.precision };
+        let threads = if is_cpu { self.threads() } else { vec![None] };
+        let case = ModelCase { prompt: 0, generated: 0, depth: 0 };
+        let tests = vec![Test { case, options: LoadOptions::default(), batch: 0 }];
+        let tests = with_each(&tests, precisions, |test, &precision| {
+            test.options.precision = match precision {
+                ModelPrecision::Int8 => Precision::Int8,
+                ModelPrecision::Exact => Precision::Exact,
+            };
+        });
+        let tests = with_each(&tests, &numbers(&self.batch_size), |test, &batch| test.batch = batch);
+        let tests = with_each(&tests, &numbers(&self.ubatch_size), |test, &batch| test.options.batch = batch);
+        let tests = with_each(&tests, caches, |test, &cache| test.options.cache = cache);
+        let tests = with_each(&tests, &threads, |test, &threads| test.options.threads = threads);
+        let tests = with_each(&tests, &numbers(&self.n_depth), |test, &depth| test.case.depth = depth);
+        with_each(&tests, &self.counts(), |test, &(prompt, generated)| {
+            test.case = ModelCase { prompt, generated, ..test.case };
+            test.options.context = Some(test.case.context());
+        })
+    }
+
+    /// Numbers of the CPU's threads.
+    fn threads(&self) -> Vec<Option<usize>> {
+        if self.threads.is_empty() {
+            return vec![thread::available_parallelism().ok().map(usize::from)];
+        }
+        numbers(&self.threads).into_iter().map(Some).collect()
+    }
+
+    /// As llama-bench: what is not by default, and what is several.
+    fn columns(&self) -> Vec<Column> {
+        let is_not = |list: &[Range], default: usize| numbers(list) != [default];
+        let all = [
+            (true, Column::left("model", 30, |record| text(&record["model_type"]))),
+            (true, Column::new("size", 10, |record| show::bytes(record["model_size"].as_u64().unwrap_or(0)))),
+            (
+                true,
+                Column::new("params", 10, |record| {
+                    show::count(record["model_n_params"].as_u64().unwrap_or(0))
+                }),
+            ),
+            (true, Column::left("backend", 10, |record| text(&record["backends"]))),
+            (
+                self.precision != [ModelPrecision::Int8],
+                Column::new("precision", 9, |record| text(&record["precision"])),
+            ),
+            (!self.threads.is_empty(), Column::new("threads", 7, |record| text(&record["n_threads"]))),
+            (is_not(&self.batch_size, 2048), Column::new("n_batch", 7, |record| text(&record["n_batch"]))),
+            (is_not(&self.ubatch_size, 512), Column::new("n_ubatch", 8, |record| text(&record["n_ubatch"]))),
+            (
+                self.cache_type_k != [CacheType::F16],
+                Column::new("type_k", 6, |record| text(&record["type_k"])),
+            ),
+            (
+                self.cache_type_k != [CacheType::F16],
+                Column::new("type_v", 6, |record| text(&record["type_v"])),
+            ),
+            (true, Column::new("test", 15, |record| text(&record["test"]))),
+            (
+                true,
+                Column::new("t/s", 20, |record| {
+                    let rate = |name: &str| with_digits(&record[name], 1.0, 2);
+                    format!("{} ± {}", rate("avg_ts"), rate("stddev_ts"))
+                }),
+            ),
+        ];
+        all.into_iter().filter(|(is_shown, _)| *is_shown).map(|(_, column)| column).collect()
+    }
+}
+
+impl Test {
+    fn record(&self, timing: &ModelTiming) -> Record {
+        let Self { case, options, batch } = self;
+        let ModelTiming { seconds, rates } = timing;
+        let ns = |seconds: f64| (seconds * 1e9).round() as u64;
+        let cache = options.cache.name().to_lowercase();
+        object(json!({
+            "n_batch": batch,
+            "n_ubatch": options.batch,
+            "n_threads": options.threads,
+            "type_k": cache,
+            "type_v": cache,
+            "precision": if options.precision == Precision::Exact { "exact" } else { "int8" },
+            "n_prompt": case.prompt,
+            "n_gen": case.generated,
+            "n_depth": case.depth,
+            "test": case.to_string(),
+            "test_time": iso_time(SystemTime::now()),
+            "avg_ns": ns(seconds.mean()),
+            "stddev_ns": ns(seconds.deviation()),
+            "avg_ts": rates.mean(),
+            "stddev_ts": rates.deviation(),
+            "samples_ns": seconds.values().iter().map(|&seconds| ns(seconds)).collect::<Vec<_>>(),
+            "samples_ts": rates.values(),
+        }))
+    }
+}
+
+/// Each of these with each of the values.
+fn with_each<V>(tests: &[Test], values: &[V], set: impl Fn(&mut Test, &V)) -> Vec<Test> {
+    let with = |test: &Test, value| {
+        let mut test = test.clone();
+        set(&mut test, value);
+        test
+    };
+    tests.iter().flat_map(|test| values.iter().map(|value| with(test, value))).collect()
+}
+
+/// What records say of a model, which may be quantized on the way in.
+fn describe(path: &Path, file: &gguf::Model, quantize: Option<FileType>) -> Result<Record, Failure> {
+    let parameters: u64 = file.tensors().map(|tensor| tensor.info.weights()).sum();
+    let bytes: u64 = match quantize {
+        None => file.tensors().map(|tensor| tensor.info.bytes()).sum(),
+        Some(to) => Plan::new(file, &Request::new(to))?.tensors().map(|tensor| tensor.to.bytes()).sum(),
+    };
+    let word = |key: &str| file.metadata().str_of(key).map(str::to_owned);
+    let size = word("general.size_label").unwrap_or_else(|| show::count(parameters).replace(' ', ""));
+    let to = quantize.filter(|&to| to != FileType::COPY).map(FileType::name);
+    let file_type = to.or_else(|| inspect::file_type_number(file).and_then(inspect::file_type_name));
+    let architecture = word("general.architecture").unwrap_or_default();
+    let words = [architecture.as_str(), &size, file_type.unwrap_or_default()];
+    Ok(object(json!({
+        "model_filename": path.display().to_string(),
+        "model_type": show::escaped(words.join(" ").trim()),
+        "model_size": bytes,
+        "model_n_params": parameters,
+    })))
+}
