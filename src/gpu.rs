@@ -48,7 +48,7 @@ mod split;
 mod tile;
 mod upload;
 
-pub use activations::Activations;
+pub use activations::{Activations, INT8_BLOCK_WGSL};
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};

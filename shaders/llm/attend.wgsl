@@ -1,4 +1,5 @@
-// Attention of one query head of a token to the keys and values up to its own position, or to the last WINDOW of them. A workgroup does it.
+// Attention of one query head of a token to the keys and values up to its own position, or to the last WINDOW of them. A workgroup does it, or, with SPANS above 1,
+// one of as many equal parts, which `combine` puts together.
 //
 // It goes through the keys in tiles, keeping the largest score so far: what it has summed up is scaled down when a larger one comes. Within a tile a lane scores
 // some of the keys; then the lanes are PARTS rows of QUADS, each of which sums up one quad of some of the values.
@@ -11,6 +12,7 @@ struct State {
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> keys: array<Quad>;
 @group(0) @binding(3) var<storage, read> values: array<Quad>;
+// The result, or for each span the sum of values, their weight, and what was taken off the scores.
 @group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
 
 const QUADS = HEAD / 4u;
@@ -30,10 +32,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let head = group.x;
   let token = group.y;
   let kv_head = head / (HEADS / KV_HEADS) * QUADS;
-  let end = state.position + token + 1u;
+  var end = state.position + token + 1u;
   var start = 0u;
   if (WINDOW > 0u) {
     start = max(end, WINDOW) - WINDOW;
+  }
+  if (SPANS > 1u) {
+    let length = (end - start + SPANS - 1u) / SPANS;
+    start = min(start + group.z * length, end);
+    end = min(start + length, end);
   }
   for (var i = lane; i < QUADS; i += LANES) {
     query[i] = qkv[token * ROW + head * QUADS + i] * SCALE;
@@ -87,6 +94,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = 1u; i < PARTS; i++) {
       total += totals[i * QUADS + lane];
     }
-    attended[(token * HEADS + head) * QUADS + lane] = total / all;
+    if (SPANS > 1u) {
+      attended[(head * SPANS + group.z) * (QUADS + 1u) + lane] = total;
+    } else {
+      store_attended((token * HEADS + head) * QUADS, lane, total / all);
+    }
+  }
+  if (SPANS > 1u) {
+    if (lane == 0u) {
+      attended[(head * SPANS + group.z) * (QUADS + 1u) + QUADS] = vec4<f32>(all, most, 0.0, 0.0);
+    }
+  } else {
+    store_blocks((token * HEADS + head) * QUADS, lane);
   }
 }

@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/extremes.wgsl",
     "lib/four_rows.wgsl",
     "lib/half.wgsl",
+    "lib/int8_block.wgsl",
     "lib/level_codes.wgsl",
     "lib/level_search.wgsl",
     "lib/levels.wgsl",

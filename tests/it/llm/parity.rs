@@ -64,6 +64,19 @@ fn every_format_gives_the_twins_logits() {
     }
 }
 
+/// Eight-bit activations are stored by the kernels that compute them.
+#[test]
+fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
+    let Some(gpu) = gpu() else { return };
+    for name in SEEDED {
+        let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
+        let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+        let options = LoadOptions { precision: Precision::Int8, ..exact(Device::Gpu(gpu.clone())) };
+        let found = logits(&Model::from_gguf(&file, &options).unwrap());
+        assert_near(&found, &right, INT8, name);
+    }
+}
+
 #[test]
 fn every_architecture_gives_the_twins_logits_with_both_caches() {
     let Some(gpu) = gpu() else { return };
