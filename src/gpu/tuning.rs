@@ -67,6 +67,10 @@ const DEFAULTS: [Defaults; 4] = [
 
 /// Weights of a block that is short.
 const SHORT_BLOCK: usize = 32;
+/// On a CPU, columns of a row that is too short to be worth the sum of those who share it.
+const SHORT_ROW: usize = 2048;
+/// And rows that leave threads idle when a lane owns eight: workgroups are a few.
+const FEW_ROWS: usize = 1024;
 /// Where a product has fewer workgroups, a large GPU has nothing to do for most of its processors, and the columns are split; into no more than twice as many.
 const BUSY_GROUPS: u64 = 128;
 /// Columns of a span for each lane that shares a row: as many as any format fetches at once. And for a tile, which loads 32 or 64 between barriers.
@@ -251,7 +255,7 @@ impl Gpu {
         if let Some(&(_, form)) = tuned {
             return form;
         }
-        let form = Form { kind: self.default_kind(format, batch), spans: 1 };
+        let form = Form { kind: self.default_kind(format, rows, cols, batch), spans: 1 };
         if self.device().adapter_info().device_type == DeviceType::Cpu {
             return form;
         }
@@ -263,11 +267,12 @@ impl Gpu {
         Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
     }
 
-    fn default_kind(&self, format: Format, batch: usize) -> Kind {
+    fn default_kind(&self, format: Format, rows: usize, cols: usize, batch: usize) -> Kind {
         let kind = (self.device().adapter_info().device_type == DeviceType::Cpu, has_subgroups(self));
         let defaults = DEFAULTS.iter().find(|of| (of.is_software, of.has_subgroups) == kind);
         let defaults = defaults.expect("there are defaults for each kind");
         match batch {
+            ..=1 if defaults.is_software && cols < SHORT_ROW => Alone(if rows < FEW_ROWS { 4 } else { 8 }),
             ..=1 if format.info().block_weights <= SHORT_BLOCK => defaults.one_of_short_blocks,
             ..=1 => defaults.one,
             2..=8 => defaults.few,
