@@ -24,6 +24,7 @@ mod model;
 mod peaks;
 mod product;
 mod timing;
+mod tune;
 
 #[cfg(feature = "llm")]
 pub use model::{ModelCase, ModelSettings, ModelTiming, Stage};
@@ -32,6 +33,7 @@ pub use peaks::Peaks;
 pub use peaks::shaders;
 pub use product::Variant;
 pub use timing::{Samples, Settings, Timing, time_ops, time_work};
+pub use tune::{Ranking, rank};
 
 use crate::{Device, Error, Format, Gpu, Result, cpu};
 use std::fmt;
@@ -154,17 +156,16 @@ impl Case {
     /// be quantized to; with [`Error::Inaccurate`] and [`Error::Differs`] where the answer is wrong; and with what the
     /// device reports.
     pub fn measure(&self, device: &Device, variant: Variant, settings: &Settings) -> Result<Measurement> {
-        cpu::check_positive("the number of rows", self.rows)?;
-        cpu::check_positive("the number of columns", self.cols)?;
-        if !self.cols.is_multiple_of(self.format.info().block_weights) {
-            let (tensor, weights) = ("the matrix".to_owned(), self.cols as u64);
-            return Err(Error::RowLength { tensor, weights, format: self.format });
-        }
+        self.check()?;
         let (timing, accuracy) = match (device, self.operation) {
             (Device::Cpu, _) => (self.measure_twin(settings)?, None),
             (Device::Gpu(gpu), Operation::Quantize) => conversion::quantize(self, gpu, settings)?,
             (Device::Gpu(gpu), Operation::Dequantize) => conversion::dequantize(self, gpu, settings)?,
-            (Device::Gpu(gpu), _) => product::measure(self, gpu, variant, settings)?,
+            (Device::Gpu(gpu), _) => {
+                let (timing, accuracy) =
+                    product::Data::new(self, gpu, settings)?.measure(variant, settings)?;
+                (timing, Some(accuracy))
+            }
         };
         Ok(Measurement {
             timing,
@@ -173,6 +174,16 @@ impl Case {
             copies: self.copies(settings),
             accuracy,
         })
+    }
+
+    fn check(&self) -> Result<()> {
+        cpu::check_positive("the number of rows", self.rows)?;
+        cpu::check_positive("the number of columns", self.cols)?;
+        if !self.cols.is_multiple_of(self.format.info().block_weights) {
+            let (tensor, weights) = ("the matrix".to_owned(), self.cols as u64);
+            return Err(Error::RowLength { tensor, weights, format: self.format });
+        }
+        Ok(())
     }
 
     fn weights(&self) -> u64 {

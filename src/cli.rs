@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod demo;
+mod device;
 mod devices;
 mod failure;
 mod formats;
@@ -13,6 +14,7 @@ mod quantize;
 mod run;
 mod shaders;
 mod show;
+mod tune;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;
@@ -36,6 +38,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Compare(compare::Compare),
     Bench(Box<bench::Bench>),
+    Tune(tune::Tune),
     Run(Box<run::Run>),
     Perplexity(Box<perplexity::Perplexity>),
     Formats(formats::Formats),
@@ -61,6 +64,7 @@ impl Cli {
             Command::Inspect(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Tune(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Perplexity(command) => command.run(),
             Command::Formats(command) => command.run(),

@@ -311,6 +311,19 @@ pub enum Error {
         found: u64,
     },
 
+    /// A table of kernels is broken, or not one for this device.
+    #[error("{place}: {what} is {found:?}, not {needed}")]
+    Tuning {
+        /// The table's file, or the device.
+        place: String,
+        /// What is wrong.
+        what: &'static str,
+        /// What it should be.
+        needed: String,
+        /// What it is.
+        found: String,
+    },
+
     /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
     #[error("{device}: {misrounding}")]
     Inexact {

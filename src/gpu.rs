@@ -43,23 +43,27 @@ mod pipeline;
 mod quantize;
 mod self_test;
 mod shader;
+mod spans;
 mod spirv;
 mod split;
 mod tile;
+mod tuning;
 mod upload;
+mod variant;
 
-pub use activations::Activations;
+pub use activations::{Activations, INT8_BLOCK_WGSL};
 pub use adapter::{Adapter, DeviceChoice, adapters};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
 pub use matmul::Precision;
-#[doc(hidden)]
-pub use matmul::Variant;
 pub use matrix::Matrix;
 pub use op::Op;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
+pub use tuning::Tuning;
+#[doc(hidden)]
+pub use variant::Variant;
 
 use crate::{Error, Format, Result};
 use fault::{Lost, guarded};
@@ -67,7 +71,7 @@ use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -88,6 +92,10 @@ struct Shared {
     misrounding: Option<Misrounding>,
     /// Whether the device's own conversion from f16 is exact, once that was asked.
     keeps_halves: OnceLock<bool>,
+    /// Which kernels products take where that is not by default.
+    tuning: RwLock<Tuning>,
+    /// Where products whose columns are split leave their sums, one after the other.
+    sums: Mutex<Option<wgpu::Buffer>>,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -132,6 +140,8 @@ impl Gpu {
             grids,
             misrounding: None,
             keeps_halves: OnceLock::new(),
+            tuning: RwLock::default(),
+            sums: Mutex::default(),
         };
         let mut gpu = Self { shared: Arc::new(shared) };
         let misrounding = self_test::run(&gpu)?;
@@ -283,7 +293,8 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let products = matvec::programs().chain(tile::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
     let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
-    let others = others.into_iter().map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    let others = others.into_iter().chain(spans::texts());
+    let others = others.map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
     exact_texts(true).chain(products).chain(others)
 }
 

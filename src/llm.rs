@@ -37,6 +37,7 @@ mod kv_cache;
 mod model;
 mod ops;
 mod ops_cpu;
+mod profile;
 mod sampler;
 mod session;
 mod tokenizer;
@@ -48,6 +49,7 @@ pub use generate::{Answer, End, Generator};
 pub use model::{LoadOptions, Model};
 #[doc(hidden)]
 pub use ops::shaders;
+pub use profile::{KindTime, Phase, Profile};
 pub use sampler::{REPEAT_LAST, Sampler, SamplerOptions};
 pub use session::Session;
 pub use tokenizer::{TextStream, Tokenizer};

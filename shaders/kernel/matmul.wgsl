@@ -2,6 +2,8 @@
 // by 4 vectors. For many vectors on a GPU.
 //
 // A lane's rows are 8 apart and its vectors 16, so that neighbours read neighbouring words of workgroup memory.
+//
+// With SPLIT, a workgroup has a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
 
 #import lib/params.wgsl
 #import lib/split.wgsl
@@ -28,29 +30,39 @@ fn row_start(i: u32) -> u32 { return min(i, params.rows - 1u) * params.row_block
 #import lib/tile_exact.wgsl
 #endif
 
-fn store_one(row: u32, vector: u32, sum: f32) {
+fn store_one(span: u32, row: u32, vector: u32, sum: f32) {
   if (row < params.rows && vector < params.batch) {
     let at = params.first_row + row;
+#ifdef SPLIT
+    y[(span * params.batch + vector) * params.all_rows + at] = sum;
+#else
 #ifdef BIAS
     y[vector * params.all_rows + at] = sum + bias[at];
 #else
     y[vector * params.all_rows + at] = sum;
 #endif
+#endif
   }
 }
 
 // Stores a row's sums with four vectors.
-fn store_four(row: u32, vector: u32, sums: vec4<f32>) {
-  store_one(row, vector, sums.x);
-  store_one(row, vector + 16u, sums.y);
-  store_one(row, vector + 32u, sums.z);
-  store_one(row, vector + 48u, sums.w);
+fn store_four(span: u32, row: u32, vector: u32, sums: vec4<f32>) {
+  store_one(span, row, vector, sums.x);
+  store_one(span, row, vector + 16u, sums.y);
+  store_one(span, row, vector + 32u, sums.z);
+  store_one(span, row, vector + 48u, sums.w);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = (group.y * params.groups_per_row + group.x) * TILE;
+#ifdef SPLIT
+  let span = group.z % params.spans;
+  let vector = group.z / params.spans * TILE;
+#else
+  let span = 0u;
   let vector = group.z * TILE;
+#endif
   let vector_lane = lane % 16u;
   let row_lane = lane / 16u;
   var s0 = vec4<f32>();
@@ -61,8 +73,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var s5 = vec4<f32>();
   var s6 = vec4<f32>();
   var s7 = vec4<f32>();
-  let steps = step_count();
-  for (var step = 0u; step < steps; step++) {
+  var first_step = 0u;
+  var steps = step_count();
+#ifdef SPLIT
+  // The last spans may be shorter than the others, or nothing.
+  let span_steps = (steps + params.spans - 1u) / params.spans;
+  first_step = span * span_steps;
+  steps = min(first_step + span_steps, steps);
+#endif
+  for (var step = first_step; step < steps; step++) {
     load(row, vector, step, lane);
     workgroupBarrier();
     for (var i = 0u; i < STEP_PARTS; i++) {
@@ -78,12 +97,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-  store_four(row + row_lane, vector + vector_lane, s0);
-  store_four(row + row_lane + 8u, vector + vector_lane, s1);
-  store_four(row + row_lane + 16u, vector + vector_lane, s2);
-  store_four(row + row_lane + 24u, vector + vector_lane, s3);
-  store_four(row + row_lane + 32u, vector + vector_lane, s4);
-  store_four(row + row_lane + 40u, vector + vector_lane, s5);
-  store_four(row + row_lane + 48u, vector + vector_lane, s6);
-  store_four(row + row_lane + 56u, vector + vector_lane, s7);
+  store_four(span, row + row_lane, vector + vector_lane, s0);
+  store_four(span, row + row_lane + 8u, vector + vector_lane, s1);
+  store_four(span, row + row_lane + 16u, vector + vector_lane, s2);
+  store_four(span, row + row_lane + 24u, vector + vector_lane, s3);
+  store_four(span, row + row_lane + 32u, vector + vector_lane, s4);
+  store_four(span, row + row_lane + 40u, vector + vector_lane, s5);
+  store_four(span, row + row_lane + 48u, vector + vector_lane, s6);
+  store_four(span, row + row_lane + 56u, vector + vector_lane, s7);
 }

@@ -4,6 +4,8 @@
 // what they have: in workgroup memory (SHARED), by subgroup operations (SUBGROUP), or not at all where one lane owns its rows, which is the form for adapters that
 // compute on the CPU. A unit is what a format fetches at once: parts of 32 weights as codes, or a chunk of floats.
 //
+// With SPLIT, lanes have a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
+//
 // Longest path of additions: a lane's weights of a row, then log2 of the lanes.
 
 #import lib/params.wgsl
@@ -30,11 +32,12 @@ struct Sums {
   u0: vec4<f32>, u1: vec4<f32>, u2: vec4<f32>, u3: vec4<f32>, u4: vec4<f32>, u5: vec4<f32>, u6: vec4<f32>, u7: vec4<f32>,
 }
 
-// What a lane works on: the first of its vectors, the first row of y, and the row of the matrix that is bound here, which may be none.
+// What a lane works on: the first of its vectors, the first row of y, the row of the matrix that is bound here, which may be none, and the span of columns.
 struct Place {
   vector: u32,
   row: u32,
   bound: u32,
+  span: u32,
 }
 
 // The first block of row `i` from a place on; of some row where there is none.
@@ -51,11 +54,18 @@ fn row_start(place: Place, i: u32) -> u32 {
 
 const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
 
-// Adds what the lane's units of its rows give: units first, first + step, …
+// Adds what the lane's units of its rows give: units first, first + step, … of the span.
 fn add_units(place: Place, first: u32, step: u32) -> Sums {
   var sums = Sums();
-  let units = params.row_blocks * ROW_UNITS;
-  for (var i = first; i < units; i += step) {
+  var start = 0u;
+  var units = params.row_blocks * ROW_UNITS;
+#ifdef SPLIT
+  // The last spans may be shorter than the others, or nothing.
+  let span_units = (units + params.spans - 1u) / params.spans;
+  start = place.span * span_units;
+  units = min(start + span_units, units);
+#endif
+  for (var i = start + first; i < units; i += step) {
     sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
   }
   return sums;
@@ -64,10 +74,14 @@ fn add_units(place: Place, first: u32, step: u32) -> Sums {
 fn store_one(place: Place, vector: u32, i: u32, sum: f32) {
   let row = place.row + i;
   if (vector < params.batch && row < params.all_rows && place.bound + i < params.rows) {
+#ifdef SPLIT
+    y[(place.span * params.batch + vector) * params.all_rows + row] = sum;
+#else
 #ifdef BIAS
     y[vector * params.all_rows + row] = sum + bias[row];
 #else
     y[vector * params.all_rows + row] = sum;
+#endif
 #endif
   }
 }
@@ -147,9 +161,13 @@ fn place_of(group: u32, tile: u32) -> Place {
   // A row of y has its expert's rows of the matrix, all of them on this device but perhaps not bound here. A number before the first row wraps around and is
   // far beyond the last.
   let bound = numbers[min(tile, params.batch - 1u)] * params.all_rows + row - params.first_row;
-  return Place(tile, row, bound);
+  return Place(tile, row, bound, 0u);
 #else
-  return Place(tile * COLUMNS, params.first_row + row, row);
+#ifdef SPLIT
+  return Place(tile / params.spans * COLUMNS, params.first_row + row, row, tile % params.spans);
+#else
+  return Place(tile * COLUMNS, params.first_row + row, row, 0u);
+#endif
 #endif
 }
 

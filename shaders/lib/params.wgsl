@@ -13,6 +13,11 @@ struct Params {
   blocks: u32,          // blocks of the matrix that are bound
   batch: u32,           // vectors, or rows to look up
   picks: u32,           // experts that each vector goes to
+  spans: u32,           // in which the columns of a row are divided
+#endif
+#ifdef SUM
+  all_rows: u32,        // rows of the matrix
+  spans: u32,           // whose sums are added
 #endif
 }
 

@@ -1,92 +1,306 @@
-// Attention of one query head of a token to the keys and values up to its own position, or to the last WINDOW of them. A workgroup does it.
+// Attention to the keys and values up to a token's own position, or to the last WINDOW of them.
 //
-// It goes through the keys in tiles, keeping the largest score so far: what it has summed up is scaled down when a larger one comes. Within a tile a lane scores
-// some of the keys; then the lanes are PARTS rows of QUADS, each of which sums up one quad of some of the values.
+// A workgroup does ROWS (4, 8 or 16) rows: query heads of one head of keys and values, of one token after another. What it reads of the cache serves all of them.
+// With SPANS above 1, for a single token, it does one of as many equal parts of the keys, which `combine` puts together.
+//
+// It goes through the keys in tiles, keeping the largest score of each row so far: what is summed up is scaled down when a larger one comes. In a tile, a lane first
+// scores four keys for four rows; then it sums up one quad of the values for the rows of LANE_FOURS fours, or, where there are more lanes than that takes, of one of
+// PARTS parts of the keys. A vector of four numbers that is no quad has one for each of four rows.
 
 struct State {
   position: u32,  // of the first token
+  tokens: u32,
 }
 
 @group(0) @binding(0) var<uniform> state: State;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> keys: array<Quad>;
 @group(0) @binding(3) var<storage, read> values: array<Quad>;
+// The result, or for each span the sum of values, their weight, and what was taken off the scores.
 @group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
 
 const QUADS = HEAD / 4u;
-const PARTS = LANES / QUADS;
-const ROW = (HEADS + 2u * KV_HEADS) * QUADS;
-const KV_ROW = KV_HEADS * QUADS;
-const TILE = 512u;
+const SHARERS = HEADS / KV_HEADS;
+const TOKEN_QUADS = (HEADS + 2u * KV_HEADS) * QUADS;
+const KEY_QUADS = KV_HEADS * QUADS;
+const FOURS = ROWS / 4u;
+// Lanes that score keys for the same four rows, and the keys that they score at once.
+const SCORERS = LANES / FOURS;
+const TILE = 4u * SCORERS;
 const LOWEST = -3.0e38;
+// Blocks of a head in eight bits, for heads of whole blocks.
+const BLOCKS = max(QUADS / 8u, 1u);
 
-var<workgroup> query: array<vec4<f32>, QUADS>;
-var<workgroup> scores: array<f32, TILE>;
-var<workgroup> largest: array<f32, LANES>;
-var<workgroup> totals: array<vec4<f32>, LANES>;
+var<workgroup> scores: array<vec4<f32>, 4u * LANES>;
+// What lanes have of a number that they all want, and what four of them have made of it.
+var<workgroup> lane_parts: array<vec4<f32>, LANES>;
+var<workgroup> few_parts: array<vec4<f32>, 4u * FOURS>;
+var<workgroup> scales: array<vec4<f32>, FOURS>;
+
+// A quad of four rows' results.
+struct Totals {
+  r0: vec4<f32>,
+  r1: vec4<f32>,
+  r2: vec4<f32>,
+  r3: vec4<f32>,
+}
+
+fn scaled(totals: Totals, by: vec4<f32>) -> Totals {
+  return Totals(totals.r0 * by.x, totals.r1 * by.y, totals.r2 * by.z, totals.r3 * by.w);
+}
+
+fn plus(totals: Totals, weights: vec4<f32>, value: vec4<f32>) -> Totals {
+  return Totals(
+    totals.r0 + weights.x * value, totals.r1 + weights.y * value, totals.r2 + weights.z * value, totals.r3 + weights.w * value);
+}
+
+struct Row {
+  token: u32,
+  head: u32,
+  is_there: bool,
+}
+
+// A row that is not there computes what the last does.
+fn row_of(group: vec3<u32>, i: u32) -> Row {
+  let row = group.y * ROWS + i;
+  let rows = state.tokens * SHARERS;
+  let there = min(row, rows - 1u);
+  return Row(there / SHARERS, group.x * SHARERS + there % SHARERS, row < rows);
+}
+
+fn query_at(row: Row) -> u32 { return row.token * TOKEN_QUADS + row.head * QUADS; }
+
+fn four_dots(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, key: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(dot(a, key), dot(b, key), dot(c, key), dot(d, key));
+}
+
+// Scores of a key that rows do not see are LOWEST.
+fn seen(score: vec4<f32>, key: u32, starts: vec4<u32>, ends: vec4<u32>) -> vec4<f32> {
+  let is_seen = (vec4<u32>(key) >= starts) & (vec4<u32>(key) < ends);
+  return select(vec4<f32>(LOWEST), SCALE * score, is_seen);
+}
+
+fn weights_of(score: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
+  let weights = exp(max(score - most, vec4<f32>(-80.0)));
+  return select(vec4<f32>(), weights, score > vec4<f32>(0.5 * LOWEST));
+}
+
+// What all scorers of four rows have; `few_parts` holds it in four parts after this. All lanes must come here.
+fn gather_greatest(lane: u32, x: vec4<f32>) {
+  let scorer = lane % SCORERS;
+  lane_parts[lane] = x;
+  workgroupBarrier();
+  if (scorer < 4u) {
+    var most = x;
+    for (var i = 4u; i < SCORERS; i += 4u) {
+      most = max(most, lane_parts[lane + i]);
+    }
+    few_parts[lane / SCORERS * 4u + scorer] = most;
+  }
+  workgroupBarrier();
+}
+
+fn gather_sums(lane: u32, x: vec4<f32>) {
+  let scorer = lane % SCORERS;
+  lane_parts[lane] = x;
+  workgroupBarrier();
+  if (scorer < 4u) {
+    var sum = x;
+    for (var i = 4u; i < SCORERS; i += 4u) {
+      sum += lane_parts[lane + i];
+    }
+    few_parts[lane / SCORERS * 4u + scorer] = sum;
+  }
+  workgroupBarrier();
+}
+
+fn weight_of(four: u32) -> vec4<f32> {
+  let at = 4u * four;
+  return few_parts[at] + few_parts[at + 1u] + (few_parts[at + 2u] + few_parts[at + 3u]);
+}
+
+fn store_row(group: vec3<u32>, i: u32, quad: u32, total: vec4<f32>, weight: f32) {
+  let row = row_of(group, i);
+  if (!row.is_there) {
+    return;
+  }
+  if (SPANS > 1u) {
+    attended[(row.head * SPANS + group.z) * (QUADS + 1u) + quad] = total;
+  } else {
+    attended[(row.token * HEADS + row.head) * QUADS + quad] = total / weight;
+  }
+}
+
+fn store_four(group: vec3<u32>, four: u32, quad: u32, totals: Totals) {
+  let weights = weight_of(four);
+  store_row(group, 4u * four, quad, totals.r0, weights.x);
+  store_row(group, 4u * four + 1u, quad, totals.r1, weights.y);
+  store_row(group, 4u * four + 2u, quad, totals.r2, weights.z);
+  store_row(group, 4u * four + 3u, quad, totals.r3, weights.w);
+}
+
+// Behind a span's quads.
+fn store_weight(group: vec3<u32>, i: u32, weight: f32, most: f32) {
+  let row = row_of(group, i);
+  if (row.is_there) {
+    attended[(row.head * SPANS + group.z) * (QUADS + 1u) + QUADS] = vec4<f32>(weight, most, 0.0, 0.0);
+  }
+}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let head = group.x;
-  let token = group.y;
-  let kv_head = head / (HEADS / KV_HEADS) * QUADS;
-  let end = state.position + token + 1u;
+  let kv_head = group.x * QUADS;
+  // All that some row sees.
+  let first_row = row_of(group, 0u);
+  let last_row = row_of(group, ROWS - 1u);
+  var end = state.position + last_row.token + 1u;
   var start = 0u;
   if (WINDOW > 0u) {
-    start = max(end, WINDOW) - WINDOW;
+    start = max(state.position + first_row.token + 1u, WINDOW) - WINDOW;
   }
-  for (var i = lane; i < QUADS; i += LANES) {
-    query[i] = qkv[token * ROW + head * QUADS + i] * SCALE;
+  if (SPANS > 1u) {
+    let length = (end - start + SPANS - 1u) / SPANS;
+    start = min(start + group.z * length, end);
+    end = min(start + length, end);
   }
-  workgroupBarrier();
 
-  let part = lane / QUADS;
+  let scorer = lane % SCORERS;
+  let four = lane / SCORERS;
+  let r0 = row_of(group, 4u * four);
+  let r1 = row_of(group, 4u * four + 1u);
+  let r2 = row_of(group, 4u * four + 2u);
+  let r3 = row_of(group, 4u * four + 3u);
+  let queries = vec4<u32>(query_at(r0), query_at(r1), query_at(r2), query_at(r3));
+  let row_ends = vec4<u32>(r0.token, r1.token, r2.token, r3.token) + vec4<u32>(state.position + 1u);
+  var row_starts = vec4<u32>();
+  if (WINDOW > 0u) {
+    row_starts = max(row_ends, vec4<u32>(WINDOW)) - vec4<u32>(WINDOW);
+  }
+  // Of its span alone.
+  let ends = min(row_ends, vec4<u32>(end));
+  let starts = row_starts;
+
   let quad = lane % QUADS;
-  var total = vec4<f32>();
-  var weight = 0.0;
-  var most = LOWEST;
+  let part = lane / QUADS % PARTS;
+  let first_four = lane / QUADS / PARTS * LANE_FOURS;
+  let has_values = first_four < FOURS;
+  var t0 = Totals();
+  var t1 = Totals();
+  var t2 = Totals();
+  var t3 = Totals();
+  var weight = vec4<f32>();
+  var most = vec4<f32>(LOWEST);
   for (var tile = start; tile < end; tile += TILE) {
-    let count = min(TILE, end - tile);
-    var lane_most = most;
-    for (var k = lane; k < count; k += LANES) {
-      let row = (tile + k) * KV_ROW + kv_head;
-      var products = vec4<f32>();
-      for (var i = 0u; i < QUADS; i++) {
-        products += query[i] * floats(keys[row + i]);
+    let key = tile + scorer;
+    let k0 = min(key, end - 1u) * KEY_QUADS + kv_head;
+    let k1 = min(key + SCORERS, end - 1u) * KEY_QUADS + kv_head;
+    let k2 = min(key + 2u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
+    let k3 = min(key + 3u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
+    var s0 = vec4<f32>();
+    var s1 = vec4<f32>();
+    var s2 = vec4<f32>();
+    var s3 = vec4<f32>();
+    // Where the last tile has few keys, so are the scores: no lane starts without a key, and none goes on with another's.
+    let left = end - tile;
+    for (var i = select(0u, QUADS, key >= end); i < QUADS; i++) {
+      let q0 = qkv[queries.x + i];
+      let q1 = qkv[queries.y + i];
+      let q2 = qkv[queries.z + i];
+      let q3 = qkv[queries.w + i];
+      s0 += four_dots(q0, q1, q2, q3, floats(keys[k0 + i]));
+      if (left > SCORERS) {
+        s1 += four_dots(q0, q1, q2, q3, floats(keys[k1 + i]));
       }
-      let score = products.x + products.y + (products.z + products.w);
-      scores[k] = score;
-      lane_most = max(lane_most, score);
+      if (left > 2u * SCORERS) {
+        s2 += four_dots(q0, q1, q2, q3, floats(keys[k2 + i]));
+        s3 += four_dots(q0, q1, q2, q3, floats(keys[k3 + i]));
+      }
     }
-    largest[lane] = lane_most;
+    s0 = seen(s0, key, starts, ends);
+    s1 = seen(s1, key + SCORERS, starts, ends);
+    s2 = seen(s2, key + 2u * SCORERS, starts, ends);
+    s3 = seen(s3, key + 3u * SCORERS, starts, ends);
+
+    gather_greatest(lane, max(max(s0, s1), max(s2, s3)));
+    let at = 4u * four;
+    let next = max(most, max(max(few_parts[at], few_parts[at + 1u]), max(few_parts[at + 2u], few_parts[at + 3u])));
+    // Nothing is summed up before the first key that a row sees.
+    let scale = exp(max(most - next, vec4<f32>(-80.0)));
+    most = next;
+    s0 = weights_of(s0, most);
+    s1 = weights_of(s1, most);
+    s2 = weights_of(s2, most);
+    s3 = weights_of(s3, most);
+    weight = weight * scale + (s0 + s1 + (s2 + s3));
+    scores[scorer * FOURS + four] = s0;
+    scores[(scorer + SCORERS) * FOURS + four] = s1;
+    scores[(scorer + 2u * SCORERS) * FOURS + four] = s2;
+    scores[(scorer + 3u * SCORERS) * FOURS + four] = s3;
+    if (scorer == 0u) {
+      scales[four] = scale;
+    }
+    // What is read from here on is written again after two more barriers.
     workgroupBarrier();
-    var tile_most = lane_most;
-    for (var i = 0u; i < LANES; i++) {
-      tile_most = max(tile_most, largest[i]);
+
+    if (has_values) {
+      t0 = scaled(t0, scales[first_four]);
+      if (LANE_FOURS > 1u) { t1 = scaled(t1, scales[min(first_four + 1u, FOURS - 1u)]); }
+      if (LANE_FOURS > 2u) {
+        t2 = scaled(t2, scales[min(first_four + 2u, FOURS - 1u)]);
+        t3 = scaled(t3, scales[min(first_four + 3u, FOURS - 1u)]);
+      }
+      let count = min(TILE, end - tile);
+      for (var k = part; k < count; k += PARTS) {
+        let value = floats(values[(tile + k) * KEY_QUADS + kv_head + quad]);
+        let first = k * FOURS + first_four;
+        t0 = plus(t0, scores[first], value);
+        if (LANE_FOURS > 1u) { t1 = plus(t1, scores[first + 1u], value); }
+        if (LANE_FOURS > 2u) {
+          t2 = plus(t2, scores[first + 2u], value);
+          t3 = plus(t3, scores[first + 3u], value);
+        }
+      }
     }
-    // 0 before the first tile, where there is nothing to scale.
-    let scale = exp(max(most - tile_most, -80.0));
-    weight *= scale;
-    total *= scale;
-    most = tile_most;
-    for (var k = lane; k < count; k += LANES) {
-      let e = exp(max(scores[k] - most, -80.0));
-      scores[k] = e;
-      weight += e;
-    }
-    workgroupBarrier();
-    for (var k = part; k < count && part < PARTS; k += PARTS) {
-      total += scores[k] * floats(values[(tile + k) * KV_ROW + kv_head + quad]);
-    }
-    workgroupBarrier();
   }
 
-  totals[lane] = total;
-  let all = sum_of_lanes(lane, weight);
-  if (lane < QUADS) {
-    for (var i = 1u; i < PARTS; i++) {
-      total += totals[i * QUADS + lane];
+  gather_sums(lane, weight);
+  if (PARTS > 1u) {
+    // No lane reads weights any more.
+    scores[4u * lane] = t0.r0;
+    scores[4u * lane + 1u] = t0.r1;
+    scores[4u * lane + 2u] = t0.r2;
+    scores[4u * lane + 3u] = t0.r3;
+    workgroupBarrier();
+    if (has_values && part == 0u) {
+      for (var i = 1u; i < PARTS; i++) {
+        let other = 4u * (lane + i * QUADS);
+        t0 = Totals(t0.r0 + scores[other], t0.r1 + scores[other + 1u], t0.r2 + scores[other + 2u], t0.r3 + scores[other + 3u]);
+      }
     }
-    attended[(token * HEADS + head) * QUADS + lane] = total / all;
+  }
+  if (has_values && part == 0u) {
+    store_four(group, first_four, quad, t0);
+    if (LANE_FOURS > 1u) { store_four(group, first_four + 1u, quad, t1); }
+    if (LANE_FOURS > 2u) {
+      store_four(group, first_four + 2u, quad, t2);
+      store_four(group, first_four + 3u, quad, t3);
+    }
+  }
+  if (SPANS > 1u && scorer == 0u) {
+    let weights = weight_of(four);
+    store_weight(group, 4u * four, weights.x, most.x);
+    store_weight(group, 4u * four + 1u, weights.y, most.y);
+    store_weight(group, 4u * four + 2u, weights.z, most.z);
+    store_weight(group, 4u * four + 3u, weights.w, most.w);
+  }
+  if (INT8) {
+    // Others have stored parts of it.
+    storageBarrier();
+    for (var i = lane; i < ROWS * BLOCKS; i += LANES) {
+      let row = row_of(group, i / BLOCKS);
+      if (row.is_there) {
+        store_attended_block((row.token * HEADS + row.head) * BLOCKS + i % BLOCKS);
+      }
+    }
   }
 }

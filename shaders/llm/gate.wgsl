@@ -1,4 +1,4 @@
-// gated = activation(gate)·up. An invocation does one float; a row of workgroups does a token.
+// gated = activation(gate)·up, with INT8 in eight bits too. An invocation does one float; a row of workgroups does a token.
 //
 // Without experts, the ups of a token follow its gates, and both bindings are one buffer.
 
@@ -6,20 +6,37 @@
 @group(0) @binding(2) var<storage, read> ups: array<f32>;
 @group(0) @binding(3) var<storage, read_write> gated: array<f32>;
 
+var<workgroup> floats: array<f32, LANES>;
+
 fn silu(x: f32) -> f32 { return x / (1.0 + exp(min(-x, 80.0))); }
 
 // From 10 on, tanh is 1 in f32; an implementation may overflow.
 fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + tanh(clamp(0.7978846 * x * (1.0 + 0.044715 * x * x), -10.0, 10.0))); }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < LENGTH) {
-    let gate = gates[id.y * STRIDE + id.x];
-    let up = ups[id.y * STRIDE + UP + id.x];
+fn quad(i: u32) -> vec4<f32> { return vec4<f32>(floats[i], floats[i + 1u], floats[i + 2u], floats[i + 3u]); }
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let first = group.x * LANES;
+  let i = first + lane;
+  if (i < LENGTH) {
+    let gate = gates[group.y * STRIDE + i];
+    var x = ups[group.y * STRIDE + UP + i];
     if (GELU) {
-      gated[id.y * LENGTH + id.x] = gelu(gate) * up;
+      x *= gelu(gate);
     } else {
-      gated[id.y * LENGTH + id.x] = silu(gate) * up;
+      x *= silu(gate);
+    }
+    gated[group.y * LENGTH + i] = x;
+    floats[lane] = x;
+  }
+  if (INT8) {
+    workgroupBarrier();
+    let at = 32u * lane;
+    if (at < LANES && first + at < LENGTH) {
+      store_block(
+        (group.y * LENGTH + first + at) / 32u, quad(at), quad(at + 4u), quad(at + 8u), quad(at + 12u), quad(at + 16u), quad(at + 20u),
+        quad(at + 24u), quad(at + 28u));
     }
   }
 }

@@ -1,4 +1,4 @@
-// hidden = SCALE·hidden, plus the branch if it JOINS, or its norm if it is POST; normed = norm of hidden. A workgroup does a token.
+// hidden = SCALE·hidden, plus the branch if it JOINS, or its norm if it is POST; normed = norm of hidden, with INT8 in eight bits too. A workgroup does a token.
 
 @group(0) @binding(1) var<storage, read_write> hidden: array<f32>;
 @group(0) @binding(2) var<storage, read> branch: array<f32>;
@@ -8,6 +8,8 @@
 
 // What a norm multiplies by beside its weights.
 fn factor(squares: f32) -> f32 { return 1.0 / sqrt(squares / f32(WIDTH) + EPSILON); }
+
+fn quad(i: u32) -> vec4<f32> { return vec4<f32>(normed[i], normed[i + 1u], normed[i + 2u], normed[i + 3u]); }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -35,5 +37,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let hidden_factor = factor(sum_of_lanes(lane, squares));
   for (var i = lane; i < WIDTH; i += LANES) {
     normed[row + i] = hidden[row + i] * (hidden_factor * weights[i]);
+  }
+  if (INT8) {
+    // Each has written floats of all blocks.
+    storageBarrier();
+    for (var at = row + 32u * lane; at < row + WIDTH; at += 32u * LANES) {
+      store_block(
+        at / 32u, quad(at), quad(at + 4u), quad(at + 8u), quad(at + 12u), quad(at + 16u), quad(at + 20u), quad(at + 24u), quad(at + 28u));
+    }
   }
 }

@@ -26,6 +26,22 @@ impl Variant {
         !matches!(self.0, Way::Chosen(_))
     }
 
+    /// The kernel for a case, as in `int8.subgroup.4x1`; none where there is but one way.
+    pub fn kernel(self, case: &Case, device: &Device) -> Option<String> {
+        let Case { format, rows, cols, batch, .. } = *case;
+        match (self.0, device) {
+            (Way::Chosen(variant), _) => Some(variant.to_string()),
+            (Way::Auto(precision), Device::Gpu(gpu)) => {
+                Some(gpu::Variant::chosen(gpu, format, rows, cols, precision, batch).to_string())
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn of(variant: gpu::Variant) -> Self {
+        Self(Way::Chosen(variant))
+    }
+
     fn precision(self) -> Precision {
         match self.0 {
             Way::Only => Precision::Exact,
@@ -45,6 +61,16 @@ impl fmt::Display for Variant {
             Way::Chosen(variant) => variant.fmt(f),
         }
     }
+}
+
+/// All kernels for a case at a precision, the library's own choice first.
+pub(super) fn kernels(case: &Case, gpu: &Gpu, precision: Precision) -> Vec<gpu::Variant> {
+    let Case { format, rows, cols, batch, .. } = *case;
+    let chosen = gpu::Variant::chosen(gpu, format, rows, cols, precision, batch);
+    let mut all = gpu::Variant::candidates(gpu, format, (rows, cols), precision, batch);
+    all.retain(|variant| *variant != chosen);
+    all.insert(0, chosen);
+    all
 }
 
 pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
@@ -85,42 +111,51 @@ fn bound(case: &Case, variant: Variant) -> f64 {
     }
 }
 
-pub(super) fn measure(
-    case: &Case,
-    gpu: &Gpu,
-    variant: Variant,
-    settings: &Settings,
-) -> Result<(Timing, Option<Accuracy>)> {
-    let Case { format, rows, cols, batch, .. } = *case;
-    cpu::check_positive("the batch", batch)?;
-    let blocks = data::Blocks::new(format, rows, cols)?;
-    let x = data::activations(batch, cols);
-    let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-    let x_buffer = gpu.buffer(4 * x.len() as u64, usage)?;
-    let y_bytes = 4 * (batch * rows) as u64;
-    let y_buffer = gpu.buffer(y_bytes, usage)?;
-    gpu.guarded(|| {
-        gpu.queue().write_buffer(&x_buffer, 0, bytemuck::cast_slice(&x));
-        // What is not written must not pass for an answer.
-        gpu.queue().write_buffer(&y_buffer, 0, &vec![0xff; y_bytes as usize]);
-    })?;
-    let binding = x_buffer.as_entire_buffer_binding();
-    let vectors = match variant.precision() {
-        Precision::Exact => Activations::exact(binding, batch, cols),
-        Precision::Int8 => Activations::int8(gpu, binding, batch, cols)?,
-    };
-    let bytes = blocks.rows(rows);
-    let copies = (0..case.copies(settings)).map(|_| {
-        let matrix = Matrix::new(gpu, format, rows, cols, &bytes)?;
-        prepare(gpu, variant, &matrix, &vectors, &y_buffer)
-    });
-    let copies = copies.collect::<Result<Vec<_>>>()?;
+/// What products of one case take and give, on a device.
+pub(super) struct Data<'a> {
+    case: &'a Case,
+    gpu: &'a Gpu,
+    blocks: data::Blocks,
+    x: Vec<f32>,
+    x_buffer: wgpu::Buffer,
+    y_buffer: wgpu::Buffer,
+    matrices: Vec<Matrix>,
+}
 
-    gpu.clock()?.time(|pass| copies[0].iter().for_each(|op| op.record_in(pass)))?;
-    let y: Vec<f32> = bytemuck::pod_collect_to_vec(&read(gpu, &y_buffer, y_bytes)?);
-    let accuracy = Accuracy { error: 0.0, bound: bound(case, variant) };
-    let accuracy = check(case, &blocks, &x, &y, accuracy, gpu.name())?;
-    Ok((time_ops(gpu, &copies, settings)?, Some(accuracy)))
+impl<'a> Data<'a> {
+    pub(super) fn new(case: &'a Case, gpu: &'a Gpu, settings: &Settings) -> Result<Self> {
+        let Case { format, rows, cols, batch, .. } = *case;
+        cpu::check_positive("the batch", batch)?;
+        let blocks = data::Blocks::new(format, rows, cols)?;
+        let x = data::activations(batch, cols);
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+        let x_buffer = gpu.buffer_with(bytemuck::cast_slice(&x), usage)?;
+        let y_buffer = gpu.buffer(4 * (batch * rows) as u64, usage)?;
+        let bytes = blocks.rows(rows);
+        let matrices = (0..case.copies(settings)).map(|_| Matrix::new(gpu, format, rows, cols, &bytes));
+        let matrices = matrices.collect::<Result<_>>()?;
+        Ok(Self { case, gpu, blocks, x, x_buffer, y_buffer, matrices })
+    }
+
+    /// Checks the answer, and measures.
+    pub(super) fn measure(&self, variant: Variant, settings: &Settings) -> Result<(Timing, Accuracy)> {
+        let (Case { cols, batch, .. }, gpu) = (*self.case, self.gpu);
+        let y_bytes = self.y_buffer.size();
+        // What is not written must not pass for an answer.
+        gpu.guarded(|| gpu.queue().write_buffer(&self.y_buffer, 0, &vec![0xff; y_bytes as usize]))?;
+        let x = self.x_buffer.as_entire_buffer_binding();
+        let vectors = match variant.precision() {
+            Precision::Exact => Activations::exact(x, batch, cols),
+            Precision::Int8 => Activations::int8(gpu, x, batch, cols)?,
+        };
+        let ops = self.matrices.iter().map(|matrix| prepare(gpu, variant, matrix, &vectors, &self.y_buffer));
+        let ops = ops.collect::<Result<Vec<_>>>()?;
+        gpu.clock()?.time(|pass| ops[0].iter().for_each(|op| op.record_in(pass)))?;
+        let y: Vec<f32> = bytemuck::pod_collect_to_vec(&read(gpu, &self.y_buffer, y_bytes)?);
+        let accuracy = Accuracy { error: 0.0, bound: bound(self.case, variant) };
+        let accuracy = check(self.case, &self.blocks, &self.x, &y, accuracy, gpu.name())?;
+        Ok((time_ops(gpu, &ops, settings)?, accuracy))
+    }
 }
 
 /// Holds a sample of `y` against f64 sums.

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use clap::Args;
 use models::Models;
 use operations::Operations;
+pub(super) use operations::{Formats, Shape};
 use output::Style;
 use qmill::bench::Settings;
 use qmill::gpu::DeviceChoice;

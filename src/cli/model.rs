@@ -1,9 +1,8 @@
 //! What commands that run a model have in common: which model, and where.
 
 use super::failure::Failure;
-use super::show;
+use super::{device, show};
 use clap::Args;
-use etcetera::{BaseStrategy, choose_base_strategy};
 use qmill::Device;
 use qmill::gpu::{DeviceChoice, Precision};
 use qmill::llm::{LoadOptions, Model, Tokenizer};
@@ -30,7 +29,7 @@ pub(super) struct ModelOptions {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        open(&self.device)
+        device::open(&self.device)
     }
 
     pub(super) fn load(
@@ -53,12 +52,6 @@ impl ModelOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
     }
-}
-
-/// Opens a device, with what was compiled for it before.
-pub(super) fn open(choice: &DeviceChoice) -> Result<Device, Failure> {
-    let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
-    Ok(Device::open(choice, cache_folder.as_deref())?)
 }
 
 /// Keeps what was compiled for the next start.

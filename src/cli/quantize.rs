@@ -3,9 +3,8 @@
 mod progress;
 
 use super::failure::{Failure, on_one_line};
-use super::show;
+use super::{device, show};
 use clap::{Args, ValueEnum};
-use etcetera::{BaseStrategy, choose_base_strategy};
 use progress::Narrator;
 use qmill::gguf::{Model, Value};
 use qmill::gpu::DeviceChoice;
@@ -186,8 +185,7 @@ impl RunOptions {
         if dry_run {
             return narrator.dry_run(&plan);
         }
-        let cache_folder = choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"));
-        let device = Device::open(&self.device, cache_folder.as_deref())?;
+        let device = Device::open(&self.device, device::cache_folder().as_deref())?;
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
         }

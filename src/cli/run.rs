@@ -4,7 +4,9 @@ use super::failure::Failure;
 use super::model::{self, ModelOptions};
 use clap::Args;
 use qmill::Error;
-use qmill::llm::{Answer, ChatTemplate, End, Generator, Message, Model, SamplerOptions, Session, Tokenizer};
+use qmill::llm::{
+    Answer, ChatTemplate, End, Generator, Message, Model, Phase, Profile, SamplerOptions, Session, Tokenizer,
+};
 use serde_json::json;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
@@ -42,6 +44,10 @@ pub(crate) struct Run {
     /// Print no text as it comes, but one JSON object on one line for each answer
     #[arg(long)]
     json: bool,
+    /// Print in the end what each kind of kernel took on the GPU: shares of the time that kernels took, and bytes of weights a
+    /// second. Answers come slower meanwhile
+    #[arg(long, conflicts_with = "json")]
+    profile: bool,
 }
 
 /// How tokens are chosen.
@@ -87,13 +93,21 @@ impl Run {
         let (model, tokenizer) = self.model.load(&device, self.ctx)?;
         let options = self.sampler.options();
         let mut teller = Teller { model: &model, seed: options.seed, json: self.json };
-        let mut generator = Generator::new(Session::new(&model)?, &tokenizer, options)?;
+        let mut session = Session::new(&model)?;
+        if self.profile {
+            session.start_profile()?;
+        }
+        let mut generator = Generator::new(session, &tokenizer, options)?;
         if self.chat {
             self.talk(&tokenizer, &mut generator, &mut teller)?;
         } else {
             let tokens = tokenizer.prompt(self.prompt.as_deref().unwrap_or_default());
             let answer = teller.answer(&mut generator, &tokens, self.limit, &|| false)?;
             teller.finish(&answer)?;
+        }
+        if let Some(Profile { batches, singles }) = generator.session().profile() {
+            print_phase("batches", batches);
+            print_phase("single tokens", singles);
         }
         model::store_pipelines(&device);
         Ok(())
@@ -199,6 +213,27 @@ impl Teller<'_> {
         eprintln!("answer  {tokens} tokens in {seconds:.2} s, {rate:.1} tokens/s; {}", end(answer.end));
         eprintln!("model   {}; seed {}", model::sizes(self.model), self.seed);
         Ok(())
+    }
+}
+
+/// What the kernels of a phase took for each token.
+fn print_phase(name: &str, phase: &Phase) {
+    if phase.tokens == 0 {
+        return;
+    }
+    let tokens = phase.tokens as f64;
+    let (all_ms, kernels_ms) = (1e3 * phase.seconds / tokens, 1e3 * phase.kernel_seconds() / tokens);
+    eprintln!("\n{name}: {} tokens, {all_ms:.3} ms each, {kernels_ms:.3} ms in kernels", phase.tokens);
+    eprintln!("{:<24} {:>10} {:>12} {:>7} {:>8}", "kernel", "dispatches", "ms a token", "share", "GB/s");
+    let mut kinds = phase.kinds.clone();
+    kinds.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    for kind in kinds {
+        let rate = match kind.weight_bytes {
+            0 => String::new(),
+            bytes => format!("{:8.2}", bytes as f64 * 1e-9 / kind.seconds),
+        };
+        let (ms, share) = (1e3 * kind.seconds / tokens, 100.0 * kind.seconds / phase.kernel_seconds());
+        eprintln!("{:<24} {:>10} {ms:>12.3} {share:>6.1}% {rate:>8}", kind.name, kind.count);
     }
 }
 

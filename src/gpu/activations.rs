@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::kernel::{Access, WORKGROUP};
+use super::matmul::Precision;
 use super::matrix::whole;
 use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
@@ -14,6 +15,13 @@ pub(super) const NAME: &str = "quantize_activations";
 pub(super) const INT8_BLOCK: usize = 32;
 /// Bytes of their block: the numbers, the scale and sums.
 const INT8_BLOCK_BYTES: u64 = 48;
+
+/// WGSL that makes 32 numbers the eight-bit block that products take, for an app's kernel that computes the numbers.
+///
+/// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block`, whose `a`, `b` and `head` are stored one after the other: block `i` of
+/// [`Activations::blocks`] is the quads `3i`, `3i + 1` and `3i + 2` of an `array<vec4<u32>>`, and the blocks of a vector follow those of the one
+/// before. Its other names are `largest_of`, `int8_codes` and `sum_of`.
+pub const INT8_BLOCK_WGSL: &str = include_str!("../../shaders/lib/int8_block.wgsl");
 
 pub(super) fn wgsl() -> Result<String, String> {
     let constants = [("WORKGROUP", WORKGROUP as usize)];
@@ -47,7 +55,8 @@ impl<'a> Activations<'a> {
 
     /// Products take them in eight bits, in a buffer that is made here; those with weights in F32, F16 or BF16 take them as they are.
     ///
-    /// Before the products, [`Activations::quantize`] must be recorded: once for all of them. Fails with [`Error::Number`] where there is no vector or `cols` is
+    /// Before the products, [`Activations::quantize`] must be recorded: once for all of them; or a kernel that fills
+    /// [`Activations::blocks`]. Fails with [`Error::Number`] where there is no vector or `cols` is
     /// not a multiple of 32, with [`Error::ShortRange`] and [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
     pub fn int8(gpu: &Gpu, x: BufferBinding<'a>, batch: usize, cols: usize) -> Result<Self> {
         cpu::check_positive("the number of vectors", batch)?;
@@ -70,6 +79,11 @@ impl<'a> Activations<'a> {
         self.int8.as_ref().map(|int8| &int8.quantize)
     }
 
+    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of [`Activations::quantize`].
+    pub fn blocks(&self) -> Option<BufferBinding<'_>> {
+        self.int8.as_ref().map(|int8| int8.blocks.as_entire_buffer_binding())
+    }
+
     /// How many vectors they are.
     pub fn batch(&self) -> usize {
         self.batch
@@ -88,8 +102,8 @@ impl<'a> Activations<'a> {
         }
     }
 
-    /// Whether products with quantized weights take them in eight bits.
-    pub(super) fn has_int8(&self) -> bool {
-        self.int8.is_some()
+    /// How products with quantized weights take them.
+    pub(super) fn precision(&self) -> Precision {
+        if self.int8.is_some() { Precision::Int8 } else { Precision::Exact }
     }
 }

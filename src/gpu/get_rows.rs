@@ -60,6 +60,7 @@ impl Gpu {
             batch: count,
             all_rows: matrix.rows() as u32,
             picks: 1,
+            spans: 1,
         })
     }
 

@@ -1,15 +1,14 @@
 //! Products of quantized weights and vectors, on the device.
 
+use super::Gpu;
 use super::activations::Activations;
-use super::matrix::{Bound, Matrix, Work};
-use super::matvec::{self, COLUMNS, Lanes, Matvec};
+use super::matrix::{Bound, Matrix, Work, whole};
+use super::matvec;
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
-use super::tile::Tile;
-use super::{Gpu, split};
-use crate::{Error, Format, Result, cpu};
-use std::fmt;
-use wgpu::{BufferBinding, DeviceType, Features};
+use super::variant::{RowsForm, TileForm, Variant};
+use crate::{Error, Result, cpu};
+use wgpu::BufferBinding;
 
 /// How exactly vectors enter a product.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -21,117 +20,7 @@ pub enum Precision {
     Int8,
 }
 
-/// A kernel that multiplies, and its parameters: what [`Gpu::prepare_matmul`] chooses from.
-#[doc(hidden)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Variant {
-    #[doc(hidden)]
-    Rows(RowsForm),
-    #[doc(hidden)]
-    Tile(TileForm),
-}
-
-/// Rows of the matrix times a few vectors.
-#[doc(hidden)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RowsForm(Matvec);
-
-/// Tiles of the matrix times many vectors.
-#[doc(hidden)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TileForm(Tile);
-
-impl fmt::Display for Variant {
-    /// As in `int8.subgroup.4x1` (rows and vectors at once) or `exact.tile`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let precision = if self.precision() == Precision::Int8 { "int8" } else { "exact" };
-        f.pad(&match self {
-            Self::Tile(_) => format!("{precision}.tile"),
-            Self::Rows(RowsForm(Matvec { lanes, rows, columns, .. })) => match lanes {
-                Lanes::Alone => format!("{precision}.alone.{rows}x{columns}"),
-                Lanes::Shared(lanes) => format!("{precision}.shared{lanes}.{rows}x{columns}"),
-                Lanes::Subgroup => format!("{precision}.subgroup.{rows}x{columns}"),
-            },
-        })
-    }
-}
-
-impl Variant {
-    /// What `gpu` can run for weights of `format` in rows of `cols` and `batch` vectors.
-    pub fn all(gpu: &Gpu, format: Format, cols: usize, batch: usize) -> Vec<Self> {
-        let has_subgroups = gpu.device().features().contains(Features::SUBGROUP);
-        let columns = columns_for(batch);
-        let mut forms =
-            vec![(Lanes::Alone, 4), (Lanes::Alone, 8), (Lanes::Shared(lanes_for(format, cols)), 4)];
-        if has_subgroups {
-            forms.extend([(Lanes::Subgroup, 2), (Lanes::Subgroup, 4), (Lanes::Subgroup, 8)]);
-        }
-        let precisions: &[bool] = if format.is_float() { &[false] } else { &[false, true] };
-        let of = |&int8: &bool| {
-            let rows = forms
-                .iter()
-                .map(move |&(lanes, rows)| Self::Rows(RowsForm(Matvec { int8, lanes, rows, columns })));
-            let tile = (batch > COLUMNS[0]).then_some(Self::Tile(TileForm(Tile { int8 })));
-            rows.chain(tile).collect::<Vec<_>>()
-        };
-        precisions.iter().flat_map(of).collect()
-    }
-
-    /// Whether it takes vectors in eight bits.
-    pub fn precision(self) -> Precision {
-        let (Self::Rows(RowsForm(Matvec { int8, .. })) | Self::Tile(TileForm(Tile { int8 }))) = self;
-        if int8 { Precision::Int8 } else { Precision::Exact }
-    }
-
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
-    pub fn longest_path(self, gpu: &Gpu, format: Format, cols: usize) -> usize {
-        match self {
-            Self::Rows(RowsForm(form)) => {
-                let info = gpu.device().adapter_info();
-                let sizes = [info.subgroup_min_size, info.subgroup_max_size].map(|size| size.max(1) as usize);
-                form.longest_path(format, cols, sizes)
-            }
-            Self::Tile(_) => Tile::longest_path(cols),
-        }
-    }
-}
-
-/// For how many vectors at once there is a kernel that does `batch`, several times over where they are many.
-fn columns_for(batch: usize) -> usize {
-    COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(COLUMNS[COLUMNS.len() - 1])
-}
-
-/// Rows that leave a GPU's lane enough registers: long blocks are fetched in larger units, and several vectors have sums of their own.
-fn rows_for(format: Format, columns: usize) -> usize {
-    if columns == 1 && format.info().block_weights <= 32 { 4 } else { 2 }
-}
-
-/// Lanes that a row keeps busy: a power of two, at most a workgroup.
-fn lanes_for(format: Format, cols: usize) -> usize {
-    let unit = if format.is_float() { split::CHUNK_BYTES / format.info().block_bytes } else { 32 };
-    cols.div_ceil(unit).next_power_of_two().clamp(8, 64)
-}
-
 impl Gpu {
-    /// The kernel for a product.
-    fn variant(&self, matrix: &Matrix, precision: Precision, batch: usize) -> Variant {
-        let int8 = precision == Precision::Int8 && !matrix.format().is_float();
-        let columns = columns_for(batch);
-        let is_software = self.device().adapter_info().device_type == DeviceType::Cpu;
-        let has_subgroups = self.device().features().contains(Features::SUBGROUP);
-        // A CPU is in no hurry to share: wide vectors read rows that one owns as well, or better where a subgroup reads them side by side.
-        let (lanes, rows) = match (is_software, has_subgroups, columns) {
-            (true, true, 1) => (Lanes::Subgroup, 8),
-            (true, ..) => (Lanes::Alone, 8),
-            _ if batch > COLUMNS[COLUMNS.len() - 1] => return Variant::Tile(TileForm(Tile { int8 })),
-            (false, true, _) => (Lanes::Subgroup, rows_for(matrix.format(), columns)),
-            (false, false, _) => {
-                (Lanes::Shared(lanes_for(matrix.format(), matrix.cols())), rows_for(matrix.format(), columns))
-            }
-        };
-        Variant::Rows(RowsForm(Matvec { int8, lanes, rows, columns }))
-    }
-
     /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.
     ///
     /// `y` receives a row of [`Matrix::rows`] f32 for each vector, with `bias` added, as many f32, if there is one. All are ranges of buffers with usage `STORAGE`;
@@ -149,8 +38,9 @@ impl Gpu {
         bias: Option<&BufferBinding>,
         y: &BufferBinding,
     ) -> Result<Op> {
-        let precision = if x.has_int8() { Precision::Int8 } else { Precision::Exact };
-        self.prepare_matmul_as(self.variant(matrix, precision, x.batch()), matrix, x, bias, y)
+        let variant =
+            Variant::chosen(self, matrix.format(), matrix.rows(), matrix.cols(), x.precision(), x.batch());
+        self.prepare_matmul_as(variant, matrix, x, bias, y)
     }
 
     /// [`Gpu::prepare_matmul`] in a form that the caller chooses.
@@ -165,13 +55,29 @@ impl Gpu {
     ) -> Result<Op> {
         check_input(matrix, x)?;
         let floats = |name, binding, count: usize| Range::new(name, binding, 4 * count as u64);
-        let bound = Bound {
-            input: x.range(variant.precision() == Precision::Int8),
-            output: floats("y", y, x.batch() * matrix.rows()),
-            bias: bias.map(|bias| floats("the bias", bias, matrix.rows())),
-            numbers: None,
-        };
-        let (format, ragged, has_bias) = (matrix.format(), matrix.is_ragged(), bias.is_some());
+        let y = floats("y", y, x.batch() * matrix.rows());
+        let bias = bias.map(|bias| floats("the bias", bias, matrix.rows()));
+        if variant.spans() == 1 {
+            return self.prepare_product(variant, matrix, x, bias, y);
+        }
+        let sums = self.sums_buffer(4 * (variant.spans() * x.batch() * matrix.rows()) as u64)?;
+        let product = self.prepare_product(variant, matrix, x, None, whole("the sums", &sums))?;
+        let count = (x.batch() * matrix.rows()) as u64;
+        Ok(product.then(self.prepare_sum(&sums, variant.spans(), matrix.rows(), count, bias, y)?))
+    }
+
+    fn prepare_product(
+        &self,
+        variant: Variant,
+        matrix: &Matrix,
+        x: &Activations,
+        bias: Option<Range>,
+        y: Range,
+    ) -> Result<Op> {
+        let has_bias = bias.is_some();
+        let input = x.range(variant.precision() == Precision::Int8);
+        let bound = Bound { input, output: y, bias, numbers: None };
+        let (format, ragged) = (matrix.format(), matrix.is_ragged());
         let mut program = match variant {
             Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, false),
             Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
@@ -182,7 +88,7 @@ impl Gpu {
             Variant::Rows(RowsForm(form)) => {
                 matvec::work(form, shard, x.batch(), matrix.rows(), least_subgroup)
             }
-            Variant::Tile(_) => Tile::work(shard, x.batch(), matrix.rows()),
+            Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
         })
     }
 
@@ -202,9 +108,10 @@ impl Gpu {
     ) -> Result<Op> {
         check_input(experts, x)?;
         cpu::check_experts(experts.rows(), expert_rows, picks)?;
-        let precision = if x.has_int8() { Precision::Int8 } else { Precision::Exact };
-        let Variant::Rows(RowsForm(form)) = self.variant(experts, precision, 1) else {
-            unreachable!("one vector takes rows");
+        let variant = Variant::chosen(self, experts.format(), expert_rows, experts.cols(), x.precision(), 1)
+            .with_spans(1);
+        let Variant::Rows(RowsForm(form)) = variant else {
+            unreachable!("no table has tiles for one vector");
         };
         let count = x.batch() * picks;
         let bound = Bound {
@@ -221,10 +128,11 @@ impl Gpu {
             batch: count,
             all_rows: expert_rows as u32,
             picks,
+            spans: 1,
         })
     }
 
-    fn least_subgroup(&self) -> usize {
+    pub(super) fn least_subgroup(&self) -> usize {
         self.device().adapter_info().subgroup_min_size.max(1) as usize
     }
 

@@ -242,6 +242,8 @@ pub(super) struct Work {
     pub(super) all_rows: u32,
     /// Experts that each vector goes to.
     pub(super) picks: usize,
+    /// In which the columns are divided.
+    pub(super) spans: usize,
 }
 
 /// What a kernel binds at 3 (read) and 4 (written), and what at 6 and 7 if it takes that.
@@ -303,6 +305,7 @@ impl Gpu {
             shard.rows * row_blocks,
             work.batch as u32,
             work.picks as u32,
+            work.spans as u32,
         ];
         let ranges: Vec<_> = ranges.into_iter().map(|(binding, _, range)| (binding, range)).collect();
         self.bind(pipeline, work.dispatch, &params, &ranges)

@@ -3,10 +3,22 @@
 use super::kernel::WORKGROUP;
 use super::matrix::{Program, Shard, Work};
 use super::op::Dispatch;
+use super::split;
 use crate::{FORMATS, Format};
 
 /// For how many vectors at once there are kernels; others take the next.
 pub(super) const COLUMNS: [usize; 3] = [1, 4, 8];
+
+/// For how many vectors at once there is a kernel that does `batch`, several times over where they are many.
+pub(super) fn columns_for(batch: usize) -> usize {
+    COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(COLUMNS[COLUMNS.len() - 1])
+}
+
+/// Lanes that a row keeps busy: a power of two, at most a workgroup.
+pub(super) fn lanes_for(format: Format, cols: usize) -> usize {
+    let unit = if format.is_float() { split::CHUNK_BYTES / format.info().block_bytes } else { 32 };
+    cols.div_ceil(unit).next_power_of_two().clamp(8, WORKGROUP as usize)
+}
 
 /// How lanes divide a product among them; the sums differ by rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +40,19 @@ pub(super) struct Matvec {
     pub(super) rows: usize,
     /// Vectors at once.
     pub(super) columns: usize,
+    /// In which the columns of the matrix are divided, for workgroups of their own.
+    pub(super) spans: usize,
+}
+
+impl Lanes {
+    /// How many share a row, at least.
+    pub(super) fn count(self, least_subgroup: usize) -> usize {
+        match self {
+            Self::Alone => 1,
+            Self::Shared(lanes) => lanes,
+            Self::Subgroup => least_subgroup,
+        }
+    }
 }
 
 impl Matvec {
@@ -48,7 +73,9 @@ impl Matvec {
                 form.push("subgroup");
             }
         }
-        for (is_there, name, part) in [(bias, "BIAS", "bias"), (experts, "EXPERTS", "experts")] {
+        let optional =
+            [(bias, "BIAS", "bias"), (experts, "EXPERTS", "experts"), (self.spans > 1, "SPLIT", "split")];
+        for (is_there, name, part) in optional {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
         }
@@ -67,16 +94,11 @@ impl Matvec {
     /// What it takes to multiply `rows` rows by `batch` vectors.
     pub(super) fn work(self, rows: usize, batch: usize, least_subgroup: usize) -> Dispatch {
         let fours = rows.div_ceil(self.rows) as u64;
-        let lanes = match self.lanes {
-            Lanes::Alone => 1,
-            Lanes::Shared(lanes) => lanes,
-            Lanes::Subgroup => least_subgroup,
-        };
-        let invocations = fours * lanes as u64;
+        let invocations = fours * self.lanes.count(least_subgroup) as u64;
         Dispatch {
             count: fours,
             groups: invocations.div_ceil(WORKGROUP),
-            tiles: batch.div_ceil(self.columns) as u64,
+            tiles: (batch.div_ceil(self.columns) * self.spans) as u64,
         }
     }
 
@@ -84,15 +106,11 @@ impl Matvec {
     ///
     /// Of the sizes that a subgroup may have, the least leaves a lane the most.
     pub(super) fn longest_path(self, format: Format, cols: usize, subgroup: [usize; 2]) -> usize {
-        let [lanes, most_lanes] = match self.lanes {
-            Lanes::Alone => [1; 2],
-            Lanes::Shared(lanes) => [lanes; 2],
-            Lanes::Subgroup => subgroup,
-        };
+        let [lanes, most_lanes] = subgroup.map(|size| self.lanes.count(size));
         // No format fetches more than a block at once.
         let unit = format.info().block_weights.max(8);
-        let additions = (cols.div_ceil(unit)).div_ceil(lanes) * unit;
-        additions + most_lanes.ilog2() as usize + 1
+        let additions = cols.div_ceil(unit).div_ceil(self.spans).div_ceil(lanes) * unit;
+        additions + most_lanes.ilog2() as usize + self.spans
     }
 }
 
@@ -102,7 +120,8 @@ pub(super) const EXAMPLES: [Format; 6] =
 
 /// What a test or a compiler elsewhere should see: each format in the forms for GPUs, and a few in every form.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
-    let form = |int8, lanes, rows, columns| Matvec { int8, lanes, rows, columns };
+    let form = |int8, lanes, rows, columns| Matvec { int8, lanes, rows, columns, spans: 1 };
+    let split = |form| Matvec { spans: 4, ..form };
     let of_each = [
         form(true, Lanes::Shared(64), 4, 4),
         form(true, Lanes::Subgroup, 4, 1),
@@ -115,6 +134,8 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         form(false, Lanes::Shared(64), 4, 4),
         form(false, Lanes::Subgroup, 4, 1),
         form(false, Lanes::Subgroup, 2, 8),
+        split(form(true, Lanes::Subgroup, 4, 1)),
+        split(form(false, Lanes::Shared(64), 4, 4)),
     ];
     let each = FORMATS.iter().flat_map(move |info| of_each.map(|form| (info.format, form)));
     let few = EXAMPLES.into_iter().flat_map(move |format| of_few.map(|form| (format, form)));
@@ -136,5 +157,6 @@ pub(super) fn work(
         batch,
         all_rows: all_rows as u32,
         picks: 1,
+        spans: form.spans,
     }
 }

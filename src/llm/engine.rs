@@ -6,6 +6,7 @@
 use super::graph::{ROPES, Slot, Step};
 use super::model::Shared;
 use super::ops::{self, Place};
+use super::profile::{Profile, Profiler};
 use super::weights::{Biased, GpuWeights};
 use crate::gpu::{Activations, Op, Precision};
 use crate::{Error, Gpu, Result};
@@ -14,25 +15,38 @@ use wgpu::{BufferBinding, BufferUsages, CommandEncoder};
 
 /// Bytes of the logits that are made at once.
 const LOGIT_BYTES: usize = 16 << 20;
+/// Keys that a single token attends to at once: a workgroup does so many, and others do the others beside it.
+const SPAN: usize = 512;
+const MAX_SPANS: usize = 64;
 /// Prepared sizes that are kept.
 const KEPT_SIZES: usize = 8;
 /// What activations are quantized in blocks of.
-const INT8_BLOCK: usize = 32;
+pub(super) const INT8_BLOCK: usize = 32;
 
 /// The buffers of a session, and what has been prepared on them.
 #[derive(Debug)]
 pub(super) struct Engine {
     buffers: Buffers,
-    /// By number of tokens.
-    trunks: HashMap<usize, Vec<Op>>,
-    heads: HashMap<usize, Vec<Op>>,
+    /// By number of tokens, and the spans that attention to all before is divided in; of a single token with the head, since its logits are always wanted.
+    trunks: HashMap<(usize, usize), Vec<Named>>,
+    heads: HashMap<usize, Vec<Named>>,
     logit_rows: usize,
+    profiler: Option<Profiler>,
+}
+
+/// An op, and what a profile calls it.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) op: Op,
+    /// What it multiplies by.
+    pub(super) weight_bytes: u64,
 }
 
 /// Where a session computes.
 #[derive(Debug)]
 pub(super) struct Buffers {
-    /// The position of the first token.
+    /// The position of the first token, and how many they are.
     pub(super) state: wgpu::Buffer,
     tokens: wgpu::Buffer,
     pub(super) angles: Vec<wgpu::Buffer>,
@@ -41,6 +55,8 @@ pub(super) struct Buffers {
     chosen: wgpu::Buffer,
     /// Products on their way to some columns of a slot.
     columns: wgpu::Buffer,
+    /// Attention on its way to the sum of its spans.
+    pub(super) spans: wgpu::Buffer,
     readback: wgpu::Buffer,
     /// Keys and values of each layer.
     pub(super) cache: Vec<[wgpu::Buffer; 2]>,
@@ -81,6 +97,11 @@ impl Buffers {
             slots: Slot::ALL.into_iter().map(slot).collect::<Result<_>>()?,
             chosen: buffer("bytes of activations", 4 * logit_rows * config.width, written)?,
             columns: buffer("bytes of activations", 4 * batch * widest, storage)?,
+            spans: buffer(
+                "bytes of attention",
+                ops::spans_bytes(config, spans_for(shared.context)),
+                storage,
+            )?,
             readback: buffer(
                 "bytes of logits",
                 4 * logit_rows * config.vocabulary,
@@ -105,7 +126,18 @@ impl Engine {
             trunks: HashMap::new(),
             heads: HashMap::new(),
             logit_rows,
+            profiler: None,
         })
+    }
+
+    /// Times all that comes.
+    pub(super) fn start_profile(&mut self, gpu: &Gpu) -> Result<()> {
+        self.profiler = Some(Profiler::new(gpu)?);
+        Ok(())
+    }
+
+    pub(super) fn profile(&self) -> Option<&Profile> {
+        self.profiler.as_ref().map(|profiler| &profiler.profile)
     }
 
     /// Sends a batch through the model; returns the logits after its last `wanted` tokens.
@@ -119,21 +151,29 @@ impl Engine {
     ) -> Result<Vec<f32>> {
         let (gpu, config) = (&weights.gpu, &shared.config);
         let (count, vocabulary) = (tokens.len(), config.vocabulary);
-        self.prepare(shared, weights, count)?;
+        let spans = if count == 1 { spans_for(position + 1) } else { 1 };
+        self.prepare(shared, weights, count, spans)?;
         let angles = shared.angles(position, count);
         gpu.guarded(|| {
             let write = |buffer: &wgpu::Buffer, bytes: &[u8]| gpu.queue().write_buffer(buffer, 0, bytes);
-            write(&self.buffers.state, bytemuck::cast_slice(&[position as u32]));
+            write(&self.buffers.state, bytemuck::cast_slice(&[position as u32, count as u32]));
             write(&self.buffers.tokens, bytemuck::cast_slice(tokens));
             for (buffer, angles) in self.buffers.angles.iter().zip(&angles) {
                 write(buffer, bytemuck::cast_slice(angles));
             }
         })?;
         let mut encoder = encoder(gpu)?;
-        record(&mut encoder, &self.trunks[&count]);
+        if let Some(profiler) = &mut self.profiler {
+            profiler.count(count);
+        }
+        encoder = run(&mut self.profiler, gpu, encoder, &self.trunks[&(count, spans)], count)?;
         let mut logits = vec![0.0f32; wanted * vocabulary];
         if wanted == 0 {
             gpu.guarded(|| gpu.queue().submit([encoder.finish()]))?;
+            return Ok(logits);
+        }
+        if count == 1 {
+            self.read_logits(gpu, encoder, &mut logits)?;
             return Ok(logits);
         }
         let row_bytes = 4 * config.width as u64;
@@ -144,21 +184,30 @@ impl Engine {
             let normed = &self.buffers.slots[Slot::Normed as usize];
             let bytes = rows as u64 * row_bytes;
             encoder.copy_buffer_to_buffer(normed, first * row_bytes, &self.buffers.chosen, 0, bytes);
-            record(&mut encoder, &self.heads[&rows]);
-            let made = &self.buffers.slots[Slot::Logits as usize];
-            encoder.copy_buffer_to_buffer(made, 0, &self.buffers.readback, 0, 4 * logits.len() as u64);
+            encoder = run(&mut self.profiler, gpu, encoder, &self.heads[&rows], count)?;
             let recorded = std::mem::replace(&mut encoder, self::encoder(gpu)?);
-            gpu.submit_and_read(recorded, &self.buffers.readback, bytemuck::cast_slice_mut(logits))?;
+            self.read_logits(gpu, recorded, logits)?;
             first += rows as u64;
         }
         Ok(logits)
     }
 
-    fn prepare(&mut self, shared: &Shared, weights: &GpuWeights, count: usize) -> Result<()> {
-        if !self.trunks.contains_key(&count) {
+    /// Submits what is recorded and waits for the logits that it makes.
+    fn read_logits(&self, gpu: &Gpu, mut encoder: CommandEncoder, logits: &mut [f32]) -> Result<()> {
+        let made = &self.buffers.slots[Slot::Logits as usize];
+        encoder.copy_buffer_to_buffer(made, 0, &self.buffers.readback, 0, 4 * logits.len() as u64);
+        gpu.submit_and_read(encoder, &self.buffers.readback, bytemuck::cast_slice_mut(logits))
+    }
+
+    fn prepare(&mut self, shared: &Shared, weights: &GpuWeights, count: usize, spans: usize) -> Result<()> {
+        if !self.trunks.contains_key(&(count, spans)) {
             let normed = self.buffers.slot(Slot::Normed);
-            let ops = self.preparation(shared, weights, normed, count).all(&shared.graph.trunk)?;
-            keep(&mut self.trunks, count, ops);
+            let head = if count == 1 { shared.graph.head.as_slice() } else { &[] };
+            let steps = shared.graph.trunk.iter().chain(head);
+            let ops = self.preparation(shared, weights, normed, count, spans).all(steps)?;
+            // A single token comes most often.
+            make_room(&mut self.trunks, |&(count, _)| count == 1);
+            self.trunks.insert((count, spans), ops);
         }
         Ok(())
     }
@@ -166,8 +215,9 @@ impl Engine {
     fn prepare_head(&mut self, shared: &Shared, weights: &GpuWeights, rows: usize) -> Result<()> {
         if !self.heads.contains_key(&rows) {
             let chosen = self.buffers.chosen.as_entire_buffer_binding();
-            let ops = self.preparation(shared, weights, chosen, rows).all(&shared.graph.head)?;
-            keep(&mut self.heads, rows, ops);
+            let ops = self.preparation(shared, weights, chosen, rows, 1).all(&shared.graph.head)?;
+            make_room(&mut self.heads, |&rows| rows == 1);
+            self.heads.insert(rows, ops);
         }
         Ok(())
     }
@@ -178,9 +228,12 @@ impl Engine {
         weights: &'a GpuWeights,
         normed: BufferBinding<'a>,
         count: usize,
+        spans: usize,
     ) -> Preparation<'a> {
+        let mut formats = weights.matrices.iter().flatten().map(|part| part.matrix.format());
+        let int8 = shared.precision == Precision::Int8 && formats.any(|format| !format.is_float());
         let (buffers, inputs, ops) = (&self.buffers, Vec::new(), Vec::new());
-        Preparation { buffers, shared, weights, normed, count, inputs, ops }
+        Preparation { buffers, shared, weights, normed, count, spans, int8, inputs, ops }
     }
 }
 
@@ -192,13 +245,29 @@ struct Preparation<'a> {
     /// What stands for `Normed`.
     normed: BufferBinding<'a>,
     count: usize,
+    /// That attention to all tokens before is divided in.
+    spans: usize,
+    /// Whether some products take their input in eight bits.
+    int8: bool,
     /// What products take from each slot, made when first asked for: their eight-bit form is in one buffer for all layers.
-    inputs: Vec<(Slot, Activations<'a>)>,
-    ops: Vec<Op>,
+    inputs: Vec<Input<'a>>,
+    ops: Vec<Named>,
+}
+
+/// What products take from a slot.
+struct Input<'a> {
+    slot: Slot,
+    x: Activations<'a>,
+    /// Whether the steps that fill the slot make its eight-bit form too.
+    is_filled: bool,
 }
 
 impl<'a> Preparation<'a> {
-    fn all(mut self, steps: &[Step]) -> Result<Vec<Op>> {
+    fn push(&mut self, name: impl Into<String>, op: Op) {
+        self.ops.push(Named { name: name.into(), op, weight_bytes: 0 });
+    }
+
+    fn all(mut self, steps: impl IntoIterator<Item = &'a Step>) -> Result<Vec<Named>> {
         for step in steps {
             self.step(step)?;
         }
@@ -211,11 +280,12 @@ impl<'a> Preparation<'a> {
             Step::Embed { matrix } => {
                 let table = &self.weights.matrices[matrix][0].matrix;
                 let tokens = buffers.tokens.as_entire_buffer_binding();
-                self.ops.push(gpu.prepare_get_rows(table, &tokens, &buffers.slot(Slot::Hidden), count)?);
+                let op = gpu.prepare_get_rows(table, &tokens, &buffers.slot(Slot::Hidden), count)?;
+                self.push(format!("get_rows {}", table.format()), op);
             }
             Step::Product { matrix, from, to } => {
                 let stack = &self.weights.matrices[matrix];
-                let x = self.input(from, stack, count)?;
+                let x = self.input(from, stack)?;
                 self.product(stack, &x, to)?;
             }
             Step::PickedProduct { matrix, from, to } => {
@@ -223,12 +293,29 @@ impl<'a> Preparation<'a> {
                 let used = Slot::Picks.width(&self.shared.config);
                 // What came out of the experts is one vector for each of those that were picked.
                 let picks = if from == Slot::Normed { used } else { 1 };
-                let x = self.input(from, stack, count * used / picks)?;
+                let x = self.input(from, stack)?;
                 let rows = to.width(&self.shared.config) / used;
                 let (numbers, y) = (buffers.slot(Slot::Picks), buffers.slot(to));
-                self.ops.push(gpu.prepare_matmul_indexed(&stack[0].matrix, rows, &x, &numbers, picks, &y)?);
+                let experts = &stack[0].matrix;
+                let op = gpu.prepare_matmul_indexed(experts, rows, &x, &numbers, picks, &y)?;
+                self.push(format!("experts {}", experts.format()), op);
             }
-            _ => self.ops.push(ops::prepare(step, gpu, self.shared, buffers, &self.weights.vectors, count)?),
+            _ => {
+                let filled = ops::fills(step, &self.shared.config).map(|slot| self.activations(slot, true));
+                let filled = filled.transpose()?.filter(|_| self.int8);
+                let (shared, vectors) = (self.shared, &self.weights.vectors);
+                let blocks = filled.as_ref().and_then(|(x, _)| x.blocks());
+                if let Step::Attend { layer, window } = *step {
+                    let spans = self.spans.min(window.map_or(MAX_SPANS, spans_for));
+                    let (place, size) = ((layer, window), (count, spans));
+                    for (name, op) in ops::prepare_attention(place, gpu, shared, buffers, size, blocks)? {
+                        self.push(name, op);
+                    }
+                    return Ok(());
+                }
+                let (name, op) = ops::prepare(step, gpu, shared, buffers, vectors, count, blocks)?;
+                self.push(name, op);
+            }
         }
         Ok(())
     }
@@ -241,56 +328,82 @@ impl<'a> Preparation<'a> {
         for part in stack {
             let bias = part.bias.as_ref().map(wgpu::Buffer::as_entire_buffer_binding);
             let result = if stack.len() == 1 { &y } else { &columns };
-            self.ops.push(gpu.prepare_matmul(&part.matrix, x, bias.as_ref(), result)?);
+            let op = gpu.prepare_matmul(&part.matrix, x, bias.as_ref(), result)?;
+            let (name, weight_bytes) =
+                (format!("product {}", part.matrix.format()), part.matrix.device_bytes());
+            self.ops.push(Named { name, op, weight_bytes });
             if stack.len() > 1 {
                 let place =
                     Place { length: part.matrix.rows(), start: first, stride: to.width(&self.shared.config) };
-                self.ops.push(place.prepare(gpu, &self.buffers.state, &columns, &y, self.count)?);
+                self.push("place", place.prepare(gpu, &self.buffers.state, &columns, &y, self.count)?);
             }
             first += part.matrix.rows();
         }
         Ok(())
     }
 
-    /// What products with `stack` take from a slot, which has `count` vectors; its eight-bit form is made anew.
-    fn input(&mut self, slot: Slot, stack: &[Biased], count: usize) -> Result<Activations<'a>> {
-        let known = self.inputs.iter().find(|(known, _)| *known == slot);
-        let x = if let Some((_, x)) = known {
-            x.clone()
-        } else {
-            let cols = stack[0].matrix.cols();
-            let x = if slot == Slot::Normed { self.normed.clone() } else { self.buffers.slot(slot) };
-            let x = match self.shared.precision {
-                Precision::Int8 if cols.is_multiple_of(INT8_BLOCK) => {
-                    Activations::int8(&self.weights.gpu, x, count, cols)?
-                }
-                _ => Activations::exact(x, count, cols),
-            };
-            self.inputs.push((slot, x.clone()));
-            x
-        };
+    /// What products with `stack` take from a slot; its eight-bit form is made anew unless the slot came with it.
+    fn input(&mut self, slot: Slot, stack: &[Biased]) -> Result<Activations<'a>> {
+        let (x, is_filled) = self.activations(slot, false)?;
         let takes_int8 = stack.iter().any(|part| !part.matrix.format().is_float());
-        self.ops.extend(x.quantize().filter(|_| takes_int8).cloned());
+        if let Some(op) = x.quantize().filter(|_| takes_int8 && !is_filled) {
+            self.push("quantize activations", op.clone());
+        }
         Ok(x)
     }
-}
 
-/// Keeps a prepared size, and not too many of them; a single token comes most often.
-fn keep(prepared: &mut HashMap<usize, Vec<Op>>, count: usize, ops: Vec<Op>) {
-    if prepared.len() == KEPT_SIZES {
-        prepared.retain(|&count, _| count == 1);
+    /// The vectors of a slot, and whether they are there in eight bits without more ado; those that ask first decide that.
+    fn activations(&mut self, slot: Slot, is_filled: bool) -> Result<(Activations<'a>, bool)> {
+        if let Some(known) = self.inputs.iter().find(|known| known.slot == slot) {
+            return Ok((known.x.clone(), known.is_filled));
+        }
+        let config = &self.shared.config;
+        // What came out of the experts is one vector for each of those that were picked.
+        let vectors = if slot == Slot::Gated { Slot::Picks.width(config).max(1) } else { 1 };
+        let (count, cols) = (self.count * vectors, slot.width(config) / vectors);
+        let x = if slot == Slot::Normed { self.normed.clone() } else { self.buffers.slot(slot) };
+        let x = if self.int8 && cols.is_multiple_of(INT8_BLOCK) {
+            Activations::int8(&self.weights.gpu, x, count, cols)?
+        } else {
+            Activations::exact(x, count, cols)
+        };
+        self.inputs.push(Input { slot, x: x.clone(), is_filled });
+        Ok((x, is_filled))
     }
-    prepared.insert(count, ops);
 }
 
-fn encoder(gpu: &Gpu) -> Result<CommandEncoder> {
+/// In how many spans attention to so many keys is divided.
+fn spans_for(keys: usize) -> usize {
+    keys.div_ceil(SPAN).next_power_of_two().min(MAX_SPANS)
+}
+
+/// Drops prepared sizes where there are many, but those that come often.
+fn make_room<K>(prepared: &mut HashMap<K, Vec<Named>>, comes_often: impl Fn(&K) -> bool) {
+    if prepared.len() >= KEPT_SIZES {
+        prepared.retain(|size, _| comes_often(size));
+    }
+}
+
+pub(super) fn encoder(gpu: &Gpu) -> Result<CommandEncoder> {
     gpu.guarded(|| gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
 }
 
-/// All in one pass.
-fn record(encoder: &mut CommandEncoder, ops: &[Op]) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-    for op in ops {
-        op.record_in(&mut pass);
+/// Records all in one pass, or does it with what was recorded before if it is to be timed.
+fn run(
+    profiler: &mut Option<Profiler>,
+    gpu: &Gpu,
+    mut encoder: CommandEncoder,
+    ops: &[Named],
+    tokens: usize,
+) -> Result<CommandEncoder> {
+    if let Some(profiler) = profiler {
+        profiler.run(gpu, encoder, ops, tokens)?;
+        return self::encoder(gpu);
     }
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    for named in ops {
+        named.op.record_in(&mut pass);
+    }
+    drop(pass);
+    Ok(encoder)
 }

@@ -3,15 +3,16 @@
 //! A kernel's text is made for one model: shapes are constants in front of it. Only the number of tokens, which is how many
 //! workgroups there are, and their position change.
 
-use super::config::{Activation, RopeLayout};
-use super::engine::Buffers;
+use super::config::{Activation, Config, RopeLayout};
+use super::engine::{Buffers, INT8_BLOCK};
 use super::graph::{Slot, Step};
 use super::model::{Model, Shared};
-use crate::gpu::{Access, Kernel, Op};
+use crate::gpu::{Access, INT8_BLOCK_WGSL, Kernel, Op};
 use crate::{Error, Format, Gpu, Result};
 use Access::{Read, ReadWrite};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
+use std::iter;
 use wgpu::BufferBinding;
 
 macro_rules! shader {
@@ -24,12 +25,35 @@ macro_rules! shader {
 const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
 const SUM: &str = shader!("sum");
 
+/// What stores results in eight bits too, at a binding, if they are wanted so.
+fn blocks(binding: usize, int8: bool) -> String {
+    if !int8 {
+        return shader!("no_blocks").to_owned();
+    }
+    let declaration =
+        format!("@group(0) @binding({binding}) var<storage, read_write> blocks: array<vec4<u32>>;\n");
+    [&declaration, INT8_BLOCK_WGSL, shader!("blocks")].concat()
+}
+
+/// The slot that a step fills in eight bits too, if it can, for products to take.
+pub(super) fn fills(step: &Step, config: &Config) -> Option<Slot> {
+    match step {
+        Step::Begin { .. } | Step::Join { .. } => Some(Slot::Normed),
+        // A workgroup has one head.
+        Step::Attend { .. } => config.head_width.is_multiple_of(INT8_BLOCK).then_some(Slot::Attended),
+        Step::Gate => Some(Slot::Gated),
+        _ => None,
+    }
+}
+
 /// Rows of this many floats and more are summed up by more lanes.
 const WIDE: usize = 2048;
 const FEW_LANES: usize = 64;
 const MANY_LANES: usize = 256;
 /// Floats in a head, at most: a lane of a workgroup has four of them.
-pub(super) const MAX_HEAD: usize = 4 * MANY_LANES;
+pub(super) const MAX_HEAD: usize = 4 * FEW_LANES;
+/// Rows of queries that attention does in a workgroup; few for a single token.
+const ATTENTION_ROWS: [usize; 3] = [4, 8, 16];
 
 /// Constants of a shader, as WGSL.
 #[derive(Default)]
@@ -83,15 +107,77 @@ impl Shader {
         buffers: &[BufferBinding],
         count: usize,
     ) -> Result<Op> {
+        self.prepare_spans(gpu, state, buffers, count, 1)
+    }
+
+    fn prepare_spans(
+        &self,
+        gpu: &Gpu,
+        state: &wgpu::Buffer,
+        buffers: &[BufferBinding],
+        count: usize,
+        spans: usize,
+    ) -> Result<Op> {
         let kernel = Kernel::new(gpu, &format!("llm.{}", self.name), &self.text, self.access)?;
-        let (groups, count) = (self.groups as u32, count as u32);
-        let groups = if self.is_row { [groups, count, 1] } else { [count, groups, 1] };
+        let (groups, count, spans) = (self.groups as u32, count as u32, spans as u32);
+        let groups = if self.is_row { [groups, count, spans] } else { [count, groups, spans] };
         kernel.prepare(&state.as_entire_buffer_binding(), buffers, groups)
     }
 }
 
-/// The shader of a step that is no product.
-fn shader(step: &Step, shared: &Shared) -> Shader {
+/// The shape of attention.
+fn heads(config: &Config) -> Constants {
+    Constants::default()
+        .number("HEADS", config.heads)
+        .number("KV_HEADS", config.kv_heads)
+        .number("HEAD", config.head_width)
+}
+
+/// Rows that attention to `count` tokens does in a workgroup.
+fn attention_rows(config: &Config, count: usize) -> usize {
+    let wanted = count * (config.heads / config.kv_heads);
+    ATTENTION_ROWS.into_iter().find(|&rows| rows >= wanted).unwrap_or(ATTENTION_ROWS[2])
+}
+
+/// Attention by so many rows, or the parts of it that cover each a span of the keys.
+fn attend(window: Option<usize>, shared: &Shared, rows: usize, spans: usize, int8: bool) -> Shader {
+    let config = &shared.config;
+    let fours = rows / 4;
+    // Each of so many groups of lanes has all quads of a head.
+    let groups = 1 << (4 * FEW_LANES / config.head_width).ilog2();
+    let constants = heads(config)
+        .number("LANES", FEW_LANES)
+        .number("ROWS", rows)
+        .number("LANE_FOURS", (fours / groups).max(1))
+        .number("PARTS", (groups / fours).max(1))
+        .number("WINDOW", window.unwrap_or(0))
+        .number("SPANS", spans)
+        .flag("INT8", int8)
+        .float("SCALE", config.attention_scale);
+    let cached = if shared.cache == Format::F16 { shader!("cached_f16") } else { shader!("cached_f32") };
+    Shader {
+        name: "attend",
+        text: constants.0 + cached + &blocks(5, int8) + shader!("attended_block") + shader!("attend"),
+        access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
+        groups: config.kv_heads,
+        is_row: true,
+    }
+}
+
+/// What puts the parts of attention together.
+fn combine(config: &Config, spans: usize, int8: bool) -> Shader {
+    let constants = heads(config).number("LANES", FEW_LANES).number("SPANS", spans).flag("INT8", int8);
+    Shader {
+        name: "combine",
+        text: constants.0 + &blocks(3, int8) + shader!("attended_block") + shader!("combine"),
+        access: &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
+        groups: config.heads,
+        is_row: true,
+    }
+}
+
+/// The shader of a step that is no product; with `int8` it stores its results in eight bits too.
+fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
     let config = &shared.config;
     let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
     let norm = || {
@@ -102,29 +188,25 @@ fn shader(step: &Step, shared: &Shared) -> Shader {
     };
     let join = |scale: f32, joins: bool, post: bool| Shader {
         name: "join",
-        text: norm().float("SCALE", scale).flag("JOINS", joins).flag("POST", post).0 + SUM + shader!("join"),
-        access: &[ReadWrite, Read, Read, Read, ReadWrite],
+        text: norm().float("SCALE", scale).flag("JOINS", joins).flag("POST", post).flag("INT8", int8).0
+            + SUM
+            + &blocks(6, int8)
+            + shader!("join"),
+        access: &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite][..5 + usize::from(int8)],
         groups: 1,
         is_row: false,
-    };
-    let is_f16 = shared.cache == Format::F16;
-    let heads = || {
-        Constants::default()
-            .number("HEADS", config.heads)
-            .number("KV_HEADS", config.kv_heads)
-            .number("HEAD", config.head_width)
     };
     match *step {
         Step::Begin { scale, .. } => join(scale, false, false),
         Step::Join { post, .. } => join(1.0, true, post.is_some()),
         Step::Turn { norms, .. } => {
-            let constants = heads()
+            let constants = heads(config)
                 .number("LANES", FEW_LANES)
                 .number("PAIRS", config.rope.dimensions / 2)
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
                 .flag("NORMED", norms.is_some())
-                .flag("F16", is_f16);
+                .flag("F16", shared.cache == Format::F16);
             Shader {
                 name: "turn",
                 text: constants.0 + HALF + SUM + shader!("turn"),
@@ -133,27 +215,22 @@ fn shader(step: &Step, shared: &Shared) -> Shader {
                 is_row: true,
             }
         }
-        Step::Attend { window, .. } => {
-            let constants = heads()
-                .number("LANES", if config.head_width <= 4 * FEW_LANES { FEW_LANES } else { MANY_LANES })
-                .number("WINDOW", window.unwrap_or(0))
-                .float("SCALE", config.attention_scale);
-            let cached = if is_f16 { shader!("cached_f16") } else { shader!("cached_f32") };
-            Shader {
-                name: "attend",
-                text: constants.0 + SUM + cached + shader!("attend"),
-                access: &[Read, Read, Read, ReadWrite],
-                groups: config.heads,
-                is_row: true,
-            }
-        }
         Step::Gate => {
             let length = Slot::Gated.width(config);
             let constants = Constants::default()
                 .number("STRIDE", Slot::Gate.width(config))
                 .number("UP", if config.experts.is_none() { length } else { 0 })
-                .flag("GELU", config.activation == Activation::Gelu);
-            Shader::of_floats("gate", constants, shader!("gate"), &[Read, Read, ReadWrite], length)
+                .number("LENGTH", length)
+                .number("LANES", MANY_LANES)
+                .flag("GELU", config.activation == Activation::Gelu)
+                .flag("INT8", int8);
+            Shader {
+                name: "gate",
+                text: constants.0 + &blocks(4, int8) + shader!("gate"),
+                access: &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)],
+                groups: length.div_ceil(MANY_LANES),
+                is_row: true,
+            }
         }
         Step::Cap { cap } => {
             let constants = Constants::default().float("CAP", cap);
@@ -175,13 +252,14 @@ fn shader(step: &Step, shared: &Shared) -> Shader {
             let constants = Constants::default().number("USED", Slot::Picks.width(config));
             Shader::of_floats("mix", constants, shader!("mix"), &[Read, Read, ReadWrite], config.width)
         }
+        Step::Attend { .. } => unreachable!("attention has shaders of its own"),
         Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => {
             unreachable!("products and look-ups are the library's own")
         }
     }
 }
 
-/// Prepares a step that is no product, for `count` tokens.
+/// Prepares a step that is neither a product nor attention, for `count` tokens; its name too. What it stores in eight bits goes into `blocks`.
 pub(super) fn prepare(
     step: &Step,
     gpu: &Gpu,
@@ -189,7 +267,8 @@ pub(super) fn prepare(
     buffers: &Buffers,
     vectors: &[wgpu::Buffer],
     count: usize,
-) -> Result<Op> {
+    blocks: Option<BufferBinding>,
+) -> Result<(&'static str, Op)> {
     let vector = |number: usize| vectors[number].as_entire_buffer_binding();
     let slot = |slot| buffers.slot(slot);
     // What a kernel is told not to use is bound all the same.
@@ -198,7 +277,7 @@ pub(super) fn prepare(
         vec![slot(Slot::Hidden), slot(Slot::Branch), post, vector(norm), slot(Slot::Normed)]
     };
     let cache = |layer: usize| buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
-    let bound = match *step {
+    let mut bound = match *step {
         Step::Begin { norm, .. } => join(None, norm),
         Step::Join { post, norm } => join(post, norm),
         Step::Turn { layer, norms, rope } => {
@@ -207,10 +286,6 @@ pub(super) fn prepare(
             let norms = norms.map_or(slot(Slot::Normed), vector);
             vec![slot(Slot::Qkv), norms, angles, keys, values]
         }
-        Step::Attend { layer, .. } => {
-            let [keys, values] = cache(layer);
-            vec![slot(Slot::Qkv), keys, values, slot(Slot::Attended)]
-        }
         Step::Gate => {
             let ups = if shared.config.experts.is_none() { Slot::Gate } else { Slot::Up };
             vec![slot(Slot::Gate), slot(ups), slot(Slot::Gated)]
@@ -218,21 +293,68 @@ pub(super) fn prepare(
         Step::Cap { .. } => vec![slot(Slot::Logits)],
         Step::Route => vec![slot(Slot::Fit), slot(Slot::Picks), slot(Slot::Shares)],
         Step::Mix => vec![slot(Slot::Parts), slot(Slot::Shares), slot(Slot::Branch)],
-        Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => Vec::new(),
+        Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => {
+            Vec::new()
+        }
     };
-    shader(step, shared).prepare(gpu, &buffers.state, &bound, count)
+    let shader = shader(step, shared, blocks.is_some());
+    bound.extend(blocks);
+    Ok((shader.name, shader.prepare(gpu, &buffers.state, &bound, count)?))
+}
+
+/// Prepares attention of `count` tokens in a layer; that of a single one may be in several spans, which are then put together. The names too.
+pub(super) fn prepare_attention(
+    (layer, window): (usize, Option<usize>),
+    gpu: &Gpu,
+    shared: &Shared,
+    buffers: &Buffers,
+    (count, spans): (usize, usize),
+    blocks: Option<BufferBinding>,
+) -> Result<Vec<(&'static str, Op)>> {
+    let (config, state) = (&shared.config, &buffers.state);
+    let rows = attention_rows(config, count);
+    let row_groups = (count * (config.heads / config.kv_heads)).div_ceil(rows);
+    let [keys, values] = buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
+    let read = [buffers.slot(Slot::Qkv), keys, values];
+    let (parts, attended) = (buffers.spans.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
+    let is_whole = spans == 1;
+    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some());
+    let result = if is_whole { attended.clone() } else { parts.clone() };
+    let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
+    let mut ops = vec![(attend.name, attend.prepare_spans(gpu, state, &bound, row_groups, spans)?)];
+    if !is_whole {
+        let combine = combine(config, spans, blocks.is_some());
+        let bound: Vec<_> = [parts, attended].into_iter().chain(blocks).collect();
+        ops.push((combine.name, combine.prepare(gpu, state, &bound, 1)?));
+    }
+    Ok(ops)
+}
+
+/// Bytes of what so many spans of attention leave.
+pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
+    4 * config.heads * spans * (config.head_width + 4)
 }
 
 /// The shaders that a model needs on a GPU beside the library's own, by name.
 #[doc(hidden)]
 pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let shared = &model.shared;
-    let is_own = |step: &&Step| {
-        !matches!(step, Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. })
+    let is_own = |step: &&Step| match step {
+        Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => false,
+        _ => true,
     };
     let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(is_own);
     let place = Place { length: 4, start: 4, stride: 8 }.shader();
-    let shaders = steps.map(|step| shader(step, shared)).chain([place]);
+    let forms = |step| {
+        let int8 = fills(step, &shared.config).map(|_| shader(step, shared, true));
+        iter::once(shader(step, shared, false)).chain(int8)
+    };
+    let combines = [false, true].map(|int8| combine(&shared.config, 4, int8));
+    let attends = ATTENTION_ROWS.into_iter().flat_map(|rows| {
+        let whole = [false, true].map(|int8| attend(Some(64), shared, rows, 1, int8));
+        whole.into_iter().chain([attend(None, shared, rows, 4, false)])
+    });
+    let shaders = steps.flat_map(forms).chain(attends).chain(combines).chain([place]);
     // A step of another kind has other constants.
     let texts: HashSet<(&str, String)> = shaders.map(|shader| (shader.name, shader.text)).collect();
     texts.into_iter().zip(0..).map(|((name, text), i)| (format!("{name}.{i}"), text)).collect()

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::kv_cache::HostCache;
 use super::model::Model;
 use super::ops_cpu::Batch;
+use super::profile::Profile;
 use super::weights::Weights;
 use crate::{Error, Result};
 
@@ -90,6 +91,27 @@ impl Session {
         self.check(&[token])?;
         self.pending = Some(token);
         Ok(token)
+    }
+
+    /// Times every kernel from now on, on a GPU, which makes all slower: each is in a pass of its own.
+    ///
+    /// Fails with [`Error::Unsupported`] on the CPU and on a device without timestamps.
+    pub fn start_profile(&mut self) -> Result<()> {
+        match (&mut self.place, &*self.model.shared.weights) {
+            (Place::Gpu(engine), Weights::Gpu(weights)) => engine.start_profile(&weights.gpu),
+            _ => {
+                let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
+                Err(Error::Unsupported { what: "the device for a profile", found, known })
+            }
+        }
+    }
+
+    /// What was timed since [`Session::start_profile`].
+    pub fn profile(&self) -> Option<&Profile> {
+        match &self.place {
+            Place::Gpu(engine) => engine.profile(),
+            Place::Cpu(_) => None,
+        }
     }
 
     /// Forgets all tokens from `position` on; there are no logits until something is appended.

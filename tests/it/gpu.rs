@@ -12,6 +12,7 @@ mod parity_can_fail;
 mod product;
 mod shaders;
 mod stream;
+mod tuning;
 mod weights;
 mod worst_case;
 

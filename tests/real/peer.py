@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes as C
+import datetime
 import glob
 import os
 import subprocess
@@ -221,6 +222,28 @@ def qmill(*words: str | Path, timeout: float = 900, **options) -> subprocess.Com
     if 'QMILL_DEVICE' in os.environ and words[0] in ('quantize', 'dequantize'):
         command += ['--device', os.environ['QMILL_DEVICE']]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **options)
+
+
+def devices() -> list[str]:
+    """What `--device` takes here: the CPU, and a GPU if there is one, be it in software."""
+    if '"index"' in qmill('devices', '--json').stdout:
+        return ['cpu', 'gpu']
+    print('not run on a GPU, for want of one')
+    return ['cpu']
+
+
+def setting() -> str:
+    """When, and of what, a measurement is."""
+    revision = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return f'{datetime.date.today()}, qmill {revision}, {PACKAGE}, ggml {Ggml().version()}'
+
+
+def write_table(path: Path, about: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A record in Markdown."""
+    table = ['| ' + ' | '.join(row) + ' |' for row in (columns, *rows)]
+    table.insert(1, '|' + '---|' * len(columns))
+    path.write_text('\n'.join([about, '', *table]) + '\n')
+    print(f'written to {path}')
 
 
 def main() -> int:

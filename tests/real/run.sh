@@ -19,9 +19,10 @@ try_gpu() {
 
 # The examples as the tests have built them: with their features, a release would be built twice.
 cargo build --release --locked --bin qmill
-cargo build --locked --example codec --example tokens
+cargo build --locked --example codec --example logits --example tokens
 target="${CARGO_TARGET_DIR:-target}"
-export QMILL="$target/release/qmill" QMILL_CODEC="$target/debug/examples/codec" QMILL_TOKENS="$target/debug/examples/tokens"
+export QMILL="$target/release/qmill" QMILL_CODEC="$target/debug/examples/codec"
+export QMILL_LOGITS="$target/debug/examples/logits" QMILL_TOKENS="$target/debug/examples/tokens"
 python3 tests/real/setup.py
 
 try codecs.py -n 2e4 --plant-fault
@@ -31,6 +32,7 @@ case "${1:-}" in
   try files.py
   try_gpu files.py --only smollm2-
   try tokens.py
+  NODEVICE_SELECT=1 try logits.py smollm2-F32 --prompts 2 --steps 16
   try faults.py
   ;;
 --long)
@@ -38,7 +40,9 @@ case "${1:-}" in
   try files.py --all --record benches/record/identity.csv
   try_gpu files.py --all --record benches/record/identity-gpu.csv
   try tokens.py -n 30000
-  try perplexity.py
+  NODEVICE_SELECT=1 try logits.py --record benches/record/logits.md
+  NODEVICE_SELECT=1 try perplexity.py --record benches/record/perplexity.md
+  NODEVICE_SELECT=1 try resident.py --record benches/record/memory.md
   try faults.py
   try memory.py
   try_gpu memory.py

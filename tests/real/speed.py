@@ -87,11 +87,7 @@ def main() -> int:
     parser.add_argument('--record', type=Path, metavar='FOLDER', help='write <device>/<date>.csv and .md here (benches/record)')
     o = parser.parse_args()
     source = model(o.layers)
-    revision = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    setting = (
-        f'{device()}, {o.threads} threads; {source.stat().st_size / 1e9:.2f} GB F16, median of {o.runs}; qmill {revision}, '
-        f'{peer.PACKAGE}, ggml {peer.Ggml().version()}'
-    )
+    setting = f'{device()}, {o.threads} threads; {source.stat().st_size / 1e9:.2f} GB F16, median of {o.runs}; {peer.setting()}'
     print(setting)
     with source.open('rb') as file:  # warm the page cache
         while file.read(1 << 24):
@@ -108,9 +104,7 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open('w', newline='') as file:
             csv.writer(file, lineterminator='\n').writerows([columns, *rows])
-        lines = [setting, '', '| ' + ' | '.join(columns) + ' |', '|' + '---|' * len(columns), *('| ' + ' | '.join(row) + ' |' for row in rows)]
-        path.with_suffix('.md').write_text('\n'.join(lines) + '\n')
-        print(f'written to {path}')
+        peer.write_table(path.with_suffix('.md'), setting, columns, rows)
     return any(row[-1] == 'NO' for row in rows)
 
 

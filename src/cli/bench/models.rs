@@ -6,7 +6,7 @@ use super::numbers::{Pair, Range, numbers};
 use super::output::{Column, Output, Table};
 use super::record::{Machine, Record, iso_time, object, text, with_digits};
 use crate::cli::failure::Failure;
-use crate::cli::{inspect, model, show};
+use crate::cli::{device, inspect, model, show};
 use clap::{Args, ValueEnum};
 use qmill::bench::{ModelCase, ModelSettings, ModelTiming, Stage};
 use qmill::gpu::Precision;
@@ -124,7 +124,7 @@ impl Models {
         let table = Table { name: "qmill_bench_models", columns: self.columns() };
         let mut output = Output::new(common.output, table, io::stdout().lock());
         for choice in &common.device {
-            let device = model::open(choice)?;
+            let device = device::open(choice)?;
             let machine = Machine::of(&device);
             let threads: Vec<_> =
                 self.threads().into_iter().flatten().map(|count| count.to_string()).collect();

@@ -6,7 +6,7 @@ use super::numbers::{Range, numbers};
 use super::output::{Column, Output, Table};
 use super::record::{Machine, Record, iso_time, object, rounded, text, with_digits};
 use crate::cli::failure::Failure;
-use crate::cli::show;
+use crate::cli::{device, show};
 use clap::Args;
 use qmill::bench::{Case, Measurement, Operation, Peaks, Settings, Variant};
 use qmill::{Device, FORMATS, Format};
@@ -60,6 +60,7 @@ impl Operations {
         let mut measured = 0;
         for choice in &common.device {
             let device = Device::open(choice, None)?;
+            device::follow_tuning(&device);
             let peaks = match &device {
                 Device::Gpu(gpu) if !self.no_peaks => Some(Peaks::measure(gpu, self.cache)?),
                 _ => None,
@@ -73,7 +74,8 @@ impl Operations {
                     let measurement = case.measure(&device, variant, &settings)?;
                     let mut record = machine.values.clone();
                     record.extend(of_peaks(peaks.as_ref()));
-                    record.extend(of_case(case, variant, &settings, &measurement, peaks.as_ref()));
+                    let named = (variant, variant.kernel(case, &device));
+                    record.extend(of_case(case, named, &settings, &measurement, peaks.as_ref()));
                     if let Some(earlier) = &earlier {
                         earlier.add_ratio(&mut record);
                     }
@@ -145,7 +147,7 @@ fn of_peaks(peaks: Option<&Peaks>) -> Record {
 
 fn of_case(
     case: &Case,
-    variant: Variant,
+    (variant, kernel): (Variant, Option<String>),
     settings: &Settings,
     measured: &Measurement,
     peaks: Option<&Peaks>,
@@ -166,6 +168,7 @@ fn of_case(
         "n": if product { case.batch } else { 1 },
         "k": case.cols,
         "variant": variant.to_string(),
+        "kernel": kernel,
         "clock": if timing.device.is_some() { "device" } else { "host" },
         "avg_ns": ns(clock.mean()),
         "stddev_ns": ns(clock.deviation()),
@@ -211,14 +214,14 @@ fn columns() -> Vec<Column> {
 }
 
 #[derive(Clone, Copy)]
-enum Formats {
+pub(crate) enum Formats {
     All,
     One(Format),
 }
 
 impl Formats {
     /// Those that an operation takes; one that was named is for the library to refuse.
-    fn of(self, operation: Operation) -> Vec<Format> {
+    pub(crate) fn of(self, operation: Operation) -> Vec<Format> {
         match self {
             Self::One(format) => vec![format],
             Self::All => {
@@ -237,9 +240,9 @@ impl FromStr for Formats {
 }
 
 #[derive(Clone, Copy)]
-struct Shape {
-    rows: usize,
-    cols: usize,
+pub(crate) struct Shape {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
 }
 
 impl FromStr for Shape {

@@ -25,7 +25,7 @@ use Format::{F16, Q4_0, Q4_K};
 /// Errors of gaussian weights and numbers that eight bits hold, as a share of the products' sizes: what rounding of f32 alone never reaches.
 const NEAR: f64 = 1e-6;
 
-const FAULTS: [Fault; 25] = [
+const FAULTS: [Fault; 32] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -62,6 +62,22 @@ const FAULTS: [Fault; 25] = [
     // A vector in place of another, and activations in eight bits under a scale that is a little off.
     fault((Q4_0, 3, "exact.alone.4"), "min(vector, params.batch - 1u)", "0u"),
     fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 127.01"),
+    // A span that is lost, one that is another's or begins too late, sums in another's place, and columns that count twice.
+    fault((Q4_0, 1, "int8.shared16.4x1.split"), "span < params.spans", "span + 1u < params.spans"),
+    fault((Q4_0, 3, "exact.alone.4x4.split"), "tile % params.spans", "0u"),
+    fault(
+        (Q4_0, 1, "int8.alone.8x1.split"),
+        "start = place.span * span_units;",
+        "start = place.span * span_units + 1u;",
+    ),
+    fault(
+        (Q4_0, 3, "exact.alone.4x4.split"),
+        "(place.span * params.batch + vector)",
+        "(place.span + vector)",
+    ),
+    fault((Q4_0, 9, "int8.tile.split"), "steps = min(first_step + span_steps, steps);", ""),
+    fault((Q4_0, 9, "exact.tile.split"), "(span * params.batch + vector)", "(span + vector)"),
+    fault((Q4_0, 9, "exact.tile.split"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
 ];

@@ -64,6 +64,87 @@ fn every_format_gives_the_twins_logits() {
     }
 }
 
+/// A Llama of one layer with `heads` heads of `head` floats, of which each key has some.
+fn of_heads([heads, kv_heads, head]: [u64; 3]) -> gguf::Model {
+    let width = 64;
+    let mut file = ModelFile::llama();
+    let keys = &mut file.metadata;
+    keys.set("llama.block_count", 1u32);
+    keys.set("llama.context_length", 2000u32);
+    keys.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
+    for (key, value) in [
+        ("llama.embedding_length", width),
+        ("llama.feed_forward_length", width),
+        ("llama.attention.head_count", heads),
+        ("llama.attention.head_count_kv", kv_heads),
+        ("llama.attention.key_length", head),
+        ("llama.attention.value_length", head),
+    ] {
+        keys.set(key, value as u32);
+    }
+    let ones = vec![1.0; width as usize];
+    let vector = |file: ModelFile, name: &str| file.with(name, &[width], Format::F32, &ones);
+    let matrix =
+        |file: ModelFile, name: &str, shape: [u64; 2]| file.with_gaussian(name, &shape, Format::Q8_0);
+    file = matrix(file, "token_embd.weight", [width, 96]);
+    for name in ["output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"] {
+        file = vector(file, name);
+    }
+    for (name, shape) in [
+        ("attn_q", [width, heads * head]),
+        ("attn_k", [width, kv_heads * head]),
+        ("attn_v", [width, kv_heads * head]),
+        ("attn_output", [heads * head, width]),
+        ("ffn_gate", [width, width]),
+        ("ffn_up", [width, width]),
+        ("ffn_down", [width, width]),
+    ] {
+        file = matrix(file, &format!("blk.0.{name}.weight"), shape);
+    }
+    file.open()
+}
+
+/// How a workgroup divides rows and quads among its lanes depends on how wide heads are, how many share a key, and how many tokens come.
+#[test]
+fn heads_of_every_shape_give_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    for shape in
+        [[1, 1, 32], [3, 1, 64], [4, 4, 80], [7, 1, 96], [8, 4, 128], [2, 1, 256], [32, 1, 4], [8, 2, 20]]
+    {
+        let file = of_heads(shape);
+        let right = Model::from_gguf(&file, &exact(Device::Cpu)).unwrap();
+        for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
+            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            let found = Model::from_gguf(&file, &options).unwrap();
+            assert_near(&logits(&found), &logits(&right), bound, &format!("{shape:?}, {precision:?}"));
+            // More keys than are scored at once, in a batch and after it.
+            let text = tokens(530, 96);
+            let [found, right] = [&found, &right].map(|model| {
+                let mut session = Session::new(model).unwrap();
+                session.prefill(&text[..520]).unwrap();
+                let batch = session.logits().to_vec();
+                session.prefill(&text[520..529]).unwrap();
+                session.prefill(&text[529..]).unwrap();
+                [batch, session.logits().to_vec()].concat()
+            });
+            assert_near(&found, &right, bound, &format!("{shape:?}, {precision:?}, long"));
+        }
+    }
+}
+
+/// Eight-bit activations are stored by the kernels that compute them.
+#[test]
+fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
+    let Some(gpu) = gpu() else { return };
+    for name in SEEDED {
+        let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
+        let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+        let options = LoadOptions { precision: Precision::Int8, ..exact(Device::Gpu(gpu.clone())) };
+        let found = logits(&Model::from_gguf(&file, &options).unwrap());
+        assert_near(&found, &right, INT8, name);
+    }
+}
+
 #[test]
 fn every_architecture_gives_the_twins_logits_with_both_caches() {
     let Some(gpu) = gpu() else { return };

@@ -1,8 +1,10 @@
 //! Texts in the making: parts, rewinding, what is remembered.
 
 use super::{TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session, tokens};
-use qmill::llm::{LoadOptions, Model, Session};
-use qmill::{Error, Format};
+use qmill::gpu::Precision;
+use qmill::llm::{LoadOptions, Model, Profile, Session};
+use qmill::mix::FileType;
+use qmill::{Device, Error, Format};
 
 /// Products of one vector and of several may add up in another order.
 const BOUND: f32 = 2e-5;
@@ -48,6 +50,43 @@ fn a_text_may_be_longer_than_a_batch() {
         let mut again = Session::new(&model).unwrap();
         again.prefill(&text).unwrap();
         assert_near(again.logits(), session.logits(), BOUND, "the same without all logits");
+    }
+}
+
+/// So many keys that a single token attends to them in spans, which a batch does not; and one more span than before.
+#[test]
+fn attention_may_be_divided() {
+    let text = tokens(1025, 96);
+    for device in devices() {
+        for name in ["llama", "gemma3"] {
+            // A sum that differs may round an activation to the next of its eight bits.
+            for (precision, bound) in [(Precision::Exact, BOUND), (Precision::Int8, 5e-3)] {
+                let quantize = (precision == Precision::Int8).then_some(FileType::Q8_0);
+                let on_device = exact(device.clone());
+                let options = LoadOptions { context: Some(1100), precision, quantize, ..on_device };
+                let model = Model::load(seeded(name), &options).unwrap();
+                let [mut single, mut whole] = [(); 2].map(|()| Session::new(&model).unwrap());
+                if matches!(device, Device::Gpu(_)) {
+                    single.start_profile().unwrap();
+                }
+                single.prefill(&text[..1023]).unwrap();
+                for end in [1024, 1025] {
+                    single.prefill(&text[end - 1..end]).unwrap();
+                    whole.rewind(0).unwrap();
+                    whole.prefill(&text[..end]).unwrap();
+                    let what = format!("{name} on {device}, {end} tokens, {precision:?}");
+                    assert_near(single.logits(), whole.logits(), bound, &what);
+                }
+                let is_divided = |profile: &Profile| {
+                    profile.singles.kinds.iter().find(|kind| kind.name == "combine").map(|kind| kind.count)
+                };
+                // Gemma's layers with a window have too few keys.
+                let layers = single.model().config().layers;
+                let divided = single.profile().map(is_divided);
+                let is_right = |count| if name == "llama" { count == 2 * layers } else { count < 2 * layers };
+                assert!(divided.is_none_or(|count| count.is_some_and(is_right)), "{divided:?}");
+            }
+        }
     }
 }
 
@@ -108,5 +147,41 @@ fn sessions_of_a_model_do_not_meet() {
         b.prefill(&[9, 8, 7, 6]).unwrap();
         a.prefill(&[3]).unwrap();
         assert_near(a.logits(), &alone, BOUND, "beside another");
+    }
+}
+
+#[test]
+fn a_profile_counts_every_kernel_and_changes_nothing() {
+    let text = tokens(9, 96);
+    for device in devices() {
+        let model = Model::load(seeded("qwen3moe"), &exact(device.clone())).unwrap();
+        let [mut timed, mut plain] = [(); 2].map(|()| Session::new(&model).unwrap());
+        if matches!(device, Device::Cpu) {
+            assert!(matches!(timed.start_profile(), Err(Error::Unsupported { .. })));
+            continue;
+        }
+        timed.start_profile().unwrap();
+        for session in [&mut timed, &mut plain] {
+            session.prefill(&text[..6]).unwrap();
+            session.prefill(&text[6..7]).unwrap();
+            session.prefill(&text[7..8]).unwrap();
+        }
+        assert_eq!(timed.logits(), plain.logits());
+        assert!(plain.profile().is_none());
+        let Profile { batches, singles } = timed.profile().unwrap();
+        assert_eq!((batches.tokens, singles.tokens), (6, 2));
+        let layers = model.config().layers;
+        for (phase, batches) in [(batches, 1), (singles, 2)] {
+            let count = |name: &str| {
+                let of_name = phase.kinds.iter().filter(|kind| kind.name.starts_with(name));
+                of_name.map(|kind| kind.count).sum::<usize>()
+            };
+            // Queries with keys and values, what comes out of attention, how experts fit; and the logits.
+            assert_eq!(count("product"), batches * (3 * layers + 1));
+            assert_eq!((count("attend"), count("experts")), (batches * layers, batches * 3 * layers));
+            let parts: Vec<f64> = phase.kinds.iter().map(|kind| kind.seconds).collect();
+            assert!(parts.iter().all(|&seconds| seconds > 0.0), "{phase:?}");
+            assert!(phase.kernel_seconds() <= phase.seconds, "{phase:?}");
+        }
     }
 }

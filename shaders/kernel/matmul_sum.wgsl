@@ -1,0 +1,28 @@
+// Adds the sums of the spans in which matvec.wgsl or matmul.wgsl divided the columns, always in the same order; a number of y an invocation.
+//
+// Longest path of additions: the spans.
+
+#import lib/params.wgsl
+
+// y of the first span, then that of the second, …
+@group(0) @binding(1) var<storage, read> sums: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+#ifdef BIAS
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, lane);
+  if (i < params.count) {
+    var sum = sums[i];
+    for (var span = 1u; span < params.spans; span++) {
+      sum += sums[span * params.count + i];
+    }
+#ifdef BIAS
+    y[i] = sum + bias[i % params.all_rows];
+#else
+    y[i] = sum;
+#endif
+  }
+}

@@ -1,0 +1,119 @@
+//! `qmill tune`: which kernels are the best on this machine.
+
+use super::bench::{Formats, Shape};
+use super::device;
+use super::failure::{Failure, on_one_line};
+use super::show;
+use clap::Args;
+use qmill::bench::{Case, Operation, Settings, rank};
+use qmill::gpu::{DeviceChoice, Precision, Tuning};
+use qmill::{Device, Gpu};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a repetition takes at least: many kernels are measured.
+const REPETITION_TIME: Duration = Duration::from_millis(20);
+
+/// Measures all kernels that multiply, and keeps the best for the commands that follow.
+///
+/// Products go by format, by precision and by the class of their shape: 1, 2 to 8, 9 to 64 and more vectors; rows up to 255, up to 2047 and more; columns up to 2047, up to
+/// 8191 and more. Each class that a shape is in gets the kernel that is clearly faster than the default, or the default; of several shapes in one class the largest
+/// decides. Every answer is checked against the CPU's. The table is for this adapter and driver, and what it says of other formats and classes stays.
+#[derive(Args)]
+pub(crate) struct Tune {
+    /// The device, as for `qmill run`; cpu has nothing to choose from
+    #[arg(long, value_name = "gpu|INDEX|NAME", default_value = "gpu")]
+    device: DeviceChoice,
+    /// Formats, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "Q4_0,Q8_0,Q4_K,Q6_K")]
+    format: Vec<Formats>,
+    /// Shapes of the matrix, rows x columns
+    #[arg(
+        long,
+        value_name = "MxK",
+        value_delimiter = ',',
+        default_value = "1024x1024,128x4096,1024x4096,4096x4096,128x14336,4096x14336"
+    )]
+    shape: Vec<Shape>,
+    /// Numbers of vectors
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,4,32,128")]
+    batch: Vec<usize>,
+    /// Repetitions that count
+    #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]
+    repetitions: usize,
+    /// The largest cache, in which weights must not stay
+    #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
+    cache: u64,
+    /// Where to keep the table, in place of the user's folder for caches, where other commands look for it
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+}
+
+impl Tune {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let Device::Gpu(gpu) = Device::open(&self.device, None)? else {
+            return Err(Failure::Usage("the CPU has no kernels to choose from".to_owned()));
+        };
+        let no_folder = || Failure::Usage("there is no folder for caches: name a file by --table".to_owned());
+        let path = self.table.clone().or_else(|| device::tuning_file(&gpu)).ok_or_else(no_folder)?;
+        let mut tuning = earlier(&path, &gpu);
+        let settings = Settings {
+            repetitions: self.repetitions,
+            repetition_time: REPETITION_TIME,
+            cache_bytes: self.cache,
+        };
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", gpu.name())?;
+        for case in self.cases() {
+            let precisions: &[_] = if case.format.is_float() {
+                &[Precision::Exact]
+            } else {
+                &[Precision::Exact, Precision::Int8]
+            };
+            for &precision in precisions {
+                let ranking = rank(&case, &gpu, precision, &settings)?;
+                let vectors = if case.batch == 1 { "vector" } else { "vectors" };
+                let Case { format, rows, cols, batch, .. } = case;
+                writeln!(out, "\n{format}, {rows} x {cols}, {batch} {vectors}")?;
+                for (i, (kernel, seconds)) in ranking.kernels().enumerate() {
+                    let default = if i == 0 { "  by default" } else { "" };
+                    writeln!(out, "  {kernel:<28} {:>10.1} µs{default}", seconds * 1e6)?;
+                }
+                let (best, gain) = ranking.best();
+                writeln!(out, "  best: {best}, {gain:.2} times as fast as the default")?;
+                ranking.enter(&mut tuning);
+            }
+        }
+        tuning.save(&path)?;
+        writeln!(out, "\n{}: {} products take others than by default", path.display(), tuning.len())?;
+        Ok(())
+    }
+
+    /// The largest last.
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for format in self.format.iter().flat_map(|formats| formats.of(Operation::Matvec)) {
+            for &Shape { rows, cols } in &self.shape {
+                cases.extend(self.batch.iter().map(|&batch| {
+                    let is_matvec = batch <= Operation::MAX_VECTORS;
+                    let operation = if is_matvec { Operation::Matvec } else { Operation::Matmul };
+                    Case { operation, format, rows, cols, batch }
+                }));
+            }
+        }
+        cases.sort_by_key(|case| case.rows.saturating_mul(case.cols).saturating_mul(case.batch));
+        cases
+    }
+}
+
+/// What was found before on this device, if it still counts.
+fn earlier(path: &Path, gpu: &Gpu) -> Tuning {
+    if path.exists() {
+        match Tuning::load(path).and_then(|tuning| tuning.check(gpu).map(|()| tuning)) {
+            Ok(tuning) => return tuning,
+            Err(error) => eprintln!("qmill: note: {}; the table begins anew", on_one_line(&error)),
+        }
+    }
+    Tuning::new(gpu)
+}

@@ -1,0 +1,323 @@
+//! Which kernel a product takes: a table for each kind of adapter, and what was measured on one.
+
+mod file;
+
+use super::Gpu;
+use super::matmul::Precision;
+use super::matvec::{COLUMNS, Lanes, Matvec, columns_for, lanes_for};
+use super::tile::Tile;
+use super::variant::{RowsForm, TileForm, Variant};
+use crate::{Error, Format, Result};
+use std::sync::PoisonError;
+use wgpu::{DeviceType, Features};
+
+/// A kernel but for what the product itself decides: the precision, how many vectors are done at once, and how many lanes a row keeps busy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Form {
+    kind: Kind,
+    /// In which the columns are divided.
+    pub(super) spans: usize,
+}
+
+/// Who adds up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// A lane owns so many rows.
+    Alone(usize),
+    /// Lanes of a workgroup share so many rows.
+    Shared(usize),
+    /// A subgroup shares so many rows.
+    Subgroup(usize),
+    /// A workgroup has a tile.
+    Tile,
+}
+
+use Kind::{Alone, Shared, Subgroup};
+
+const KINDS: [Kind; 8] =
+    [Alone(4), Alone(8), Shared(4), Shared(2), Subgroup(2), Subgroup(4), Subgroup(8), Kind::Tile];
+const SPANS: [usize; 4] = [1, 2, 4, 8];
+
+/// All forms there are.
+fn forms() -> impl Iterator<Item = Form> {
+    SPANS.into_iter().flat_map(|spans| KINDS.map(|kind| Form { kind, spans }))
+}
+
+/// A kind of adapter, and what products take there where nothing was measured.
+struct Defaults {
+    /// Whether it computes on the CPU.
+    is_software: bool,
+    has_subgroups: bool,
+    /// For one vector and formats of short blocks, which leave a lane enough registers for more rows than long ones do.
+    one_of_short_blocks: Kind,
+    one: Kind,
+    /// For 2 to 8 vectors, which have sums of their own.
+    few: Kind,
+    many: Kind,
+}
+
+/// A CPU is in no hurry to share: wide vectors read rows that one lane owns as well, or better where a subgroup reads them side by side. A GPU shares in any case.
+#[rustfmt::skip]
+const DEFAULTS: [Defaults; 4] = [
+    Defaults { is_software: true,  has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(8),    many: Alone(8) },
+    Defaults { is_software: true,  has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(8),    many: Alone(8) },
+    Defaults { is_software: false, has_subgroups: true,  one_of_short_blocks: Subgroup(4), one: Subgroup(2), few: Subgroup(2), many: Kind::Tile },
+    Defaults { is_software: false, has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   many: Kind::Tile },
+];
+
+/// Weights of a block that is short.
+const SHORT_BLOCK: usize = 32;
+/// On a CPU, columns of a row that is too short to be worth the sum of those who share it.
+const SHORT_ROW: usize = 2048;
+/// And rows that leave threads idle when a lane owns eight: workgroups are a few.
+const FEW_ROWS: usize = 1024;
+/// Where a product has fewer workgroups, a large GPU has nothing to do for most of its processors, and the columns are split; into no more than twice as many.
+const BUSY_GROUPS: u64 = 128;
+/// Columns of a span for each lane that shares a row: as many as any format fetches at once. And for a tile, which loads 32 or 64 between barriers.
+const LEAST_LANE_COLS: usize = 128;
+const LEAST_TILE_COLS: usize = 512;
+
+impl Form {
+    /// What `gpu` can run, for so many vectors.
+    pub(super) fn all(gpu: &Gpu, batch: usize) -> impl Iterator<Item = Self> {
+        let has_subgroups = has_subgroups(gpu);
+        forms().filter(move |form| form.takes(batch) && (has_subgroups || !form.needs_subgroups()))
+    }
+
+    /// Whether it is for so many vectors: a tile of one is not worth its name.
+    fn takes(self, batch: usize) -> bool {
+        self.kind != Kind::Tile || batch > COLUMNS[0]
+    }
+
+    fn needs_subgroups(self) -> bool {
+        matches!(self.kind, Subgroup(_))
+    }
+
+    /// The kernel, for vectors of `cols` numbers.
+    pub(super) fn variant(self, format: Format, cols: usize, precision: Precision, batch: usize) -> Variant {
+        let (int8, spans) = (precision == Precision::Int8, self.spans);
+        let (lanes, rows) = match self.kind {
+            Alone(rows) => (Lanes::Alone, rows),
+            Shared(rows) => (Lanes::Shared(lanes_for(format, cols)), rows),
+            Subgroup(rows) => (Lanes::Subgroup, rows),
+            Kind::Tile => return Variant::Tile(TileForm(Tile { int8, spans })),
+        };
+        Variant::Rows(RowsForm(Matvec { int8, lanes, rows, columns: columns_for(batch), spans }))
+    }
+
+    /// What a kernel is a case of.
+    fn of(variant: Variant) -> Self {
+        let kind = match variant {
+            Variant::Tile(_) => Kind::Tile,
+            Variant::Rows(RowsForm(Matvec { lanes, rows, .. })) => match lanes {
+                Lanes::Alone => Alone(rows),
+                Lanes::Shared(_) => Shared(rows),
+                Lanes::Subgroup => Subgroup(rows),
+            },
+        };
+        Self { kind, spans: variant.spans() }
+    }
+}
+
+/// Spans of `cols` columns on a GPU, for what has so many workgroups; each span has so many columns at least.
+fn default_spans(groups: u64, cols: usize, least_cols: usize) -> usize {
+    let does = |spans: &usize| cols / spans >= least_cols && groups * *spans as u64 <= 2 * BUSY_GROUPS;
+    if groups < BUSY_GROUPS { SPANS.into_iter().rfind(does).unwrap_or(1) } else { 1 }
+}
+
+/// Numbers that count as one: what a file calls them, and the least of them.
+type Class = (&'static str, usize);
+
+const VECTORS: [Class; 4] = [("1", 1), ("2-8", 2), ("9-64", 9), ("65-", 65)];
+const ROWS: [Class; 3] = [("1-255", 1), ("256-2047", 256), ("2048-", 2048)];
+const COLS: [Class; 3] = [("1-2047", 1), ("2048-8191", 2048), ("8192-", 8192)];
+
+/// The class that a number is in.
+fn class(classes: &[Class], number: usize) -> Class {
+    *classes.iter().rfind(|(_, least)| *least <= number).unwrap_or(&classes[0])
+}
+
+/// Products that take the same kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Products {
+    format: Format,
+    precision: Precision,
+    vectors: Class,
+    rows: Class,
+    cols: Class,
+}
+
+impl Products {
+    fn of(format: Format, rows: usize, cols: usize, precision: Precision, batch: usize) -> Self {
+        Self {
+            format,
+            precision,
+            vectors: class(&VECTORS, batch),
+            rows: class(&ROWS, rows),
+            cols: class(&COLS, cols),
+        }
+    }
+}
+
+/// Which kernels products take on one device where that is not by default: what `qmill tune` has measured.
+///
+/// It goes by format, precision and classes of shapes (1, 2 to 8, 9 to 64 and more vectors; rows up to 255, up to 2047 and more; columns up to 2047, up to
+/// 8191 and more), and is of use on the adapter and with the driver that it was measured on, whose names it keeps. Results are as exact with one kernel as with
+/// another, but not the same to the last bit.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tuning {
+    adapter: String,
+    driver: String,
+    choices: Vec<(Products, Form)>,
+}
+
+impl Tuning {
+    /// A table for this device that chooses as by default.
+    pub fn new(gpu: &Gpu) -> Self {
+        Self { adapter: gpu.name().to_owned(), driver: driver(gpu), choices: Vec::new() }
+    }
+
+    /// In how many cases it chooses otherwise than by default.
+    pub fn len(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Whether it chooses as by default.
+    pub fn is_empty(&self) -> bool {
+        self.choices.is_empty()
+    }
+
+    /// Whether a device can follow it.
+    ///
+    /// Fails with [`Error::Tuning`] where the table is another adapter's or driver's, or has a kernel that this device cannot run, since an app may have opened
+    /// it without subgroup operations.
+    pub fn check(&self, gpu: &Gpu) -> Result<()> {
+        let fault = |what, needed: String, found: &str| {
+            Err(Error::Tuning { place: gpu.name().to_owned(), what, needed, found: found.to_owned() })
+        };
+        if self.adapter != gpu.name() {
+            return fault("the adapter of the table", format!("{:?}", gpu.name()), &self.adapter);
+        }
+        if self.driver != driver(gpu) {
+            return fault("the driver of the table", format!("{:?}", driver(gpu)), &self.driver);
+        }
+        match self.choices.iter().find(|(_, form)| form.needs_subgroups() && !has_subgroups(gpu)) {
+            None => Ok(()),
+            Some((_, form)) => {
+                let needed = "one without subgroup operations".to_owned();
+                fault("a kernel of the table", needed, &form.to_string())
+            }
+        }
+    }
+
+    /// From now on, products of the class of this one take the kernel `variant`; by default again if there is none.
+    #[doc(hidden)]
+    pub fn set(
+        &mut self,
+        format: Format,
+        (rows, cols): (usize, usize),
+        precision: Precision,
+        batch: usize,
+        variant: Option<Variant>,
+    ) {
+        let products = Products::of(format, rows, cols, precision, batch);
+        self.insert(products, variant.map(Form::of));
+    }
+
+    fn insert(&mut self, products: Products, form: Option<Form>) {
+        self.choices.retain(|(known, _)| *known != products);
+        self.choices.extend(form.map(|form| (products, form)));
+    }
+}
+
+impl Gpu {
+    /// Has products that are prepared from now on take the kernels of a table, on this device and its clones; those that are prepared stay as they are.
+    ///
+    /// Fails as [`Tuning::check`] does, and then all stays as it was.
+    pub fn set_tuning(&self, tuning: Tuning) -> Result<()> {
+        tuning.check(self)?;
+        *self.shared.tuning.write().unwrap_or_else(PoisonError::into_inner) = tuning;
+        Ok(())
+    }
+
+    /// The form of the kernel for a product.
+    pub(super) fn form(
+        &self,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        precision: Precision,
+        batch: usize,
+    ) -> Form {
+        let products = Products::of(format, rows, cols, precision, batch);
+        let tuning = self.shared.tuning.read().unwrap_or_else(PoisonError::into_inner);
+        let tuned = tuning.choices.iter().find(|(known, _)| *known == products);
+        if let Some(&(_, form)) = tuned {
+            return form;
+        }
+        let form = Form { kind: self.default_kind(format, rows, cols, batch), spans: 1 };
+        if self.device().adapter_info().device_type == DeviceType::Cpu {
+            return form;
+        }
+        let variant = form.variant(format, cols, precision, batch);
+        let least_cols = match variant {
+            Variant::Rows(RowsForm(form)) => LEAST_LANE_COLS * form.lanes.count(self.least_subgroup()),
+            Variant::Tile(_) => LEAST_TILE_COLS,
+        };
+        Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
+    }
+
+    fn default_kind(&self, format: Format, rows: usize, cols: usize, batch: usize) -> Kind {
+        let kind = (self.device().adapter_info().device_type == DeviceType::Cpu, has_subgroups(self));
+        let defaults = DEFAULTS.iter().find(|of| (of.is_software, of.has_subgroups) == kind);
+        let defaults = defaults.expect("there are defaults for each kind");
+        match batch {
+            ..=1 if defaults.is_software && cols < SHORT_ROW => Alone(if rows < FEW_ROWS { 4 } else { 8 }),
+            ..=1 if format.info().block_weights <= SHORT_BLOCK => defaults.one_of_short_blocks,
+            ..=1 => defaults.one,
+            2..=8 => defaults.few,
+            _ => defaults.many,
+        }
+    }
+}
+
+fn has_subgroups(gpu: &Gpu) -> bool {
+    gpu.device().features().contains(Features::SUBGROUP)
+}
+
+/// The driver's name and version.
+fn driver(gpu: &Gpu) -> String {
+    let info = gpu.device().adapter_info();
+    format!("{} {}", info.driver, info.driver_info).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_in_one_class() {
+        let names = |classes: &[Class], numbers: [usize; 5]| numbers.map(|number| class(classes, number).0);
+        assert_eq!(names(&VECTORS, [1, 2, 8, 9, 64]), ["1", "2-8", "2-8", "9-64", "9-64"]);
+        assert_eq!(
+            names(&ROWS, [1, 255, 256, 2047, 2048]),
+            ["1-255", "1-255", "256-2047", "256-2047", "2048-"]
+        );
+        assert_eq!(
+            names(&COLS, [1, 2047, 2048, 8191, 8192]),
+            ["1-2047", "1-2047", "2048-8191", "2048-8191", "8192-"]
+        );
+        assert_eq!(class(&VECTORS, usize::MAX).0, "65-");
+    }
+
+    #[test]
+    fn columns_are_split_where_rows_are_few_and_long() {
+        // Subgroups of 32 that share 4 rows, two to a workgroup.
+        let of_rows = |rows: u64, cols| default_spans(rows.div_ceil(8), cols, 32 * LEAST_LANE_COLS);
+        assert_eq!([64, 256, 512, 1024].map(|rows| of_rows(rows, 65536)), [8, 8, 4, 1]);
+        assert_eq!([4096, 8191, 8192, 14336, 32768].map(|cols| of_rows(64, cols)), [1, 1, 2, 2, 8]);
+        let of_tiles = |tiles, cols| default_spans(tiles, cols, LEAST_TILE_COLS);
+        assert_eq!([1, 64, 127, 128].map(|tiles| of_tiles(tiles, 4096)), [8, 4, 2, 1]);
+        assert_eq!([576, 1536, 2048].map(|cols| of_tiles(1, cols)), [1, 2, 4]);
+    }
+}

@@ -1,0 +1,133 @@
+//! The kernels that multiply, each with its parameters: what tests and benches choose from, and the library by its tables.
+
+use super::Gpu;
+use super::matmul::Precision;
+use super::matvec::{Lanes, Matvec};
+use super::tile::Tile;
+use super::tuning::Form;
+use crate::Format;
+use std::fmt;
+
+/// Columns are not split where there are as many workgroups: they keep any GPU busy, and the sums of spans would take more memory than they are worth.
+const MOST_SPLIT_GROUPS: u64 = 1024;
+
+/// A kernel that multiplies, and its parameters: what [`Gpu::prepare_matmul`] chooses from.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Variant {
+    #[doc(hidden)]
+    Rows(RowsForm),
+    #[doc(hidden)]
+    Tile(TileForm),
+}
+
+/// Rows of the matrix times a few vectors.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RowsForm(pub(super) Matvec);
+
+/// Tiles of the matrix times many vectors.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TileForm(pub(super) Tile);
+
+impl fmt::Display for Variant {
+    /// As in `int8.subgroup.4x1` (rows and vectors at once), `exact.tile` or `exact.tile.split4` (the columns in four spans).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precision = if self.precision() == Precision::Int8 { "int8" } else { "exact" };
+        let split = if self.spans() > 1 { format!(".split{}", self.spans()) } else { String::new() };
+        let name = match self {
+            Self::Tile(_) => format!("{precision}.tile"),
+            Self::Rows(RowsForm(Matvec { lanes, rows, columns, .. })) => match lanes {
+                Lanes::Alone => format!("{precision}.alone.{rows}x{columns}"),
+                Lanes::Shared(lanes) => format!("{precision}.shared{lanes}.{rows}x{columns}"),
+                Lanes::Subgroup => format!("{precision}.subgroup.{rows}x{columns}"),
+            },
+        };
+        f.pad(&(name + &split))
+    }
+}
+
+impl Variant {
+    /// What `gpu` can run for weights of `format` in rows of `cols` and `batch` vectors; of the ways to split the columns, one.
+    pub fn all(gpu: &Gpu, format: Format, cols: usize, batch: usize) -> Vec<Self> {
+        let precisions: &[_] =
+            if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
+        let of = |&precision: &Precision| {
+            let forms = Form::all(gpu, batch).filter(|form| matches!(form.spans, 1 | 4));
+            forms.map(move |form| form.variant(format, cols, precision, batch))
+        };
+        precisions.iter().flat_map(of).collect()
+    }
+
+    /// What may be the best for `rows` rows: columns are not split where there is enough to do at once.
+    pub(crate) fn candidates(
+        gpu: &Gpu,
+        format: Format,
+        (rows, cols): (usize, usize),
+        precision: Precision,
+        batch: usize,
+    ) -> Vec<Self> {
+        let all = Form::all(gpu, batch).map(|form| form.variant(format, cols, precision, batch));
+        all.filter(|variant| variant.spans() == 1 || variant.may_split(gpu, rows, batch)).collect()
+    }
+
+    /// What the library takes by itself for `rows` rows of `cols` weights and `batch` vectors; weights that are floats take vectors as they are.
+    pub fn chosen(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        precision: Precision,
+        batch: usize,
+    ) -> Self {
+        let precision = if format.is_float() { Precision::Exact } else { precision };
+        let variant = gpu.form(format, rows, cols, precision, batch).variant(format, cols, precision, batch);
+        // A table goes by classes, of which this may be the largest.
+        if variant.may_split(gpu, rows, batch) { variant } else { variant.with_spans(1) }
+    }
+
+    /// In how many spans the columns are divided.
+    pub(super) fn spans(self) -> usize {
+        let (Self::Rows(RowsForm(Matvec { spans, .. })) | Self::Tile(TileForm(Tile { spans, .. }))) = self;
+        spans
+    }
+
+    pub(super) fn with_spans(self, spans: usize) -> Self {
+        match self {
+            Self::Rows(RowsForm(form)) => Self::Rows(RowsForm(Matvec { spans, ..form })),
+            Self::Tile(TileForm(form)) => Self::Tile(TileForm(Tile { spans, ..form })),
+        }
+    }
+
+    /// Workgroups, of one span.
+    pub(super) fn groups(self, gpu: &Gpu, rows: usize, batch: usize) -> u64 {
+        let dispatch = match self.with_spans(1) {
+            Self::Rows(RowsForm(form)) => form.work(rows, batch, gpu.least_subgroup()),
+            Self::Tile(TileForm(form)) => form.dispatch(rows, batch),
+        };
+        dispatch.groups * dispatch.tiles
+    }
+
+    fn may_split(self, gpu: &Gpu, rows: usize, batch: usize) -> bool {
+        self.groups(gpu, rows, batch) < MOST_SPLIT_GROUPS
+    }
+
+    /// Whether it takes vectors in eight bits.
+    pub fn precision(self) -> Precision {
+        let (Self::Rows(RowsForm(Matvec { int8, .. })) | Self::Tile(TileForm(Tile { int8, .. }))) = self;
+        if int8 { Precision::Int8 } else { Precision::Exact }
+    }
+
+    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    pub fn longest_path(self, gpu: &Gpu, format: Format, cols: usize) -> usize {
+        match self {
+            Self::Rows(RowsForm(form)) => {
+                let info = gpu.device().adapter_info();
+                let sizes = [info.subgroup_min_size, info.subgroup_max_size].map(|size| size.max(1) as usize);
+                form.longest_path(format, cols, sizes)
+            }
+            Self::Tile(TileForm(form)) => form.longest_path(cols),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Measures the resident memory of `qmill run` on real models: once a model is loaded, under 300 MB beside its weights and its cache.
+
+On a software adapter the memory of the device is the program's own, so weights and cache are taken off there as on the CPU; on a real GPU nothing is. What
+loading takes at the most is shown, too.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import peer
+from files import WORK, make, source
+from peer import QMILL
+
+MODELS = [('smollm2-F16', None), ('smollm2-F16', 'Q8_0'), ('gemma3-F16', None)]
+LIMIT_MB = 300
+
+
+def resident_mb(words: list[str]) -> dict[str, float]:
+    """MB (10^6 bytes) that are resident when a program says its first byte, and that were at the most until then."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        if not running.stdout.read(1):
+            sys.exit(f'{" ".join(words)}: no output')
+        status = dict(line.split(':', 1) for line in Path(f'/proc/{running.pid}/status').read_text().splitlines())
+        running.kill()
+    return {key: int(status[key].split()[0]) * 1024 / 1e6 for key in ('VmRSS', 'VmHWM')}
+
+
+def is_software(device: str) -> bool:
+    """Whether an adapter computes on the CPU, in the memory of the program."""
+    adapters = json.loads(peer.qmill('devices', '--json').stdout)['devices']
+    return any(adapter['name'] in device and adapter['type'].startswith('software') for adapter in adapters)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--record', type=Path, metavar='FILE', help='write the table here (benches/record/memory.md)')
+    o = parser.parse_args()
+    rows, failed = [], 0
+    WORK.mkdir(exist_ok=True)
+    for name, mix in MODELS:
+        path = source(name)
+        if mix:
+            path, original = WORK / 'resident.gguf', path
+            make([QMILL, 'quantize', '--force', original, path, mix], path)
+        for device in peer.devices():
+            words = [str(QMILL), 'run', '--device', device, '-m', str(path), '-p', 'The capital of France is', '--temp', '0']
+            told = json.loads(subprocess.run([*words, '-n', '1', '--json'], stdout=subprocess.PIPE, check=True).stdout)
+            counted = {'weights': told['device_bytes'] / 1e6, 'cache': told['context_bytes'] / 1e6}
+            found = resident_mb(words)
+            taken_off = sum(counted.values()) if device == 'cpu' or is_software(told['device']) else 0
+            beside, peak = found['VmRSS'] - taken_off, found['VmHWM'] - taken_off
+            held = beside < LIMIT_MB
+            failed += not held
+            label = f'{name} {mix or ""}'.strip()
+            rows.append([label, told['device'], *(f'{megabytes:.0f}' for megabytes in (*counted.values(), beside, peak))])
+            print(f'{label} on {told["device"]}: {beside:.0f} MB, while loading {peak:.0f} MB: {"held" if held else "FAILED"}', flush=True)
+    if o.record:
+        about = (
+            f'{peer.setting()}\n\n`tests/real/resident.py`: MB (10^6 bytes) of `qmill run`, with room for 4096 tokens. *beside*: resident after the prompt, less weights '
+            'and cache; *peak*: the most until then, less the same.'
+        )  # fmt: skip
+        peer.write_table(o.record, about, ['model', 'device', 'weights', 'cache', 'beside', 'peak'], rows)
+    return failed > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
