@@ -130,7 +130,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let high = two_chunks(FIELD1_AT, FIELD1_SIZE, block, half);
   let up = vec4<u32>(2u * (unit % 2u));
   let scales = vec2<u32>(
-    word_of_chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * half), word_of_chunk(FIELD2_AT, FIELD2_SIZE, block, 2u * half + 1u));
+    word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half), word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
   return Raw(
     low.a, low.b, high.a >> up, high.b >> up, scales >> vec2<u32>(16u * (unit % 2u)),
     half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));

@@ -93,11 +93,10 @@ struct SixBit {
 // Those of sub-blocks 2·pair and 2·pair + 1, from the 16 bytes with which a block begins.
 fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
   // Both sub-blocks at once, in the low bytes of halves: six bits of words 1 and 2, or two of them above the four that word 3 has.
-  let is_late = pair >= 2u;
   let up = 16u * (pair & 1u);
-  let down = select(up, up + 2u, is_late);
-  let early = select(0x3f3fu, 0x3030u, is_late);
-  let late = select(0u, 0x0f0fu, is_late);
+  let down = up | (pair & 2u);
+  let late = select(0u, 0x0f0fu, pair >= 2u);
+  let early = 0x3f3fu ^ late;
   return SixBit(
     head.x, ((head.y >> down) & early) | ((head.w >> up) & late), ((head.z >> down) & early) | ((head.w >> (up + 4u)) & late));
 }

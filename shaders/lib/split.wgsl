@@ -20,9 +20,6 @@ fn two_chunks(at: u32, size: u32, block: u32, pair: u32) -> Chunks {
   return Chunks(chunks[i], chunks[i + 1u]);
 }
 
-// Word `n` of a field of whole chunks.
-fn word_of_chunk(at: u32, size: u32, block: u32, n: u32) -> u32 { return words[4u * (params.blocks * at + block * size) + n]; }
-
 fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return words[params.blocks * at + block * size + n]; }
 
 fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
