@@ -27,10 +27,13 @@ pub(super) struct Pipeline {
     pub(super) bindings: wgpu::BindGroupLayout,
 }
 
+/// Where a pipeline is kept when it is made; those who need the same one wait here meanwhile.
+type Place = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
 /// The pipelines of a device, by name.
 #[derive(Default)]
 pub(super) struct Pipelines {
-    made: Mutex<HashMap<String, Arc<Pipeline>>>,
+    places: Mutex<HashMap<String, Place>>,
     stored: Option<(wgpu::PipelineCache, PathBuf)>,
     rewrite: Option<Rewrite>,
 }
@@ -77,8 +80,6 @@ impl Pipelines {
 impl Gpu {
     /// The pipeline of this name, compiled the first time it is asked for from the text that `wgsl` gives, told whether
     /// the compiler may contract what is not opaque. Parameters are bound at 0, and `bindings` tells the rest.
-    ///
-    /// Others wait meanwhile: they mostly need the same one.
     pub(super) fn pipeline(
         &self,
         name: &str,
@@ -87,9 +88,13 @@ impl Gpu {
         wgsl: impl FnOnce(bool) -> Result<String, String>,
     ) -> Result<Arc<Pipeline>> {
         let pipelines = &self.shared.pipelines;
-        // A panic while it was locked leaves it as good as it was.
-        let mut made = pipelines.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = made.get(name) {
+        // A panic while one was locked leaves it as good as it was.
+        let place = {
+            let mut places = pipelines.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.entry(name.to_owned()).or_default().clone()
+        };
+        let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = &*made {
             return Ok(pipeline.clone());
         }
         let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
@@ -108,7 +113,7 @@ impl Gpu {
             self.compile(name, bindings, &module)
         })?;
         let pipeline = Arc::new(pipeline);
-        made.insert(name.to_owned(), pipeline.clone());
+        *made = Some(pipeline.clone());
         Ok(pipeline)
     }
 
