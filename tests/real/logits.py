@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """qmill's logits against libllama's: two real models in F32 continue six prompts by 64 tokens, the likeliest always.
 
-Weights, activations and cache are F32 on both sides and flash attention is off, so that nothing is rounded but by f32 arithmetic; only libllama's GELU,
-Gemma's, comes from a table of f16. On the CPU, and on a GPU if there is one, qmill is fed what libllama chose, token by token. Every logit at every step
-must be within a bound of libllama's, as a part of the largest; and the likeliest token must be the same, unless libllama's two best are nearer to each
-other than the bound.
+Weights, activations and cache are F32 on both sides and flash attention is off, so that nothing is rounded but by f32 arithmetic;
+only libllama's GELU, Gemma's, comes from a table of f16. On the CPU, and on a GPU if there is one, qmill is fed what libllama
+chose, token by token. Every logit at every step must be within a bound of libllama's, as a part of the largest; and the likeliest
+token must be the same, unless libllama's two best are nearer to each other than the bound.
 """
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ PROGRAM = Path(os.environ.get('QMILL_LOGITS', ROOT / 'target/release/examples/lo
 CONTEXT = 1024
 # How far a logit may be from libllama's, as a part of the largest: sums of f32 are rounded in another order, and GELU in f16.
 BOUNDS = {'smollm2-F32': 5e-5, 'gemma3-F32': 1e-3}
+ABOUT = (
+    '`tests/real/logits.py`: F32 weights, exact activations, f32 cache; {} tokens after each prompt, the likeliest always. *off*: the largest difference of a '
+    "logit from libllama's at any step, as a part of the largest logit. *near*: steps at which libllama's two best are within the bound. *others*: steps at which "
+    'the likeliest token is another although they are not.'
+)
 PROMPTS = [
     'The capital of France is',
     'def fibonacci(n):\n    """Returns the n-th Fibonacci number."""\n',
@@ -167,14 +172,11 @@ def main() -> int:
                 good = off <= bound and not wrong
                 failed += not good
                 rows.append([name, device, f'{len(prompt)}', f'{same.sum()} of {o.steps}', f'{near.sum()}', f'{wrong}', f'{off:.1e}', f'{bound:.0e}'])
-                print(f'{name} on {device}: {len(prompt)} tokens, then {same.sum()} of {o.steps} the same, {wrong} others; off by at most {off:.1e}: {"held" if good else "FAILED"}', flush=True)
+                verdict = 'held' if good else 'FAILED'
+                print(f'{name} on {device}: {len(prompt)} tokens, then {same.sum()} of {o.steps} the same, off by at most {off:.1e}: {verdict}', flush=True)
     if o.record:
         columns = ['model', 'device', 'prompt tokens', 'same tokens', 'near', 'others', 'off', 'bound']
-        about = (
-            f'{peer.setting()}\n\n`tests/real/logits.py`: F32 weights, exact activations, f32 cache; {o.steps} tokens after each prompt, the likeliest always. *off*: the largest '
-            'difference of a logit from libllama\'s at any step, as a part of the largest logit. *near*: steps at which libllama\'s two best are within the bound. '
-            '*others*: steps at which the likeliest token is another although they are not.'
-        )  # fmt: skip
+        about = f'{peer.setting()}\n\n{ABOUT.format(o.steps)}'
         peer.write_table(o.record, about, columns, rows)
     return failed > 0
 

@@ -1,6 +1,6 @@
-//! Logits of a model, for `logits.py`: `logits MODEL DEVICE` reads lines of `[prompt, answer]`, both as token numbers, and writes the logits after the prompt and
-//! after each token of the answer, as plain f32. DEVICE is what `--device` takes. Each token goes through the model alone, as it does when text is made; activations
-//! and cache are exact.
+//! Logits of a model, for `logits.py`: `logits MODEL DEVICE` reads lines of `[prompt, answer]`, both as token numbers, and writes the
+//! logits after the prompt and after each token of the answer, as plain f32. DEVICE is what `--device` takes. Each token of an answer
+//! goes through the model alone, as it does when text is made; activations and cache are exact.
 
 use qmill::gpu::Precision;
 use qmill::llm::{LoadOptions, Model, Session};

@@ -243,7 +243,6 @@ def write_table(path: Path, about: str, columns: list[str], rows: list[list[str]
     table = ['| ' + ' | '.join(row) + ' |' for row in (columns, *rows)]
     table.insert(1, '|' + '---|' * len(columns))
     path.write_text('\n'.join([about, '', *table]) + '\n')
-    print(f'written to {path}')
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """qmill's perplexity against libllama's, within 1 %: the tiny model and two real ones on a text that the tiny one was not trained on.
 
-libllama rounds activations to 8 bits where weights are quantized. On a GPU qmill does so too unless it is told --exact; the CPU never does. The quantized
-files are qmill's own, the same bytes as libllama's (`files.py`).
+libllama rounds activations to 8 bits where weights are quantized. On a GPU qmill does so too unless it is told --exact; the CPU
+never does. The quantized files are qmill's own, the same bytes as libllama's (`files.py`).
 """
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ CASES = [
     ('smollm2-F16', 'Q6_K', 512), ('smollm2-F16', 'Q4_K_M', 512), ('gemma3-F16', 'Q8_0', 512), ('gemma3-F16', 'Q6_K', 512),
     ('gemma3-F16', 'Q4_K_M', 512),
 ]  # fmt: skip
-# How qmill computes on each device.
-WAYS = {'cpu': [['--device', 'cpu']], 'gpu': [['--device', 'gpu'], ['--device', 'gpu', '--exact']]}
+ABOUT = (
+    '`tests/real/perplexity.py`, on `tests/data/held-out.txt`. On a GPU activations enter products in eight bits, as in libllama, '
+    'or with --exact as they are; on the CPU always as they are.'
+)
+# How qmill computes: the words after --device.
+WAYS = ['cpu', 'gpu', 'gpu --exact']
 
 
 def surprises(model: Peer, text: str, context: int, chunks: int) -> list[float]:
@@ -69,10 +73,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--chunks', type=int, default=8)
     parser.add_argument('--only', default='', help='cases whose name has this in it')
+    parser.add_argument('--on', nargs='*', default=WAYS, help='where, and how')
     parser.add_argument('--record', type=Path, metavar='FILE', help='write the table here (benches/record/perplexity.md)')
     o = parser.parse_args()
     rows, failed = [], 0
-    ways = [way for device in peer.devices() for way in WAYS[device]]
+    devices = peer.devices()
     WORK.mkdir(exist_ok=True)
     for name, quantized, context in CASES:
         label = f'{name} {quantized or ""}'.strip()
@@ -85,23 +90,19 @@ def main() -> int:
         with Peer(path) as model:
             known = surprises(model, TEXT.read_text(), context, o.chunks)
         theirs, tokens = float(np.exp(np.mean(known))), len(known)
-        for way in ways:
-            ran = qmill('perplexity', '-m', path, '-f', TEXT, '-c', context, '--chunks', o.chunks, '--json', *way, timeout=7200)
+        for way in [way.split() for way in o.on if way.split()[0] in devices]:
+            ran = qmill('perplexity', '-m', path, '-f', TEXT, '-c', context, '--chunks', o.chunks, '--json', '--device', *way, timeout=7200)
             if ran.returncode:
                 sys.exit(f'{label} {" ".join(way)}: {ran.stderr}')
             mine = json.loads(ran.stdout)
             apart = mine['perplexity'] / theirs - 1
             good = abs(apart) < LIMIT and mine['tokens'] == tokens
             failed += not good
-            words = ' '.join(way[1:]).replace('gpu', mine['device'])
-            rows.append([label, words, f'{context}', f'{tokens}', f'{theirs:.4f}', f'{mine["perplexity"]:.4f}', f'{100 * apart:+.3f} %'])
+            where = ' '.join([mine['device'], *way[1:]])
+            rows.append([label, where, f'{context}', f'{tokens}', f'{theirs:.4f}', f'{mine["perplexity"]:.4f}', f'{100 * apart:+.3f} %'])
             print(*rows[-1], 'agrees' if good else 'DIFFERS', sep='  ', flush=True)
-    if o.record:
-        about = (
-            f'{peer.setting()}\n\n`tests/real/perplexity.py`: {o.chunks} chunks of `tests/data/held-out.txt` at the most. On a GPU activations enter products in '
-            'eight bits, as in libllama, or with --exact as they are; on the CPU always as they are.'
-        )  # fmt: skip
-        peer.write_table(o.record, about, ['model', 'device', 'chunk', 'tokens', 'libllama', 'qmill', 'apart'], rows)
+            if o.record:
+                peer.write_table(o.record, f'{peer.setting()}\n\n{ABOUT}', ['model', 'device', 'chunk', 'tokens', 'libllama', 'qmill', 'apart'], rows)
     return failed > 0
 
 

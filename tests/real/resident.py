@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Measures the resident memory of `qmill run` on real models: once a model is loaded, under 300 MB beside its weights and its cache.
+"""Measures the resident memory of `qmill run` on real models: once a model is loaded and a prompt is read, under 300 MB beside
+weights and cache.
 
-On a software adapter the memory of the device is the program's own, so weights and cache are taken off there as on the CPU; on a real GPU nothing is. What
-loading takes at the most is shown, too.
+On a software adapter the memory of the device is the program's own, so both are taken off; on a real GPU nothing is. On the CPU
+only the weights are, since a cache grows there with the text. What loading takes at the most is shown, too.
 """
 from __future__ import annotations
 
@@ -18,16 +19,20 @@ from peer import QMILL
 
 MODELS = [('smollm2-F16', None), ('smollm2-F16', 'Q8_0'), ('gemma3-F16', None)]
 LIMIT_MB = 300
+ABOUT = (
+    '`tests/real/resident.py`: MB (10^6 bytes) of `qmill run`, with room for 4096 tokens. *beside*: resident after the prompt, less '
+    'weights and cache (on the CPU less weights alone); *peak*: the most until then, less the same.'
+)
 
 
-def resident_mb(words: list[str]) -> dict[str, float]:
+def resident_mb(words: list[str]) -> tuple[float, float]:
     """MB (10^6 bytes) that are resident when a program says its first byte, and that were at the most until then."""
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
         if not running.stdout.read(1):
             sys.exit(f'{" ".join(words)}: no output')
         status = dict(line.split(':', 1) for line in Path(f'/proc/{running.pid}/status').read_text().splitlines())
         running.kill()
-    return {key: int(status[key].split()[0]) * 1024 / 1e6 for key in ('VmRSS', 'VmHWM')}
+    return tuple(int(status[key].split()[0]) * 1024 / 1e6 for key in ('VmRSS', 'VmHWM'))
 
 
 def is_software(device: str) -> bool:
@@ -50,21 +55,20 @@ def main() -> int:
         for device in peer.devices():
             words = [str(QMILL), 'run', '--device', device, '-m', str(path), '-p', 'The capital of France is', '--temp', '0']
             told = json.loads(subprocess.run([*words, '-n', '1', '--json'], stdout=subprocess.PIPE, check=True).stdout)
-            counted = {'weights': told['device_bytes'] / 1e6, 'cache': told['context_bytes'] / 1e6}
-            found = resident_mb(words)
-            taken_off = sum(counted.values()) if device == 'cpu' or is_software(told['device']) else 0
-            beside, peak = found['VmRSS'] - taken_off, found['VmHWM'] - taken_off
+            weights, cache = told['device_bytes'] / 1e6, told['context_bytes'] / 1e6
+            resident, peak = resident_mb(words)
+            if device == 'cpu':
+                taken_off = weights
+            else:
+                taken_off = weights + cache if is_software(told['device']) else 0
+            beside, peak = resident - taken_off, peak - taken_off
             held = beside < LIMIT_MB
             failed += not held
             label = f'{name} {mix or ""}'.strip()
-            rows.append([label, told['device'], *(f'{megabytes:.0f}' for megabytes in (*counted.values(), beside, peak))])
+            rows.append([label, told['device'], *(f'{megabytes:.0f}' for megabytes in (weights, cache, beside, peak))])
             print(f'{label} on {told["device"]}: {beside:.0f} MB, while loading {peak:.0f} MB: {"held" if held else "FAILED"}', flush=True)
     if o.record:
-        about = (
-            f'{peer.setting()}\n\n`tests/real/resident.py`: MB (10^6 bytes) of `qmill run`, with room for 4096 tokens. *beside*: resident after the prompt, less weights '
-            'and cache; *peak*: the most until then, less the same.'
-        )  # fmt: skip
-        peer.write_table(o.record, about, ['model', 'device', 'weights', 'cache', 'beside', 'peak'], rows)
+        peer.write_table(o.record, f'{peer.setting()}\n\n{ABOUT}', ['model', 'device', 'weights', 'cache', 'beside', 'peak'], rows)
     return failed > 0
 
 

@@ -105,6 +105,7 @@ def main() -> int:
         with path.open('w', newline='') as file:
             csv.writer(file, lineterminator='\n').writerows([columns, *rows])
         peer.write_table(path.with_suffix('.md'), setting, columns, rows)
+        print(f'written to {path}')
     return any(row[-1] == 'NO' for row in rows)
 
 
