@@ -27,6 +27,7 @@
 
 mod activations;
 mod adapter;
+mod bundles;
 mod clock;
 mod convert;
 mod custom;
@@ -94,8 +95,8 @@ struct Shared {
     keeps_halves: OnceLock<bool>,
     /// Which kernels products take where that is not by default.
     tuning: RwLock<Tuning>,
-    /// Where products whose columns are split leave their sums, one after the other.
-    sums: Mutex<Option<wgpu::Buffer>>,
+    /// Where products leave the sums of spans, or the bundles of picks, one product after the other.
+    scratch: Mutex<Option<wgpu::Buffer>>,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -141,7 +142,7 @@ impl Gpu {
             misrounding: None,
             keeps_halves: OnceLock::new(),
             tuning: RwLock::default(),
-            sums: Mutex::default(),
+            scratch: Mutex::default(),
         };
         let mut gpu = Self { shared: Arc::new(shared) };
         let misrounding = self_test::run(&gpu)?;
@@ -293,7 +294,7 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let products = matvec::programs().chain(tile::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
     let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
-    let others = others.into_iter().chain(spans::texts());
+    let others = others.into_iter().chain(spans::texts()).chain(bundles::texts());
     let others = others.map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
     exact_texts(true).chain(products).chain(others)
 }

@@ -25,6 +25,10 @@
 // The expert of each row of y.
 @group(0) @binding(7) var<storage, read> numbers: array<u32>;
 #endif
+#ifdef BUNDLES
+// Rows of y that have the same expert, COLUMNS side by side, or a number of none (lib/bundles.wgsl).
+@group(0) @binding(8) var<storage, read> slots: array<u32>;
+#endif
 
 // The sums of four rows with each vector, and of four more.
 struct Sums {
@@ -65,14 +69,23 @@ fn add_units(place: Place, first: u32, step: u32) -> Sums {
   start = place.span * span_units;
   units = min(start + span_units, units);
 #endif
+#ifdef BUNDLES
+  // A bundle of none has nothing to add.
+  units = select(0u, units, slots[place.vector] < params.batch);
+#endif
   for (var i = start + first; i < units; i += step) {
     sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
   }
   return sums;
 }
 
-fn store_one(place: Place, vector: u32, i: u32, sum: f32) {
+fn store_one(place: Place, column: u32, i: u32, sum: f32) {
   let row = place.row + i;
+#ifdef BUNDLES
+  let vector = slots[column];
+#else
+  let vector = column;
+#endif
   if (vector < params.batch && row < params.all_rows && place.bound + i < params.rows) {
 #ifdef SPLIT
     y[(place.span * params.batch + vector) * params.all_rows + row] = sum;
@@ -160,8 +173,13 @@ fn place_of(group: u32, tile: u32) -> Place {
 #ifdef EXPERTS
   // A row of y has its expert's rows of the matrix, all of them on this device but perhaps not bound here. A number before the first row wraps around and is
   // far beyond the last.
-  let bound = numbers[min(tile, params.batch - 1u)] * params.all_rows + row - params.first_row;
-  return Place(tile, row, bound, 0u);
+#ifdef BUNDLES
+  let pick = slots[tile * COLUMNS];
+#else
+  let pick = tile;
+#endif
+  let bound = numbers[min(pick, params.batch - 1u)] * params.all_rows + row - params.first_row;
+  return Place(tile * COLUMNS, row, bound, 0u);
 #else
 #ifdef SPLIT
   return Place(tile / params.spans * COLUMNS, params.first_row + row, row, tile % params.spans);

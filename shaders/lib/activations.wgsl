@@ -2,7 +2,11 @@
 
 // A vector that is not there computes what another does, and is not stored.
 fn vector_at(vector: u32) -> u32 {
+#ifdef BUNDLES
+  let there = min(slots[vector], params.batch - 1u);
+#else
   let there = min(vector, params.batch - 1u);
+#endif
 #ifdef EXPERTS
   // Several experts have the same.
   return there / params.picks;

@@ -15,6 +15,12 @@ struct Params {
   picks: u32,           // experts that each vector goes to
   spans: u32,           // in which the columns of a row are divided
 #endif
+#ifdef BUNDLING
+  slots: u32,           // of all bundles
+  experts: u32,
+  picks: u32,           // of all vectors
+  columns: u32,         // slots of a bundle
+#endif
 #ifdef SUM
   all_rows: u32,        // rows of the matrix
   spans: u32,           // whose sums are added

@@ -53,6 +53,7 @@ impl Gpu {
             output: Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
             bias: None,
             numbers: None,
+            slots: None,
         };
         let program = program(matrix.format(), matrix.is_ragged());
         self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Exact, |_| Work {

@@ -2,8 +2,9 @@
 
 use super::Gpu;
 use super::activations::Activations;
+use super::bundles::Bundles;
 use super::matrix::{Bound, Matrix, Work, whole};
-use super::matvec;
+use super::matvec::{self, COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::variant::{RowsForm, TileForm, Variant};
@@ -19,6 +20,9 @@ pub enum Precision {
     /// In blocks of 32 numbers of eight bits under a scale, as llama.cpp has them on the CPU; with weights in F32, F16 or BF16 as they are.
     Int8,
 }
+
+/// Vectors that a kernel for a few has at once.
+const MOST_COLUMNS: usize = COLUMNS[COLUMNS.len() - 1];
 
 impl Gpu {
     /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.
@@ -60,7 +64,7 @@ impl Gpu {
         if variant.spans() == 1 {
             return self.prepare_product(variant, matrix, x, bias, y);
         }
-        let sums = self.sums_buffer(4 * (variant.spans() * x.batch() * matrix.rows()) as u64)?;
+        let sums = self.scratch(4 * (variant.spans() * x.batch() * matrix.rows()) as u64)?;
         let product = self.prepare_product(variant, matrix, x, None, whole("the sums", &sums))?;
         let count = (x.batch() * matrix.rows()) as u64;
         Ok(product.then(self.prepare_sum(&sums, variant.spans(), matrix.rows(), count, bias, y)?))
@@ -76,10 +80,10 @@ impl Gpu {
     ) -> Result<Op> {
         let has_bias = bias.is_some();
         let input = x.range(variant.precision() == Precision::Int8);
-        let bound = Bound { input, output: y, bias, numbers: None };
+        let bound = Bound { input, output: y, bias, numbers: None, slots: None };
         let (format, ragged) = (matrix.format(), matrix.is_ragged());
         let mut program = match variant {
-            Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, false),
+            Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, None),
             Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
         };
         program.native_half = self.keeps_halves()?;
@@ -96,7 +100,8 @@ impl Gpu {
     ///
     /// `experts` has the experts' matrices of `expert_rows` rows each, one below the other. `numbers` has `picks` u32 for each vector, the experts counted from 0,
     /// and `y` receives a row of `expert_rows` f32 for each of them; where a number is that of no expert, its row stays what it was. Ranges and errors are
-    /// those of [`Gpu::prepare_matmul`]. Each expert's weights are read as often as it is picked: for few vectors.
+    /// those of [`Gpu::prepare_matmul`]. For few vectors each expert's weights are read as often as it is picked; with more picks than experts, two dispatches
+    /// more find the picks that have the same, and its weights are read once for up to 8 of them.
     pub fn prepare_matmul_indexed(
         &self,
         experts: &Matrix,
@@ -108,28 +113,43 @@ impl Gpu {
     ) -> Result<Op> {
         check_input(experts, x)?;
         cpu::check_experts(experts.rows(), expert_rows, picks)?;
-        let variant = Variant::chosen(self, experts.format(), expert_rows, experts.cols(), x.precision(), 1)
-            .with_spans(1);
+        let (count, expert_count) = (x.batch() * picks, experts.rows() / expert_rows);
+        let is_bundled = count > expert_count;
+        // As many vectors as go to one expert, if all get the same.
+        let together = if is_bundled { count.div_ceil(expert_count).clamp(2, MOST_COLUMNS) } else { 1 };
+        let (format, cols, precision) = (experts.format(), experts.cols(), x.precision());
+        let variant = Variant::chosen(self, format, expert_rows, cols, precision, together).with_spans(1);
         let Variant::Rows(RowsForm(form)) = variant else {
-            unreachable!("no table has tiles for one vector");
+            unreachable!("no table has tiles for a few vectors");
         };
-        let count = x.batch() * picks;
+        let numbers = Range::new("the experts", numbers, 4 * count as u64);
+        let y = Range::new("y", y, 4 * (count * expert_rows) as u64);
+        let way = if is_bundled { Picks::InBundles } else { Picks::OneByOne };
+        let mut program = form.program(format, experts.is_ragged(), false, Some(way));
+        program.native_half = self.keeps_halves()?;
+        let bundles = Bundles { picks: count, experts: expert_count, columns: form.columns };
+        let slots = if is_bundled { Some(self.scratch(bundles.bytes())?) } else { None };
         let bound = Bound {
             input: x.range(form.int8),
-            output: Range::new("y", y, 4 * (count * expert_rows) as u64),
+            output: y,
             bias: None,
-            numbers: Some(Range::new("the experts", numbers, 4 * count as u64)),
+            numbers: Some(numbers.clone()),
+            slots: slots.as_ref().map(|slots| whole("the bundles", slots)),
         };
-        let mut program = form.program(experts.format(), experts.is_ragged(), false, true);
-        program.native_half = self.keeps_halves()?;
+        // Side by side, times the vectors that the kernel has at once.
+        let side_by_side = if is_bundled { bundles.count() * form.columns } else { count };
         let least_subgroup = self.least_subgroup();
-        self.prepare_with_matrix(&program, experts, &bound, Arithmetic::Loose, |_| Work {
-            dispatch: form.work(expert_rows, count, least_subgroup),
+        let product = self.prepare_with_matrix(&program, experts, &bound, Arithmetic::Loose, |_| Work {
+            dispatch: form.work(expert_rows, side_by_side, least_subgroup),
             batch: count,
             all_rows: expert_rows as u32,
             picks,
             spans: 1,
-        })
+        })?;
+        match slots {
+            Some(slots) => Ok(self.prepare_bundles(bundles, &numbers, &slots)?.then(product)),
+            None => Ok(product),
+        }
     }
 
     pub(super) fn least_subgroup(&self) -> usize {

@@ -246,12 +246,13 @@ pub(super) struct Work {
     pub(super) spans: usize,
 }
 
-/// What a kernel binds at 3 (read) and 4 (written), and what at 6 and 7 if it takes that.
+/// What a kernel binds at 3 (read) and 4 (written), and what at 6, 7 and 8 if it takes that.
 pub(super) struct Bound<'a> {
     pub(super) input: Range<'a>,
     pub(super) output: Range<'a>,
     pub(super) bias: Option<Range<'a>>,
     pub(super) numbers: Option<Range<'a>>,
+    pub(super) slots: Option<Range<'a>>,
 }
 
 impl Gpu {
@@ -291,6 +292,7 @@ impl Gpu {
         ranges.extend(grid.as_ref().map(|grid| (5, Access::Read, whole("the codebook", grid))));
         ranges.extend(bound.bias.iter().map(|bias| (6, Access::Read, bias.clone())));
         ranges.extend(bound.numbers.iter().map(|numbers| (7, Access::Read, numbers.clone())));
+        ranges.extend(bound.slots.iter().map(|slots| (8, Access::Read, slots.clone())));
         let bindings: Vec<_> = ranges.iter().map(|(binding, access, _)| (*binding, *access)).collect();
         let pipeline =
             self.pipeline(&program.name(), &bindings, arithmetic, |may_contract| program.wgsl(may_contract))?;

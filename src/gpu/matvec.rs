@@ -31,6 +31,14 @@ pub(super) enum Lanes {
     Subgroup,
 }
 
+/// How the picks of a mixture of experts are multiplied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Picks {
+    OneByOne,
+    /// Those of one expert together.
+    InBundles,
+}
+
 /// One form of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Matvec {
@@ -56,7 +64,8 @@ impl Lanes {
 }
 
 impl Matvec {
-    pub(super) fn program(self, format: Format, ragged: bool, bias: bool, experts: bool) -> Program {
+    /// With `experts`, each vector goes to some of them, one by one or in bundles.
+    pub(super) fn program(self, format: Format, ragged: bool, bias: bool, experts: Option<Picks>) -> Program {
         let mut names = vec![if format.is_float() { "FLOATS" } else { "CODES" }];
         let mut form = Vec::new();
         form.push(if self.int8 { "int8" } else { "exact" });
@@ -73,8 +82,13 @@ impl Matvec {
                 form.push("subgroup");
             }
         }
-        let optional =
-            [(bias, "BIAS", "bias"), (experts, "EXPERTS", "experts"), (self.spans > 1, "SPLIT", "split")];
+        let bundles = experts == Some(Picks::InBundles);
+        let optional = [
+            (bias, "BIAS", "bias"),
+            (experts.is_some(), "EXPERTS", "experts"),
+            (bundles, "BUNDLES", "bundles"),
+            (self.spans > 1, "SPLIT", "split"),
+        ];
         for (is_there, name, part) in optional {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
@@ -137,11 +151,18 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         split(form(true, Lanes::Subgroup, 4, 1)),
         split(form(false, Lanes::Shared(64), 4, 4)),
     ];
+    let of_experts = EXAMPLES.into_iter().flat_map(move |format| {
+        let one = form(false, Lanes::Subgroup, 4, 1).program(format, false, false, Some(Picks::OneByOne));
+        let together =
+            form(false, Lanes::Shared(64), 2, 8).program(format, false, false, Some(Picks::InBundles));
+        [one, together]
+    });
     let each = FORMATS.iter().flat_map(move |info| of_each.map(|form| (info.format, form)));
     let few = EXAMPLES.into_iter().flat_map(move |format| of_few.map(|form| (format, form)));
     each.chain(few)
         .filter(|(format, form)| !(form.int8 && format.is_float()))
-        .map(|(format, form)| form.program(format, false, false, false))
+        .map(|(format, form)| form.program(format, false, false, None))
+        .chain(of_experts)
 }
 
 /// What the kernel is told of a shard.

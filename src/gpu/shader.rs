@@ -11,6 +11,8 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = files![
+    "kernel/bundle_count.wgsl",
+    "kernel/bundle_place.wgsl",
     "kernel/dequantize.wgsl",
     "kernel/get_rows.wgsl",
     "kernel/matmul.wgsl",
@@ -28,6 +30,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/affine_codes.wgsl",
     "lib/affine_decode.wgsl",
     "lib/affine_search.wgsl",
+    "lib/bundles.wgsl",
     "lib/codebook.wgsl",
     "lib/codebook_codes.wgsl",
     "lib/codes.wgsl",

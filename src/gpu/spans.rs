@@ -23,9 +23,9 @@ pub(super) fn texts() -> impl Iterator<Item = (&'static str, Result<String, Stri
 }
 
 impl Gpu {
-    /// A buffer for sums of spans, which all products of a device share: what is recorded is done one after the other on its one queue.
-    pub(super) fn sums_buffer(&self, bytes: u64) -> Result<wgpu::Buffer> {
-        let mut shared = self.shared.sums.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A buffer for what a product needs meanwhile, which all products of a device share: what is recorded is done one after the other on its one queue.
+    pub(super) fn scratch(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        let mut shared = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(buffer) = shared.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }

@@ -84,9 +84,9 @@ impl Form {
         forms().filter(move |form| form.takes(batch) && (has_subgroups || !form.needs_subgroups()))
     }
 
-    /// Whether it is for so many vectors: a tile of one is not worth its name.
+    /// Whether it is for so many vectors: of a few, a tile wastes most of itself.
     fn takes(self, batch: usize) -> bool {
-        self.kind != Kind::Tile || batch > COLUMNS[0]
+        self.kind != Kind::Tile || batch > COLUMNS[COLUMNS.len() - 1]
     }
 
     fn needs_subgroups(self) -> bool {

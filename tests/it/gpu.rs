@@ -3,6 +3,7 @@
 
 mod cli;
 mod custom;
+mod experts;
 mod get_rows;
 mod golden;
 mod matmul;

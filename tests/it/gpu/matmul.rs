@@ -197,47 +197,6 @@ fn products_in_spans_do_not_disturb_each_other() {
     }
 }
 
-/// Experts of a device that cannot bind them all at once; one number is that of no expert.
-#[test]
-fn experts_are_multiplied_as_by_the_twin() {
-    let Some(gpu) = gpu() else { return };
-    let (experts, expert_rows, cols, vectors, picks) = (5, 33, 256, 3, 2);
-    let case = Case::gaussian(Format::Q4_K, experts * expert_rows, cols);
-    let x = crate::support::gaussian(7, vectors * cols);
-    let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
-    let numbers = [4u32, 0, 2, 5, 3, 3];
-    let number_buffer = buffer(gpu, bytemuck::cast_slice(&numbers), BufferUsages::STORAGE);
-    let y_bytes = 4 * (numbers.len() * expert_rows) as u64;
-    for precision in [Precision::Exact, Precision::Int8] {
-        let x_binding = x_buffer.as_entire_buffer_binding();
-        let activations = match precision {
-            Precision::Exact => Activations::exact(x_binding, vectors, cols),
-            Precision::Int8 => Activations::int8(gpu, x_binding, vectors, cols).unwrap(),
-        };
-        let y_buffer = poisoned(gpu, y_bytes);
-        let numbers_binding = number_buffer.as_entire_buffer_binding();
-        let (matrix, y) = (case.matrix(gpu), binding(&y_buffer));
-        let op = gpu.prepare_matmul_indexed(&matrix, expert_rows, &activations, &numbers_binding, picks, &y);
-        let op = op.unwrap();
-        submit(gpu, |encoder| {
-            activations.quantize().iter().for_each(|quantize| quantize.record(encoder));
-            op.record(encoder);
-        });
-        let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&read(gpu, &y_buffer), y_bytes).unwrap());
-        for (i, (&number, y)) in numbers.iter().zip(y.chunks(expert_rows)).enumerate() {
-            if number as usize == experts {
-                assert!(y.iter().all(|y| y.to_bits() == 0xa5a5_a5a5), "{precision:?}");
-                continue;
-            }
-            let expert_bytes = case.bytes.len() / experts;
-            let bytes = case.bytes[number as usize * expert_bytes..][..expert_bytes].to_vec();
-            let expert = Case::of(case.format, expert_rows, cols, bytes);
-            let x = &x[i / picks * cols..][..cols];
-            expert.judge((precision, cols), (X::Gaussian(1.0), x), None, y).unwrap();
-        }
-    }
-}
-
 #[test]
 fn what_does_not_fit_is_refused() {
     let Some(gpu) = gpu() else { return };

@@ -139,7 +139,7 @@ fn telling() -> Option<(Gpu, Arc<Mutex<Vec<String>>>)> {
 
 #[test]
 fn products_take_what_the_table_says() {
-    let (rows, cols, batch) = (33, 512, 3);
+    let (rows, cols, batch) = (33, 512, 9);
     let Some((gpu, names)) = telling() else { return };
     let case = Case::gaussian(Format::Q4_0, rows, cols);
     let matrix = case.matrix(&gpu);
@@ -151,7 +151,7 @@ fn products_take_what_the_table_says() {
         let x = &activations[usize::from(variant.precision() == Precision::Int8)];
         let mut tuning = Tuning::new(&gpu);
         // Another shape of the same class, on a clone of the device.
-        tuning.set(case.format, (200, 1024), variant.precision(), 8, Some(variant));
+        tuning.set(case.format, (200, 1024), variant.precision(), 64, Some(variant));
         gpu.clone().set_tuning(tuning).unwrap();
         assert_eq!(Variant::chosen(&gpu, case.format, rows, cols, variant.precision(), batch), variant);
         names.lock().unwrap().clear();

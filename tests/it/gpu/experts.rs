@@ -1,0 +1,160 @@
+//! Products with the matrices of experts, one by one and in bundles, against the twin.
+
+use super::parity::{binding, buffer, poisoned, read, submit, within};
+use super::product::{Case, X};
+use super::{another_device, gpu};
+use qmill::gpu::{Activations, Precision};
+use qmill::wgpu::BufferUsages;
+use qmill::{Format, Gpu, cpu};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Rows of an expert: no whole number of those that a lane has.
+const ROWS: usize = 33;
+
+/// `experts` matrices, and `picks` numbers for each vector; a number may be that of no expert.
+struct Mixture {
+    format: Format,
+    experts: usize,
+    cols: usize,
+    picks: usize,
+    numbers: Vec<u32>,
+}
+
+impl Mixture {
+    fn check(&self, gpu: &Gpu, precision: Precision) -> Result<(), String> {
+        let Self { format, experts, cols, picks, ref numbers } = *self;
+        let vectors = numbers.len() / picks;
+        let case = Case::gaussian(format, experts * ROWS, cols);
+        let x = crate::support::gaussian(7, vectors * cols);
+        let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
+        let number_buffer = buffer(gpu, bytemuck::cast_slice(numbers), BufferUsages::STORAGE);
+        let x_binding = x_buffer.as_entire_buffer_binding();
+        let activations = match precision {
+            Precision::Exact => Activations::exact(x_binding, vectors, cols),
+            Precision::Int8 => Activations::int8(gpu, x_binding, vectors, cols).unwrap(),
+        };
+        let y_bytes = 4 * (numbers.len() * ROWS) as u64;
+        let y_buffer = poisoned(gpu, y_bytes);
+        let (matrix, y) = (case.matrix(gpu), binding(&y_buffer));
+        let of = number_buffer.as_entire_buffer_binding();
+        let op = gpu.prepare_matmul_indexed(&matrix, ROWS, &activations, &of, picks, &y);
+        let op = op.map_err(|error| error.to_string())?;
+        // Twice: what the first has left behind must not be taken for the second's.
+        for _ in 0..2 {
+            submit(gpu, |encoder| {
+                activations.quantize().iter().for_each(|quantize| quantize.record(encoder));
+                op.record(encoder);
+            });
+        }
+        let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&read(gpu, &y_buffer), y_bytes)?);
+        self.judge(&case, precision, &x, &y)
+    }
+
+    /// Holds each row of `y` against f64 sums, and all of them against the twin where every number is that of an expert.
+    fn judge(&self, case: &Case, precision: Precision, x: &[f32], y: &[f32]) -> Result<(), String> {
+        let Self { format, experts, cols, picks, ref numbers } = *self;
+        let expert_bytes = case.bytes.len() / experts;
+        for (i, (&number, y)) in numbers.iter().zip(y.chunks(ROWS)).enumerate() {
+            if number as usize >= experts {
+                if y.iter().any(|y| y.to_bits() != 0xa5a5_a5a5) {
+                    return Err(format!("pick {i} is none, and was written"));
+                }
+                continue;
+            }
+            let bytes = case.bytes[number as usize * expert_bytes..][..expert_bytes].to_vec();
+            let x = &x[i / picks * cols..][..cols];
+            Case::of(format, ROWS, cols, bytes)
+                .judge((precision, cols), (X::Gaussian(1.0), x), None, y)
+                .map_err(|fault| format!("pick {i}, expert {number}: {fault}"))?;
+        }
+        if precision == Precision::Exact && numbers.iter().all(|&number| (number as usize) < experts) {
+            let mut twin = vec![0.0; y.len()];
+            cpu::matmul_indexed(format, ROWS, cols, &case.bytes, x, numbers, &mut twin).unwrap();
+            let largest = twin.iter().fold(0.0, |largest: f32, y| largest.max(y.abs()));
+            let near = |(y, twin): (&f32, &f32)| (y - twin).abs() <= 1e-4 * largest;
+            return if y.iter().zip(&twin).all(near) { Ok(()) } else { Err("not near the twin".to_owned()) };
+        }
+        Ok(())
+    }
+}
+
+/// Numbers below `experts`, of no order.
+fn numbers(count: u32, experts: u32) -> Vec<u32> {
+    (0..count).map(|i| (i * i + 7 * i) / 3 % experts).collect()
+}
+
+fn mixtures() -> Vec<Mixture> {
+    let of = |format, experts, cols, picks, numbers| Mixture { format, experts, cols, picks, numbers };
+    vec![
+        // As many picks as experts or fewer: one by one. One number is that of no expert.
+        of(Format::Q4_K, 5, 256, 1, vec![4]),
+        of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 7, 3, 3]),
+        // All the same expert, in bundles of which one is full, or the last has one.
+        of(Format::Q4_K, 3, 256, 1, vec![2; 8]),
+        of(Format::Q8_0, 2, 96, 3, vec![0; 33]),
+        of(Format::Q4_0, 1, 64, 1, vec![0; 2]),
+        // Experts without picks, first and last; and numbers of none between.
+        of(Format::Q6_K, 9, 512, 2, [1, 1, 5, 1, 7, 5, 5, 1, 5, 5, 5, 5].to_vec()),
+        of(Format::Q4_K, 5, 256, 2, vec![4, 0, 2, 5, 3, 3, u32::MAX, 3, 9, 0]),
+        of(Format::Q5_0, 2, 64, 1, vec![2; 6]),
+        // Awkward counts.
+        of(Format::Q4_0, 4, 160, 3, numbers(123, 4)),
+        of(Format::IQ4_XS, 8, 256, 2, numbers(38, 8)),
+        of(Format::F16, 3, 77, 1, numbers(19, 3)),
+        of(Format::F32, 20, 9, 4, numbers(84, 20)),
+    ]
+}
+
+#[test]
+fn experts_are_multiplied_as_by_the_twin() {
+    let Some(gpu) = gpu() else { return };
+    for mixture in mixtures() {
+        for &precision in super::product::precisions(mixture.format) {
+            if precision == Precision::Int8 && mixture.cols % 32 != 0 {
+                continue;
+            }
+            let result = mixture.check(gpu, precision);
+            let Mixture { format, experts, picks, ref numbers, .. } = mixture;
+            assert_eq!(
+                result,
+                Ok(()),
+                "{format} {precision:?}, {experts} experts, {picks} each: {numbers:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn planted_faults_in_bundles_are_found() {
+    let faults = [
+        ("bundles[i] = NO_PICK;", ""),
+        ("select(0u, 1u, numbers[pick] == i)", "1u"),
+        ("params.columns - 1u) / params.columns;", "params.columns - 2u) / params.columns;"),
+        ("other < expert;", "other + 1u < expert;"),
+        ("pick < i; pick++", "pick + 1u < i; pick++"),
+        ("numbers[pick] == expert", "numbers[pick] <= expert"),
+        ("min(slots[vector], params.batch - 1u)", "min(vector, params.batch - 1u)"),
+        ("let vector = slots[column];", "let vector = column;"),
+        ("let pick = slots[tile * COLUMNS];", "let pick = slots[tile];"),
+        ("slots[place.vector] < params.batch", "slots[place.vector] + 1u < params.batch"),
+    ];
+    // The first pick is none, and the last is the only one of its bundle.
+    let numbers = [9, 1, 5, 1, 6, 5, 5, 1, 1, 5, 5, 5, 5, 7].to_vec();
+    let mixture = Mixture { format: Format::Q4_0, experts: 9, cols: 64, picks: 2, numbers };
+    for (right, wrong) in faults {
+        let Some((device, queue)) = another_device() else { return };
+        let planted = Arc::new(AtomicBool::new(false));
+        let seen = planted.clone();
+        let rewrite = move |_: &str, text: String| {
+            seen.fetch_or(text.contains(right), Relaxed);
+            text.replace(right, wrong)
+        };
+        let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+        let result = mixture.check(&gpu, Precision::Exact);
+        assert!(planted.load(Relaxed), "there is no {right:?}");
+        assert!(result.is_err(), "{right:?} may be {wrong:?}");
+    }
+    let Some(gpu) = gpu() else { return };
+    assert_eq!(mixture.check(gpu, Precision::Exact), Ok(()));
+}
