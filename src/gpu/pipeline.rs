@@ -112,9 +112,6 @@ impl Gpu {
             };
             self.compile(name, bindings, &module)
         })?;
-        if self.device().adapter_info().device_type == wgpu::DeviceType::Cpu {
-            give_back_freed_memory();
-        }
         let pipeline = Arc::new(pipeline);
         *made = Some(pipeline.clone());
         Ok(pipeline)
@@ -189,17 +186,3 @@ impl Gpu {
         Pipeline { compute, bindings }
     }
 }
-
-/// What a software adapter's compiler takes for a product, 150 MB for a while, is this process's, and glibc would keep it.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "glibc's own function")]
-fn give_back_freed_memory() {
-    unsafe extern "C" {
-        fn malloc_trim(left: usize) -> i32;
-    }
-    // SAFETY: it takes no pointer, and any thread may call it at any time.
-    unsafe { malloc_trim(0) };
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back_freed_memory() {}
