@@ -339,11 +339,13 @@ pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
 #[doc(hidden)]
 pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let shared = &model.shared;
-    let is_own = |step: &&Step| match step {
-        Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. } => false,
-        _ => true,
+    let is_other = |step: &Step| {
+        matches!(
+            step,
+            Step::Attend { .. } | Step::Embed { .. } | Step::Product { .. } | Step::PickedProduct { .. }
+        )
     };
-    let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(is_own);
+    let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(|step| !is_other(step));
     let place = Place { length: 4, start: 4, stride: 8 }.shader();
     let forms = |step| {
         let int8 = fills(step, &shared.config).map(|_| shader(step, shared, true));

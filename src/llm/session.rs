@@ -97,13 +97,11 @@ impl Session {
     ///
     /// Fails with [`Error::Unsupported`] on the CPU and on a device without timestamps.
     pub fn start_profile(&mut self) -> Result<()> {
-        match (&mut self.place, &*self.model.shared.weights) {
-            (Place::Gpu(engine), Weights::Gpu(weights)) => engine.start_profile(&weights.gpu),
-            _ => {
-                let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
-                Err(Error::Unsupported { what: "the device for a profile", found, known })
-            }
+        if let (Place::Gpu(engine), Weights::Gpu(weights)) = (&mut self.place, &*self.model.shared.weights) {
+            return engine.start_profile(&weights.gpu);
         }
+        let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
+        Err(Error::Unsupported { what: "the device for a profile", found, known })
     }
 
     /// What was timed since [`Session::start_profile`].
