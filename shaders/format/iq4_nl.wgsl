@@ -53,7 +53,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let levels = level_pairs(raw.pairs);
+  let levels = numbers_of(raw.pairs);
   return without_min(levels.low, levels.high, half_value(raw.d));
 }
 #endif

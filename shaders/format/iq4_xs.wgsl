@@ -76,7 +76,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #import lib/codes.wgsl
 #import lib/levels.wgsl
 
-const UNIT_PARTS = 1u;
+const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
@@ -84,18 +84,24 @@ const OFFSET = 0;
 
 struct Raw {
   d: f32,
-  pairs: vec4<u32>,
+  // From those of the first part on: the low four bits of the integers in the scales, and the high two from bit 4 on.
+  low: u32,
+  high: u32,
+  first: vec4<u32>,
+  second: vec4<u32>,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let head = word_in(FIELD0_AT, FIELD0_SIZE, block, 0u);
   let low = word_in(FIELD0_AT, FIELD0_SIZE, block, 1u);
-  let sc = ((low >> (4u * unit)) & 15u) | (((head >> (16u + 2u * unit)) & 3u) << 4u);
-  return Raw(multiple(half_value(head & 0xffffu), f32(sc) - 32.0), chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+  return Raw(
+    half_value(head & 0xffffu), low >> (8u * unit), head >> (12u + 4u * unit),
+    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let levels = level_pairs(raw.pairs);
-  return without_min(levels.low, levels.high, raw.d);
+  let sc = ((raw.low >> (4u * part)) & 15u) | ((raw.high >> (2u * part)) & 48u);
+  let levels = numbers_of(select(raw.first, raw.second, part == 1u));
+  return without_min(levels.low, levels.high, multiple(raw.d, f32(sc) - 32.0));
 }
 #endif

@@ -79,9 +79,10 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  // 2^(e-128), of which the first two are subnormal.
-  let d = bitcast<f32>(select((raw.e - 1u) << 23u, 0x00200000u << raw.e, raw.e < 2u));
-  let numbers = e2m1_pairs(raw.pairs);
-  return without_min(numbers.low, numbers.high, d);
+  // 2^(e-128), of which the first two are subnormal, 1 and 2 times 2^-128: from e = 2 on the other is greater.
+  let normal = bitcast<i32>((raw.e << 23u) - 0x00800000u);
+  let subnormal = bitcast<i32>((raw.e << 21u) + 0x00200000u);
+  let numbers = numbers_of(raw.pairs);
+  return without_min(numbers.low, numbers.high, bitcast<f32>(max(normal, subnormal)));
 }
 #endif

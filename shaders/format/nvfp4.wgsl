@@ -2,6 +2,7 @@
 
 #import lib/e2m1.wgsl
 
+#ifndef CODES
 // The bits of half a ue4m3 number. The top code, a NaN elsewhere, is 0 here.
 fn half_scale(scale: u32) -> u32 {
   let normal = ((scale & 0x7fu) << 20u) + (119u << 23u);
@@ -10,6 +11,7 @@ fn half_scale(scale: u32) -> u32 {
   let finite = select(normal, subnormal, (scale & 0x78u) == 0u);
   return select(finite, 0u, (scale & 0x7fu) == 0u || scale == 0x7fu);
 }
+#endif
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
@@ -60,26 +62,34 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-const UNIT_PARTS = 1u;
+const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 0;
 
 struct Raw {
-  // Of a part, in the low bytes.
   scales: u32,
-  pairs: vec4<u32>,
+  first: vec4<u32>,
+  second: vec4<u32>,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(word_in(FIELD0_AT, FIELD0_SIZE, block, 0u) >> (16u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+  return Raw(
+    word_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 1u));
+}
+
+// Half the ue4m3 numbers of the two low bytes: those bits are an f16's, whose exponents are 8 less.
+fn half_scales(scales: u32) -> vec2<f32> {
+  let first = scales & 0xffu;
+  let second = scales & 0xff00u;
+  let halves = select((first & 0x7fu) << 7u, 0u, first == 0x7fu) | select((second & 0x7f00u) << 15u, 0u, second == 0x7f00u);
+  return half_values(halves) * 128.0;
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let q = e2m1_pairs(raw.pairs);
-  let scales = vec2<u32>(half_scale(raw.scales & 0xffu), half_scale((raw.scales >> 8u) & 0xffu));
+  let q = numbers_of(select(raw.first, raw.second, part == 1u));
   // A byte has two weights eight apart.
-  return Codes(vec4<u32>(q.low.xy, q.high.xy), vec4<u32>(q.low.zw, q.high.zw), bitcast<vec2<f32>>(scales), vec2<f32>(0.0));
+  return Codes(vec4<u32>(q.low.xy, q.high.xy), vec4<u32>(q.low.zw, q.high.zw), half_scales(raw.scales >> (16u * part)), vec2<f32>(0.0));
 }
 #endif

@@ -193,7 +193,11 @@ fn place_of(group: u32, tile: u32) -> Place {
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_id) subgroup: u32,
-  @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32) {
+  @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32,
+  @builtin(local_invocation_index) index: u32) {
+#ifdef PAIR_TABLE
+  fill_pair_table(index);
+#endif
   // Subgroups have any size, and so a workgroup any number of them.
   for (var i = (group.y * groups.x + group.x) * subgroups + subgroup; i < params.count; i += groups.x * groups.y * subgroups) {
     let place = place_of(i, group.z);
@@ -203,6 +207,9 @@ fn main(
 #else
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#ifdef PAIR_TABLE
+  fill_pair_table(lane);
+#endif
   let i = invocation(group, lane) / LANES;
   let place = place_of(i, group.z);
 #ifdef SHARED

@@ -22,14 +22,13 @@ fn nearest_e2m1(w: vec4<f32>, d: f32) -> vec4<u32> {
 }
 
 #ifdef CODES
-// The doubled numbers of 16 bytes of pairs: of the low nibbles, and of the high ones.
-struct E2m1 {
-  low: vec4<u32>,
-  high: vec4<u32>,
-}
+#import lib/numbers.wgsl
 
-// As bytes; nibbles are computed with in their places as long as they are enough.
-fn e2m1_pairs(pairs: vec4<u32>) -> E2m1 {
+#ifdef PAIR_TABLE
+fn number(code: vec4<u32>) -> vec4<i32> { return e2m1_doubled(code); }
+#else
+// Nibbles are computed with in their places as long as they are enough.
+fn numbers_of(pairs: vec4<u32>) -> Numbers {
   let sizes = pairs & vec4<u32>(0x77777777u);
   let large = pairs & vec4<u32>(0x44444444u);
   // 0, 1, 2, 3, 4, 6, 8, 12: from 4 on, the two low bits count twice, and both together 2 more.
@@ -40,6 +39,7 @@ fn e2m1_pairs(pairs: vec4<u32>) -> E2m1 {
   let minus = (one << vec4<u32>(4u)) - one;
   let number = (doubled ^ minus) + one;
   let low_half = vec4<u32>(0x0f0f0f0fu);
-  return E2m1((number & low_half) | ((minus << vec4<u32>(4u)) & ~low_half), ((number >> vec4<u32>(4u)) & low_half) | (minus & ~low_half));
+  return Numbers((number & low_half) | ((minus << vec4<u32>(4u)) & ~low_half), ((number >> vec4<u32>(4u)) & low_half) | (minus & ~low_half));
 }
+#endif
 #endif

@@ -11,15 +11,14 @@ fn level(index: vec4<u32>) -> vec4<i32> {
 }
 
 #ifdef CODES
-// The levels of 16 bytes of indices: of the low nibbles, and of the high ones.
-struct Levels {
-  low: vec4<u32>,
-  high: vec4<u32>,
-}
+#import lib/numbers.wgsl
 
-// As bytes. A level and 128 is 16·index, or 16 less for 9..=14, and a low nibble: all eight of a word are found at once, bit by bit, each in the lowest of its
+#ifdef PAIR_TABLE
+fn number(index: vec4<u32>) -> vec4<i32> { return level(index); }
+#else
+// A level and 128 is 16·index, or 16 less for 9..=14, and a low nibble: all eight of a word are found at once, bit by bit, each in the lowest of its
 // nibble. The steps are a search's, the fewest found.
-fn level_pairs(pairs: vec4<u32>) -> Levels {
+fn numbers_of(pairs: vec4<u32>) -> Numbers {
   let ones = vec4<u32>(0x11111111u);
   let b1 = pairs >> vec4<u32>(1u);
   let b2 = pairs >> vec4<u32>(2u);
@@ -37,8 +36,9 @@ fn level_pairs(pairs: vec4<u32>) -> Levels {
   // Bit 7 the other way round takes 128 off again.
   let high = (pairs - (less & ones)) ^ vec4<u32>(0x88888888u);
   let low_half = vec4<u32>(0x0f0f0f0fu);
-  return Levels((low & low_half) | ((high << vec4<u32>(4u)) & ~low_half), ((low >> vec4<u32>(4u)) & low_half) | (high & ~low_half));
+  return Numbers((low & low_half) | ((high << vec4<u32>(4u)) & ~low_half), ((low >> vec4<u32>(4u)) & low_half) | (high & ~low_half));
 }
+#endif
 #endif
 
 fn reached(t: vec4<f32>, boundary: f32) -> vec4<u32> {

@@ -48,6 +48,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/levels.wgsl",
     "lib/multiply_exact.wgsl",
     "lib/multiply_int8.wgsl",
+    "lib/numbers.wgsl",
     "lib/pack.wgsl",
     "lib/params.wgsl",
     "lib/scale_search.wgsl",
