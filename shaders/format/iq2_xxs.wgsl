@@ -19,6 +19,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #import lib/codebook_codes.wgsl
 
 const UNIT_PARTS = 2u;
+const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 0;

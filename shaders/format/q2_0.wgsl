@@ -42,6 +42,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #import lib/codes.wgsl
 
 const UNIT_PARTS = 2u;
+const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 1;

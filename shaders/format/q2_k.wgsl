@@ -70,34 +70,34 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-const UNIT_PARTS = 4u;
+const UNIT_PARTS = 2u;
+const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = true;
 const OFFSET = 0;
 
-// Half a block: two chunks of codes, and four bits each of eight scales and mins.
+// A quarter of a block: two chunks of which it has four bits of each byte, and four bits each of four scales and mins.
 struct Raw {
   a: vec4<u32>,
   b: vec4<u32>,
-  scales: vec2<u32>,
+  scales: u32,
   d: vec2<f32>,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let scales = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let codes = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit / 2u);
+  let up = vec4<u32>(4u * (unit % 2u));
   return Raw(
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u),
-    select(scales.xy, scales.zw, unit == 1u), half_values(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u)));
+    codes.a >> up, codes.b >> up, word_in(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, unit),
+    half_values(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let both = select(raw.scales.x, raw.scales.y, part >= 2u);
   // Of four sub-blocks, of which a part has two.
-  let sc = vec4<f32>(unpack4xU8(both & 0x0f0f0f0fu));
-  let m = vec4<f32>(unpack4xU8((both >> 4u) & 0x0f0f0f0fu));
-  let is_odd = part % 2u == 1u;
-  let scales = select(sc.xy, sc.zw, is_odd);
-  let mins = select(m.xy, m.zw, is_odd);
+  let sc = vec4<f32>(unpack4xU8(raw.scales & 0x0f0f0f0fu));
+  let m = vec4<f32>(unpack4xU8((raw.scales >> 4u) & 0x0f0f0f0fu));
+  let scales = select(sc.xy, sc.zw, part == 1u);
+  let mins = select(m.xy, m.zw, part == 1u);
   return Codes(
     pairs_from(raw.a, 2u * part), pairs_from(raw.b, 2u * part), vec2<f32>(multiple(raw.d.x, scales.x), multiple(raw.d.x, scales.y)),
     vec2<f32>(multiple(raw.d.y, mins.x), multiple(raw.d.y, mins.y)));

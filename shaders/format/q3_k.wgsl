@@ -174,16 +174,16 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #import lib/codes.wgsl
 
 const UNIT_PARTS = 4u;
+const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 4;
 
-// Half a block: two chunks of low bits, two of high bits of which it has four, and the bytes of eight scales.
+// Half a block: two chunks of low bits, the high bits of the first in low nibbles and of the other in high ones, and the bytes of eight scales.
 struct Raw {
   low0: vec4<u32>,
   low1: vec4<u32>,
-  high0: vec4<u32>,
-  high1: vec4<u32>,
+  high: vec4<u32>,
   scales: vec2<u32>,
   d: f32,
 }
@@ -191,19 +191,22 @@ struct Raw {
 fn fetch(block: u32, unit: u32) -> Raw {
   // Of each byte, this half has four bits: of the high bits, and of the scales, low and high.
   let up = 4u * unit;
+  let low = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit);
+  let high = two_chunks(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let mask = vec4<u32>(0x0f0f0f0fu);
   let low0 = word_in(FIELD2_AT, FIELD2_SIZE, block, 0u) >> up;
   let low1 = word_in(FIELD2_AT, FIELD2_SIZE, block, 1u) >> up;
-  let high = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
-  let scales = vec2<u32>((low0 & 0x0f0f0f0fu) | ((high & 0x03030303u) << 4u), (low1 & 0x0f0f0f0fu) | ((high & 0x0c0c0c0cu) << 2u));
+  let high_scales = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
   return Raw(
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u),
-    chunk(FIELD0_AT, FIELD0_SIZE, block, 0u) >> vec4<u32>(up), chunk(FIELD0_AT, FIELD0_SIZE, block, 1u) >> vec4<u32>(up), scales,
+    low.a, low.b, ((high.a >> vec4<u32>(up)) & mask) | ((high.b << vec4<u32>(4u - up)) & ~mask),
+    vec2<u32>((low0 & 0x0f0f0f0fu) | ((high_scales & 0x03030303u) << 4u), (low1 & 0x0f0f0f0fu) | ((high_scales & 0x0c0c0c0cu) << 2u)),
     half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
-// 16 weights of a quarter; the high bit moves to bit 2, and those of other weights are masked away.
-fn three_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32) -> vec4<u32> {
-  let moved = select(high << vec4<u32>(2u - quarter), high >> vec4<u32>(1u), quarter == 3u);
+// 16 weights of a quarter, whose high bits stand from bit `up` on.
+fn three_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32, up: u32) -> vec4<u32> {
+  let at = up + quarter;
+  let moved = (high << vec4<u32>(max(at, 2u) - at)) >> vec4<u32>(max(at, 2u) - 2u);
   return pairs_from(low, 2u * quarter) | (moved & vec4<u32>(0x04040404u));
 }
 
@@ -211,7 +214,7 @@ fn codes(raw: Raw, part: u32) -> Codes {
   let sc = vec4<f32>(unpack4xU8(select(raw.scales.x, raw.scales.y, part >= 2u))) - 32.0;
   let scales = select(sc.xy, sc.zw, part % 2u == 1u);
   return Codes(
-    three_bits(raw.low0, raw.high0, part), three_bits(raw.low1, raw.high1, part),
+    three_bits(raw.low0, raw.high, part, 0u), three_bits(raw.low1, raw.high, part, 4u),
     vec2<f32>(multiple(raw.d, scales.x), multiple(raw.d, scales.y)), vec2<f32>(0.0));
 }
 #endif

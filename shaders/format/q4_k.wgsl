@@ -41,6 +41,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef CODES
 const UNIT_PARTS = 2u;
+const PART_STEP = 1u;
 
 struct Raw {
   scales: SixBit,
@@ -49,9 +50,8 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let at = 2u * unit;
-  let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
-  return Raw(six_bits(head, unit), chunk(FIELD1_AT, FIELD1_SIZE, block, at), chunk(FIELD1_AT, FIELD1_SIZE, block, at + 1u));
+  let pairs = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit);
+  return Raw(six_bits(chunk(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b);
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -55,6 +55,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef CODES
 const UNIT_PARTS = 2u;
+const PART_STEP = 1u;
 
 struct Raw {
   scales: SixBit,
@@ -73,11 +74,10 @@ fn fifths_of(words: vec4<u32>, pair: u32) -> vec4<u32> {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let at = 2u * unit;
-  let head = chunk(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let pairs = two_chunks(FIELD2_AT, FIELD2_SIZE, block, unit);
+  let fifths = two_chunks(FIELD1_AT, FIELD1_SIZE, block, 0u);
   return Raw(
-    six_bits(head, unit), chunk(FIELD2_AT, FIELD2_SIZE, block, at), chunk(FIELD2_AT, FIELD2_SIZE, block, at + 1u),
-    fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), unit), fifths_of(chunk(FIELD1_AT, FIELD1_SIZE, block, 1u), unit));
+    six_bits(chunk(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b, fifths_of(fifths.a, unit), fifths_of(fifths.b, unit));
 }
 
 fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {

@@ -107,17 +107,17 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-const UNIT_PARTS = 4u;
+const UNIT_PARTS = 2u;
+const PART_STEP = 2u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 32;
 
-// Half a block, as four chunks of low bits, two of high bits, and eight scales.
+// Every other quarter of half a block, whose low bits share bytes: two chunks of low bits, two of high bits from its own on, and two scales of each part in the
+// low halves of words.
 struct Raw {
   low0: vec4<u32>,
   low1: vec4<u32>,
-  low2: vec4<u32>,
-  low3: vec4<u32>,
   high0: vec4<u32>,
   high1: vec4<u32>,
   scales: vec2<u32>,
@@ -125,26 +125,26 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let low = 4u * unit;
-  let high = 2u * unit;
-  let scales = chunk(FIELD2_AT, FIELD2_SIZE, block, 0u);
+  let half = unit / 2u;
+  let low = two_chunks(FIELD0_AT, FIELD0_SIZE, block, unit);
+  let high = two_chunks(FIELD1_AT, FIELD1_SIZE, block, half);
+  let up = vec4<u32>(2u * (unit % 2u));
+  let scales = vec2<u32>(
+    word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half), word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
   return Raw(
-    chunk(FIELD0_AT, FIELD0_SIZE, block, low), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 1u), chunk(FIELD0_AT, FIELD0_SIZE, block, low + 2u),
-    chunk(FIELD0_AT, FIELD0_SIZE, block, low + 3u), chunk(FIELD1_AT, FIELD1_SIZE, block, high), chunk(FIELD1_AT, FIELD1_SIZE, block, high + 1u),
-    select(scales.xy, scales.zw, unit == 1u), half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
+    low.a, low.b, high.a >> up, high.b >> up, scales >> vec2<u32>(16u * (unit % 2u)),
+    half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
-// 16 weights of a quarter; the two high bits move to bits 4 and 5, and those of other weights are masked away.
-fn six_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32) -> vec4<u32> {
-  let moved = select(high << vec4<u32>(4u - 2u * quarter), high >> vec4<u32>(2u), quarter == 3u);
-  return nibbles_from(low, 4u * (quarter / 2u)) | (moved & vec4<u32>(0x30303030u));
+// 16 weights of a part; the two high bits move to bits 4 and 5, and those of other weights are masked away.
+fn six_bits(low: vec4<u32>, high: vec4<u32>, part: u32) -> vec4<u32> {
+  return nibbles_from(low, 4u * part) | ((high << vec4<u32>(4u - 4u * part)) & vec4<u32>(0x30303030u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let is_odd = part % 2u == 1u;
-  let sc = unpack4xI8(select(raw.scales.x, raw.scales.y, part >= 2u) >> (16u * (part % 2u)));
+  let sc = unpack4xI8(select(raw.scales.x, raw.scales.y, part == 1u));
   return Codes(
-    six_bits(select(raw.low0, raw.low2, is_odd), raw.high0, part), six_bits(select(raw.low1, raw.low3, is_odd), raw.high1, part),
+    six_bits(raw.low0, raw.high0, part), six_bits(raw.low1, raw.high1, part),
     vec2<f32>(multiple(raw.d, f32(sc.x)), multiple(raw.d, f32(sc.y))), vec2<f32>(0.0));
 }
 #endif

@@ -1,6 +1,7 @@
 // 32 weights as their codes, for kernels that multiply: a weight is scale·(code - OFFSET) - min, rounded twice as by the twin.
 //
-// A format says how many of these parts it fetches at once, what is taken off each code, and whether a part has one scale and minimum, or one for each half.
+// A format says how many of these parts it fetches at once and how far apart they are, what is taken off each code, and whether a part has one scale and
+// minimum, or one for each half.
 
 #import lib/split.wgsl
 #import lib/exact.wgsl
@@ -13,6 +14,15 @@ struct Codes {
   scales: vec2<f32>,
   mins: vec2<f32>,
 }
+
+#ifdef CODES
+// The parts of a unit are PART_STEP apart in their block, and those between them are other units'. The first of a unit's:
+fn first_part(unit: u32) -> u32 { return unit / PART_STEP * (PART_STEP * UNIT_PARTS) + unit % PART_STEP; }
+
+// The unit that has part `part` of a block, and as which of its own.
+fn unit_with(part: u32) -> u32 { return part / (PART_STEP * UNIT_PARTS) * PART_STEP + part % PART_STEP; }
+fn part_in_unit(part: u32) -> u32 { return part / PART_STEP % UNIT_PARTS; }
+#endif
 
 // The low nibble of each byte, from bit `up` on.
 fn nibbles_from(words: vec4<u32>, up: u32) -> vec4<u32> { return (words >> vec4<u32>(up)) & vec4<u32>(0x0f0f0f0fu); }

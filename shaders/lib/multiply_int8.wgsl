@@ -3,37 +3,25 @@
 #import lib/dot.wgsl
 #import lib/four_rows.wgsl
 
-// The dot products of four rows' halves, added to sums of their own.
-fn first_dots(w: Four, x: Activations, sums: vec4<i32>) -> vec4<i32> {
-  return vec4<i32>(dot16(w.r0.a, x.a, sums.x), dot16(w.r1.a, x.a, sums.y), dot16(w.r2.a, x.a, sums.z), dot16(w.r3.a, x.a, sums.w));
-}
-
-fn last_dots(w: Four, x: Activations, sums: vec4<i32>) -> vec4<i32> {
-  return vec4<i32>(dot16(w.r0.b, x.b, sums.x), dot16(w.r1.b, x.b, sums.y), dot16(w.r2.b, x.b, sums.z), dot16(w.r3.b, x.b, sums.w));
+// sum + what 32 columns of a row give.
+fn multiply_row(sum: f32, w: Codes, x: Activations) -> f32 {
+  var part = 0.0;
+  if (ONE_SCALE) {
+    part = w.scales.x * f32(dot16(w.b, x.b, dot16(w.a, x.a, -OFFSET * x.sum)));
+    if (HAS_MIN) { part = fma(w.mins.x, -x.float_sum, part); }
+  } else {
+    let first = f32(dot16(w.a, x.a, -OFFSET * x.sums.x));
+    let last = f32(dot16(w.b, x.b, -OFFSET * x.sums.y));
+    part = fma(w.scales.x, first, w.scales.y * last);
+    if (HAS_MIN) { part = fma(w.mins.x, -f32(x.sums.x), fma(w.mins.y, -f32(x.sums.y), part)); }
+  }
+  return fma(x.scale, part, sum);
 }
 
 // sums + what 32 columns of four rows give.
 fn multiply(sums: vec4<f32>, w: Four, x: Activations) -> vec4<f32> {
-  let first_scales = vec4<f32>(w.r0.scales.x, w.r1.scales.x, w.r2.scales.x, w.r3.scales.x);
-  let first_mins = vec4<f32>(w.r0.mins.x, w.r1.mins.x, w.r2.mins.x, w.r3.mins.x);
-  var part = vec4<f32>();
-  if (ONE_SCALE) {
-    let offset = vec4<i32>(-OFFSET * x.sum);
-    part = first_scales * vec4<f32>(last_dots(w, x, first_dots(w, x, offset)));
-    if (HAS_MIN) {
-      part = fma(first_mins, vec4<f32>(-x.float_sum), part);
-    }
-  } else {
-    let last_scales = vec4<f32>(w.r0.scales.y, w.r1.scales.y, w.r2.scales.y, w.r3.scales.y);
-    let first = vec4<f32>(first_dots(w, x, vec4<i32>(-OFFSET * x.sums.x)));
-    let last = vec4<f32>(last_dots(w, x, vec4<i32>(-OFFSET * x.sums.y)));
-    part = fma(first_scales, first, last_scales * last);
-    if (HAS_MIN) {
-      let last_mins = vec4<f32>(w.r0.mins.y, w.r1.mins.y, w.r2.mins.y, w.r3.mins.y);
-      part = fma(first_mins, vec4<f32>(-f32(x.sums.x)), fma(last_mins, vec4<f32>(-f32(x.sums.y)), part));
-    }
-  }
-  return fma(vec4<f32>(x.scale), part, sums);
+  return vec4<f32>(
+    multiply_row(sums.x, w.r0, x), multiply_row(sums.y, w.r1, x), multiply_row(sums.z, w.r2, x), multiply_row(sums.w, w.r3, x));
 }
 
 // Adds what part `part` of a row gives with each vector.
@@ -68,6 +56,58 @@ fn add_part(before: Sums, low: Four, high: Four, vector: u32, part: u32) -> Sums
     if (ROWS > 4u) { sums.u7 = multiply(sums.u7, high, x7); }
   }
   return sums;
+}
+
+// For one vector, rows come one after another: few registers hold what is decoded.
+
+// Adds what part `part` of four rows gives.
+fn add_rows(sums: vec4<f32>, raws: Raws, part: u32, x: Activations) -> vec4<f32> {
+  let a = multiply_row(sums.x, codes(raws.r0, part), x);
+  let b = multiply_row(sums.y, codes(raws.r1, part), x);
+  if (ROWS == 2u) { return vec4<f32>(a, b, 0.0, 0.0); }
+  let c = multiply_row(sums.z, codes(raws.r2, part), x);
+  return vec4<f32>(a, b, c, multiply_row(sums.w, codes(raws.r3, part), x));
+}
+
+fn add_part_for_one(before: Sums, low: Raws, high: Raws, part: u32, x: Activations) -> Sums {
+  var sums = before;
+  sums.v0 = add_rows(before.v0, low, part, x);
+  if (ROWS > 4u) { sums.u0 = add_rows(before.u0, high, part, x); }
+  return sums;
+}
+
+// Adds what the two parts of a unit of row `i` give.
+fn add_row(sum: f32, place: Place, i: u32, block: u32, unit: u32, x0: Activations, x1: Activations) -> f32 {
+  let raw = fetch(row_start(place, i) + block, unit);
+  return multiply_row(multiply_row(sum, codes(raw, 0u), x0), codes(raw, 1u), x1);
+}
+
+fn add_whole_rows(sums: vec4<f32>, place: Place, i: u32, block: u32, unit: u32, x0: Activations, x1: Activations) -> vec4<f32> {
+  let a = add_row(sums.x, place, i, block, unit, x0, x1);
+  let b = add_row(sums.y, place, i + 1u, block, unit, x0, x1);
+  if (ROWS == 2u) { return vec4<f32>(a, b, 0.0, 0.0); }
+  let c = add_row(sums.z, place, i + 2u, block, unit, x0, x1);
+  return vec4<f32>(a, b, c, add_row(sums.w, place, i + 3u, block, unit, x0, x1));
+}
+
+fn add_unit_for_one(before: Sums, place: Place, block: u32, unit: u32, first: u32) -> Sums {
+  var sums = before;
+  if (UNIT_PARTS == 2u) {
+    // What is fetched of a row takes more registers than the vector's two parts, which stay.
+    let x0 = activations(place.vector, first);
+    let x1 = activations(place.vector, first + PART_STEP);
+    sums.v0 = add_whole_rows(before.v0, place, 0u, block, unit, x0, x1);
+    if (ROWS > 4u) { sums.u0 = add_whole_rows(before.u0, place, 4u, block, unit, x0, x1); }
+    return sums;
+  }
+  let low = fetch_four(place, 0u, block, unit);
+  var high = low;
+  if (ROWS > 4u) { high = fetch_four(place, 4u, block, unit); }
+  sums = add_part_for_one(sums, low, high, 0u, activations(place.vector, first));
+  if (UNIT_PARTS == 1u) { return sums; }
+  sums = add_part_for_one(sums, low, high, 1u, activations(place.vector, first + PART_STEP));
+  sums = add_part_for_one(sums, low, high, 2u, activations(place.vector, first + 2u * PART_STEP));
+  return add_part_for_one(sums, low, high, 3u, activations(place.vector, first + 3u * PART_STEP));
 }
 
 #import lib/add_unit.wgsl

@@ -83,33 +83,29 @@ const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
 
-// The scales and mins of two sub-blocks.
+// d and dmin, and six bits of the scales and of the mins of two sub-blocks in a byte each.
 struct SixBit {
-  scales: vec2<f32>,
-  mins: vec2<f32>,
+  d: u32,
+  sc: u32,
+  m: u32,
 }
 
 // Those of sub-blocks 2·pair and 2·pair + 1, from the 16 bytes with which a block begins.
 fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
-  let d = half_values(head.x);
-  // Both sub-blocks at once, in the low bytes of halves.
+  // Both sub-blocks at once, in the low bytes of halves: six bits of words 1 and 2, or two of them above the four that word 3 has.
   let up = 16u * (pair & 1u);
-  let w1 = head.y >> up;
-  let w2 = head.z >> up;
-  let w3 = head.w >> up;
-  // Of the last four sub-blocks, w3 has the low four bits, and the two high bits stand above the six of an earlier one.
-  let is_late = pair >= 2u;
-  let low_bits = select(0x3f3fu, 0x0f0fu, is_late);
-  let high_bits = select(0u, 0x3030u, is_late);
-  let sc = (select(w1, w3, is_late) & low_bits) | ((w1 >> 2u) & high_bits);
-  let m = (select(w2, w3 >> 4u, is_late) & low_bits) | ((w2 >> 2u) & high_bits);
+  let down = up | (pair & 2u);
+  let late = select(0u, 0x0f0fu, pair >= 2u);
+  let early = 0x3f3fu ^ late;
   return SixBit(
-    vec2<f32>(multiple(d.x, f32(sc & 0xffu)), multiple(d.x, f32((sc >> 8u) & 0xffu))),
-    vec2<f32>(multiple(d.y, f32(m & 0xffu)), multiple(d.y, f32((m >> 8u) & 0xffu))));
+    head.x, ((head.y >> down) & early) | ((head.w >> up) & late), ((head.z >> down) & early) | ((head.w >> (up + 4u)) & late));
 }
 
 // Sub-block `part` of the two, whose codes are a and b.
 fn six_bit_codes(pair: SixBit, part: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
-  return Codes(a, b, vec2<f32>(select(pair.scales.x, pair.scales.y, part == 1u)), vec2<f32>(select(pair.mins.x, pair.mins.y, part == 1u)));
+  let d = half_values(pair.d);
+  let sc = f32((pair.sc >> (8u * part)) & 0xffu);
+  let m = f32((pair.m >> (8u * part)) & 0xffu);
+  return Codes(a, b, vec2<f32>(multiple(d.x, sc)), vec2<f32>(multiple(d.y, m)));
 }
 #endif

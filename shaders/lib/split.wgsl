@@ -9,6 +9,17 @@
 
 fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return chunks[params.blocks * at + block * size + n]; }
 
+// Chunks 2·pair and 2·pair + 1: an offset of its own lets the second load share the address of the first.
+struct Chunks {
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn two_chunks(at: u32, size: u32, block: u32, pair: u32) -> Chunks {
+  let i = params.blocks * at + block * size + 2u * pair;
+  return Chunks(chunks[i], chunks[i + 1u]);
+}
+
 fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return words[params.blocks * at + block * size + n]; }
 
 fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
