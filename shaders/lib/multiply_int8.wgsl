@@ -76,12 +76,10 @@ fn add_part_for_one(before: Sums, low: Raws, high: Raws, part: u32, x: Activatio
   return sums;
 }
 
-// Adds what the one or two parts of a unit of row `i` give.
+// Adds what the two parts of a unit of row `i` give.
 fn add_row(sum: f32, place: Place, i: u32, block: u32, unit: u32, x0: Activations, x1: Activations) -> f32 {
   let raw = fetch(row_start(place, i) + block, unit);
-  let after = multiply_row(sum, codes(raw, 0u), x0);
-  if (UNIT_PARTS == 1u) { return after; }
-  return multiply_row(after, codes(raw, 1u), x1);
+  return multiply_row(multiply_row(sum, codes(raw, 0u), x0), codes(raw, 1u), x1);
 }
 
 fn add_whole_rows(sums: vec4<f32>, place: Place, i: u32, block: u32, unit: u32, x0: Activations, x1: Activations) -> vec4<f32> {
@@ -94,11 +92,10 @@ fn add_whole_rows(sums: vec4<f32>, place: Place, i: u32, block: u32, unit: u32, 
 
 fn add_unit_for_one(before: Sums, place: Place, block: u32, unit: u32, first: u32) -> Sums {
   var sums = before;
-  if (UNIT_PARTS <= 2u) {
+  if (UNIT_PARTS == 2u) {
     // What is fetched of a row takes more registers than the vector's two parts, which stay.
     let x0 = activations(place.vector, first);
-    var x1 = x0;
-    if (UNIT_PARTS == 2u) { x1 = activations(place.vector, first + PART_STEP); }
+    let x1 = activations(place.vector, first + PART_STEP);
     sums.v0 = add_whole_rows(before.v0, place, 0u, block, unit, x0, x1);
     if (ROWS > 4u) { sums.u0 = add_whole_rows(before.u0, place, 4u, block, unit, x0, x1); }
     return sums;
@@ -107,6 +104,7 @@ fn add_unit_for_one(before: Sums, place: Place, block: u32, unit: u32, first: u3
   var high = low;
   if (ROWS > 4u) { high = fetch_four(place, 4u, block, unit); }
   sums = add_part_for_one(sums, low, high, 0u, activations(place.vector, first));
+  if (UNIT_PARTS == 1u) { return sums; }
   sums = add_part_for_one(sums, low, high, 1u, activations(place.vector, first + PART_STEP));
   sums = add_part_for_one(sums, low, high, 2u, activations(place.vector, first + 2u * PART_STEP));
   return add_part_for_one(sums, low, high, 3u, activations(place.vector, first + 3u * PART_STEP));
