@@ -62,7 +62,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 #import lib/codes.wgsl
 
-const UNIT_PARTS = 1u;
+const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
