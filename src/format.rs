@@ -67,6 +67,8 @@ trait Codec {
     const SHADER: &'static str;
     /// The vectors of a codebook as its shader reads them.
     const GRID: Option<fn() -> Vec<u32>> = None;
+    /// Whether codes are nibbles that stand for numbers, which `lib/numbers.wgsl` can look up in pairs.
+    const PAIRS: bool = false;
 
     /// Writes `blocks.len() / BYTES * WEIGHTS` weights.
     fn dequantize(blocks: &[u8], weights: &mut [f32]);
@@ -174,6 +176,8 @@ pub struct FormatInfo {
     pub(crate) shader: &'static str,
     /// The words of a codebook that the shader needs.
     pub(crate) grid: Option<fn() -> Vec<u32>>,
+    /// Whether the shader can look up its codes in pairs.
+    pub(crate) pairs: bool,
     first_invalid: fn(&[u8]) -> Option<usize>,
 }
 
@@ -199,6 +203,7 @@ impl FormatInfo {
             fields: C::FIELDS,
             shader: C::SHADER,
             grid: C::GRID,
+            pairs: C::PAIRS,
             first_invalid: first_invalid::<C>,
         }
     }

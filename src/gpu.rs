@@ -28,6 +28,7 @@
 mod activations;
 mod adapter;
 mod bundles;
+mod cache_file;
 mod clock;
 mod convert;
 mod custom;

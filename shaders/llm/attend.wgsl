@@ -85,31 +85,19 @@ fn weights_of(score: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
   return select(vec4<f32>(), weights, score > vec4<f32>(0.5 * LOWEST));
 }
 
-// What all scorers of four rows have; `few_parts` holds it in four parts after this. All lanes must come here.
-fn gather_greatest(lane: u32, x: vec4<f32>) {
-  let scorer = lane % SCORERS;
-  lane_parts[lane] = x;
-  workgroupBarrier();
-  if (scorer < 4u) {
-    var most = x;
-    for (var i = 4u; i < SCORERS; i += 4u) {
-      most = max(most, lane_parts[lane + i]);
-    }
-    few_parts[lane / SCORERS * 4u + scorer] = most;
-  }
-  workgroupBarrier();
-}
+fn greatest_or_sum(a: vec4<f32>, b: vec4<f32>, is_sum: bool) -> vec4<f32> { return select(max(a, b), a + b, is_sum); }
 
-fn gather_sums(lane: u32, x: vec4<f32>) {
+// The greatest of what all scorers of four rows have, or the sum; `few_parts` holds it in four parts after this. All lanes must come here.
+fn gather(lane: u32, x: vec4<f32>, is_sum: bool) {
   let scorer = lane % SCORERS;
   lane_parts[lane] = x;
   workgroupBarrier();
   if (scorer < 4u) {
-    var sum = x;
+    var all = x;
     for (var i = 4u; i < SCORERS; i += 4u) {
-      sum += lane_parts[lane + i];
+      all = greatest_or_sum(all, lane_parts[lane + i], is_sum);
     }
-    few_parts[lane / SCORERS * 4u + scorer] = sum;
+    few_parts[lane / SCORERS * 4u + scorer] = all;
   }
   workgroupBarrier();
 }
@@ -172,13 +160,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let r3 = row_of(group, 4u * four + 3u);
   let queries = vec4<u32>(query_at(r0), query_at(r1), query_at(r2), query_at(r3));
   let row_ends = vec4<u32>(r0.token, r1.token, r2.token, r3.token) + vec4<u32>(state.position + 1u);
-  var row_starts = vec4<u32>();
+  var starts = vec4<u32>();
   if (WINDOW > 0u) {
-    row_starts = max(row_ends, vec4<u32>(WINDOW)) - vec4<u32>(WINDOW);
+    starts = max(row_ends, vec4<u32>(WINDOW)) - vec4<u32>(WINDOW);
   }
-  // Of its span alone.
+  // Of this span alone, which begins with its first tile.
   let ends = min(row_ends, vec4<u32>(end));
-  let starts = row_starts;
 
   let quad = lane % QUADS;
   let part = lane / QUADS % PARTS;
@@ -221,7 +208,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     s2 = seen(s2, key + 2u * SCORERS, starts, ends);
     s3 = seen(s3, key + 3u * SCORERS, starts, ends);
 
-    gather_greatest(lane, max(max(s0, s1), max(s2, s3)));
+    gather(lane, max(max(s0, s1), max(s2, s3)), false);
     let at = 4u * four;
     let next = max(most, max(max(few_parts[at], few_parts[at + 1u]), max(few_parts[at + 2u], few_parts[at + 3u])));
     // Nothing is summed up before the first key that a row sees.
@@ -263,7 +250,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  gather_sums(lane, weight);
+  gather(lane, weight, true);
   if (PARTS > 1u) {
     // No lane reads weights any more.
     scores[4u * lane] = t0.r0;

@@ -24,6 +24,7 @@ impl Codec for IQ4_NL {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
     const FIELDS: &'static [usize] = &[2, 16];
+    const PAIRS: bool = true;
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_nl.wgsl");
 
     #[inline(always)]

@@ -27,6 +27,7 @@ impl Codec for IQ4_XS {
     const WEIGHTS: usize = WEIGHTS;
     const BYTES: usize = BYTES;
     const FIELDS: &'static [usize] = &[8, 128];
+    const PAIRS: bool = true;
     const SHADER: &'static str = include_str!("../../shaders/format/iq4_xs.wgsl");
 
     #[inline(always)]

@@ -18,6 +18,7 @@ impl Codec for MXFP4 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 17;
     const FIELDS: &'static [usize] = &[1, 16];
+    const PAIRS: bool = true;
     const SHADER: &'static str = include_str!("../../shaders/format/mxfp4.wgsl");
 
     #[inline(always)]

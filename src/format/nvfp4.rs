@@ -20,6 +20,7 @@ impl Codec for NVFP4 {
     const WEIGHTS: usize = 64;
     const BYTES: usize = 36;
     const FIELDS: &'static [usize] = &[4, 32];
+    const PAIRS: bool = true;
     const SHADER: &'static str = include_str!("../../shaders/format/nvfp4.wgsl");
 
     #[inline(always)]

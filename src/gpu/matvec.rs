@@ -82,7 +82,7 @@ impl Matvec {
                 form.push("subgroup");
             }
         }
-        names.extend((self.lanes != Lanes::Alone && has_pair_table(format)).then_some("PAIR_TABLE"));
+        names.extend((self.lanes != Lanes::Alone && format.info().pairs).then_some("PAIR_TABLE"));
         let bundles = experts == Some(Picks::InBundles);
         let optional = [
             (bias, "BIAS", "bias"),
@@ -127,11 +127,6 @@ impl Matvec {
         let additions = cols.div_ceil(unit).div_ceil(self.spans).div_ceil(lanes) * unit;
         additions + most_lanes.ilog2() as usize + self.spans
     }
-}
-
-/// Whether the codes of a format are nibbles that stand for numbers, which lib/numbers.wgsl can look up in pairs.
-fn has_pair_table(format: Format) -> bool {
-    matches!(format, Format::IQ4_NL | Format::IQ4_XS | Format::MXFP4 | Format::NVFP4)
 }
 
 /// One format of each kind: what differs among the others is how they fetch codes, and that is the same in every form.

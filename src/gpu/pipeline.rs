@@ -1,7 +1,7 @@
 //! Pipelines, made when they are first needed and kept.
 
 use super::kernel::Access;
-use super::{Gpu, Rewrite, spirv};
+use super::{Gpu, Rewrite, cache_file, spirv};
 use crate::Result;
 use std::collections::HashMap;
 use std::fmt;
@@ -64,16 +64,8 @@ impl Pipelines {
     pub(super) fn store(&self) {
         let Some((cache, file)) = &self.stored else { return };
         let Some(data) = cache.get_data() else { return };
-        // Written beside it and renamed, so that another process never reads half of it.
-        let part = file.with_extension(format!("{}.part", std::process::id()));
-        let stored = file
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&part, data))
-            .and_then(|()| fs::rename(&part, file));
-        if stored.is_err() {
-            let _ = fs::remove_file(&part);
-        }
+        // The next start compiles again where this fails.
+        let _ = cache_file::write(file, &data);
     }
 }
 

@@ -42,6 +42,13 @@ pub struct KindTime {
     pub weight_bytes: u64,
 }
 
+impl Profile {
+    /// Of batches of so many tokens.
+    fn phase(&mut self, tokens: usize) -> &mut Phase {
+        if tokens == 1 { &mut self.singles } else { &mut self.batches }
+    }
+}
+
 impl Phase {
     /// Seconds in kernels.
     pub fn kernel_seconds(&self) -> f64 {
@@ -100,7 +107,7 @@ impl Profiler {
         ops: &[Named],
         tokens: usize,
     ) -> Result<()> {
-        let phase = if tokens == 1 { &mut self.profile.singles } else { &mut self.profile.batches };
+        let phase = self.profile.phase(tokens);
         let tick_seconds = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
         let start = Instant::now();
         for ops in ops.chunks(QUERIES as usize / 2) {
@@ -130,7 +137,6 @@ impl Profiler {
 
     /// Counts tokens that went through the model.
     pub(super) fn count(&mut self, tokens: usize) {
-        let phase = if tokens == 1 { &mut self.profile.singles } else { &mut self.profile.batches };
-        phase.tokens += tokens;
+        self.profile.phase(tokens).tokens += tokens;
     }
 }

@@ -20,7 +20,8 @@ mod worst_case;
 use qmill::gpu::{DeviceChoice, adapters};
 use qmill::{FORMATS, Format, Gpu, wgpu};
 use std::io::Write;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
 pub(crate) fn gpu() -> Option<&'static Gpu> {
@@ -59,6 +60,22 @@ fn another_device_with(required_features: wgpu::Features) -> Option<(wgpu::Devic
         ..wgpu::DeviceDescriptor::default()
     };
     Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
+}
+
+/// A device in whose shaders `wrong` stands in place of `right`, and whether that was in any of them.
+fn planting(
+    required_features: wgpu::Features,
+    right: &'static str,
+    wrong: &'static str,
+) -> Option<(Gpu, Arc<AtomicBool>)> {
+    let (device, queue) = another_device_with(required_features)?;
+    let planted = Arc::new(AtomicBool::new(false));
+    let seen = planted.clone();
+    let rewrite = move |_: &str, text: String| {
+        seen.fetch_or(text.contains(right), Relaxed);
+        text.replace(right, wrong)
+    };
+    Some((Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap(), planted))
 }
 
 /// The shared device, which on Vulkan takes SPIR-V that forbids contraction, and one that takes portable WGSL.

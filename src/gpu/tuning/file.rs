@@ -1,7 +1,7 @@
 //! A table of kernels as a file: JSON, of one version.
 
 use super::{COLS, Class, Form, Gpu, Kind, Products, ROWS, Tuning, VECTORS, driver, forms};
-use crate::gpu::Precision;
+use crate::gpu::{Precision, cache_file};
 use crate::{Error, Format, Result};
 use serde_json::{Value, json};
 use std::fmt;
@@ -147,17 +147,7 @@ impl Tuning {
             "driver": self.driver,
             "choices": choices.collect::<Vec<_>>(),
         });
-        // Written beside it and renamed, so that another process never reads half of it.
-        let part = path.with_extension(format!("{}.part", std::process::id()));
-        let saved = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&part, format!("{file:#}\n")))
-            .and_then(|()| fs::rename(&part, path));
-        saved.map_err(|source| {
-            // What was written of it, if anything was.
-            let _ = fs::remove_file(&part);
-            Error::Io { path: path.to_owned(), action: "write the tuning", source }
-        })
+        let io = |source| Error::Io { path: path.to_owned(), action: "write the tuning", source };
+        cache_file::write(path, format!("{file:#}\n").as_bytes()).map_err(io)
     }
 }

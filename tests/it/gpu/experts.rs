@@ -2,12 +2,11 @@
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, X};
-use super::{another_device, gpu};
+use super::{gpu, planting};
 use qmill::gpu::{Activations, Precision};
-use qmill::wgpu::BufferUsages;
+use qmill::wgpu::{BufferUsages, Features};
 use qmill::{Format, Gpu, cpu};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Rows of an expert: no whole number of those that a lane has.
 const ROWS: usize = 33;
@@ -143,14 +142,7 @@ fn planted_faults_in_bundles_are_found() {
     let numbers = [9, 1, 5, 1, 6, 5, 5, 1, 1, 5, 5, 5, 5, 7].to_vec();
     let mixture = Mixture { format: Format::Q4_0, experts: 9, cols: 64, picks: 2, numbers };
     for (right, wrong) in faults {
-        let Some((device, queue)) = another_device() else { return };
-        let planted = Arc::new(AtomicBool::new(false));
-        let seen = planted.clone();
-        let rewrite = move |_: &str, text: String| {
-            seen.fetch_or(text.contains(right), Relaxed);
-            text.replace(right, wrong)
-        };
-        let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+        let Some((gpu, planted)) = planting(Features::empty(), right, wrong) else { return };
         let result = mixture.check(&gpu, Precision::Exact);
         assert!(planted.load(Relaxed), "there is no {right:?}");
         assert!(result.is_err(), "{right:?} may be {wrong:?}");

@@ -1,11 +1,10 @@
 //! The harness for products must catch what it is there for: each planted fault has to be seen.
 
 use super::product::{Case, Errors, How};
-use super::{adapter, another_device_with};
+use super::{adapter, planting};
 use qmill::gpu::Variant;
-use qmill::{Format, Gpu, wgpu};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use qmill::{Format, wgpu};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where a fault is planted, and what must find it.
 #[derive(Clone, Copy)]
@@ -90,14 +89,7 @@ fn planted_faults_are_found() {
         if name.contains("subgroup") && subgroups.is_empty() {
             continue;
         }
-        let Some((device, queue)) = another_device_with(subgroups) else { return };
-        let planted = Arc::new(AtomicBool::new(false));
-        let seen = planted.clone();
-        let rewrite = move |_: &str, text: String| {
-            seen.fetch_or(text.contains(right), Relaxed);
-            text.replace(right, wrong)
-        };
-        let gpu = Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap();
+        let Some((gpu, planted)) = planting(subgroups, right, wrong) else { return };
         let case = Case::gaussian(format, 33, 512);
         let variants = Variant::all(&gpu, format, case.cols, batch);
         let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
