@@ -48,6 +48,7 @@ mod shader;
 mod spans;
 mod spirv;
 mod split;
+pub(crate) mod texels;
 mod tile;
 mod tuning;
 mod upload;
@@ -79,6 +80,8 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 #[derive(Clone, Debug)]
 pub struct Gpu {
     shared: Arc<Shared>,
+    /// Whether products read weights from textures.
+    prefers_texels: bool,
 }
 
 #[derive(Debug)]
@@ -145,7 +148,8 @@ impl Gpu {
             tuning: RwLock::default(),
             scratch: Mutex::default(),
         };
-        let mut gpu = Self { shared: Arc::new(shared) };
+        let prefers_texels = info.driver == "llvmpipe";
+        let mut gpu = Self { shared: Arc::new(shared), prefers_texels };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
         Ok(gpu)

@@ -1,7 +1,6 @@
 // How fast a device reads, or copies: each invocation takes RUN quads, which begin at its group's and its own offset and lie STEP apart.
-// What is read is added up, so that it has to be read.
+// What is read is added up, so that it has to be read. `source` is bench/buffer.wgsl's or bench/texels.wgsl's.
 
-@group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> result: array<vec4<u32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -12,23 +11,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = 0u; i < RUN; i += 8u) {
     let at = first + i * STEP;
     if (COPY == 1u) {
-      result[at] = source[at];
-      result[at + STEP] = source[at + STEP];
-      result[at + 2u * STEP] = source[at + 2u * STEP];
-      result[at + 3u * STEP] = source[at + 3u * STEP];
-      result[at + 4u * STEP] = source[at + 4u * STEP];
-      result[at + 5u * STEP] = source[at + 5u * STEP];
-      result[at + 6u * STEP] = source[at + 6u * STEP];
-      result[at + 7u * STEP] = source[at + 7u * STEP];
+      result[at] = source(at);
+      result[at + STEP] = source(at + STEP);
+      result[at + 2u * STEP] = source(at + 2u * STEP);
+      result[at + 3u * STEP] = source(at + 3u * STEP);
+      result[at + 4u * STEP] = source(at + 4u * STEP);
+      result[at + 5u * STEP] = source(at + 5u * STEP);
+      result[at + 6u * STEP] = source(at + 6u * STEP);
+      result[at + 7u * STEP] = source(at + 7u * STEP);
     } else {
-      a += source[at];
-      b += source[at + STEP];
-      a += source[at + 2u * STEP];
-      b += source[at + 3u * STEP];
-      a += source[at + 4u * STEP];
-      b += source[at + 5u * STEP];
-      a += source[at + 6u * STEP];
-      b += source[at + 7u * STEP];
+      a += source(at);
+      b += source(at + STEP);
+      a += source(at + 2u * STEP);
+      b += source(at + 3u * STEP);
+      a += source(at + 4u * STEP);
+      b += source(at + 5u * STEP);
+      a += source(at + 6u * STEP);
+      b += source(at + 7u * STEP);
     }
   }
   if (COPY == 0u) {

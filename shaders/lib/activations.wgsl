@@ -16,7 +16,11 @@ fn vector_at(vector: u32) -> u32 {
 }
 
 #ifdef INT8
+#ifdef UNIFORM_X
+@group(0) @binding(3) var<uniform> x: array<vec4<u32>, UNIFORM_QUADS>;
+#else
 @group(0) @binding(3) var<storage, read> x: array<vec4<u32>>;
+#endif
 
 // 32 numbers: scale·a, then scale·b; with the sums of a and of b, and of both.
 struct Activations {

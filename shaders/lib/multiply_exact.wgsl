@@ -97,12 +97,12 @@ const UNIT_QUADS = BLOCK_QUADS;
 
 // A quad of the chunks of four rows.
 fn weights(place: Place, i: u32, block: u32, quad: u32) -> mat4x4<f32> {
-  let r0 = floats(chunks[row_start(place, i) + block], quad);
-  let r1 = floats(chunks[row_start(place, i + 1u) + block], quad);
+  let r0 = floats(chunk_at(row_start(place, i) + block), quad);
+  let r1 = floats(chunk_at(row_start(place, i + 1u) + block), quad);
   var rows = mat4x4<f32>(r0, r1, r0, r1);
   if (ROWS > 2u) {
     rows = mat4x4<f32>(
-      r0, r1, floats(chunks[row_start(place, i + 2u) + block], quad), floats(chunks[row_start(place, i + 3u) + block], quad));
+      r0, r1, floats(chunk_at(row_start(place, i + 2u) + block), quad), floats(chunk_at(row_start(place, i + 3u) + block), quad));
   }
   return transpose(rows);
 }

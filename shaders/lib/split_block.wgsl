@@ -22,7 +22,7 @@ fn byte_place(block: u32, at: u32) -> u32 {
 
 fn byte(block: u32, at: u32) -> u32 {
   let i = byte_place(block, at);
-  return (words[i >> 2u] >> (8u * (i & 3u))) & 0xffu;
+  return (word_at(i >> 2u) >> (8u * (i & 3u))) & 0xffu;
 }
 
 // The 16 bits at an even byte of a block.
@@ -31,7 +31,7 @@ fn half(block: u32, at: u32) -> u32 {
   return byte(block, at) | (byte(block, at + 1u) << 8u);
 #else
   let i = byte_place(block, at);
-  return (words[i >> 2u] >> (8u * (i & 2u))) & 0xffffu;
+  return (word_at(i >> 2u) >> (8u * (i & 2u))) & 0xffffu;
 #endif
 }
 

@@ -46,7 +46,7 @@ fn load_row(row: u32, step: u32, lane: u32) {
     let n = i % TILE;
     let block = step * STEP_BLOCKS + i / TILE;
     let is_there = block < params.row_blocks;
-    let found = chunks[row_start(row + n) + min(block, params.row_blocks - 1u)];
+    let found = chunk_at(row_start(row + n) + min(block, params.row_blocks - 1u));
     for (var quad = 0u; quad < BLOCK_QUADS; quad++) {
       row_quads[(i / TILE * BLOCK_QUADS + quad) * TILE + n] = select(vec4<f32>(), floats(found, quad), is_there);
     }

@@ -1,7 +1,7 @@
 //! What a device can do at best, measured by kernels that do one thing only.
 
 use super::timing::{Settings, time_laps};
-use crate::gpu::Clock;
+use crate::gpu::{Clock, texels};
 use crate::{Gpu, Result};
 use std::time::Duration;
 use wgpu::BufferUsages;
@@ -37,7 +37,10 @@ const FIRST_LOOK: Settings =
 const SECOND_LOOK: Settings =
     Settings { repetitions: 5, repetition_time: Duration::from_millis(50), cache_bytes: 0 };
 
-const MEMORY: &str = include_str!("../../shaders/bench/memory.wgsl");
+const MEMORY: &str =
+    concat!(include_str!("../../shaders/bench/buffer.wgsl"), include_str!("../../shaders/bench/memory.wgsl"));
+const TEXELS: &str =
+    concat!(include_str!("../../shaders/bench/texels.wgsl"), include_str!("../../shaders/bench/memory.wgsl"));
 const MULTIPLY_ADD: &str = concat!(
     include_str!("../../shaders/bench/multiply_add.wgsl"),
     include_str!("../../shaders/bench/chains.wgsl")
@@ -61,7 +64,7 @@ const CHAIN_GROUPS: u64 = 4096;
 const OPERANDS: [f32; 3] = [0.999, 0.001, 1.5];
 
 /// Kernels that read `quads` quads, or copy them; which is fastest depends on the device.
-fn memory(copy: bool, quads: u64) -> Vec<Kernel> {
+fn memory(text: &'static str, copy: bool, quads: u64) -> Vec<Kernel> {
     let kernels = RUNS.into_iter().flat_map(|run| {
         let groups = quads / u64::from(WORKGROUP * run);
         let lanes = groups as u32 * WORKGROUP;
@@ -69,13 +72,14 @@ fn memory(copy: bool, quads: u64) -> Vec<Kernel> {
         // that compute on the CPU; neighbours side by side within a group; and within the whole dispatch.
         let patterns = [(WORKGROUP * run, run, 1), (WORKGROUP * run, 1, WORKGROUP), (WORKGROUP, 1, lanes)];
         patterns.map(|(group_step, lane_step, step)| Kernel {
-            text: MEMORY,
+            text,
             constants: vec![
                 ("RUN", run),
                 ("GROUP_STEP", group_step),
                 ("LANE_STEP", lane_step),
                 ("STEP", step),
                 ("COPY", u32::from(copy)),
+                ("TEXEL_COLS", texels::COLS),
             ],
             groups,
             work: (quads * QUAD_BYTES * if copy { 2 } else { 1 }) as f64,
@@ -111,8 +115,9 @@ impl Kernel {
 #[doc(hidden)]
 pub fn shaders() -> impl Iterator<Item = String> {
     let quads = (1 << 20) / QUAD_BYTES;
-    let kernels =
-        [memory(false, quads), memory(true, quads), chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
+    let [buffer, copy, texels] =
+        [(MEMORY, false), (MEMORY, true), (TEXELS, false)].map(|(text, copy)| memory(text, copy, quads));
+    let kernels = [buffer, copy, texels, chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
     kernels.into_iter().flatten().map(|kernel| kernel.wgsl())
 }
 
@@ -128,8 +133,13 @@ impl Peaks {
         let bench = Bench::new(gpu, bytes)?;
         let quads = bytes / QUAD_BYTES;
         Ok(Self {
-            copy: bench.best(&memory(true, quads))?,
-            read: bench.best(&memory(false, quads))?,
+            copy: bench.best(&memory(MEMORY, true, quads))?,
+            // Where weights are in textures, that is the faster way or nearly so.
+            read: bench.best(&memory(
+                if bench.on_texels.is_some() { TEXELS } else { MEMORY },
+                false,
+                quads,
+            ))?,
             multiply_add: bench.best(&chains(MULTIPLY_ADD, 4 * 2))?,
             dot: bench.best(&chains(DOT, 4 * 8))?,
             launch: 1.0 / bench.best(&launch())?,
@@ -141,53 +151,84 @@ impl Peaks {
 struct Bench<'a> {
     gpu: &'a Gpu,
     clock: Clock,
+    on_memory: Bound,
+    on_operands: Bound,
+    /// What memory holds, in a texture; where that is how weights are read.
+    on_texels: Option<Bound>,
+}
+
+/// What a kernel reads and writes.
+struct Bound {
     layout: wgpu::BindGroupLayout,
-    on_memory: wgpu::BindGroup,
-    on_operands: wgpu::BindGroup,
+    group: wgpu::BindGroup,
+}
+
+impl Bound {
+    fn new(gpu: &Gpu, source: wgpu::BindingResource, result: &wgpu::Buffer) -> Result<Self> {
+        let storage = |read_only| wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        };
+        let texels = wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: texels::FORMAT,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        };
+        let is_texels = matches!(source, wgpu::BindingResource::TextureView(_));
+        let entries = [if is_texels { texels } else { storage(true) }, storage(false)].into_iter().zip(0..);
+        let entries = entries.map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty,
+            count: None,
+        });
+        gpu.guarded(|| {
+            let layout = gpu.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("peaks"),
+                entries: &entries.collect::<Vec<_>>(),
+            });
+            let resources = [source, result.as_entire_binding()].into_iter().zip(0..);
+            let resources = resources.map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource });
+            let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("peaks"),
+                layout: &layout,
+                entries: &resources.collect::<Vec<_>>(),
+            });
+            Self { layout, group }
+        })
+    }
 }
 
 impl<'a> Bench<'a> {
     fn new(gpu: &'a Gpu, bytes: u64) -> Result<Self> {
-        let device = gpu.device();
         let [factor, summand, start] = OPERANDS.map(|x| [x; 4]);
         let starts = (0..8 * WORKGROUP).map(|_| start);
         let operands: Vec<[f32; 4]> = [factor, summand].into_iter().chain(starts).collect();
-        let source = gpu.buffer(bytes, BufferUsages::STORAGE)?;
+        let source = gpu.buffer(bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
-        gpu.guarded(|| {
-            let entry = |binding, read_only| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            };
-            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("peaks"),
-                entries: &[entry(0, true), entry(1, false)],
-            });
-            let bind = |source: &wgpu::Buffer| {
-                let entries = [source, &result].into_iter().zip(0..);
-                let entries = entries.map(|(buffer, binding)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: buffer.as_entire_binding(),
-                });
-                device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some("peaks"),
-                    layout: &layout,
-                    entries: &entries.collect::<Vec<_>>(),
-                })
-            };
-            let (on_memory, on_operands) = (bind(&source), bind(&operands));
-            (layout, on_memory, on_operands)
+        let on_texels = if gpu.prefers_texels() {
+            let (texels, _) = gpu.texels(&source)?;
+            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&texels), &result)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            gpu,
+            clock: gpu.clock()?,
+            on_memory: Bound::new(gpu, source.as_entire_binding(), &result)?,
+            on_operands: Bound::new(gpu, operands.as_entire_binding(), &result)?,
+            on_texels,
         })
-        .and_then(|(layout, on_memory, on_operands)| {
-            Ok(Self { gpu, clock: gpu.clock()?, layout, on_memory, on_operands })
-        })
+    }
+
+    fn bound(&self, kernel: &Kernel) -> &Bound {
+        match (kernel.text, &self.on_texels) {
+            (TEXELS, Some(texels)) => texels,
+            (MEMORY | LAUNCH, _) => &self.on_memory,
+            _ => &self.on_operands,
+        }
     }
 
     /// The highest rate of the fastest of these kernels.
@@ -211,7 +252,7 @@ impl<'a> Bench<'a> {
             let module = self.gpu.module_without_loop_bounds("peaks", kernel.wgsl());
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some("peaks"),
-                bind_group_layouts: &[Some(&self.layout)],
+                bind_group_layouts: &[Some(&self.bound(kernel).layout)],
                 immediate_size: 0,
             });
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -227,12 +268,10 @@ impl<'a> Bench<'a> {
 
     /// Work done a second, in the fastest repetition.
     fn rate(&self, kernel: &Kernel, pipeline: &wgpu::ComputePipeline, settings: &Settings) -> Result<f64> {
-        let bindings =
-            if kernel.text == MEMORY || kernel.text == LAUNCH { &self.on_memory } else { &self.on_operands };
         let timing = time_laps(settings, |count| {
             self.clock.time(|pass| {
                 pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, bindings, &[]);
+                pass.set_bind_group(0, &self.bound(kernel).group, &[]);
                 for _ in 0..count {
                     pass.dispatch_workgroups(kernel.groups as u32, 1, 1);
                 }

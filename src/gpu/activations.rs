@@ -7,6 +7,7 @@ use super::matrix::whole;
 use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
 use super::shader;
+use super::texels::UNIFORM_BYTES;
 use crate::{Error, Result, cpu};
 use wgpu::{BufferBinding, BufferUsages};
 
@@ -65,7 +66,13 @@ impl<'a> Activations<'a> {
             return Err(Error::Number { what: "the number of columns", needed, found: cols as u64 });
         }
         let count = (batch * (cols / INT8_BLOCK)) as u64;
-        let blocks = gpu.buffer(count * INT8_BLOCK_BYTES, BufferUsages::STORAGE)?;
+        let blocks = if gpu.prefers_uniform() {
+            // A uniform buffer is bound as long as the shader says.
+            let bytes = (count * INT8_BLOCK_BYTES).max(UNIFORM_BYTES);
+            gpu.buffer(bytes, BufferUsages::STORAGE | BufferUsages::UNIFORM)?
+        } else {
+            gpu.buffer(count * INT8_BLOCK_BYTES, BufferUsages::STORAGE)?
+        };
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Loose, |_| wgsl())?;
         let numbers = Range::new("x", &x, 4 * (batch * cols) as u64);
@@ -100,6 +107,14 @@ impl<'a> Activations<'a> {
             Some(quantized) if int8 => whole("the activations", &quantized.blocks),
             _ => Range::new("x", &self.x, 4 * (self.batch * self.cols) as u64),
         }
+    }
+
+    /// Whether the eight-bit form is also a uniform buffer, which some devices read faster.
+    pub(super) fn fits_uniform(&self, gpu: &Gpu) -> bool {
+        let is_uniform = |int8: &Int8| {
+            int8.blocks.usage().contains(BufferUsages::UNIFORM) && int8.blocks.size() == UNIFORM_BYTES
+        };
+        gpu.prefers_uniform() && self.int8.as_ref().is_some_and(is_uniform)
     }
 
     /// How products with quantized weights take them.

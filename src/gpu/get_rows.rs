@@ -3,6 +3,7 @@
 use super::Gpu;
 use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
+use super::matvec::EXAMPLES;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
 use crate::{FORMATS, Format, Result, cpu};
@@ -26,7 +27,8 @@ fn program(format: Format, ragged: bool) -> Program {
 pub(super) fn programs() -> impl Iterator<Item = Program> {
     FORMATS.iter().flat_map(|info| {
         let raggeds = [false, true].into_iter().filter(|ragged| !ragged || info.format.is_float());
-        raggeds.map(|ragged| program(info.format, ragged))
+        let of_each = raggeds.map(|ragged| program(info.format, ragged));
+        of_each.chain(EXAMPLES.contains(&info.format).then(|| program(info.format, false).reading_texels()))
     })
 }
 
@@ -50,6 +52,7 @@ impl Gpu {
         cpu::check_positive("the count of rows", count)?;
         let bound = Bound {
             input: Range::new("the row numbers", numbers, 4 * count as u64),
+            input_is_uniform: false,
             output: Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
             bias: None,
             numbers: None,

@@ -1,6 +1,6 @@
 //! The kernels: what each binds, and which of them a format needs.
 
-use super::shader;
+use super::{shader, texels};
 use crate::format::Passes;
 use crate::{FORMATS, Format};
 use std::fmt;
@@ -21,6 +21,38 @@ pub enum Access {
 }
 
 use Access::{Read, ReadWrite};
+
+/// What a kernel sees at a binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Slot {
+    Storage(Access),
+    Uniform,
+    /// A texture of chunks.
+    Texels,
+}
+
+impl From<Access> for Slot {
+    fn from(access: Access) -> Self {
+        Self::Storage(access)
+    }
+}
+
+impl From<Slot> for wgpu::BindingType {
+    fn from(slot: Slot) -> Self {
+        let buffer = |ty| Self::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+        match slot {
+            Slot::Storage(access) => {
+                buffer(wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
+            }
+            Slot::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+            Slot::Texels => Self::StorageTexture {
+                access: wgpu::StorageTextureAccess::ReadOnly,
+                format: texels::FORMAT,
+                view_dimension: wgpu::TextureViewDimension::D2,
+            },
+        }
+    }
+}
 
 /// A driver kernel: one WGSL file with one entry point, `main`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

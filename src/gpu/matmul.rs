@@ -79,14 +79,19 @@ impl Gpu {
         y: Range,
     ) -> Result<Op> {
         let has_bias = bias.is_some();
-        let input = x.range(variant.precision() == Precision::Int8);
-        let bound = Bound { input, output: y, bias, numbers: None, slots: None };
+        let int8 = variant.precision() == Precision::Int8;
+        let input_is_uniform = int8 && x.fits_uniform(self);
+        let bound =
+            Bound { input: x.range(int8), input_is_uniform, output: y, bias, numbers: None, slots: None };
         let (format, ragged) = (matrix.format(), matrix.is_ragged());
         let mut program = match variant {
             Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, None),
             Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
         };
         program.native_half = self.keeps_halves()?;
+        if input_is_uniform {
+            program = program.reading_uniform();
+        }
         let least_subgroup = self.least_subgroup();
         self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Loose, |shard| match variant {
             Variant::Rows(RowsForm(form)) => {
@@ -131,6 +136,7 @@ impl Gpu {
         let slots = if is_bundled { Some(self.scratch(bundles.bytes())?) } else { None };
         let bound = Bound {
             input: x.range(form.int8),
+            input_is_uniform: false,
             output: y,
             bias: None,
             numbers: Some(numbers.clone()),

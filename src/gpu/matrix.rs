@@ -1,11 +1,11 @@
 //! Quantized weights on the device, for operations that use them as they are.
 
 use super::convert::Converter;
-use super::kernel::{Access, NO_CONTRACTION};
-use super::op::{Dispatch, Op, Range, Step};
+use super::kernel::{Access, NO_CONTRACTION, Slot};
+use super::op::{Dispatch, Op, Range, Resource, Step};
 use super::pipeline::Arithmetic;
-use super::split::Split;
-use super::{Gpu, shader, upload};
+use super::split::{CHUNK_BYTES, Split};
+use super::{Gpu, shader, texels, upload};
 use crate::{Error, Format, Result, cpu};
 use wgpu::{BufferBinding, BufferUsages};
 
@@ -15,8 +15,9 @@ const CONVERTER_BYTES: u64 = 128 << 20;
 /// A matrix of quantized weights in a device's memory, row by row: what a file has, and nothing decoded.
 ///
 /// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
-/// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. Cheap to clone;
-/// clones share the memory, which is free when the last of them and of the operations prepared with it is dropped.
+/// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. On llvmpipe, Mesa's adapter in
+/// software, the buffers are textures of whole rows of 32 KiB. Cheap to clone; clones share the memory, which is free when the last of them and of the operations
+/// prepared with it is dropped.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     format: Format,
@@ -25,20 +26,28 @@ pub struct Matrix {
     pub(super) shards: Vec<Shard>,
 }
 
-/// A buffer with some of the rows.
+/// Some of the rows.
 #[derive(Clone, Debug)]
 pub(super) struct Shard {
-    buffer: wgpu::Buffer,
+    blocks: Blocks,
+    bytes: u64,
     first_row: u32,
     pub(super) rows: u32,
+}
+
+/// Where blocks are.
+#[derive(Clone, Debug)]
+enum Blocks {
+    Buffer(wgpu::Buffer),
+    Texels(wgpu::TextureView),
 }
 
 impl Matrix {
     /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
     ///
-    /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile. Returns when all is on its way. Fails with
-    /// [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row is longer than the device can
-    /// bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not that many whole blocks; and with
+    /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
+    /// Returns when all is on its way. Fails with [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row is longer than the
+    /// device can bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not that many whole blocks; and with
     /// [`Error::DeviceMemory`].
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
@@ -51,13 +60,13 @@ impl Matrix {
         for (rows, bytes) in parts {
             cpu::check_matrix(format, *rows, cols, bytes.len())?;
         }
-        let matrix = Self::empty(gpu, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
+        let filling = Filling::new(gpu, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
         let mut first_row = 0;
         for (rows, bytes) in parts {
-            matrix.upload(gpu, first_row, bytes)?;
+            filling.upload(first_row, bytes)?;
             first_row += rows;
         }
-        Ok(matrix)
+        filling.finish()
     }
 
     /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
@@ -73,7 +82,7 @@ impl Matrix {
         format: Format,
     ) -> Result<Self> {
         cpu::check_matrix(source, rows, cols, bytes.len())?;
-        let matrix = Self::empty(gpu, format, rows, cols)?;
+        let filling = Filling::new(gpu, format, rows, cols)?;
         let mut converter = Converter::new(gpu, CONVERTER_BYTES);
         let row_bytes = bytes.len() / rows;
         let piece_rows = ((64 << 20) / row_bytes).max(1);
@@ -81,74 +90,9 @@ impl Matrix {
         for (i, piece) in bytes.chunks(piece_rows * row_bytes).enumerate() {
             blocks.resize(format.bytes_for((piece.len() / row_bytes * cols) as u64) as usize, 0);
             converter.convert(source, piece, format, &mut blocks)?;
-            matrix.upload(gpu, i * piece_rows, &blocks)?;
+            filling.upload(i * piece_rows, &blocks)?;
         }
-        Ok(matrix)
-    }
-
-    /// A matrix whose blocks are all zero bits.
-    fn empty(gpu: &Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
-        cpu::check_positive("the number of rows", rows)?;
-        cpu::check_positive("the number of columns", cols)?;
-        if !cols.is_multiple_of(format.info().block_weights) {
-            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
-        }
-        let split = Split::of(format);
-        let row_blocks = split.blocks(cols) as u64;
-        let row_bytes = row_blocks * split.block_bytes as u64;
-        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
-        let limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
-        let shard_rows = (limit / row_bytes) as usize;
-        if shard_rows == 0 {
-            let needed = format!("at most {limit}, the device's largest binding");
-            return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
-        }
-        let shards = (0..rows).step_by(shard_rows).map(|first_row| {
-            let rows = shard_rows.min(rows - first_row);
-            let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
-            let buffer = gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)?;
-            Ok(Shard { buffer, first_row: first_row as u32, rows: rows as u32 })
-        });
-        Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
-    }
-
-    /// Fills rows from `first_row` on with a file's blocks.
-    fn upload(&self, gpu: &Gpu, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let row_bytes = self.format.bytes_for(u64::from(self.cols)) as usize;
-        let mut row = first_row;
-        let mut rest = bytes;
-        for shard in &self.shards {
-            let end = (shard.first_row + shard.rows) as usize;
-            if row < end && !rest.is_empty() {
-                let (now, later) = rest.split_at(((end - row) * row_bytes).min(rest.len()));
-                self.fill(gpu, shard, row - shard.first_row as usize, now)?;
-                rest = later;
-                row = end;
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills rows of a shard.
-    fn fill(&self, gpu: &Gpu, shard: &Shard, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let row_bytes = self.format.bytes_for(u64::from(self.cols)) as usize;
-        let row_blocks = self.row_blocks() as usize;
-        if self.format.is_float() {
-            let stride = row_blocks * Split::of(self.format).block_bytes;
-            for (i, rows) in bytes.chunks(upload::PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
-                let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
-                for row in rows.chunks(row_bytes) {
-                    padded.extend_from_slice(row);
-                    padded.resize(padded.len().next_multiple_of(super::split::CHUNK_BYTES), 0);
-                }
-                let at = (first_row + i * upload::PIECE_BYTES.div_ceil(row_bytes)) * stride;
-                gpu.guarded(|| gpu.queue().write_buffer(&shard.buffer, at as u64, &padded))?;
-                gpu.flush()?;
-            }
-            return Ok(());
-        }
-        let blocks = u64::from(shard.rows) * row_blocks as u64;
-        upload::fill(gpu, self.format, &shard.buffer, blocks, (first_row * row_blocks) as u64, bytes)
+        filling.finish()
     }
 
     /// The format of the weights.
@@ -168,7 +112,7 @@ impl Matrix {
 
     /// Bytes of the device's memory that it takes.
     pub fn device_bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.buffer.size()).sum()
+        self.shards.iter().map(|shard| shard.bytes).sum()
     }
 
     /// Blocks in a row, on the device.
@@ -184,6 +128,113 @@ impl Matrix {
     /// Whether a row ends within a block.
     pub(super) fn is_ragged(&self) -> bool {
         u64::from(self.cols) != 4 * self.row_quads()
+    }
+}
+
+/// A matrix on its way to the device: buffers with some of the rows each, and at first zero bits.
+struct Filling<'a> {
+    gpu: &'a Gpu,
+    format: Format,
+    rows: usize,
+    cols: usize,
+    buffers: Vec<wgpu::Buffer>,
+    /// Rows of each buffer but the last.
+    buffer_rows: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn new(gpu: &'a Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
+        cpu::check_positive("the number of rows", rows)?;
+        cpu::check_positive("the number of columns", cols)?;
+        if !cols.is_multiple_of(format.info().block_weights) {
+            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+        }
+        let split = Split::of(format);
+        let row_blocks = split.blocks(cols) as u64;
+        let row_bytes = row_blocks * split.block_bytes as u64;
+        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
+        let mut limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
+        if gpu.prefers_texels() {
+            limit = limit.min(gpu.max_texel_bytes());
+        }
+        let buffer_rows = (limit / row_bytes) as usize;
+        if buffer_rows == 0 {
+            let needed = format!("at most {limit}, the device's largest binding");
+            return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
+        }
+        let buffers = (0..rows).step_by(buffer_rows).map(|first_row| {
+            let rows = buffer_rows.min(rows - first_row);
+            let copied = if gpu.prefers_texels() { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
+            let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | copied;
+            gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)
+        });
+        Ok(Self { gpu, format, rows, cols, buffers: buffers.collect::<Result<_>>()?, buffer_rows })
+    }
+
+    /// Fills rows from `first_row` on with a file's blocks.
+    fn upload(&self, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
+        let mut row = first_row;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (buffer, in_buffer) = (row / self.buffer_rows, row % self.buffer_rows);
+            let most = (self.buffer_rows - in_buffer) * row_bytes;
+            let (now, later) = rest.split_at(most.min(rest.len()));
+            self.fill(buffer, in_buffer, now)?;
+            rest = later;
+            row += now.len() / row_bytes;
+        }
+        Ok(())
+    }
+
+    /// Rows of a buffer.
+    fn rows_of(&self, buffer: usize) -> usize {
+        self.buffer_rows.min(self.rows - buffer * self.buffer_rows)
+    }
+
+    /// Fills rows of a buffer.
+    fn fill(&self, buffer: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let gpu = self.gpu;
+        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
+        let row_blocks = Split::of(self.format).blocks(self.cols);
+        let blocks = (self.rows_of(buffer) * row_blocks) as u64;
+        let buffer = &self.buffers[buffer];
+        if !self.format.is_float() {
+            return upload::fill(gpu, self.format, buffer, blocks, (first_row * row_blocks) as u64, bytes);
+        }
+        let stride = row_blocks * Split::of(self.format).block_bytes;
+        for (i, rows) in bytes.chunks(upload::PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
+            let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
+            for row in rows.chunks(row_bytes) {
+                padded.extend_from_slice(row);
+                padded.resize(padded.len().next_multiple_of(CHUNK_BYTES), 0);
+            }
+            let at = (first_row + i * upload::PIECE_BYTES.div_ceil(row_bytes)) * stride;
+            gpu.guarded(|| gpu.queue().write_buffer(buffer, at as u64, &padded))?;
+            gpu.flush()?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Matrix> {
+        let rows: Vec<_> = (0..self.buffers.len()).map(|i| self.rows_of(i) as u32).collect();
+        let (gpu, buffer_rows) = (self.gpu, self.buffer_rows);
+        let shards = self.buffers.into_iter().zip(rows).enumerate().map(|(i, (buffer, rows))| {
+            let (blocks, bytes) = if gpu.prefers_texels() {
+                let (texels, bytes) = gpu.texels(&buffer)?;
+                (Blocks::Texels(texels), bytes)
+            } else {
+                let bytes = buffer.size();
+                (Blocks::Buffer(buffer), bytes)
+            };
+            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows })
+        });
+        Ok(Matrix {
+            format: self.format,
+            rows: self.rows as u32,
+            cols: self.cols as u32,
+            shards: shards.collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -216,10 +267,29 @@ impl Program {
         parts.join(".")
     }
 
+    /// The same, of a matrix in a texture.
+    pub(super) fn reading_texels(mut self) -> Self {
+        self.names.push("TEXELS");
+        self.form = if self.form.is_empty() { "texels".to_owned() } else { self.form + ".texels" };
+        self
+    }
+
+    /// The same, of vectors in a uniform buffer.
+    pub(super) fn reading_uniform(mut self) -> Self {
+        self.names.push("UNIFORM_X");
+        self.form += ".uniform";
+        self
+    }
+
     pub(super) fn wgsl(&self, may_contract: bool) -> Result<String, String> {
         let split = Split::of(self.format);
         let mut constants = split.constants();
-        constants.push(("WORKGROUP".to_owned(), self.workgroup as usize));
+        let sizes = [
+            ("WORKGROUP", self.workgroup as usize),
+            ("TEXEL_COLS", texels::COLS as usize),
+            ("UNIFORM_QUADS", texels::UNIFORM_BYTES as usize / CHUNK_BYTES),
+        ];
+        constants.extend(sizes.map(|(name, value)| (name.to_owned(), value)));
         constants.extend(self.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let mut names = [&["MATRIX"], &split.names()[..], &self.names[..]].concat();
@@ -249,6 +319,8 @@ pub(super) struct Work {
 /// What a kernel binds at 3 (read) and 4 (written), and what at 6, 7 and 8 if it takes that.
 pub(super) struct Bound<'a> {
     pub(super) input: Range<'a>,
+    /// Whether the kernel reads it as a uniform buffer.
+    pub(super) input_is_uniform: bool,
     pub(super) output: Range<'a>,
     pub(super) bias: Option<Range<'a>>,
     pub(super) numbers: Option<Range<'a>>,
@@ -282,20 +354,28 @@ impl Gpu {
         work: &Work,
     ) -> Result<Step> {
         let grid = self.grid(program.format)?;
-        let weights = whole("the matrix", &shard.buffer);
-        let mut ranges = vec![
-            (1, Access::Read, weights.clone()),
-            (2, Access::Read, weights),
-            (3, Access::Read, bound.input.clone()),
-            (4, Access::ReadWrite, bound.output.clone()),
-        ];
-        ranges.extend(grid.as_ref().map(|grid| (5, Access::Read, whole("the codebook", grid))));
-        ranges.extend(bound.bias.iter().map(|bias| (6, Access::Read, bias.clone())));
-        ranges.extend(bound.numbers.iter().map(|numbers| (7, Access::Read, numbers.clone())));
-        ranges.extend(bound.slots.iter().map(|slots| (8, Access::Read, slots.clone())));
-        let bindings: Vec<_> = ranges.iter().map(|(binding, access, _)| (*binding, *access)).collect();
+        let mut program = program.clone();
+        let mut resources = match &shard.blocks {
+            Blocks::Buffer(buffer) => {
+                let weights = read(&whole("the matrix", buffer));
+                vec![(1, weights.clone()), (2, weights)]
+            }
+            Blocks::Texels(texels) => {
+                program = program.reading_texels();
+                vec![(1, (Slot::Texels, Resource::Texels(texels)))]
+            }
+        };
+        let input = Resource::Range(bound.input.clone());
+        let slot = if bound.input_is_uniform { Slot::Uniform } else { Slot::Storage(Access::Read) };
+        resources.push((3, (slot, input)));
+        resources.push((4, storage(Access::ReadWrite, &bound.output)));
+        resources.extend(grid.as_ref().map(|grid| (5, read(&whole("the codebook", grid)))));
+        resources.extend(bound.bias.iter().map(|bias| (6, read(bias))));
+        resources.extend(bound.numbers.iter().map(|numbers| (7, read(numbers))));
+        resources.extend(bound.slots.iter().map(|slots| (8, read(slots))));
+        let slots: Vec<_> = resources.iter().map(|(binding, (slot, _))| (*binding, *slot)).collect();
         let pipeline =
-            self.pipeline(&program.name(), &bindings, arithmetic, |may_contract| program.wgsl(may_contract))?;
+            self.pipeline(&program.name(), &slots, arithmetic, |may_contract| program.wgsl(may_contract))?;
         let row_blocks = matrix.row_blocks() as u32;
         // In the order of Params in lib/params.wgsl.
         let params = [
@@ -309,9 +389,18 @@ impl Gpu {
             work.picks as u32,
             work.spans as u32,
         ];
-        let ranges: Vec<_> = ranges.into_iter().map(|(binding, _, range)| (binding, range)).collect();
-        self.bind(pipeline, work.dispatch, &params, &ranges)
+        let resources: Vec<_> =
+            resources.into_iter().map(|(binding, (_, resource))| (binding, resource)).collect();
+        self.bind(pipeline, work.dispatch, &params, &resources)
     }
+}
+
+fn storage<'a>(access: Access, range: &Range<'a>) -> (Slot, Resource<'a>) {
+    (Slot::Storage(access), Resource::Range(range.clone()))
+}
+
+fn read<'a>(range: &Range<'a>) -> (Slot, Resource<'a>) {
+    storage(Access::Read, range)
 }
 
 pub(super) fn whole<'a>(name: &'static str, buffer: &'a wgpu::Buffer) -> Range<'a> {

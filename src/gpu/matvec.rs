@@ -158,12 +158,20 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
             form(false, Lanes::Shared(64), 2, 8).program(format, false, false, Some(Picks::InBundles));
         [one, together]
     });
+    // As llvmpipe takes them.
+    let in_textures = EXAMPLES.into_iter().flat_map(move |format| {
+        let exact = form(false, Lanes::Alone, 8, 1).program(format, false, false, None).reading_texels();
+        let int8 = form(true, Lanes::Alone, 8, 1).program(format, false, false, None);
+        let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels());
+        [exact].into_iter().chain(int8)
+    });
     let each = FORMATS.iter().flat_map(move |info| of_each.map(|form| (info.format, form)));
     let few = EXAMPLES.into_iter().flat_map(move |format| of_few.map(|form| (format, form)));
     each.chain(few)
         .filter(|(format, form)| !(form.int8 && format.is_float()))
         .map(|(format, form)| form.program(format, false, false, None))
         .chain(of_experts)
+        .chain(in_textures)
 }
 
 /// What the kernel is told of a shard.

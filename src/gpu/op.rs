@@ -48,6 +48,19 @@ impl<'a> Range<'a> {
     }
 }
 
+/// What a binding is bound to.
+#[derive(Clone, Debug)]
+pub(super) enum Resource<'a> {
+    Range(Range<'a>),
+    Texels(&'a wgpu::TextureView),
+}
+
+impl<'a> From<Range<'a>> for Resource<'a> {
+    fn from(range: Range<'a>) -> Self {
+        Self::Range(range)
+    }
+}
+
 /// One dispatch.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
@@ -113,19 +126,27 @@ impl Gpu {
         self.bind(pipeline, Dispatch::of(program.invocations(blocks)), &[], &in_order(bound.iter().cloned()))
     }
 
-    /// Binds a pipeline to buffers, each at its number; `more` are parameters of the kernel's own.
+    /// Binds a pipeline to what it reads and writes, each at its number; `more` are parameters of the kernel's own.
     ///
     /// Fails with [`Error::ShortRange`] where a range is shorter than what is to lie in it.
-    pub(super) fn bind(
+    pub(super) fn bind<'a>(
         &self,
         pipeline: Arc<Pipeline>,
         dispatch: Dispatch,
         more: &[u32],
-        bound: &[(u32, Range)],
+        bound: &[(u32, impl Into<Resource<'a>> + Clone)],
     ) -> Result<Step> {
         let alignment = u64::from(self.device().limits().min_storage_buffer_offset_alignment);
-        for (_, range) in bound {
-            range.check(alignment)?;
+        let mut resources = Vec::with_capacity(bound.len());
+        for (binding, resource) in bound {
+            let resource = match resource.clone().into() {
+                Resource::Range(range) => {
+                    range.check(alignment)?;
+                    wgpu::BindingResource::Buffer(range.binding)
+                }
+                Resource::Texels(texels) => wgpu::BindingResource::TextureView(texels),
+            };
+            resources.push(wgpu::BindGroupEntry { binding: *binding, resource });
         }
         let groups_per_row = dispatch.groups.clamp(1, MAX_GROUPS_PER_ROW);
         // In the order of Params in lib/params.wgsl.
@@ -133,12 +154,8 @@ impl Gpu {
         params.resize(params.len().next_multiple_of(4), 0);
         let uniform = self.buffer_with(bytemuck::cast_slice(&params), BufferUsages::UNIFORM)?;
         let bind_group = self.guarded(|| {
-            let bound = bound.iter().map(|(binding, range)| (*binding, range.binding.clone()));
-            let entries = [(0, uniform.as_entire_buffer_binding())].into_iter().chain(bound);
-            let entries = entries.map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(buffer),
-            });
+            let params = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
+            let entries = std::iter::once(params).chain(resources);
             self.device().create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &pipeline.bindings,

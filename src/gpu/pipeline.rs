@@ -1,6 +1,6 @@
 //! Pipelines, made when they are first needed and kept.
 
-use super::kernel::Access;
+use super::kernel::Slot;
 use super::{Gpu, Rewrite, cache_file, spirv};
 use crate::Result;
 use std::collections::HashMap;
@@ -75,7 +75,7 @@ impl Gpu {
     pub(super) fn pipeline(
         &self,
         name: &str,
-        bindings: &[(u32, Access)],
+        bindings: &[(u32, impl Into<Slot> + Copy)],
         arithmetic: Arithmetic,
         wgsl: impl FnOnce(bool) -> Result<String, String>,
     ) -> Result<Arc<Pipeline>> {
@@ -141,19 +141,21 @@ impl Gpu {
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 
-    fn compile(&self, name: &str, bindings: &[(u32, Access)], module: &wgpu::ShaderModule) -> Pipeline {
+    fn compile(
+        &self,
+        name: &str,
+        bindings: &[(u32, impl Into<Slot> + Copy)],
+        module: &wgpu::ShaderModule,
+    ) -> Pipeline {
         let device = self.device();
-        let storage = bindings.iter().map(|(binding, access)| {
-            (*binding, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
+        let params = std::iter::once((0, Slot::Uniform));
+        let slots = params.chain(bindings.iter().map(|(binding, slot)| (*binding, (*slot).into())));
+        let entries = slots.map(|(binding, slot)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: slot.into(),
+            count: None,
         });
-        let uniform = (0, wgpu::BufferBindingType::Uniform);
-        let entries =
-            std::iter::once(uniform).chain(storage).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-                count: None,
-            });
         let bindings = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
             entries: &entries.collect::<Vec<_>>(),

@@ -6,6 +6,7 @@
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::collections::BTreeSet;
 
 /// The words of the module.
 pub(super) fn without_contraction(wgsl: &str) -> Result<Vec<u32>, String> {
@@ -24,10 +25,21 @@ pub(super) fn without_contraction(wgsl: &str) -> Result<Vec<u32>, String> {
         },
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         flags: spv::WriterFlags::empty(),
+        binding_map: consecutive_bindings(&module),
         ..spv::Options::default()
     };
     let words = spv::write_vec(&module, &info, &options, None).map_err(|error| error.to_string())?;
     Ok(decorated(&words))
+}
+
+/// The numbers that wgpu gives bindings on Vulkan: in their order, without gaps.
+fn consecutive_bindings(module: &naga::Module) -> spv::BindingMap {
+    let bindings = module.global_variables.iter().filter_map(|(_, variable)| variable.binding);
+    let in_order: BTreeSet<_> = bindings.collect();
+    let numbered = in_order.into_iter().zip(0..).map(|(resource, binding)| {
+        (resource, spv::BindingInfo { descriptor_set: resource.group, binding, binding_array_size: None })
+    });
+    numbered.collect()
 }
 
 /// Opcodes of the SPIR-V specification.

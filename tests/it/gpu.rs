@@ -94,6 +94,11 @@ fn variants() -> Vec<(&'static str, &'static Gpu)> {
     opened.into_iter().chain(portable.as_ref().map(|gpu| ("portable", gpu))).collect()
 }
 
+/// The device, at every other turn with weights where a GPU has them: on llvmpipe they are in textures otherwise.
+fn in_turn(gpu: &Gpu, turn: usize) -> Gpu {
+    if turn.is_multiple_of(2) { gpu.with_weights_in_buffers() } else { gpu.clone() }
+}
+
 /// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.
 fn formats() -> Vec<Format> {
     match std::env::var("QMILL_PARITY_FORMATS") {

@@ -23,6 +23,9 @@ COLUMNS = ['VGPRs', 'SGPRs', 'Spilled VGPRs', 'Spilled SGPRs', 'Instructions', '
 # The kernels whose bits are promised; products of matrices are bounded instead, and may be fused.
 EXACT = ('quantize.', 'quantize_search.', 'quantize_pack.', 'dequantize.', 'get_rows.', 'self_test.')
 
+# Forms for adapters in software.
+SOFTWARE = ('.lanes1.', '.texels')
+
 # Targets of products, told and recorded but no reason to fail: registers that leave room for enough waves, and vector instructions a weight in the inner loop of the matrix-vector product with int8.
 MATVEC = re.compile(r'matvec\.(\w+)\.int8\.subgroup\.rows[24]\.columns1\.spv')
 MOST_REGISTERS = {'matvec': 64, 'matmul': 128}
@@ -158,7 +161,7 @@ def main() -> None:
 
     planted = sorted((folder / 'planted').glob('*.spv'))
     # Forms in which one lane owns a row are for adapters that compute on the CPU.
-    files = sorted(file for file in folder.glob('*.spv') if '.lanes1.' not in file.name)
+    files = sorted(file for file in folder.glob('*.spv') if not any(part in file.name for part in SOFTWARE))
     if not planted or not files:
         sys.exit(f'{folder} holds no shaders')
     compile_all(isa_cost, GATE, planted)

@@ -2,7 +2,7 @@
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, Errors, How, X, cols, precisions};
-use super::{adapter, formats, gpu};
+use super::{adapter, formats, gpu, in_turn};
 use qmill::gpu::{Activations, Matrix, Precision, Variant};
 use qmill::wgpu::{self, BufferBinding, BufferUsages};
 use qmill::{Error, Format, Gpu, cpu};
@@ -32,6 +32,8 @@ fn products_are_as_exact_as_their_sums_allow() {
             };
             for &precision in precisions(format) {
                 let variant = variant(gpu, &case, precision, batch, f + s);
+                // Each format in both places with both precisions.
+                let gpu = &in_turn(gpu, s / 2 + usize::from(precision == Precision::Int8));
                 match case.check(gpu, How { has_bias: s == 1, ..How::of(variant) }, batch) {
                     Ok(errors) => worst = worst.max(errors.of_bound),
                     Err(fault) => {

@@ -1,0 +1,6 @@
+// Quads in a buffer.
+
+@group(0) @binding(0) var<storage, read> quads: array<vec4<u32>>;
+
+fn source(at: u32) -> vec4<u32> { return quads[at]; }
+
