@@ -17,7 +17,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef FLOATS
-#import lib/codes.wgsl
+#import lib/half_value.wgsl
 
 // Quad `quad` of a chunk.
 fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> {

@@ -1,4 +1,4 @@
-// The vectors that multiply a matrix: `batch` rows of `cols` numbers, f32 or, with INT8, in blocks of 32 signed bytes under a scale.
+// The vectors that multiply a matrix: `batch` rows of `cols` numbers, f32, with F16_X f16, or, with INT8, in blocks of 32 signed bytes under a scale.
 
 // A vector that is not there computes what another does, and is not stored.
 fn vector_at(vector: u32) -> u32 {
@@ -40,11 +40,20 @@ fn activations(vector: u32, part: u32) -> Activations {
   return Activations(x[at], x[at + 1u], bitcast<f32>(head.x), sums, bitcast<i32>(head.z), bitcast<f32>(head.w));
 }
 #else
+#ifdef F16_X
+#import lib/half_value.wgsl
+#endif
 #ifdef RAGGED
 // A row ends within a chunk of weights, after which come weights of 0.
+#ifdef F16_X
+@group(0) @binding(3) var<storage, read> x: array<u32>;
+fn number(i: u32) -> f32 { return half_value((x[i >> 1u] >> (16u * (i & 1u))) & 0xffffu); }
+#else
 @group(0) @binding(3) var<storage, read> x: array<f32>;
+fn number(i: u32) -> f32 { return x[i]; }
+#endif
 fn activation(vector: u32, column: u32) -> f32 {
-  let value = x[vector_at(vector) * params.cols + min(column, params.cols - 1u)];
+  let value = number(vector_at(vector) * params.cols + min(column, params.cols - 1u));
   return select(0.0, value, column < params.cols);
 }
 fn activations(vector: u32, quad: u32) -> vec4<f32> {
@@ -52,7 +61,15 @@ fn activations(vector: u32, quad: u32) -> vec4<f32> {
     activation(vector, 4u * quad), activation(vector, 4u * quad + 1u), activation(vector, 4u * quad + 2u), activation(vector, 4u * quad + 3u));
 }
 #else
+#ifdef F16_X
+@group(0) @binding(3) var<storage, read> x: array<vec2<u32>>;
+fn activations(vector: u32, quad: u32) -> vec4<f32> {
+  let halves = x[vector_at(vector) * (params.cols / 4u) + quad];
+  return vec4<f32>(half_values(halves.x), half_values(halves.y));
+}
+#else
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
 fn activations(vector: u32, quad: u32) -> vec4<f32> { return x[vector_at(vector) * (params.cols / 4u) + quad]; }
+#endif
 #endif
 #endif

@@ -5,6 +5,7 @@
 
 #import lib/split.wgsl
 #import lib/exact.wgsl
+#import lib/half_value.wgsl
 
 struct Codes {
   // Signed bytes, four weights a word: the first 16 weights, and the others.
@@ -44,26 +45,6 @@ fn fifth_bits(bits: u32) -> vec4<u32> {
 fn multiple(d: f32, n: f32) -> f32 { return d * n; }
 #else
 fn multiple(d: f32, n: f32) -> f32 { return mul(d, n); }
-#endif
-
-#ifdef NATIVE_HALF
-// The value of an f16: this device keeps subnormals.
-fn half_value(half: u32) -> f32 { return unpack2x16float(half).x; }
-
-// The values of the halves of a word.
-fn half_values(word: u32) -> vec2<f32> { return unpack2x16float(word); }
-#else
-// The value of an f16 that is finite.
-fn half_value(half: u32) -> f32 {
-  let size = half & 0x7fffu;
-  let normal = bitcast<f32>((size << 13u) + 0x38000000u);
-  // A subnormal counts units of 2^-24.
-  let value = select(normal, f32(size) * 0x1p-24, size < 0x400u);
-  return bitcast<f32>(bitcast<u32>(value) | ((half & 0x8000u) << 16u));
-}
-
-// The values of the halves of a word.
-fn half_values(word: u32) -> vec2<f32> { return vec2<f32>(half_value(word & 0xffffu), half_value(word >> 16u)); }
 #endif
 
 fn without_min(a: vec4<u32>, b: vec4<u32>, d: f32) -> Codes { return Codes(a, b, vec2<f32>(d), vec2<f32>(0.0)); }

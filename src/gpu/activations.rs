@@ -29,15 +29,16 @@ pub(super) fn wgsl() -> Result<String, String> {
     shader::join("kernel/quantize_activations.wgsl", None, &[], &constants)
 }
 
-/// `batch` vectors of `cols` numbers, f32 in a range of a buffer with usage `STORAGE`: what products take.
+/// `batch` vectors of `cols` numbers, f32 or f16 in a range of a buffer with usage `STORAGE`: what products take.
 ///
-/// They may be had in eight bits besides, which makes products with quantized weights about twice as fast and less exact: a number is then off by at most a
+/// Numbers that are f32 may be had in eight bits besides, which makes products with quantized weights about twice as fast and less exact: a number is then off by at most a
 /// 254th of the largest magnitude among 32.
 #[derive(Clone, Debug)]
 pub struct Activations<'a> {
     x: BufferBinding<'a>,
     batch: usize,
     cols: usize,
+    is_f16: bool,
     int8: Option<Int8>,
 }
 
@@ -51,7 +52,12 @@ struct Int8 {
 impl<'a> Activations<'a> {
     /// Products take the numbers as they are.
     pub fn exact(x: BufferBinding<'a>, batch: usize, cols: usize) -> Self {
-        Self { x, batch, cols, int8: None }
+        Self { x, batch, cols, is_f16: false, int8: None }
+    }
+
+    /// Products take the numbers as they are, and they are f16, two to a word: half as many bytes to read. All are finite. The device needs no feature for it.
+    pub fn f16(x: BufferBinding<'a>, batch: usize, cols: usize) -> Self {
+        Self { x, batch, cols, is_f16: true, int8: None }
     }
 
     /// Products take them in eight bits, in a buffer that is made here; those with weights in F32, F16 or BF16 take them as they are.
@@ -78,7 +84,7 @@ impl<'a> Activations<'a> {
         let numbers = Range::new("x", &x, 4 * (batch * cols) as u64);
         let bound = in_order([numbers, whole("the activations", &blocks)]);
         let quantize = Op { steps: vec![gpu.bind(pipeline, Dispatch::of(count), &[], &bound)?] };
-        Ok(Self { x, batch, cols, int8: Some(Int8 { blocks, quantize }) })
+        Ok(Self { x, batch, cols, is_f16: false, int8: Some(Int8 { blocks, quantize }) })
     }
 
     /// What makes eight bits of the numbers, if products take them so.
@@ -105,8 +111,17 @@ impl<'a> Activations<'a> {
     pub(super) fn range(&self, int8: bool) -> Range<'_> {
         match &self.int8 {
             Some(quantized) if int8 => whole("the activations", &quantized.blocks),
-            _ => Range::new("x", &self.x, 4 * (self.batch * self.cols) as u64),
+            _ => {
+                let count = (self.batch * self.cols) as u64;
+                let bytes = if self.is_f16 { (2 * count).next_multiple_of(4) } else { 4 * count };
+                Range::new("x", &self.x, bytes)
+            }
         }
+    }
+
+    /// Whether they are f16.
+    pub(super) fn is_f16(&self) -> bool {
+        self.is_f16
     }
 
     /// Whether the eight-bit form is also a uniform buffer, which some devices read faster.

@@ -92,6 +92,9 @@ impl Gpu {
         if input_is_uniform {
             program = program.reading_uniform();
         }
+        if x.is_f16() {
+            program = program.reading_f16();
+        }
         let least_subgroup = self.least_subgroup();
         self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Loose, |shard| match variant {
             Variant::Rows(RowsForm(form)) => {
@@ -132,6 +135,9 @@ impl Gpu {
         let way = if is_bundled { Picks::InBundles } else { Picks::OneByOne };
         let mut program = form.program(format, experts.is_ragged(), false, Some(way));
         program.native_half = self.keeps_halves()?;
+        if x.is_f16() {
+            program = program.reading_f16();
+        }
         let bundles = Bundles { picks: count, experts: expert_count, columns: form.columns };
         let slots = if is_bundled { Some(self.scratch(bundles.bytes())?) } else { None };
         let bound = Bound {

@@ -274,6 +274,13 @@ impl Program {
         self
     }
 
+    /// The same, of vectors in f16.
+    pub(super) fn reading_f16(mut self) -> Self {
+        self.names.push("F16_X");
+        self.form += ".f16";
+        self
+    }
+
     /// The same, of vectors in a uniform buffer.
     pub(super) fn reading_uniform(mut self) -> Self {
         self.names.push("UNIFORM_X");

@@ -158,6 +158,9 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
             form(false, Lanes::Shared(64), 2, 8).program(format, false, false, Some(Picks::InBundles));
         [one, together]
     });
+    let of_f16 = EXAMPLES.into_iter().map(move |format| {
+        form(false, Lanes::Subgroup, 2, 8).program(format, false, false, None).reading_f16()
+    });
     // As llvmpipe takes them.
     let in_textures = EXAMPLES.into_iter().flat_map(move |format| {
         let exact = form(false, Lanes::Alone, 8, 1).program(format, false, false, None).reading_texels();
@@ -171,6 +174,7 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         .filter(|(format, form)| !(form.int8 && format.is_float()))
         .map(|(format, form)| form.program(format, false, false, None))
         .chain(of_experts)
+        .chain(of_f16)
         .chain(in_textures)
 }
 

@@ -42,6 +42,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/extremes.wgsl",
     "lib/four_rows.wgsl",
     "lib/half.wgsl",
+    "lib/half_value.wgsl",
     "lib/int8_block.wgsl",
     "lib/level_codes.wgsl",
     "lib/level_search.wgsl",

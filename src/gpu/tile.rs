@@ -66,5 +66,8 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
     let exact = [1, 4].into_iter().flat_map(|spans| {
         EXAMPLES.into_iter().map(move |format| Tile { int8: false, spans }.program(format, false, false))
     });
-    int8.chain(exact)
+    let f16 = EXAMPLES
+        .into_iter()
+        .map(|format| Tile { int8: false, spans: 1 }.program(format, false, false).reading_f16());
+    int8.chain(exact).chain(f16)
 }

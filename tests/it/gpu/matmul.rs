@@ -48,6 +48,26 @@ fn products_are_as_exact_as_their_sums_allow() {
 }
 
 #[test]
+fn vectors_in_f16_are_multiplied_as_they_are() {
+    let Some(gpu) = gpu() else { return };
+    // Rows that end within a chunk, and an odd number of f16 in all.
+    let shapes =
+        [(Format::F32, 3, 33), (Format::F16, 33, 21), (Format::BF16, 16, 64), (Format::Q4_0, 33, 96)];
+    let shapes = shapes.into_iter().chain([(Format::Q6_K, 17, 512), (Format::IQ2_S, 5, 256)]);
+    for (turn, (format, rows, cols)) in shapes.enumerate() {
+        let case = Case::gaussian(format, rows, cols);
+        for batch in [1, 3, 9] {
+            let mut variants = Variant::all(gpu, format, cols, batch);
+            variants.retain(|variant| variant.precision() == Precision::Exact);
+            let variant = variants[(5 * turn + batch) % variants.len()];
+            let how = How { in_f16: true, ..How::of(variant) };
+            let result = case.check(&in_turn(gpu, turn + batch), how, batch);
+            assert!(result.is_ok(), "{format} {variant}, {rows} x {cols}, batch {batch}: {result:?}");
+        }
+    }
+}
+
+#[test]
 fn long_products_are_nearly_right() {
     let Some(gpu) = gpu() else { return };
     for format in formats() {

@@ -179,7 +179,14 @@ impl Case {
             let bytes = [&around[..], bytemuck::cast_slice(numbers), &around[..]].concat();
             buffer(gpu, &bytes, BufferUsages::STORAGE)
         };
-        let x_buffer = surrounded(&x);
+        // In f16 too, a number that is not there is NaN.
+        let x_buffer = if how.in_f16 {
+            let padding = vec![0xff; (2 * x.len()).next_multiple_of(4) - 2 * x.len()];
+            let halves = encoded(Format::F16, &x);
+            buffer(gpu, &[&around[..], &halves, &padding, &around].concat(), BufferUsages::STORAGE)
+        } else {
+            surrounded(&x)
+        };
         let bias = how.has_bias.then(|| gaussian(5, self.rows));
         let bias_buffer = bias.as_ref().map(|bias| surrounded(bias));
         let y_bytes = 4 * (batch * self.rows) as u64;
@@ -187,6 +194,8 @@ impl Case {
         let is_int8 = how.precision() == Precision::Int8;
         let activations = if is_int8 {
             Activations::int8(gpu, binding(&x_buffer), batch, self.cols).map_err(|error| error.to_string())?
+        } else if how.in_f16 {
+            Activations::f16(binding(&x_buffer), batch, self.cols)
         } else {
             Activations::exact(binding(&x_buffer), batch, self.cols)
         };
@@ -217,15 +226,17 @@ pub(crate) struct How {
     pub(crate) variant: Result<Variant, Precision>,
     pub(crate) x: X,
     pub(crate) has_bias: bool,
+    /// Whether vectors are f16, which must hold them.
+    pub(crate) in_f16: bool,
 }
 
 impl How {
     pub(crate) fn of(variant: Variant) -> Self {
-        Self { variant: Ok(variant), x: X::Held, has_bias: false }
+        Self { variant: Ok(variant), x: X::Held, has_bias: false, in_f16: false }
     }
 
     pub(crate) fn chosen(precision: Precision, x: X) -> Self {
-        Self { variant: Err(precision), x, has_bias: false }
+        Self { variant: Err(precision), x, has_bias: false, in_f16: false }
     }
 
     fn precision(self) -> Precision {
