@@ -167,6 +167,11 @@ fn finish(place: Place, sums: Sums, lane: u32) {
   }
 }
 
+#ifdef EXPERTS
+// Beyond the rows of any buffer, and so are the next.
+const NO_ROW = 0x80000000u;
+#endif
+
 // The rows of group `group`, for the vectors of this part of the dispatch.
 fn place_of(group: u32, tile: u32) -> Place {
   let row = group * ROWS;
@@ -178,7 +183,8 @@ fn place_of(group: u32, tile: u32) -> Place {
 #else
   let pick = tile;
 #endif
-  let bound = numbers[min(pick, params.batch - 1u)] * params.all_rows + row - params.first_row;
+  let expert = numbers[min(pick, params.batch - 1u)];
+  let bound = select(NO_ROW, expert * params.all_rows + row - params.first_row, expert < params.experts);
   return Place(tile * COLUMNS, row, bound, 0u);
 #else
 #ifdef SPLIT

@@ -14,6 +14,7 @@ struct Params {
   batch: u32,           // vectors, or rows to look up
   picks: u32,           // experts that each vector goes to
   spans: u32,           // in which the columns of a row are divided
+  experts: u32,         // whose matrices they are
 #endif
 #ifdef BUNDLING
   slots: u32,           // of all bundles

@@ -64,6 +64,7 @@ impl Gpu {
             batch: count,
             all_rows: matrix.rows() as u32,
             picks: 1,
+            experts: 1,
             spans: 1,
         })
     }

@@ -156,6 +156,7 @@ impl Gpu {
             batch: count,
             all_rows: expert_rows as u32,
             picks,
+            experts: expert_count,
             spans: 1,
         })?;
         match slots {

@@ -319,6 +319,8 @@ pub(super) struct Work {
     pub(super) all_rows: u32,
     /// Experts that each vector goes to.
     pub(super) picks: usize,
+    /// Experts whose matrices these are.
+    pub(super) experts: usize,
     /// In which the columns are divided.
     pub(super) spans: usize,
 }
@@ -395,6 +397,7 @@ impl Gpu {
             work.batch as u32,
             work.picks as u32,
             work.spans as u32,
+            work.experts as u32,
         ];
         let resources: Vec<_> =
             resources.into_iter().map(|(binding, (_, resource))| (binding, resource)).collect();

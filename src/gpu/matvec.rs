@@ -191,6 +191,7 @@ pub(super) fn work(
         batch,
         all_rows: all_rows as u32,
         picks: 1,
+        experts: 1,
         spans: form.spans,
     }
 }

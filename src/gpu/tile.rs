@@ -48,7 +48,7 @@ impl Tile {
     /// What it takes to multiply a shard by `batch` vectors.
     pub(super) fn work(self, shard: &Shard, batch: usize, all_rows: usize) -> Work {
         let dispatch = self.dispatch(shard.rows as usize, batch);
-        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, spans: self.spans }
+        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, experts: 1, spans: self.spans }
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.

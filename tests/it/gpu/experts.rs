@@ -89,6 +89,8 @@ fn mixtures() -> Vec<Mixture> {
         // As many picks as experts or fewer: one by one. One number is that of no expert.
         of(Format::Q4_K, 5, 256, 1, vec![4]),
         of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 7, 3, 3]),
+        // A number whose first row, counted in 32 bits, is row 1.
+        of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 1_041_204_193, 3, 3]),
         // All the same expert, in bundles of which one is full, or the last has one.
         of(Format::Q4_K, 3, 256, 1, vec![2; 8]),
         of(Format::Q8_0, 2, 96, 3, vec![0; 33]),
