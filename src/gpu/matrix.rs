@@ -5,9 +5,10 @@ use super::kernel::{Access, NO_CONTRACTION, Slot};
 use super::op::{Dispatch, Op, Range, Resource, Step};
 use super::pipeline::Arithmetic;
 use super::split::{CHUNK_BYTES, Split};
-use super::{Gpu, shader, texels, upload};
-use crate::{Error, Format, Result, cpu};
-use wgpu::{BufferBinding, BufferUsages};
+use super::upload::Filling;
+use super::{Gpu, shader, texels};
+use crate::{Format, Result, cpu};
+use wgpu::BufferBinding;
 
 /// What a converter may take while a matrix is quantized.
 const CONVERTER_BYTES: u64 = 128 << 20;
@@ -20,24 +21,24 @@ const CONVERTER_BYTES: u64 = 128 << 20;
 /// prepared with it is dropped.
 #[derive(Clone, Debug)]
 pub struct Matrix {
-    format: Format,
-    rows: u32,
-    cols: u32,
+    pub(super) format: Format,
+    pub(super) rows: u32,
+    pub(super) cols: u32,
     pub(super) shards: Vec<Shard>,
 }
 
 /// Some of the rows.
 #[derive(Clone, Debug)]
 pub(super) struct Shard {
-    blocks: Blocks,
-    bytes: u64,
-    first_row: u32,
+    pub(super) blocks: Blocks,
+    pub(super) bytes: u64,
+    pub(super) first_row: u32,
     pub(super) rows: u32,
 }
 
 /// Where blocks are.
 #[derive(Clone, Debug)]
-enum Blocks {
+pub(super) enum Blocks {
     Buffer(wgpu::Buffer),
     Texels(wgpu::TextureView),
 }
@@ -128,113 +129,6 @@ impl Matrix {
     /// Whether a row ends within a block.
     pub(super) fn is_ragged(&self) -> bool {
         u64::from(self.cols) != 4 * self.row_quads()
-    }
-}
-
-/// A matrix on its way to the device: buffers with some of the rows each, and at first zero bits.
-struct Filling<'a> {
-    gpu: &'a Gpu,
-    format: Format,
-    rows: usize,
-    cols: usize,
-    buffers: Vec<wgpu::Buffer>,
-    /// Rows of each buffer but the last.
-    buffer_rows: usize,
-}
-
-impl<'a> Filling<'a> {
-    fn new(gpu: &'a Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
-        cpu::check_positive("the number of rows", rows)?;
-        cpu::check_positive("the number of columns", cols)?;
-        if !cols.is_multiple_of(format.info().block_weights) {
-            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
-        }
-        let split = Split::of(format);
-        let row_blocks = split.blocks(cols) as u64;
-        let row_bytes = row_blocks * split.block_bytes as u64;
-        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
-        let mut limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
-        if gpu.prefers_texels() {
-            limit = limit.min(gpu.max_texel_bytes());
-        }
-        let buffer_rows = (limit / row_bytes) as usize;
-        if buffer_rows == 0 {
-            let needed = format!("at most {limit}, the device's largest binding");
-            return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
-        }
-        let buffers = (0..rows).step_by(buffer_rows).map(|first_row| {
-            let rows = buffer_rows.min(rows - first_row);
-            let copied = if gpu.prefers_texels() { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
-            let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | copied;
-            gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)
-        });
-        Ok(Self { gpu, format, rows, cols, buffers: buffers.collect::<Result<_>>()?, buffer_rows })
-    }
-
-    /// Fills rows from `first_row` on with a file's blocks.
-    fn upload(&self, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
-        let mut row = first_row;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (buffer, in_buffer) = (row / self.buffer_rows, row % self.buffer_rows);
-            let most = (self.buffer_rows - in_buffer) * row_bytes;
-            let (now, later) = rest.split_at(most.min(rest.len()));
-            self.fill(buffer, in_buffer, now)?;
-            rest = later;
-            row += now.len() / row_bytes;
-        }
-        Ok(())
-    }
-
-    /// Rows of a buffer.
-    fn rows_of(&self, buffer: usize) -> usize {
-        self.buffer_rows.min(self.rows - buffer * self.buffer_rows)
-    }
-
-    /// Fills rows of a buffer.
-    fn fill(&self, buffer: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
-        let gpu = self.gpu;
-        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
-        let row_blocks = Split::of(self.format).blocks(self.cols);
-        let blocks = (self.rows_of(buffer) * row_blocks) as u64;
-        let buffer = &self.buffers[buffer];
-        if !self.format.is_float() {
-            return upload::fill(gpu, self.format, buffer, blocks, (first_row * row_blocks) as u64, bytes);
-        }
-        let stride = row_blocks * Split::of(self.format).block_bytes;
-        for (i, rows) in bytes.chunks(upload::PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
-            let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
-            for row in rows.chunks(row_bytes) {
-                padded.extend_from_slice(row);
-                padded.resize(padded.len().next_multiple_of(CHUNK_BYTES), 0);
-            }
-            let at = (first_row + i * upload::PIECE_BYTES.div_ceil(row_bytes)) * stride;
-            gpu.guarded(|| gpu.queue().write_buffer(buffer, at as u64, &padded))?;
-            gpu.flush()?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Matrix> {
-        let rows: Vec<_> = (0..self.buffers.len()).map(|i| self.rows_of(i) as u32).collect();
-        let (gpu, buffer_rows) = (self.gpu, self.buffer_rows);
-        let shards = self.buffers.into_iter().zip(rows).enumerate().map(|(i, (buffer, rows))| {
-            let (blocks, bytes) = if gpu.prefers_texels() {
-                let (texels, bytes) = gpu.texels(&buffer)?;
-                (Blocks::Texels(texels), bytes)
-            } else {
-                let bytes = buffer.size();
-                (Blocks::Buffer(buffer), bytes)
-            };
-            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows })
-        });
-        Ok(Matrix {
-            format: self.format,
-            rows: self.rows as u32,
-            cols: self.cols as u32,
-            shards: shards.collect::<Result<_>>()?,
-        })
     }
 }
 

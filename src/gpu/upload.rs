@@ -2,16 +2,16 @@
 
 use super::Gpu;
 use super::kernel::{Access, WORKGROUP};
-use super::matrix::whole;
+use super::matrix::{Blocks, Matrix, Shard, whole};
 use super::op::{Dispatch, Op, in_order};
 use super::pipeline::Arithmetic;
 use super::shader;
-use super::split::Split;
-use crate::{Format, Result};
+use super::split::{CHUNK_BYTES, Split};
+use crate::{Error, Format, Result, cpu};
 use wgpu::BufferUsages;
 
 /// Bytes that are on their way at once.
-pub(super) const PIECE_BYTES: usize = 16 << 20;
+const PIECE_BYTES: usize = 16 << 20;
 
 pub(super) const NAME: &str = "split";
 
@@ -19,8 +19,115 @@ pub(super) fn wgsl() -> Result<String, String> {
     shader::join("kernel/split.wgsl", None, &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
+/// A matrix on its way to the device: buffers with some of the rows each, and at first zero bits.
+pub(super) struct Filling<'a> {
+    gpu: &'a Gpu,
+    format: Format,
+    rows: usize,
+    cols: usize,
+    buffers: Vec<wgpu::Buffer>,
+    /// Rows of each buffer but the last.
+    buffer_rows: usize,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) fn new(gpu: &'a Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
+        cpu::check_positive("the number of rows", rows)?;
+        cpu::check_positive("the number of columns", cols)?;
+        if !cols.is_multiple_of(format.info().block_weights) {
+            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+        }
+        let split = Split::of(format);
+        let row_blocks = split.blocks(cols) as u64;
+        let row_bytes = row_blocks * split.block_bytes as u64;
+        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
+        let mut limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
+        if gpu.prefers_texels() {
+            limit = limit.min(gpu.max_texel_bytes());
+        }
+        let buffer_rows = (limit / row_bytes) as usize;
+        if buffer_rows == 0 {
+            let needed = format!("at most {limit}, the device's largest binding");
+            return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
+        }
+        let buffers = (0..rows).step_by(buffer_rows).map(|first_row| {
+            let rows = buffer_rows.min(rows - first_row);
+            let copied = if gpu.prefers_texels() { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
+            let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | copied;
+            gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)
+        });
+        Ok(Self { gpu, format, rows, cols, buffers: buffers.collect::<Result<_>>()?, buffer_rows })
+    }
+
+    /// Fills rows from `first_row` on with a file's blocks.
+    pub(super) fn upload(&self, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
+        let mut row = first_row;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (buffer, in_buffer) = (row / self.buffer_rows, row % self.buffer_rows);
+            let most = (self.buffer_rows - in_buffer) * row_bytes;
+            let (now, later) = rest.split_at(most.min(rest.len()));
+            self.fill(buffer, in_buffer, now)?;
+            rest = later;
+            row += now.len() / row_bytes;
+        }
+        Ok(())
+    }
+
+    /// Rows of a buffer.
+    fn rows_of(&self, buffer: usize) -> usize {
+        self.buffer_rows.min(self.rows - buffer * self.buffer_rows)
+    }
+
+    /// Fills rows of a buffer.
+    fn fill(&self, buffer: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
+        let gpu = self.gpu;
+        let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
+        let row_blocks = Split::of(self.format).blocks(self.cols);
+        let blocks = (self.rows_of(buffer) * row_blocks) as u64;
+        let buffer = &self.buffers[buffer];
+        if !self.format.is_float() {
+            return fill(gpu, self.format, buffer, blocks, (first_row * row_blocks) as u64, bytes);
+        }
+        let stride = row_blocks * Split::of(self.format).block_bytes;
+        for (i, rows) in bytes.chunks(PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
+            let mut padded = Vec::with_capacity(rows.len() / row_bytes * stride);
+            for row in rows.chunks(row_bytes) {
+                padded.extend_from_slice(row);
+                padded.resize(padded.len().next_multiple_of(CHUNK_BYTES), 0);
+            }
+            let at = (first_row + i * PIECE_BYTES.div_ceil(row_bytes)) * stride;
+            gpu.guarded(|| gpu.queue().write_buffer(buffer, at as u64, &padded))?;
+            gpu.flush()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Matrix> {
+        let rows: Vec<_> = (0..self.buffers.len()).map(|i| self.rows_of(i) as u32).collect();
+        let (gpu, buffer_rows) = (self.gpu, self.buffer_rows);
+        let shards = self.buffers.into_iter().zip(rows).enumerate().map(|(i, (buffer, rows))| {
+            let (blocks, bytes) = if gpu.prefers_texels() {
+                let (texels, bytes) = gpu.texels(&buffer)?;
+                (Blocks::Texels(texels), bytes)
+            } else {
+                let bytes = buffer.size();
+                (Blocks::Buffer(buffer), bytes)
+            };
+            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows })
+        });
+        Ok(Matrix {
+            format: self.format,
+            rows: self.rows as u32,
+            cols: self.cols as u32,
+            shards: shards.collect::<Result<_>>()?,
+        })
+    }
+}
+
 /// Writes `bytes`, blocks of `format`, into `matrix` from its block `first` on, of `blocks` in all; waits for it, so that the next needs no more memory.
-pub(super) fn fill(
+fn fill(
     gpu: &Gpu,
     format: Format,
     matrix: &wgpu::Buffer,
