@@ -47,9 +47,9 @@ impl Matrix {
     /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
     ///
     /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
-    /// Returns when all is on its way. Fails with [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row is longer than the
-    /// device can bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not that many whole blocks; and with
-    /// [`Error::DeviceMemory`].
+    /// Returns when all is on its way. Fails with [`Error::Number`](crate::Error::Number) where there is no row, no column, more than 2³² - 1 of them, or a row
+    /// is longer than the device can bind; with [`Error::RowLength`](crate::Error::RowLength) and [`Error::Length`](crate::Error::Length) where `bytes` are not
+    /// that many whole blocks; and with [`Error::DeviceMemory`](crate::Error::DeviceMemory).
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
     }
