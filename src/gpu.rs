@@ -135,6 +135,7 @@ impl Gpu {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
+        let prefers_texels = texels::is_llvmpipe(&device);
         let shared = Shared {
             device,
             queue,
@@ -148,7 +149,6 @@ impl Gpu {
             tuning: RwLock::default(),
             scratch: Mutex::default(),
         };
-        let prefers_texels = info.driver == "llvmpipe";
         let mut gpu = Self { shared: Arc::new(shared), prefers_texels };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;

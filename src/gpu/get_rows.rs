@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
-use super::matvec::EXAMPLES;
+use super::matvec::PLACES;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
 use crate::{FORMATS, Format, Result, cpu};
@@ -28,7 +28,7 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
     FORMATS.iter().flat_map(|info| {
         let raggeds = [false, true].into_iter().filter(|ragged| !ragged || info.format.is_float());
         let of_each = raggeds.map(|ragged| program(info.format, ragged));
-        of_each.chain(EXAMPLES.contains(&info.format).then(|| program(info.format, false).reading_texels()))
+        of_each.chain(PLACES.contains(&info.format).then(|| program(info.format, false).reading_texels()))
     })
 }
 

@@ -133,6 +133,9 @@ impl Matvec {
 pub(super) const EXAMPLES: [Format; 6] =
     [Format::F32, Format::F16, Format::BF16, Format::Q4_0, Format::Q4_K, Format::Q6_K];
 
+/// A float format and another: what differs in their forms is only where kernels read.
+pub(super) const PLACES: [Format; 2] = [Format::F16, Format::Q4_0];
+
 /// What a test or a compiler elsewhere should see: each format in the forms for GPUs, and a few in every form.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
     let form = |int8, lanes, rows, columns| Matvec { int8, lanes, rows, columns, spans: 1 };
@@ -158,11 +161,11 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
             form(false, Lanes::Shared(64), 2, 8).program(format, false, false, Some(Picks::InBundles));
         [one, together]
     });
-    let of_f16 = EXAMPLES.into_iter().map(move |format| {
+    let of_f16 = PLACES.into_iter().map(move |format| {
         form(false, Lanes::Subgroup, 2, 8).program(format, false, false, None).reading_f16()
     });
     // As llvmpipe takes them.
-    let in_textures = EXAMPLES.into_iter().flat_map(move |format| {
+    let in_textures = PLACES.into_iter().flat_map(move |format| {
         let exact = form(false, Lanes::Alone, 8, 1).program(format, false, false, None).reading_texels();
         let int8 = form(true, Lanes::Alone, 8, 1).program(format, false, false, None);
         let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels());

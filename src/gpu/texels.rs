@@ -15,6 +15,11 @@ pub(crate) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Uint;
 /// Bytes of a uniform buffer, whose loads llvmpipe does in vectors too: as many as any device can bind.
 pub(super) const UNIFORM_BYTES: u64 = 64 << 10;
 
+/// Whether this is Mesa's adapter in software.
+pub(super) fn is_llvmpipe(device: &wgpu::Device) -> bool {
+    device.adapter_info().driver == "llvmpipe"
+}
+
 impl Gpu {
     /// Whether products read weights from textures.
     pub(crate) fn prefers_texels(&self) -> bool {
@@ -27,11 +32,11 @@ impl Gpu {
         self.prefers_texels && uniform_bytes.min(self.max_binding_bytes()) >= UNIFORM_BYTES
     }
 
-    /// The same device, with weights in storage buffers as on any other; for tests.
+    /// The same device, with weights in textures where that is llvmpipe, or in storage buffers as on any other; for tests.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_weights_in_buffers(&self) -> Self {
-        Self { prefers_texels: false, ..self.clone() }
+    pub fn with_weights_in_textures(&self, in_textures: bool) -> Self {
+        Self { prefers_texels: in_textures && is_llvmpipe(self.device()), ..self.clone() }
     }
 
     /// Bytes that a texture of weights holds at most.

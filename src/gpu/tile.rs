@@ -1,7 +1,7 @@
 //! The kernel that multiplies tiles of 64 rows of quantized weights and 64 vectors, for many vectors on a GPU.
 
 use super::matrix::{Program, Shard, Work};
-use super::matvec::EXAMPLES;
+use super::matvec::{EXAMPLES, PLACES};
 use super::op::Dispatch;
 use crate::{FORMATS, Format};
 
@@ -66,7 +66,7 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
     let exact = [1, 4].into_iter().flat_map(|spans| {
         EXAMPLES.into_iter().map(move |format| Tile { int8: false, spans }.program(format, false, false))
     });
-    let f16 = EXAMPLES
+    let f16 = PLACES
         .into_iter()
         .map(|format| Tile { int8: false, spans: 1 }.program(format, false, false).reading_f16());
     int8.chain(exact).chain(f16)

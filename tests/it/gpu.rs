@@ -23,11 +23,11 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-/// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is.
+/// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is. Weights are in buffers, also on llvmpipe.
 pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
-        Ok(gpu) => gpu,
+        Ok(gpu) => gpu.map(|gpu| gpu.with_weights_in_textures(false)),
         Err(error) if std::env::var_os("QMILL_REQUIRE_GPU").is_some_and(|value| value != "0") => {
             panic!("QMILL_REQUIRE_GPU is set, but {error}")
         }
@@ -94,9 +94,9 @@ fn variants() -> Vec<(&'static str, &'static Gpu)> {
     opened.into_iter().chain(portable.as_ref().map(|gpu| ("portable", gpu))).collect()
 }
 
-/// The device, at every other turn with weights where a GPU has them: on llvmpipe they are in textures otherwise.
+/// The device, at every other turn with weights in textures, if it is llvmpipe.
 fn in_turn(gpu: &Gpu, turn: usize) -> Gpu {
-    if turn.is_multiple_of(2) { gpu.with_weights_in_buffers() } else { gpu.clone() }
+    gpu.with_weights_in_textures(!turn.is_multiple_of(2))
 }
 
 /// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.

@@ -112,19 +112,31 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     }))
 }
 
-/// A binding and whether it is uniform, read or written, in the order of bindings: what wgpu numbers registers by.
-fn bindings(module: &Module) -> Vec<(ResourceBinding, AddressSpace)> {
+/// What is bound.
+#[derive(Clone, Copy)]
+enum Kind {
+    Uniform,
+    Read,
+    Written,
+    /// A storage texture: the only one there is in these shaders.
+    Texture,
+}
+
+/// A binding and what it is, in the order of bindings: what wgpu numbers registers by.
+fn bindings(module: &Module) -> Vec<(ResourceBinding, Kind)> {
+    let kind = |space| match space {
+        AddressSpace::Uniform => Kind::Uniform,
+        AddressSpace::Handle => Kind::Texture,
+        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Kind::Written,
+        _ => Kind::Read,
+    };
     let mut bindings: Vec<_> = module
         .global_variables
         .iter()
-        .filter_map(|(_, variable)| variable.binding.map(|binding| (binding, variable.space)))
+        .filter_map(|(_, variable)| variable.binding.map(|binding| (binding, kind(variable.space))))
         .collect();
     bindings.sort_by_key(|&(binding, _)| binding);
     bindings
-}
-
-fn is_written(space: AddressSpace) -> bool {
-    matches!(space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE))
 }
 
 /// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot products, 8-bit
@@ -160,15 +172,23 @@ fn spv_pipeline(entry: &str) -> spv::PipelineOptions {
     spv::PipelineOptions { entry_point: entry.to_owned(), shader_stage: ShaderStage::Compute }
 }
 
-/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their sizes.
+/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their sizes; textures by themselves.
 fn metal(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::Error> {
-    let bindings = bindings(module);
-    let sizes_buffer = Some(bindings.len() as u8);
-    let resources = bindings.into_iter().zip(0..).map(|((binding, space), slot)| {
-        (binding, msl::BindTarget { buffer: Some(slot), mutable: is_written(space), ..Default::default() })
+    let (mut buffers, mut textures) = (0.., 0..);
+    let resources = bindings(module).into_iter().map(|(binding, kind)| {
+        let target = match kind {
+            Kind::Texture => msl::BindTarget { texture: textures.next(), ..Default::default() },
+            _ => msl::BindTarget {
+                buffer: buffers.next(),
+                mutable: matches!(kind, Kind::Written),
+                ..Default::default()
+            },
+        };
+        (binding, target)
     });
+    let resources = resources.collect();
     let resources =
-        msl::EntryPointResources { resources: resources.collect(), immediates_buffer: None, sizes_buffer };
+        msl::EntryPointResources { resources, immediates_buffer: None, sizes_buffer: buffers.next() };
     let options = msl::Options {
         lang_version: (3, 1),
         per_entry_point_map: [(entry.to_owned(), resources)].into(),
@@ -199,11 +219,11 @@ fn hlsl(
 ) -> Result<(String, String), Box<dyn Error>> {
     let [mut constants, mut reads, mut writes] = [hlsl::BindTarget::default(); 3];
     let mut binding_map = hlsl::BindingMap::default();
-    for (binding, space) in bindings(module) {
-        let next = match space {
-            AddressSpace::Uniform => &mut constants,
-            _ if is_written(space) => &mut writes,
-            _ => &mut reads,
+    for (binding, kind) in bindings(module) {
+        let next = match kind {
+            Kind::Uniform => &mut constants,
+            Kind::Read => &mut reads,
+            Kind::Written | Kind::Texture => &mut writes,
         };
         binding_map.insert(binding, *next);
         next.register += 1;
