@@ -137,7 +137,8 @@ impl Gpu {
             ..wgpu::ShaderModuleDescriptorPassthrough::default()
         };
         // SAFETY: the words are naga's translation of a module that it has validated, with decorations added that only
-        // forbid optimizations, no capability that a device may lack, and indices kept within what is bound.
+        // forbid optimizations, no capability that a device may lack, and indices kept within what is bound; of a
+        // texture they are those of rows that are there, and llvmpipe, which alone is given one, checks them itself.
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 
