@@ -31,6 +31,7 @@ mod bundles;
 mod cache_file;
 mod clock;
 mod convert;
+mod cooperative;
 mod custom;
 mod dequantize;
 mod fault;
@@ -69,6 +70,7 @@ pub use tuning::Tuning;
 pub use variant::Variant;
 
 use crate::{Error, Format, Result};
+use cooperative::MatrixUnits;
 use fault::{Lost, guarded};
 use kernel::{Layout, Program};
 use pipeline::Pipelines;
@@ -82,6 +84,8 @@ pub struct Gpu {
     shared: Arc<Shared>,
     /// Whether products read weights from textures.
     prefers_texels: bool,
+    /// The adapter's matrix units, if products may take them.
+    matrix_units: Option<MatrixUnits>,
 }
 
 #[derive(Debug)]
@@ -149,10 +153,25 @@ impl Gpu {
             tuning: RwLock::default(),
             scratch: Mutex::default(),
         };
-        let mut gpu = Self { shared: Arc::new(shared), prefers_texels };
+        let mut gpu = Self { shared: Arc::new(shared), prefers_texels, matrix_units: None };
         let misrounding = self_test::run(&gpu)?;
         Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
         Ok(gpu)
+    }
+
+    /// The same device, whose products of many vectors in eight bits may take the matrix units of `adapter`, which it is of: where [`Tuning`] says so.
+    ///
+    /// They multiply f16: a weight and a number of a vector are then off by at most a 1024th of themselves besides, and by 2⁻²⁸ of the largest of the row and of
+    /// the vector. Needs the features `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`, and an adapter that multiplies 8 x 8 or 16 x 16 numbers at once and
+    /// adds up in f32 (Vulkan and Metal have some); without them nothing changes. [`Gpu::open`] has done this.
+    #[must_use]
+    pub fn with_matrix_units(self, adapter: &wgpu::Adapter) -> Self {
+        let has_features = self.device().features().contains(cooperative::FEATURES);
+        Self { matrix_units: MatrixUnits::of(adapter).filter(|_| has_features), ..self }
+    }
+
+    fn matrix_units(&self) -> Option<MatrixUnits> {
+        self.matrix_units
     }
 
     /// What the kernels need of a device at least, for an app that requests one: WebGPU's default limits, and the
@@ -296,7 +315,7 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    let products = matvec::programs().chain(tile::programs());
+    let products = matvec::programs().chain(tile::programs()).chain(cooperative::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
     let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
     let others = others.into_iter().chain(spans::texts()).chain(bundles::texts());

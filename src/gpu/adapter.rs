@@ -1,6 +1,7 @@
 //! Which adapters there are, and which of them to use.
 
 use super::Gpu;
+use super::cooperative::{self, MatrixUnits};
 use super::fault::{Lost, guarded};
 use super::pipeline::Pipelines;
 use crate::{Error, Result};
@@ -135,9 +136,14 @@ impl Adapter {
         wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
         // For benchmarks; what is not asked for costs nothing.
         wanted.insert(wgpu::Features::TIMESTAMP_QUERY);
+        let has_matrix_units = MatrixUnits::of(&self.handle).is_some();
+        if has_matrix_units {
+            wanted |= cooperative::FEATURES;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("qmill"),
             required_features: self.handle.features() & wanted,
+            experimental_features: experimental(has_matrix_units),
             required_limits: Gpu::required_limits(&self.handle),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
@@ -151,6 +157,16 @@ impl Adapter {
             }
             _ => Pipelines::default(),
         };
-        Gpu::new(device, queue, lost, pipelines)
+        Ok(Gpu::new(device, queue, lost, pipelines)?.with_matrix_units(&self.handle))
     }
+}
+
+#[expect(unsafe_code, reason = "wgpu has cooperative matrices as an experiment")]
+fn experimental(is_wanted: bool) -> wgpu::ExperimentalFeatures {
+    if !is_wanted {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: of what is an experiment, only cooperative matrices are asked for, and one kernel has them: it loads and stores
+    // whole matrices within its arrays, in control flow that is uniform, and multiplies them in sizes that the adapter lists.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

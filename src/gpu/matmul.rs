@@ -7,7 +7,7 @@ use super::matrix::{Bound, Matrix, Work, whole};
 use super::matvec::{self, COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
-use super::variant::{RowsForm, TileForm, Variant};
+use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
 use crate::{Error, Result, cpu};
 use wgpu::BufferBinding;
 
@@ -87,6 +87,7 @@ impl Gpu {
         let mut program = match variant {
             Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, None),
             Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
+            Variant::Cooperative(CooperativeForm(form)) => form.program(format, has_bias),
         };
         program.native_half = self.keeps_halves()?;
         if input_is_uniform {
@@ -101,6 +102,7 @@ impl Gpu {
                 matvec::work(form, shard, x.batch(), matrix.rows(), least_subgroup)
             }
             Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
+            Variant::Cooperative(CooperativeForm(form)) => form.work(shard, x.batch(), matrix.rows()),
         })
     }
 

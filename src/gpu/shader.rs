@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/dequantize.wgsl",
     "kernel/get_rows.wgsl",
     "kernel/matmul.wgsl",
+    "kernel/matmul_cooperative.wgsl",
     "kernel/matmul_sum.wgsl",
     "kernel/matvec.wgsl",
     "kernel/quantize_activations.wgsl",
@@ -81,15 +82,17 @@ pub(super) fn join(
     for (name, value) in constants {
         writeln!(text, "const {name} = {value}u;").expect("a string takes all");
     }
-    let mut joiner = Joiner { format, names, imported: Vec::new(), text };
+    let mut joiner = Joiner { format, names, imported: Vec::new(), enabled: String::new(), text };
     joiner.import(kernel)?;
-    Ok(joiner.text)
+    Ok(joiner.enabled + &joiner.text)
 }
 
 struct Joiner<'a> {
     format: Option<Format>,
     names: &'a [&'a str],
     imported: Vec<String>,
+    /// Extensions of WGSL, which stand before all else.
+    enabled: String,
     text: String,
 }
 
@@ -116,8 +119,9 @@ impl Joiner<'_> {
             let taken = conditions.iter().all(|&taken| taken);
             let Some(directive) = line.trim_start().strip_prefix('#') else {
                 if taken {
-                    self.text.push_str(line);
-                    self.text.push('\n');
+                    let text = if line.starts_with("enable ") { &mut self.enabled } else { &mut self.text };
+                    text.push_str(line);
+                    text.push('\n');
                 }
                 continue;
             };

@@ -3,10 +3,11 @@
 mod file;
 
 use super::Gpu;
+use super::cooperative::Cooperative;
 use super::matmul::Precision;
 use super::matvec::{COLUMNS, Lanes, Matvec, columns_for, lanes_for};
 use super::tile::Tile;
-use super::variant::{RowsForm, TileForm, Variant};
+use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
 use crate::{Error, Format, Result};
 use std::sync::PoisonError;
 use wgpu::{DeviceType, Features};
@@ -30,17 +31,31 @@ enum Kind {
     Subgroup(usize),
     /// A workgroup has a tile.
     Tile,
+    /// And multiplies it by matrix units.
+    Cooperative,
 }
 
 use Kind::{Alone, Shared, Subgroup};
 
-const KINDS: [Kind; 8] =
-    [Alone(4), Alone(8), Shared(4), Shared(2), Subgroup(2), Subgroup(4), Subgroup(8), Kind::Tile];
+const KINDS: [Kind; 9] = [
+    Alone(4),
+    Alone(8),
+    Shared(4),
+    Shared(2),
+    Subgroup(2),
+    Subgroup(4),
+    Subgroup(8),
+    Kind::Tile,
+    Kind::Cooperative,
+];
 const SPANS: [usize; 4] = [1, 2, 4, 8];
+/// Vectors that the kernels for a few have at once.
+const MOST_COLUMNS: usize = COLUMNS[COLUMNS.len() - 1];
 
 /// All forms there are.
 fn forms() -> impl Iterator<Item = Form> {
-    SPANS.into_iter().flat_map(|spans| KINDS.map(|kind| Form { kind, spans }))
+    let all = SPANS.into_iter().flat_map(|spans| KINDS.map(|kind| Form { kind, spans }));
+    all.filter(|form| form.kind != Kind::Cooperative || form.spans == 1)
 }
 
 /// A kind of adapter, and what products take there where nothing was measured.
@@ -79,28 +94,47 @@ const LEAST_TILE_COLS: usize = 512;
 
 impl Form {
     /// What `gpu` can run, for so many vectors.
-    pub(super) fn all(gpu: &Gpu, batch: usize) -> impl Iterator<Item = Self> {
-        let has_subgroups = has_subgroups(gpu);
-        forms().filter(move |form| form.takes(batch) && (has_subgroups || !form.needs_subgroups()))
+    pub(super) fn all(gpu: &Gpu, precision: Precision, batch: usize) -> impl Iterator<Item = Self> {
+        forms().filter(move |form| form.takes(precision, batch) && form.lacks(gpu).is_none())
     }
 
     /// Whether it is for so many vectors: of a few, a tile wastes most of itself.
-    fn takes(self, batch: usize) -> bool {
-        self.kind != Kind::Tile || batch > COLUMNS[COLUMNS.len() - 1]
+    fn takes(self, precision: Precision, batch: usize) -> bool {
+        match self.kind {
+            Alone(_) | Shared(_) | Subgroup(_) => true,
+            Kind::Tile => batch > MOST_COLUMNS,
+            Kind::Cooperative => batch > MOST_COLUMNS && precision == Precision::Int8,
+        }
     }
 
-    fn needs_subgroups(self) -> bool {
-        matches!(self.kind, Subgroup(_))
+    /// What it needs and `gpu` has not.
+    fn lacks(self, gpu: &Gpu) -> Option<&'static str> {
+        match self.kind {
+            Subgroup(_) if !has_subgroups(gpu) => Some("subgroup operations"),
+            Kind::Cooperative if gpu.matrix_units().is_none() => Some("matrix units"),
+            _ => None,
+        }
     }
 
-    /// The kernel, for vectors of `cols` numbers.
-    pub(super) fn variant(self, format: Format, cols: usize, precision: Precision, batch: usize) -> Variant {
+    /// The kernel, for vectors of `cols` numbers, on a device that can run it.
+    pub(super) fn variant(
+        self,
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        precision: Precision,
+        batch: usize,
+    ) -> Variant {
         let (int8, spans) = (precision == Precision::Int8, self.spans);
         let (lanes, rows) = match self.kind {
             Alone(rows) => (Lanes::Alone, rows),
             Shared(rows) => (Lanes::Shared(lanes_for(format, cols)), rows),
             Subgroup(rows) => (Lanes::Subgroup, rows),
             Kind::Tile => return Variant::Tile(TileForm(Tile { int8, spans })),
+            Kind::Cooperative => {
+                let units = gpu.matrix_units().expect("a form that needs them is taken where they are");
+                return Variant::Cooperative(CooperativeForm(Cooperative(units)));
+            }
         };
         Variant::Rows(RowsForm(Matvec { int8, lanes, rows, columns: columns_for(batch), spans }))
     }
@@ -109,6 +143,7 @@ impl Form {
     fn of(variant: Variant) -> Self {
         let kind = match variant {
             Variant::Tile(_) => Kind::Tile,
+            Variant::Cooperative(_) => Kind::Cooperative,
             Variant::Rows(RowsForm(Matvec { lanes, rows, .. })) => match lanes {
                 Lanes::Alone => Alone(rows),
                 Lanes::Shared(_) => Shared(rows),
@@ -190,7 +225,7 @@ impl Tuning {
     /// Whether a device can follow it.
     ///
     /// Fails with [`Error::Tuning`] where the table is another adapter's or driver's, or has a kernel that this device cannot run, since an app may have opened
-    /// it without subgroup operations.
+    /// it without subgroup operations or matrix units.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let fault = |what, needed: String, found: &str| {
             Err(Error::Tuning { place: gpu.name().to_owned(), what, needed, found: found.to_owned() })
@@ -201,11 +236,10 @@ impl Tuning {
         if self.driver != driver(gpu) {
             return fault("the driver of the table", format!("{:?}", driver(gpu)), &self.driver);
         }
-        match self.choices.iter().find(|(_, form)| form.needs_subgroups() && !has_subgroups(gpu)) {
+        match self.choices.iter().find_map(|(_, form)| Some((form, form.lacks(gpu)?))) {
             None => Ok(()),
-            Some((_, form)) => {
-                let needed = "one without subgroup operations".to_owned();
-                fault("a kernel of the table", needed, &form.to_string())
+            Some((form, lacking)) => {
+                fault("a kernel of the table", format!("one without {lacking}"), &form.to_string())
             }
         }
     }
@@ -259,10 +293,10 @@ impl Gpu {
         if self.device().adapter_info().device_type == DeviceType::Cpu {
             return form;
         }
-        let variant = form.variant(format, cols, precision, batch);
+        let variant = form.variant(self, format, cols, precision, batch);
         let least_cols = match variant {
             Variant::Rows(RowsForm(form)) => LEAST_LANE_COLS * form.lanes.count(self.least_subgroup()),
-            Variant::Tile(_) => LEAST_TILE_COLS,
+            Variant::Tile(_) | Variant::Cooperative(_) => LEAST_TILE_COLS,
         };
         Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
     }

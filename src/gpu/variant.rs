@@ -1,6 +1,7 @@
 //! The kernels that multiply, each with its parameters: what tests and benches choose from, and the library by its tables.
 
 use super::Gpu;
+use super::cooperative::Cooperative;
 use super::matmul::Precision;
 use super::matvec::{Lanes, Matvec};
 use super::tile::Tile;
@@ -19,6 +20,8 @@ pub enum Variant {
     Rows(RowsForm),
     #[doc(hidden)]
     Tile(TileForm),
+    #[doc(hidden)]
+    Cooperative(CooperativeForm),
 }
 
 /// Rows of the matrix times a few vectors.
@@ -31,6 +34,11 @@ pub struct RowsForm(pub(super) Matvec);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TileForm(pub(super) Tile);
 
+/// Tiles of the matrix times many vectors, by matrix units.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CooperativeForm(pub(super) Cooperative);
+
 impl fmt::Display for Variant {
     /// As in `int8.subgroup.4x1` (rows and vectors at once), `exact.tile` or `exact.tile.split4` (the columns in four spans).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +46,7 @@ impl fmt::Display for Variant {
         let split = if self.spans() > 1 { format!(".split{}", self.spans()) } else { String::new() };
         let name = match self {
             Self::Tile(_) => format!("{precision}.tile"),
+            Self::Cooperative(_) => format!("{precision}.cooperative"),
             Self::Rows(RowsForm(Matvec { lanes, rows, columns, .. })) => match lanes {
                 Lanes::Alone => format!("{precision}.alone.{rows}x{columns}"),
                 Lanes::Shared(lanes) => format!("{precision}.shared{lanes}.{rows}x{columns}"),
@@ -54,8 +63,8 @@ impl Variant {
         let precisions: &[_] =
             if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
         let of = |&precision: &Precision| {
-            let forms = Form::all(gpu, batch).filter(|form| matches!(form.spans, 1 | 4));
-            forms.map(move |form| form.variant(format, cols, precision, batch))
+            let forms = Form::all(gpu, precision, batch).filter(|form| matches!(form.spans, 1 | 4));
+            forms.map(move |form| form.variant(gpu, format, cols, precision, batch))
         };
         precisions.iter().flat_map(of).collect()
     }
@@ -68,7 +77,8 @@ impl Variant {
         precision: Precision,
         batch: usize,
     ) -> Vec<Self> {
-        let all = Form::all(gpu, batch).map(|form| form.variant(format, cols, precision, batch));
+        let all =
+            Form::all(gpu, precision, batch).map(|form| form.variant(gpu, format, cols, precision, batch));
         all.filter(|variant| variant.spans() == 1 || variant.may_split(gpu, rows, batch)).collect()
     }
 
@@ -82,21 +92,25 @@ impl Variant {
         batch: usize,
     ) -> Self {
         let precision = if format.is_float() { Precision::Exact } else { precision };
-        let variant = gpu.form(format, rows, cols, precision, batch).variant(format, cols, precision, batch);
+        let form = gpu.form(format, rows, cols, precision, batch);
+        let variant = form.variant(gpu, format, cols, precision, batch);
         // A table goes by classes, of which this may be the largest.
         if variant.may_split(gpu, rows, batch) { variant } else { variant.with_spans(1) }
     }
 
     /// In how many spans the columns are divided.
     pub(super) fn spans(self) -> usize {
-        let (Self::Rows(RowsForm(Matvec { spans, .. })) | Self::Tile(TileForm(Tile { spans, .. }))) = self;
-        spans
+        match self {
+            Self::Rows(RowsForm(Matvec { spans, .. })) | Self::Tile(TileForm(Tile { spans, .. })) => spans,
+            Self::Cooperative(_) => 1,
+        }
     }
 
     pub(super) fn with_spans(self, spans: usize) -> Self {
         match self {
             Self::Rows(RowsForm(form)) => Self::Rows(RowsForm(Matvec { spans, ..form })),
             Self::Tile(TileForm(form)) => Self::Tile(TileForm(Tile { spans, ..form })),
+            Self::Cooperative(_) => self,
         }
     }
 
@@ -105,6 +119,7 @@ impl Variant {
         let dispatch = match self.with_spans(1) {
             Self::Rows(RowsForm(form)) => form.work(rows, batch, gpu.least_subgroup()),
             Self::Tile(TileForm(form)) => form.dispatch(rows, batch),
+            Self::Cooperative(CooperativeForm(form)) => form.dispatch(rows, batch),
         };
         dispatch.groups * dispatch.tiles
     }
@@ -115,8 +130,27 @@ impl Variant {
 
     /// Whether it takes vectors in eight bits.
     pub fn precision(self) -> Precision {
-        let (Self::Rows(RowsForm(Matvec { int8, .. })) | Self::Tile(TileForm(Tile { int8, .. }))) = self;
-        if int8 { Precision::Int8 } else { Precision::Exact }
+        match self {
+            Self::Rows(RowsForm(Matvec { int8: false, .. }))
+            | Self::Tile(TileForm(Tile { int8: false, .. })) => Precision::Exact,
+            _ => Precision::Int8,
+        }
+    }
+
+    /// The same as Metal has it, for tests on other backends.
+    #[must_use]
+    pub fn as_on_metal(self) -> Self {
+        match self {
+            Self::Cooperative(CooperativeForm(form)) => {
+                Self::Cooperative(CooperativeForm(form.with_single_numbers()))
+            }
+            other => other,
+        }
+    }
+
+    /// By how much of itself a weight, and a number of a vector, may be off before they are multiplied: f16 may be rounded either way.
+    pub fn rounding(self) -> f64 {
+        if matches!(self, Self::Cooperative(_)) { f64::powi(2.0, -10) } else { 0.0 }
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
@@ -128,6 +162,7 @@ impl Variant {
                 form.longest_path(format, cols, sizes)
             }
             Self::Tile(TileForm(form)) => form.longest_path(cols),
+            Self::Cooperative(_) => Cooperative::longest_path(cols),
         }
     }
 }

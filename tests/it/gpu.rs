@@ -57,9 +57,19 @@ fn another_device_with(required_features: wgpu::Features) -> Option<(wgpu::Devic
     let descriptor = wgpu::DeviceDescriptor {
         required_features,
         required_limits: Gpu::required_limits(&adapter),
+        experimental_features: experimental(required_features),
         ..wgpu::DeviceDescriptor::default()
     };
     Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
+}
+
+#[expect(unsafe_code, reason = "wgpu has cooperative matrices as an experiment")]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: only cooperative matrices are asked for, and only in this crate's own kernel, which keeps within its arrays.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// A device in whose shaders `wrong` stands in place of `right`, and whether that was in any of them.

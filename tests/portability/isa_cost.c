@@ -35,17 +35,33 @@ static VkDevice open_device(void) {
     vkGetPhysicalDeviceProperties(gpu, &properties);
     fprintf(stderr, "%s\n", properties.deviceName);
 
+    // Of a driver and a chip that have cooperative matrices, those too.
+    uint32_t extension_count = 0;
+    CHECK(vkEnumerateDeviceExtensionProperties(gpu, NULL, &extension_count, NULL));
+    VkExtensionProperties *extensions = calloc(extension_count, sizeof *extensions);
+    CHECK(vkEnumerateDeviceExtensionProperties(gpu, NULL, &extension_count, extensions));
+    const char *names[] = {"VK_KHR_pipeline_executable_properties", "VK_KHR_cooperative_matrix"};
+    uint32_t name_count = 1;
+#ifdef VK_KHR_cooperative_matrix
+    for (uint32_t i = 0; i < extension_count; i++) {
+        if (strcmp(extensions[i].extensionName, names[1]) == 0) name_count = 2;
+    }
+#endif
+
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
     VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .pNext = &executables};
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};
     VkPhysicalDeviceVulkan11Features v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &v12};
+#ifdef VK_KHR_cooperative_matrix
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrices = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    if (name_count == 2) executables.pNext = &matrices;
+#endif
     VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11};
     vkGetPhysicalDeviceFeatures2(gpu, &features);
     float priority = 1;
     VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueCount = 1, .pQueuePriorities = &priority};
-    const char *extension = "VK_KHR_pipeline_executable_properties";
     VkDeviceCreateInfo device_info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = 1, .ppEnabledExtensionNames = &extension};
+        .enabledExtensionCount = name_count, .ppEnabledExtensionNames = names};
     VkDevice device;
     CHECK(vkCreateDevice(gpu, &device_info, NULL, &device));
     return device;

@@ -165,8 +165,8 @@ metal_check() {
     echo 'g++ does not see a fault'
     return 1
   fi
-  metal_files "$shaders"/*.metal
-  echo "$(ls "$shaders"/*.metal | wc -l) shaders have the right types"
+  metal_files "$shaders"/*.metal "$shaders"/cooperative/*.metal
+  echo "$(ls "$shaders"/*.metal "$shaders"/cooperative/*.metal | wc -l) shaders have the right types"
 }
 
 # --- RADV: AMD's machine code, with no AMD chip.

@@ -3,7 +3,8 @@
 //! `translate FOLDER` writes there every shader of the library, `translate FOLDER NAME.wgsl...` those files: beside each
 //! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
 //! there is also `NAME.vulkan.spv` of those that must be exact, which is what Vulkan drivers are given: it forbids contraction.
-//! Shaders with subgroup operations are left out for FXC, which has none.
+//! Shaders with subgroup operations are left out for FXC, which has none, and those with cooperative matrices are in `FOLDER/cooperative`, as text for wgpu alone,
+//! SPIR-V and, where their form is Metal's, MSL: browsers and DX12 have none.
 
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
@@ -47,8 +48,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for (name, wgsl) in shaders {
         // Browsers demand what naga refuses.
         let enable = if has_subgroups(&name) { "enable subgroups;\n" } else { "" };
+        let folder = if is_cooperative(&wgsl) { &folder.join("cooperative") } else { folder };
+        fs::create_dir_all(folder)?;
         fs::write(folder.join(format!("{name}.wgsl")), format!("{enable}{wgsl}"))?;
         match translate(folder, &name, &wgsl) {
+            Ok(entry) if is_cooperative(&wgsl) => drop(entry),
             Ok(entry) => index.push(entry),
             Err(error) => {
                 eprintln!("{name}: {error}");
@@ -64,6 +68,10 @@ fn has_subgroups(name: &str) -> bool {
     name.split('.').any(|part| part == "subgroup")
 }
 
+fn is_cooperative(wgsl: &str) -> bool {
+    wgsl.contains("enable wgpu_cooperative_matrix;")
+}
+
 fn stem(file: &str) -> Result<String, Box<dyn Error>> {
     let name = Path::new(file).file_stem().and_then(|name| name.to_str());
     Ok(name.ok_or_else(|| format!("{file} has no name"))?.to_owned())
@@ -77,7 +85,9 @@ fn bytes(words: &[u32]) -> Vec<u8> {
 fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Error>> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    capabilities.set(Capabilities::SUBGROUP, has_subgroups(name));
+    let is_cooperative = is_cooperative(wgsl);
+    capabilities.set(Capabilities::SUBGROUP, has_subgroups(name) || is_cooperative);
+    capabilities.set(Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX, is_cooperative);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -94,11 +104,16 @@ fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Err
     )?;
     let write =
         |extension: &str, contents: &[u8]| fs::write(folder.join(format!("{name}.{extension}")), contents);
-    let words = spv::write_vec(&module, &info, &spv_options(), Some(&spv_pipeline(&entry.name)))?;
+    let words =
+        spv::write_vec(&module, &info, &spv_options(is_cooperative), Some(&spv_pipeline(&entry.name)))?;
     write("spv", &bytes(&words))?;
-    write("metal", metal(&module, &info, &entry.name)?.as_bytes())?;
+    // Matrices of 16 x 16, and such as are loaded from quads, are Vulkan's alone.
+    if !name.split('.').any(|part| part == "quads") {
+        write("metal", metal(&module, &info, &entry.name)?.as_bytes())?;
+    }
     let mut hlsl_entry = String::new();
-    let models = SHADER_MODELS.into_iter().skip(usize::from(has_subgroups(name)));
+    let left_out = if is_cooperative { SHADER_MODELS.len() } else { usize::from(has_subgroups(name)) };
+    let models = SHADER_MODELS.into_iter().skip(left_out);
     for (model, shader_model) in models {
         let (text, name) = hlsl(&module, &info, &entry.name, shader_model)?;
         write(&format!("{model}.hlsl"), text.as_bytes())?;
@@ -140,9 +155,12 @@ fn bindings(module: &Module) -> Vec<(ResourceBinding, Kind)> {
 }
 
 /// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot products, 8-bit
-/// integers.
-fn spv_options() -> spv::Options<'static> {
+/// integers; with cooperative matrices, f16 and the memory model that they need.
+fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
     use spv::Capability as C;
+    let cooperative =
+        [C::CooperativeMatrixKHR, C::VulkanMemoryModel, C::Float16, C::StorageBuffer16BitAccess];
+    let cooperative = cooperative.into_iter().filter(|_| is_cooperative);
     let capabilities = [
         C::Shader,
         C::Matrix,
@@ -157,7 +175,7 @@ fn spv_options() -> spv::Options<'static> {
     spv::Options {
         lang_version: (1, 6),
         flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
-        capabilities: Some(capabilities.into_iter().collect()),
+        capabilities: Some(capabilities.into_iter().chain(cooperative).collect()),
         bounds_check_policies: BoundsCheckPolicies {
             index: BoundsCheckPolicy::Restrict,
             buffer: BoundsCheckPolicy::Unchecked,

@@ -22,6 +22,7 @@ impl fmt::Display for Form {
             Kind::Shared(rows) => write!(f, "shared.{rows}"),
             Kind::Subgroup(rows) => write!(f, "subgroup.{rows}"),
             Kind::Tile => f.write_str("tile"),
+            Kind::Cooperative => f.write_str("cooperative"),
         }?;
         if self.spans > 1 { write!(f, ".split{}", self.spans) } else { Ok(()) }
     }
@@ -74,7 +75,7 @@ fn choice(object: &Value) -> Result<(Products, Form), Fault> {
         cols: class(&COLS, "cols", object)?,
     };
     let (_, least) = products.vectors;
-    let forms = forms().filter(|form| form.takes(least));
+    let forms = forms().filter(|form| form.takes(products.precision, least));
     let form = named(forms.map(|form| (form, form)), "kernel", object)?;
     Ok((products, form))
 }

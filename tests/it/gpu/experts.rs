@@ -64,7 +64,7 @@ impl Mixture {
             let bytes = case.bytes[number as usize * expert_bytes..][..expert_bytes].to_vec();
             let x = &x[i / picks * cols..][..cols];
             Case::of(format, ROWS, cols, bytes)
-                .judge((precision, cols), (X::Gaussian(1.0), x), None, y)
+                .judge((precision, cols, 0.0), (X::Gaussian(1.0), x), None, y)
                 .map_err(|fault| format!("pick {i}, expert {number}: {fault}"))?;
         }
         if precision == Precision::Exact && numbers.iter().all(|&number| (number as usize) < experts) {

@@ -2,11 +2,12 @@
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, Errors, How, X, cols, precisions};
-use super::{adapter, formats, gpu, in_turn};
-use qmill::gpu::{Activations, Matrix, Precision, Variant};
+use super::{adapter, another_device, formats, gpu, in_turn};
+use qmill::gpu::{Activations, DeviceChoice, Matrix, Precision, Variant};
 use qmill::wgpu::{self, BufferBinding, BufferUsages};
 use qmill::{Error, Format, Gpu, cpu};
 use std::collections::BTreeMap;
+use std::io::Write;
 
 /// What a shape is multiplied in: one of all variants of a precision, another for each format and shape, because each is a pipeline to compile.
 fn variant(gpu: &Gpu, case: &Case, precision: Precision, batch: usize, turn: usize) -> Variant {
@@ -93,6 +94,80 @@ fn long_products_are_nearly_right() {
     }
 }
 
+/// The variant that multiplies by matrix units, of a device that has them.
+fn cooperative(gpu: &Gpu, case: &Case, batch: usize) -> Option<Variant> {
+    let all = Variant::all(gpu, case.format, case.cols, batch);
+    let found = all.into_iter().find(|variant| variant.to_string() == "int8.cooperative");
+    if found.is_none() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: products by matrix units: the adapter has none");
+    }
+    found
+}
+
+#[test]
+fn matrix_units_multiply_every_format() {
+    let Some(gpu) = gpu() else { return };
+    for (f, format) in formats().into_iter().enumerate().filter(|(_, format)| !format.is_float()) {
+        let shapes = [(33, 1, 9), (97, 5, 33), (1, 3, 16), (64, 2, 64)];
+        for (s, (rows, blocks, batch)) in shapes.into_iter().enumerate() {
+            let cols = cols(format, blocks);
+            let case = if (f + s) % 2 == 0 {
+                Case::random(format, rows, cols)
+            } else {
+                Case::gaussian(format, rows, cols)
+            };
+            let Some(mut variant) = cooperative(gpu, &case, batch) else { return };
+            if (f + s) % 4 == 1 {
+                variant = variant.as_on_metal();
+            }
+            let how = How { has_bias: s == 1, ..How::of(variant) };
+            let result =
+                case.check(&in_turn(gpu, if IN_TEXTURES.contains(&format) { s } else { 0 }), how, batch);
+            assert!(result.is_ok(), "{format} {variant}, {rows} x {cols}, batch {batch}: {result:?}");
+        }
+        // f16 adds little to what eight bits lose of each vector, of any magnitude.
+        let case = Case::gaussian(format, 16, cols(format, 4352usize.div_ceil(format.info().block_weights)));
+        let Some(variant) = cooperative(gpu, &case, 9) else { return };
+        let tile = Variant::all(gpu, format, case.cols, 9);
+        let tile = tile.into_iter().find(|variant| variant.to_string() == "int8.tile").unwrap();
+        for x in [X::Held, X::Gaussian(1.0), X::Gaussian(1e5), X::Gaussian(1e-9)] {
+            let of = |variant| case.check(gpu, How { x, ..How::of(variant) }, 9).unwrap();
+            let (units, tile) = (of(variant), of(tile));
+            assert!(units.of_sizes <= tile.of_sizes + 1e-4, "{format} {x:?}: {units:?}, not {tile:?}");
+            assert!(units.nmse <= 5e-4, "{format} {x:?}: {units:?}");
+        }
+    }
+}
+
+/// Rows and vectors of very different magnitudes have powers of two of their own, far beyond what f16 holds.
+#[test]
+fn matrix_units_take_what_f16_does_not_hold() {
+    let Some(gpu) = gpu() else { return };
+    let (rows, cols, batch) = (40, 256, 17);
+    let mut weights = crate::support::gaussian(3, rows * cols);
+    // The scale of a block is f16: weights are at most 127 times 65504.
+    for (row, weights) in weights.chunks_mut(cols).enumerate() {
+        for w in weights {
+            *w *= f32::powi(2.0, row as i32 % 30 - 8);
+        }
+    }
+    let case = Case::of(Format::Q8_0, rows, cols, crate::support::quantized(Format::Q8_0, &weights));
+    assert!(
+        case.weights.iter().any(|w| *w > 65504.0)
+            && case.weights.chunks(cols).all(|row| row.iter().any(|w| *w != 0.0))
+    );
+    let Some(variant) = cooperative(gpu, &case, batch) else { return };
+    for spread in [1e-30, 1e-3, 1e25] {
+        let result = case.check(gpu, How { x: X::Gaussian(spread), ..How::of(variant) }, batch);
+        assert!(result.is_ok(), "{spread:e}: {result:?}");
+    }
+    // A device without the features has no such variant, whatever the adapter.
+    let Some((device, queue)) = another_device() else { return };
+    let gpu = Gpu::from_device(device, queue).unwrap().with_matrix_units(&adapter().unwrap());
+    let all = Variant::all(&gpu, case.format, cols, batch);
+    assert!(all.iter().all(|variant| !variant.to_string().contains("cooperative")), "{all:?}");
+}
+
 #[test]
 fn large_activations_stay_finite() {
     let Some(gpu) = gpu() else { return };
@@ -117,10 +192,10 @@ fn slices_are_multiplied_as_by_the_twin() {
     let (mut found, mut expected) = (vec![0.0; batch * rows], vec![0.0; batch * rows]);
     cpu::matmul(case.format, rows, cols, &case.bytes, &x, &mut expected).unwrap();
     // The twin rounds once.
-    case.judge((Precision::Exact, 0), (X::Gaussian(1.0), &x), None, &expected).unwrap();
+    case.judge((Precision::Exact, 0, 0.0), (X::Gaussian(1.0), &x), None, &expected).unwrap();
     for precision in [Precision::Exact, Precision::Int8] {
         gpu.matmul(&matrix, precision, &x, &mut found).unwrap();
-        case.judge((precision, cols), (X::Gaussian(1.0), &x), None, &found).unwrap();
+        case.judge((precision, cols, 0.0), (X::Gaussian(1.0), &x), None, &found).unwrap();
     }
 }
 
@@ -220,7 +295,7 @@ fn products_in_spans_do_not_disturb_each_other() {
     for (case, (_, x, y)) in cases.iter().zip(&prepared) {
         let found = read(gpu, y);
         let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&found, 4 * case.rows as u64).unwrap());
-        case.judge((Precision::Exact, case.cols + 4), (X::Gaussian(1.0), x), None, &y).unwrap();
+        case.judge((Precision::Exact, case.cols + 4, 0.0), (X::Gaussian(1.0), x), None, &y).unwrap();
     }
 }
 
@@ -289,14 +364,18 @@ fn every_variant_in_many_shapes() {
     if std::env::var_os("QMILL_MATMUL_LONG").is_none() {
         return;
     }
-    let Some(gpu) = gpu() else { return };
+    if gpu().is_none() {
+        return;
+    }
     for format in formats() {
+        // A device of its own: of one, llvmpipe would keep all the pipelines, a gigabyte for each format.
+        let gpu = Gpu::open(&DeviceChoice::Gpu, None).unwrap().unwrap().with_weights_in_textures(false);
         let mut worst: BTreeMap<String, Errors> = BTreeMap::new();
         for (rows, cols, batch) in long_shapes(format) {
             let case = Case::gaussian(format, rows, cols);
-            for variant in Variant::all(gpu, format, cols, batch) {
+            for variant in Variant::all(&gpu, format, cols, batch) {
                 for x in [X::Held, X::Gaussian(1.0)] {
-                    let errors = case.check(gpu, How { x, ..How::of(variant) }, batch);
+                    let errors = case.check(&gpu, How { x, ..How::of(variant) }, batch);
                     let errors = errors.unwrap_or_else(|fault| {
                         panic!("{format} {variant} {x:?}, {rows} x {cols}, batch {batch}: {fault}")
                     });

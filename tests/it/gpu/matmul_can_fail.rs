@@ -2,8 +2,9 @@
 
 use super::product::{Case, Errors, How};
 use super::{adapter, planting};
+use qmill::Format;
 use qmill::gpu::Variant;
-use qmill::{Format, wgpu};
+use qmill::wgpu::Features;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Where a fault is planted, and what must find it.
@@ -23,8 +24,10 @@ use Format::{F16, Q4_0, Q4_K};
 
 /// Errors of gaussian weights and numbers that eight bits hold, as a share of the products' sizes: what rounding of f32 alone never reaches.
 const NEAR: f64 = 1e-6;
+/// And rounding to f16.
+const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 32] = [
+const FAULTS: [Fault; 38] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -79,24 +82,42 @@ const FAULTS: [Fault; 32] = [
     fault((Q4_0, 9, "exact.tile.split"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
+    // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
+    // nobody has, and one row too many.
+    fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
+    fault((Q4_0, 9, "int8.cooperative"), "k < 32u; k += SIDE", "k < 24u; k += SIDE"),
+    fault((Q4_0, 9, "int8.cooperative"), "up(atomicLoad(&row_sizes[m]))", "up(atomicLoad(&row_sizes[0]))"),
+    fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += WORKGROUP", "part < 1u; part += WORKGROUP"),
+    fault((Q4_0, 9, "int8.cooperative"), "quarter < 4u; quarter", "quarter < 2u; quarter"),
+    fault((Q4_0, 9, "int8.cooperative"), "row + m < params.rows", "row + m <= params.rows"),
 ];
 
 #[test]
 fn planted_faults_are_found() {
     let Some(adapter) = adapter() else { return };
     for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
-        let subgroups = adapter.features() & wgpu::Features::SUBGROUP;
-        if name.contains("subgroup") && subgroups.is_empty() {
+        let is_cooperative = name == "int8.cooperative";
+        let needed = if is_cooperative {
+            Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP
+        } else if name.contains("subgroup") {
+            Features::SUBGROUP
+        } else {
+            Features::empty()
+        };
+        if !adapter.features().contains(needed) {
             continue;
         }
-        let Some((gpu, planted)) = planting(subgroups, right, wrong) else { return };
+        let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
+        let gpu = gpu.with_matrix_units(&adapter);
+        let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
+        // Of matrices of 8 x 8, more than a tile.
         let case = Case::gaussian(format, 33, 512);
         let variants = Variant::all(&gpu, format, case.cols, batch);
         let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
         let result = case.check(&gpu, How { has_bias: true, ..How::of(variant) }, batch);
         assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
         let is_found =
-            |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > NEAR);
+            |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > near);
         assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
         // And what is right is not taken for a fault.
         let Some(gpu) = super::gpu() else { return };

@@ -7,6 +7,8 @@
 //! and min, each times x: no larger than four times the largest weight of the block, if that has codes at both ends, as any block of random or of gaussian weights
 //! does. The scale of x and the product with it add eight roundings at most. Numbers that eight bits hold, integers times a power of two with a 127 among each 32, have no
 //! other error than these roundings.
+//!
+//! What multiplies f16 rounds both factors first, by at most `Variant::rounding` of themselves or by 2⁻²⁸ of the largest of the row, or the vector, that they are in.
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::weights::{encoded, random_blocks};
@@ -121,10 +123,10 @@ impl Case {
         }
     }
 
-    /// Holds `y` against f64 sums of the twin's weights; `path` additions lie on the longest path.
+    /// Holds `y` against f64 sums of the twin's weights; `path` additions lie on the longest path, and factors are rounded by `rounding` of themselves.
     pub(crate) fn judge(
         &self,
-        (precision, path): (Precision, usize),
+        (precision, path, rounding): (Precision, usize, f64),
         (kind, x): (X, &[f32]),
         bias: Option<&[f32]>,
         y: &[f32],
@@ -144,6 +146,9 @@ impl Case {
                 _ => 0.0,
             };
             let lost: Vec<f64> = x.chunks(32).map(|x| f64::from(lost(x))).collect();
+            let largest = |numbers: &[f32]| {
+                f64::from(numbers.iter().fold(0.0, |largest: f32, number| largest.max(number.abs())))
+            };
             let rows = self.weights.chunks(self.cols).zip(sizes.chunks(self.cols));
             for (r, ((w, sizes), &y)) in rows.zip(y).enumerate() {
                 let bias = bias.map_or(0.0, |bias| f64::from(bias[r]));
@@ -155,7 +160,14 @@ impl Case {
                     rounded += f64::from(s) * x.abs();
                     in_eight += w.abs() * lost[i / 32];
                 }
-                let (error, allowed) = ((f64::from(y) - sum).abs(), gamma * rounded + in_eight);
+                let mut allowed = gamma * rounded + in_eight;
+                if rounding > 0.0 {
+                    let total = |numbers: &[f32]| numbers.iter().map(|n| f64::from(n.abs())).sum::<f64>();
+                    let flushed = largest(w) * total(x) + largest(x) * total(w);
+                    allowed +=
+                        ((1.0 + rounding).powi(2) - 1.0) * (size + in_eight) + 2f64.powi(-28) * flushed;
+                }
+                let error = (f64::from(y) - sum).abs();
                 if error.is_nan() || error > allowed {
                     return Err(format!("vector {v}, row {r}: {y:e}, not {sum:e} ± {allowed:e}"));
                 }
@@ -215,7 +227,8 @@ impl Case {
         // What the library chooses has no longer path than a lane that has all.
         let path =
             how.variant.map_or(self.cols + 32, |variant| variant.longest_path(gpu, self.format, self.cols));
-        self.judge((how.precision(), path), (how.x, &x), bias.as_deref(), &y)
+        let rounding = how.variant.map_or(0.0, Variant::rounding);
+        self.judge((how.precision(), path, rounding), (how.x, &x), bias.as_deref(), &y)
     }
 }
 
