@@ -3,6 +3,7 @@
 //! All buffers are there from the start, so a batch of tokens needs only its numbers, its position and its angles written, and its ops
 //! recorded; a second batch of the same size makes no pipeline and no bind group. Nothing comes back but logits.
 
+use super::config::Config;
 use super::graph::{ROPES, Slot, Step};
 use super::model::Shared;
 use super::ops::{self, Place};
@@ -13,7 +14,7 @@ use crate::{Error, Gpu, Result};
 use std::collections::HashMap;
 use wgpu::{BufferBinding, BufferUsages, CommandEncoder};
 
-/// Bytes of the logits that are made at once.
+/// Bytes of the logits that are made at once, where those of many tokens are wanted.
 const LOGIT_BYTES: usize = 16 << 20;
 /// Keys that a single token attends to at once: a workgroup does so many, and others do the others beside it.
 const SPAN: usize = 512;
@@ -30,7 +31,6 @@ pub(super) struct Engine {
     /// By number of tokens, and the spans that attention to all before is divided in; of a single token with the head, since its logits are always wanted.
     trunks: HashMap<(usize, usize), Vec<Named>>,
     heads: HashMap<usize, Vec<Named>>,
-    logit_rows: usize,
     profiler: Option<Profiler>,
 }
 
@@ -50,43 +50,71 @@ pub(super) struct Buffers {
     pub(super) state: wgpu::Buffer,
     tokens: wgpu::Buffer,
     pub(super) angles: Vec<wgpu::Buffer>,
+    /// All but logits.
     slots: Vec<wgpu::Buffer>,
-    /// The rows of `Normed` that logits are made of.
-    chosen: wgpu::Buffer,
+    head: Head,
     /// Products on their way to some columns of a slot.
     columns: wgpu::Buffer,
     /// Attention on its way to the sum of its spans.
     pub(super) spans: wgpu::Buffer,
-    readback: wgpu::Buffer,
     /// Keys and values of each layer.
     pub(super) cache: Vec<[wgpu::Buffer; 2]>,
 }
 
+/// What logits are made of and in: those of so many tokens at once.
+#[derive(Debug)]
+struct Head {
+    rows: usize,
+    /// The rows of `Normed` that they are made of.
+    chosen: wgpu::Buffer,
+    logits: wgpu::Buffer,
+    readback: wgpu::Buffer,
+}
+
+impl Head {
+    fn new(gpu: &Gpu, config: &Config, rows: usize) -> Result<Self> {
+        let bytes = 4 * rows * config.vocabulary;
+        let logits = |usage| buffer(gpu, "bytes of logits", bytes, usage);
+        Ok(Self {
+            rows,
+            chosen: buffer(
+                gpu,
+                "bytes of activations",
+                4 * rows * config.width,
+                BufferUsages::STORAGE | BufferUsages::COPY_DST,
+            )?,
+            logits: logits(BufferUsages::STORAGE | BufferUsages::COPY_SRC)?,
+            readback: logits(BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
+        })
+    }
+}
+
+fn buffer(gpu: &Gpu, what: &'static str, bytes: usize, usage: BufferUsages) -> Result<wgpu::Buffer> {
+    let limits = gpu.device().limits();
+    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    if bytes as u64 > limit {
+        let needed = format!("at most {limit}, the device's largest binding");
+        return Err(Error::Number { what, needed, found: bytes as u64 });
+    }
+    // A buffer that a model has no use for still has to be bound.
+    let size = (bytes.max(16) as u64).next_multiple_of(4);
+    let descriptor = wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
+    gpu.guarded(|| gpu.device().create_buffer(&descriptor))
+}
+
 impl Buffers {
-    /// For batches of up to `batch` tokens, of which `logit_rows` get logits at once.
-    fn new(gpu: &Gpu, shared: &Shared, batch: usize, logit_rows: usize) -> Result<Self> {
+    /// For batches of up to `batch` tokens, of which one gets logits.
+    fn new(gpu: &Gpu, shared: &Shared, batch: usize) -> Result<Self> {
         let config = &shared.config;
-        let limits = gpu.device().limits();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let buffer = |what: &'static str, bytes: usize, usage: BufferUsages| {
-            if bytes as u64 > limit {
-                let needed = format!("at most {limit}, the device's largest binding");
-                return Err(Error::Number { what, needed, found: bytes as u64 });
-            }
-            // A buffer that a model has no use for still has to be bound.
-            let size = (bytes.max(16) as u64).next_multiple_of(4);
-            let descriptor =
-                wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
-            gpu.guarded(|| gpu.device().create_buffer(&descriptor))
-        };
+        let buffer = |what, bytes, usage| buffer(gpu, what, bytes, usage);
         let (storage, uniform) = (BufferUsages::STORAGE, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
         let (written, read) = (storage | BufferUsages::COPY_DST, storage | BufferUsages::COPY_SRC);
-        let slot = |slot: Slot| {
-            let rows = if slot == Slot::Logits { logit_rows } else { batch };
-            buffer("bytes of activations", 4 * rows * slot.width(config), read)
+        let widths = || {
+            let slots = Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits);
+            slots.map(|slot| slot.width(config))
         };
-        let widest = Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits);
-        let widest = widest.map(|slot| slot.width(config)).max().unwrap_or(0);
+        let slot = |width| buffer("bytes of activations", 4 * batch * width, read);
+        let widest = widths().max().unwrap_or(0);
         let cache_bytes = shared.cache.bytes_for((config.kv_width() * shared.context) as u64) as usize;
         let cached = || buffer("bytes of a layer's cache", cache_bytes, storage);
         let angles = || buffer("bytes of angles", 4 * batch * config.rope.dimensions, written);
@@ -94,40 +122,45 @@ impl Buffers {
             state: buffer("bytes of state", 16, uniform)?,
             tokens: buffer("bytes of tokens", 4 * batch, written)?,
             angles: (0..ROPES).map(|_| angles()).collect::<Result<_>>()?,
-            slots: Slot::ALL.into_iter().map(slot).collect::<Result<_>>()?,
-            chosen: buffer("bytes of activations", 4 * logit_rows * config.width, written)?,
+            slots: widths().map(slot).collect::<Result<_>>()?,
+            head: Head::new(gpu, config, 1)?,
             columns: buffer("bytes of activations", 4 * batch * widest, storage)?,
             spans: buffer(
                 "bytes of attention",
                 ops::spans_bytes(config, spans_for(shared.context)),
                 storage,
             )?,
-            readback: buffer(
-                "bytes of logits",
-                4 * logit_rows * config.vocabulary,
-                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-            )?,
             cache: (0..config.layers).map(|_| Ok([cached()?, cached()?])).collect::<Result<_>>()?,
         })
     }
 
     pub(super) fn slot(&self, slot: Slot) -> BufferBinding<'_> {
-        self.slots[slot as usize].as_entire_buffer_binding()
+        let buffer = if slot == Slot::Logits { &self.head.logits } else { &self.slots[slot as usize] };
+        buffer.as_entire_buffer_binding()
     }
 }
 
 impl Engine {
     pub(super) fn new(shared: &Shared, weights: &GpuWeights, batch: usize) -> Result<Self> {
         ops::check_head(shared.config.head_width)?;
-        let gpu = &weights.gpu;
-        let logit_rows = (LOGIT_BYTES / (4 * shared.config.vocabulary)).clamp(1, batch);
         Ok(Self {
-            buffers: Buffers::new(gpu, shared, batch, logit_rows)?,
+            buffers: Buffers::new(&weights.gpu, shared, batch)?,
             trunks: HashMap::new(),
             heads: HashMap::new(),
-            logit_rows,
             profiler: None,
         })
+    }
+
+    /// Makes room for the logits of as many of `wanted` tokens as are made at once: a text in the making needs only those of one.
+    fn make_room_for_logits(&mut self, gpu: &Gpu, config: &Config, wanted: usize) -> Result<()> {
+        let rows = (LOGIT_BYTES / (4 * config.vocabulary)).clamp(1, wanted.max(1));
+        if rows > self.buffers.head.rows {
+            self.buffers.head = Head::new(gpu, config, rows)?;
+            self.heads.clear();
+            // Those with the head.
+            self.trunks.retain(|&(count, _), _| count != 1);
+        }
+        Ok(())
     }
 
     /// Times all that comes.
@@ -152,6 +185,7 @@ impl Engine {
         let (gpu, config) = (&weights.gpu, &shared.config);
         let (count, vocabulary) = (tokens.len(), config.vocabulary);
         let spans = if count == 1 { spans_for(position + 1) } else { 1 };
+        self.make_room_for_logits(gpu, config, wanted)?;
         self.prepare(shared, weights, count, spans)?;
         let angles = shared.angles(position, count);
         gpu.guarded(|| {
@@ -178,12 +212,12 @@ impl Engine {
         }
         let row_bytes = 4 * config.width as u64;
         let mut first = (count - wanted) as u64;
-        for logits in logits.chunks_mut(self.logit_rows * vocabulary) {
+        for logits in logits.chunks_mut(self.buffers.head.rows * vocabulary) {
             let rows = logits.len() / vocabulary;
             self.prepare_head(shared, weights, rows)?;
             let normed = &self.buffers.slots[Slot::Normed as usize];
             let bytes = rows as u64 * row_bytes;
-            encoder.copy_buffer_to_buffer(normed, first * row_bytes, &self.buffers.chosen, 0, bytes);
+            encoder.copy_buffer_to_buffer(normed, first * row_bytes, &self.buffers.head.chosen, 0, bytes);
             encoder = run(&mut self.profiler, gpu, encoder, &self.heads[&rows], count)?;
             let recorded = std::mem::replace(&mut encoder, self::encoder(gpu)?);
             self.read_logits(gpu, recorded, logits)?;
@@ -194,9 +228,9 @@ impl Engine {
 
     /// Submits what is recorded and waits for the logits that it makes.
     fn read_logits(&self, gpu: &Gpu, mut encoder: CommandEncoder, logits: &mut [f32]) -> Result<()> {
-        let made = &self.buffers.slots[Slot::Logits as usize];
-        encoder.copy_buffer_to_buffer(made, 0, &self.buffers.readback, 0, 4 * logits.len() as u64);
-        gpu.submit_and_read(encoder, &self.buffers.readback, bytemuck::cast_slice_mut(logits))
+        let Head { logits: made, readback, .. } = &self.buffers.head;
+        encoder.copy_buffer_to_buffer(made, 0, readback, 0, 4 * logits.len() as u64);
+        gpu.submit_and_read(encoder, readback, bytemuck::cast_slice_mut(logits))
     }
 
     fn prepare(&mut self, shared: &Shared, weights: &GpuWeights, count: usize, spans: usize) -> Result<()> {
@@ -214,7 +248,7 @@ impl Engine {
 
     fn prepare_head(&mut self, shared: &Shared, weights: &GpuWeights, rows: usize) -> Result<()> {
         if !self.heads.contains_key(&rows) {
-            let chosen = self.buffers.chosen.as_entire_buffer_binding();
+            let chosen = self.buffers.head.chosen.as_entire_buffer_binding();
             let ops = self.preparation(shared, weights, chosen, rows, 1).all(&shared.graph.head)?;
             make_room(&mut self.heads, |&rows| rows == 1);
             self.heads.insert(rows, ops);

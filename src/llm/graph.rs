@@ -42,6 +42,7 @@ pub(super) enum Slot {
     Shares,
     /// What each of them gives.
     Parts,
+    /// The last, which has rows of its own.
     Logits,
 }
 
