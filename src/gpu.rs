@@ -317,8 +317,8 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let products = matvec::programs().chain(tile::programs()).chain(cooperative::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
-    let others = [(activations::NAME, activations::wgsl()), (self_test::HALF_NAME, self_test::half_wgsl())];
-    let others = others.into_iter().chain(spans::texts()).chain(bundles::texts());
+    let others = activations::texts().chain([(self_test::HALF_NAME, self_test::half_wgsl())]);
+    let others = others.chain(spans::texts()).chain(bundles::texts());
     let others = others.map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
     exact_texts(true).chain(products).chain(others)
 }

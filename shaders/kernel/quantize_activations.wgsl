@@ -1,9 +1,16 @@
-// f32 vectors in eight bits: a block of 32 an invocation.
+// Vectors of f32, or with F16_X of f16, in eight bits: a block of 32 an invocation.
 
 #import lib/params.wgsl
 #import lib/int8_block.wgsl
 
+#ifdef F16_X
+#import lib/half_value.wgsl
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+fn quad(i: u32) -> vec4<f32> { return vec4<f32>(half_values(x[i].x), half_values(x[i].y)); }
+#else
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+fn quad(i: u32) -> vec4<f32> { return x[i]; }
+#endif
 @group(0) @binding(2) var<storage, read_write> blocks: array<vec4<u32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -11,7 +18,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = invocation(group, lane);
   if (i < params.count) {
     let at = 8u * i;
-    let block = int8_block(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+    let block = int8_block(
+      quad(at), quad(at + 1u), quad(at + 2u), quad(at + 3u), quad(at + 4u), quad(at + 5u), quad(at + 6u), quad(at + 7u));
     blocks[3u * i] = block.a;
     blocks[3u * i + 1u] = block.b;
     blocks[3u * i + 2u] = block.head;

@@ -11,7 +11,7 @@ use super::texels::UNIFORM_BYTES;
 use crate::{Error, Result, cpu};
 use wgpu::{BufferBinding, BufferUsages};
 
-pub(super) const NAME: &str = "quantize_activations";
+const NAME: &str = "quantize_activations";
 /// Numbers under one scale.
 pub(super) const INT8_BLOCK: usize = 32;
 /// Bytes of their block: the numbers, the scale and sums.
@@ -24,14 +24,24 @@ const INT8_BLOCK_BYTES: u64 = 48;
 /// before. Its other names are `largest_of`, `int8_codes` and `sum_of`.
 pub const INT8_BLOCK_WGSL: &str = include_str!("../../shaders/lib/int8_block.wgsl");
 
-pub(super) fn wgsl() -> Result<String, String> {
+const OF_F16: &str = "quantize_activations.f16";
+
+/// `native_half` is whether f16 is converted by the device itself.
+fn wgsl(is_f16: bool, native_half: bool) -> Result<String, String> {
     let constants = [("WORKGROUP", WORKGROUP as usize)];
-    shader::join("kernel/quantize_activations.wgsl", None, &[], &constants)
+    let names = [("F16_X", is_f16), ("NATIVE_HALF", native_half)];
+    let names: Vec<_> = names.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect();
+    shader::join("kernel/quantize_activations.wgsl", None, &names, &constants)
+}
+
+/// What a test or a compiler elsewhere should see.
+pub(super) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
+    [(NAME, wgsl(false, true)), (OF_F16, wgsl(true, true))].into_iter()
 }
 
 /// `batch` vectors of `cols` numbers, f32 or f16 in a range of a buffer with usage `STORAGE`: what products take.
 ///
-/// Numbers that are f32 may be had in eight bits besides, which makes products with quantized weights about twice as fast and less exact: a number is then off by at most a
+/// The numbers may be had in eight bits besides, which makes products with quantized weights about twice as fast and less exact: a number is then off by at most a
 /// 254th of the largest magnitude among 32.
 #[derive(Clone, Debug)]
 pub struct Activations<'a> {
@@ -66,6 +76,12 @@ impl<'a> Activations<'a> {
     /// [`Activations::blocks`]. Fails with [`Error::Number`] where there is no vector or `cols` is
     /// not a multiple of 32, with [`Error::ShortRange`] and [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
     pub fn int8(gpu: &Gpu, x: BufferBinding<'a>, batch: usize, cols: usize) -> Result<Self> {
+        Self::exact(x, batch, cols).quantized(gpu)
+    }
+
+    /// The same vectors, f32 or f16, which products take in eight bits: [`Activations::int8`] says how, and how it fails.
+    pub fn quantized(self, gpu: &Gpu) -> Result<Self> {
+        let Self { batch, cols, is_f16, .. } = self;
         cpu::check_positive("the number of vectors", batch)?;
         if cols == 0 || !cols.is_multiple_of(INT8_BLOCK) {
             let needed = format!("a multiple of {INT8_BLOCK}");
@@ -80,11 +96,12 @@ impl<'a> Activations<'a> {
             gpu.buffer(count * INT8_BLOCK_BYTES, BufferUsages::STORAGE)?
         };
         let bindings = in_order([Access::Read, Access::ReadWrite]);
-        let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Loose, |_| wgsl())?;
-        let numbers = Range::new("x", &x, 4 * (batch * cols) as u64);
-        let bound = in_order([numbers, whole("the activations", &blocks)]);
+        let native_half = is_f16 && gpu.keeps_halves()?;
+        let name = if is_f16 { OF_F16 } else { NAME };
+        let pipeline = gpu.pipeline(name, &bindings, Arithmetic::Loose, |_| wgsl(is_f16, native_half))?;
+        let bound = in_order([self.range(false), whole("the activations", &blocks)]);
         let quantize = Op { steps: vec![gpu.bind(pipeline, Dispatch::of(count), &[], &bound)?] };
-        Ok(Self { x, batch, cols, is_f16: false, int8: Some(Int8 { blocks, quantize }) })
+        Ok(Self { int8: Some(Int8 { blocks, quantize }), ..self })
     }
 
     /// What makes eight bits of the numbers, if products take them so.

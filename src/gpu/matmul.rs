@@ -93,7 +93,7 @@ impl Gpu {
         if input_is_uniform {
             program = program.reading_uniform();
         }
-        if x.is_f16() {
+        if x.is_f16() && !int8 {
             program = program.reading_f16();
         }
         let least_subgroup = self.least_subgroup();
@@ -137,7 +137,7 @@ impl Gpu {
         let way = if is_bundled { Picks::InBundles } else { Picks::OneByOne };
         let mut program = form.program(format, experts.is_ragged(), false, Some(way));
         program.native_half = self.keeps_halves()?;
-        if x.is_f16() {
+        if x.is_f16() && !form.int8 {
             program = program.reading_f16();
         }
         let bundles = Bundles { picks: count, experts: expert_count, columns: form.columns };

@@ -112,7 +112,8 @@ static void write_assembly(VkDevice device, const VkPipelineExecutableInfoKHR *e
     FILE *out = fopen(path, "w");
     if (!out) { perror(path); exit(2); }
     for (uint32_t i = 0; i < count; i++) {
-        if (!strcmp(texts[i].name, "Assembly")) fputs(texts[i].pData, out);
+        // "Assembly" of RADV, "NAK assembly" of NVK, "IR3 Assembly" of Turnip.
+        if (strstr(texts[i].name, "ssembly")) fputs(texts[i].pData, out);
         free(texts[i].pData);
     }
     fclose(out);

@@ -63,12 +63,12 @@ fn vectors_in_f16_are_multiplied_as_they_are() {
     for (turn, (format, rows, cols)) in shapes.enumerate() {
         let case = Case::gaussian(format, rows, cols);
         for batch in [1, 3, 9] {
-            let mut variants = Variant::all(gpu, format, cols, batch);
-            variants.retain(|variant| variant.precision() == Precision::Exact);
-            let variant = variants[(5 * turn + batch) % variants.len()];
-            let how = How { in_f16: true, ..How::of(variant) };
-            let result = case.check(&in_turn(gpu, turn + batch), how, batch);
-            assert!(result.is_ok(), "{format} {variant}, {rows} x {cols}, batch {batch}: {result:?}");
+            for &precision in precisions(format) {
+                let variant = variant(gpu, &case, precision, batch, 5 * turn + batch);
+                let how = How { in_f16: true, ..How::of(variant) };
+                let result = case.check(&in_turn(gpu, turn + batch), how, batch);
+                assert!(result.is_ok(), "{format} {variant}, {rows} x {cols}, batch {batch}: {result:?}");
+            }
         }
     }
 }

@@ -204,13 +204,11 @@ impl Case {
         let y_bytes = 4 * (batch * self.rows) as u64;
         let y_buffer = poisoned(gpu, y_bytes);
         let is_int8 = how.precision() == Precision::Int8;
-        let activations = if is_int8 {
-            Activations::int8(gpu, binding(&x_buffer), batch, self.cols).map_err(|error| error.to_string())?
-        } else if how.in_f16 {
-            Activations::f16(binding(&x_buffer), batch, self.cols)
-        } else {
-            Activations::exact(binding(&x_buffer), batch, self.cols)
-        };
+        let of = if how.in_f16 { Activations::f16 } else { Activations::exact };
+        let mut activations = of(binding(&x_buffer), batch, self.cols);
+        if is_int8 {
+            activations = activations.quantized(gpu).map_err(|error| error.to_string())?;
+        }
         let (matrix, y) = (self.matrix(gpu), binding(&y_buffer));
         let bias_binding = bias_buffer.as_ref().map(binding);
         let op = match how.variant {
