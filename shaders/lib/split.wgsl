@@ -18,6 +18,74 @@ fn chunk_at(i: u32) -> vec4<u32> { return chunks[i]; }
 fn word_at(i: u32) -> u32 { return words[i]; }
 #endif
 
+#ifdef AS_IN_FILE
+// Blocks as a file has them, one after another, to be measured beside: what is loaded starts anywhere. The byte where a field begins in a block, by where it begins here.
+fn from_of(start: u32) -> u32 {
+  var at = FIELD0_FROM;
+#ifdef FIELD1
+  if (start == FIELD1_START) { at = FIELD1_FROM; }
+#endif
+#ifdef FIELD2
+  if (start == FIELD2_START) { at = FIELD2_FROM; }
+#endif
+#ifdef FIELD3
+  if (start == FIELD3_START) { at = FIELD3_FROM; }
+#endif
+#ifdef FIELD4
+  if (start == FIELD4_START) { at = FIELD4_FROM; }
+#endif
+  return at;
+}
+
+// The word at any byte, with the word where that begins and the next.
+fn joined(low: u32, high: u32, at: u32) -> u32 {
+  let shift = 8u * (at & 3u);
+  return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
+}
+
+fn chunk_from(at: u32) -> vec4<u32> {
+  let i = at >> 2u;
+  let w0 = word_at(i);
+  let w1 = word_at(i + 1u);
+  let w2 = word_at(i + 2u);
+  let w3 = word_at(i + 3u);
+  // The last chunk may end with the buffer.
+  let w4 = word_at(i + select(3u, 4u, (at & 3u) != 0u));
+  return vec4<u32>(joined(w0, w1, at), joined(w1, w2, at), joined(w2, w3, at), joined(w3, w4, at));
+}
+
+fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> {
+  return chunk_from(block * BLOCK_BYTES + from_of(16u * at) + 16u * n);
+}
+
+struct Chunks {
+  a: vec4<u32>,
+  b: vec4<u32>,
+}
+
+fn two_chunks(at: u32, size: u32, block: u32, pair: u32) -> Chunks {
+  return Chunks(chunk(at, size, block, 2u * pair), chunk(at, size, block, 2u * pair + 1u));
+}
+
+fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
+  let byte = block * BLOCK_BYTES + from_of(4u * at) + 4u * n;
+  let i = byte >> 2u;
+  return joined(word_at(i), word_at(i + select(0u, 1u, (byte & 3u) != 0u)), byte);
+}
+
+fn byte_from(at: u32) -> u32 { return (word_at(at >> 2u) >> (8u * (at & 3u))) & 0xffu; }
+
+fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
+  let byte = block * BLOCK_BYTES + from_of(2u * at) + 2u * n;
+#ifdef ODD_FIELDS
+  return byte_from(byte) | (byte_from(byte + 1u) << 8u);
+#else
+  return (word_at(byte >> 2u) >> (8u * (byte & 2u))) & 0xffffu;
+#endif
+}
+
+fn byte_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return byte_from(block * BLOCK_BYTES + from_of(at) + n); }
+#else
 fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return chunk_at(params.blocks * at + block * size + n); }
 
 // Chunks 2·pair and 2·pair + 1: an offset of its own lets the second load share the address of the first.
@@ -42,3 +110,4 @@ fn byte_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
   let i = params.blocks * at + block * size + n;
   return (word_at(i >> 2u) >> (8u * (i & 3u))) & 0xffu;
 }
+#endif

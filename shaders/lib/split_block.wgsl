@@ -4,6 +4,9 @@
 
 // Where byte `at` of a block is: FIELDi_FROM is where its field begins in the block, FIELDi_START the bytes that fields before it have for each block.
 fn byte_place(block: u32, at: u32) -> u32 {
+#ifdef AS_IN_FILE
+  return block * BLOCK_BYTES + at;
+#else
   var at_device = params.blocks * FIELD0_START + block * FIELD0_BYTES + at;
 #ifdef FIELD1
   if (at >= FIELD1_FROM) { at_device = params.blocks * FIELD1_START + block * FIELD1_BYTES + at - FIELD1_FROM; }
@@ -18,6 +21,7 @@ fn byte_place(block: u32, at: u32) -> u32 {
   if (at >= FIELD4_FROM) { at_device = params.blocks * FIELD4_START + block * FIELD4_BYTES + at - FIELD4_FROM; }
 #endif
   return at_device;
+#endif
 }
 
 fn byte(block: u32, at: u32) -> u32 {

@@ -31,11 +31,19 @@ struct Kernel {
 }
 
 /// To find the fastest kernel.
-const FIRST_LOOK: Settings =
-    Settings { repetitions: 2, repetition_time: Duration::from_millis(10), cache_bytes: 0 };
+const FIRST_LOOK: Settings = Settings {
+    repetitions: 2,
+    repetition_time: Duration::from_millis(10),
+    cache_bytes: 0,
+    as_in_file: false,
+};
 /// To measure it.
-const SECOND_LOOK: Settings =
-    Settings { repetitions: 5, repetition_time: Duration::from_millis(50), cache_bytes: 0 };
+const SECOND_LOOK: Settings = Settings {
+    repetitions: 5,
+    repetition_time: Duration::from_millis(50),
+    cache_bytes: 0,
+    as_in_file: false,
+};
 
 const MEMORY: &str =
     concat!(include_str!("../../shaders/bench/buffer.wgsl"), include_str!("../../shaders/bench/memory.wgsl"));

@@ -132,7 +132,8 @@ impl<'a> Data<'a> {
         let x_buffer = gpu.buffer_with(bytemuck::cast_slice(&x), usage)?;
         let y_buffer = gpu.buffer(4 * (batch * rows) as u64, usage)?;
         let bytes = blocks.rows(rows);
-        let matrices = (0..case.copies(settings)).map(|_| Matrix::new(gpu, format, rows, cols, &bytes));
+        let make = if settings.as_in_file && !format.is_float() { Matrix::as_in_file } else { Matrix::new };
+        let matrices = (0..case.copies(settings)).map(|_| make(gpu, format, rows, cols, &bytes));
         let matrices = matrices.collect::<Result<_>>()?;
         Ok(Self { case, gpu, blocks, x, x_buffer, y_buffer, matrices })
     }

@@ -13,12 +13,19 @@ pub struct Settings {
     pub repetition_time: Duration,
     /// The largest cache that weights must not stay in. They rotate through copies, one more than fits.
     pub cache_bytes: u64,
+    /// Whether a GPU's products take quantized weights as they lie in a file, not as they are laid out for it.
+    pub as_in_file: bool,
 }
 
 impl Default for Settings {
     /// Five repetitions of a tenth of a second; 96 MiB, as the largest cache of a GPU of 2025 has.
     fn default() -> Self {
-        Self { repetitions: 5, repetition_time: Duration::from_millis(100), cache_bytes: 96 << 20 }
+        Self {
+            repetitions: 5,
+            repetition_time: Duration::from_millis(100),
+            cache_bytes: 96 << 20,
+            as_in_file: false,
+        }
     }
 }
 
@@ -159,8 +166,12 @@ mod tests {
 
     #[test]
     fn short_work_is_done_more_often_and_long_work_no_more_than_asked() {
-        let settings =
-            Settings { repetitions: 3, repetition_time: Duration::from_millis(100), cache_bytes: 0 };
+        let settings = Settings {
+            repetitions: 3,
+            repetition_time: Duration::from_millis(100),
+            cache_bytes: 0,
+            as_in_file: false,
+        };
         let counts = |each: Duration| {
             let mut counts = Vec::new();
             let timing = time_laps(&settings, |count| {

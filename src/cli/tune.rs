@@ -62,6 +62,7 @@ impl Tune {
             repetitions: self.repetitions,
             repetition_time: REPETITION_TIME,
             cache_bytes: self.cache,
+            ..Settings::default()
         };
         let mut out = io::stdout().lock();
         writeln!(out, "{}", gpu.name())?;

@@ -8,7 +8,7 @@ use super::split::{CHUNK_BYTES, Split};
 use super::upload::Filling;
 use super::{Gpu, shader, texels};
 use crate::{Format, Result, cpu};
-use wgpu::BufferBinding;
+use wgpu::{BufferBinding, BufferUsages};
 
 /// What a converter may take while a matrix is quantized.
 const CONVERTER_BYTES: u64 = 128 << 20;
@@ -41,6 +41,8 @@ pub(super) struct Shard {
 pub(super) enum Blocks {
     Buffer(wgpu::Buffer),
     Texels(wgpu::TextureView),
+    /// As a file has them.
+    File(wgpu::Buffer),
 }
 
 impl Matrix {
@@ -94,6 +96,24 @@ impl Matrix {
             filling.upload(i * piece_rows, &blocks)?;
         }
         filling.finish()
+    }
+
+    /// The same weights with blocks as they lie in a file, to be measured beside what [`Matrix::new`] makes of them; of a format that is quantized.
+    #[doc(hidden)]
+    pub fn as_in_file(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+        cpu::check_matrix(format, rows, cols, bytes.len())?;
+        let row_bytes = bytes.len() / rows;
+        let most = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
+        let shard_rows = (most as usize / row_bytes).max(1);
+        let shards = bytes.chunks(shard_rows * row_bytes).enumerate().map(|(i, rows)| {
+            // A kernel reads whole chunks of 16 bytes.
+            let mut padded = rows.to_vec();
+            padded.resize(rows.len().next_multiple_of(CHUNK_BYTES), 0);
+            let buffer = gpu.buffer_with(&padded, BufferUsages::STORAGE)?;
+            let (first_row, rows) = ((i * shard_rows) as u32, (rows.len() / row_bytes) as u32);
+            Ok(Shard { bytes: buffer.size(), blocks: Blocks::File(buffer), first_row, rows })
+        });
+        Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
     }
 
     /// The format of the weights.
@@ -165,6 +185,13 @@ impl Program {
     pub(super) fn reading_texels(mut self) -> Self {
         self.names.push("TEXELS");
         self.form = if self.form.is_empty() { "texels".to_owned() } else { self.form + ".texels" };
+        self
+    }
+
+    /// The same, of blocks as a file has them.
+    pub(super) fn reading_file(mut self) -> Self {
+        self.names.push("AS_IN_FILE");
+        self.form = if self.form.is_empty() { "file".to_owned() } else { self.form + ".file" };
         self
     }
 
@@ -260,6 +287,11 @@ impl Gpu {
         let mut program = program.clone();
         let mut resources = match &shard.blocks {
             Blocks::Buffer(buffer) => {
+                let weights = read(&whole("the matrix", buffer));
+                vec![(1, weights.clone()), (2, weights)]
+            }
+            Blocks::File(buffer) => {
+                program = program.reading_file();
                 let weights = read(&whole("the matrix", buffer));
                 vec![(1, weights.clone()), (2, weights)]
             }

@@ -174,6 +174,10 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels());
         [exact].into_iter().chain(int8)
     });
+    // Beside what they would cost with blocks as in a file.
+    let in_files = [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q6_K].map(move |format| {
+        form(true, Lanes::Subgroup, 4, 1).program(format, false, false, None).reading_file()
+    });
     let each = FORMATS.iter().flat_map(move |info| of_each.map(|form| (info.format, form)));
     let few = EXAMPLES.into_iter().flat_map(move |format| of_few.map(|form| (format, form)));
     each.chain(few)
@@ -182,6 +186,7 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         .chain(of_experts)
         .chain(of_f16)
         .chain(in_textures)
+        .chain(in_files)
 }
 
 /// What the kernel is told of a shard.

@@ -73,7 +73,8 @@ impl Split {
 
     /// What `shaders/lib/split.wgsl` and `shaders/lib/split_block.wgsl` ask for.
     pub(super) fn constants(&self) -> Vec<(String, usize)> {
-        let mut constants = vec![("BLOCK_QUADS".to_owned(), self.quads)];
+        let of_block = [("BLOCK_QUADS", self.quads), ("BLOCK_BYTES", self.block_bytes)];
+        let mut constants: Vec<_> = of_block.map(|(name, value)| (name.to_owned(), value)).into();
         for (i, field) in self.fields.iter().enumerate() {
             let unit = field.unit();
             let values = [

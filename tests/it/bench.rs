@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One repetition of one operation, and nothing kept out of the cache.
-const QUICK: Settings = Settings { repetitions: 1, repetition_time: Duration::ZERO, cache_bytes: 0 };
+const QUICK: Settings =
+    Settings { repetitions: 1, repetition_time: Duration::ZERO, cache_bytes: 0, as_in_file: false };
 
 /// The command with these arguments, and quick ones where they say nothing of it.
 fn qmill(arguments: &[&str]) -> Output {
@@ -253,7 +254,12 @@ fn a_wrong_answer_is_not_measured() {
 #[test]
 fn work_takes_turns_and_every_turn_is_counted() {
     let mut turns = Vec::new();
-    let settings = Settings { repetitions: 3, repetition_time: Duration::from_millis(20), cache_bytes: 0 };
+    let settings = Settings {
+        repetitions: 3,
+        repetition_time: Duration::from_millis(20),
+        cache_bytes: 0,
+        as_in_file: false,
+    };
     let timing = time_work(&settings, |turn| {
         turns.push(turn);
         std::thread::sleep(Duration::from_millis(1));

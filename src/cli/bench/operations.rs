@@ -35,6 +35,9 @@ pub(super) struct Operations {
     /// or its beginning, as in `int8.subgroup`, or all
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "exact,int8")]
     variant: Vec<String>,
+    /// Multiply by quantized weights as they lie in a file, not as they are laid out for a GPU
+    #[arg(long)]
+    as_in_file: bool,
     /// The largest cache, in which weights must not stay
     #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
     cache: u64,
@@ -48,8 +51,12 @@ const KEYS: Keys =
 
 impl Operations {
     pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
-        let settings =
-            Settings { repetitions: common.repetitions, cache_bytes: self.cache, ..Settings::default() };
+        let settings = Settings {
+            repetitions: common.repetitions,
+            cache_bytes: self.cache,
+            as_in_file: self.as_in_file,
+            ..Settings::default()
+        };
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
         let cases = self.cases();
         if cases.is_empty() {
@@ -167,7 +174,7 @@ fn of_case(
         "m": case.rows,
         "n": if product { case.batch } else { 1 },
         "k": case.cols,
-        "variant": variant.to_string(),
+        "variant": if settings.as_in_file { format!("{variant}.file") } else { variant.to_string() },
         "kernel": kernel,
         "clock": if timing.device.is_some() { "device" } else { "host" },
         "avg_ns": ns(clock.mean()),

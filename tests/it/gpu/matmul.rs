@@ -94,6 +94,18 @@ fn long_products_are_nearly_right() {
     }
 }
 
+#[test]
+fn blocks_may_lie_as_in_a_file() {
+    let Some(gpu) = gpu() else { return };
+    for (f, format) in formats().into_iter().enumerate().filter(|(_, format)| !format.is_float()) {
+        // Rows that begin within a word and within a chunk, more than one of them.
+        let case = Case::random(format, 5, cols(format, 3));
+        let variant = variant(gpu, &case, precisions(format)[f % 2], 1, f);
+        let result = case.check(gpu, How { as_in_file: true, ..How::of(variant) }, 1);
+        assert!(result.is_ok(), "{format} {variant}: {result:?}");
+    }
+}
+
 /// The variant that multiplies by matrix units, of a device that has them.
 fn cooperative(gpu: &Gpu, case: &Case, batch: usize) -> Option<Variant> {
     let all = Variant::all(gpu, case.format, case.cols, batch);

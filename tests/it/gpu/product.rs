@@ -209,7 +209,12 @@ impl Case {
         if is_int8 {
             activations = activations.quantized(gpu).map_err(|error| error.to_string())?;
         }
-        let (matrix, y) = (self.matrix(gpu), binding(&y_buffer));
+        let matrix = if how.as_in_file {
+            Matrix::as_in_file(gpu, self.format, self.rows, self.cols, &self.bytes).unwrap()
+        } else {
+            self.matrix(gpu)
+        };
+        let y = binding(&y_buffer);
         let bias_binding = bias_buffer.as_ref().map(binding);
         let op = match how.variant {
             Ok(variant) => gpu.prepare_matmul_as(variant, &matrix, &activations, bias_binding.as_ref(), &y),
@@ -239,15 +244,17 @@ pub(crate) struct How {
     pub(crate) has_bias: bool,
     /// Whether vectors are f16, which must hold them.
     pub(crate) in_f16: bool,
+    /// Whether blocks lie as in a file.
+    pub(crate) as_in_file: bool,
 }
 
 impl How {
     pub(crate) fn of(variant: Variant) -> Self {
-        Self { variant: Ok(variant), x: X::Held, has_bias: false, in_f16: false }
+        Self { variant: Ok(variant), x: X::Held, has_bias: false, in_f16: false, as_in_file: false }
     }
 
     pub(crate) fn chosen(precision: Precision, x: X) -> Self {
-        Self { variant: Err(precision), x, has_bias: false, in_f16: false }
+        Self { variant: Err(precision), x, has_bias: false, in_f16: false, as_in_file: false }
     }
 
     fn precision(self) -> Precision {
