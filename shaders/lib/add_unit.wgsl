@@ -8,13 +8,6 @@ fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
   let low = fetch_four(place, 0u, block, unit);
   var high = low;
   if (ROWS > 4u) { high = fetch_four(place, 4u, block, unit); }
-#ifdef ALONE
-  // Compilers for the CPU are slow, and take memory, by the size of what they compile.
-  var sums = before;
-  for (var part = 0u; part < UNIT_PARTS; part++) {
-    sums = add_part(sums, codes_of(low, part), codes_of(high, part), place.vector, first + part * PART_STEP);
-  }
-#else
   var sums = add_part(before, codes_of(low, 0u), codes_of(high, 0u), place.vector, first);
   if (UNIT_PARTS > 1u) {
     sums = add_part(sums, codes_of(low, 1u), codes_of(high, 1u), place.vector, first + PART_STEP);
@@ -23,6 +16,5 @@ fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
     sums = add_part(sums, codes_of(low, 2u), codes_of(high, 2u), place.vector, first + 2u * PART_STEP);
     sums = add_part(sums, codes_of(low, 3u), codes_of(high, 3u), place.vector, first + 3u * PART_STEP);
   }
-#endif
   return sums;
 }

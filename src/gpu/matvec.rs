@@ -72,10 +72,7 @@ impl Matvec {
         names.extend(self.int8.then_some("INT8"));
         let mut constants = vec![("ROWS", self.rows), ("COLUMNS", self.columns)];
         match self.lanes {
-            Lanes::Alone => {
-                names.push("ALONE");
-                constants.push(("LANES", 1));
-            }
+            Lanes::Alone => constants.push(("LANES", 1)),
             Lanes::Shared(lanes) => {
                 names.push("SHARED");
                 constants.push(("LANES", lanes));
