@@ -152,16 +152,16 @@ fn load_vector(vector: u32, n: u32, half: u32, part: u32) {
   store_vector_quad(at + 12u, vec4<f32>(unpack4xI8(words.w)) * scale);
 }
 
-// The first row, and the first vector, of a quarter of the tile, in its matrix `down`, `right`.
-fn first_row(quarter: u32, down: u32) -> u32 { return (2u * (quarter / 2u) + down) * SIDE; }
-fn first_vector(quarter: u32, right: u32) -> u32 { return (2u * (quarter % 2u) + right) * SIDE; }
+// The first row, and the first vector, of a quarter of the tile, in its matrix `below`, `beside`: 0 or 1.
+fn first_row(quarter: u32, below: u32) -> u32 { return (2u * (quarter / 2u) + below) * SIDE; }
+fn first_vector(quarter: u32, beside: u32) -> u32 { return (2u * (quarter % 2u) + beside) * SIDE; }
 
 // Stores what the subgroups have left in `sums`, of these matrices.
-fn store(row: u32, vector: u32, down: u32, right: u32, lane: u32) {
+fn store(row: u32, vector: u32, below: u32, beside: u32, lane: u32) {
   for (var i = lane; i < 4u * SIDE * SIDE; i += WORKGROUP) {
     let quarter = i / (SIDE * SIDE);
-    let m = first_row(quarter, down) + i % SIDE;
-    let n = first_vector(quarter, right) + i / SIDE % SIDE;
+    let m = first_row(quarter, below) + i % SIDE;
+    let n = first_vector(quarter, beside) + i / SIDE % SIDE;
     if (row + m < params.rows && vector + n < params.batch) {
       let at = params.first_row + row + m;
       let sum = sums[i] * up(atomicLoad(&row_sizes[m])) * up(atomicLoad(&vector_sizes[n]));

@@ -285,8 +285,9 @@ impl Gpu {
     ) -> Form {
         let products = Products::of(format, rows, cols, precision, batch);
         let tuning = self.shared.tuning.read().unwrap_or_else(PoisonError::into_inner);
-        let tuned = tuning.choices.iter().find(|(known, _)| *known == products);
-        if let Some(&(_, form)) = tuned {
+        // Of clones that share a table, one may lack what another has.
+        let does = |(known, form): &&(Products, Form)| *known == products && form.lacks(self).is_none();
+        if let Some(&(_, form)) = tuning.choices.iter().find(does) {
             return form;
         }
         let form = Form { kind: self.default_kind(format, rows, cols, batch), spans: 1 };
