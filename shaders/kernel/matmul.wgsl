@@ -5,19 +5,7 @@
 //
 // With SPLIT, a workgroup has a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
 
-#import lib/params.wgsl
-#import lib/split.wgsl
-#ifdef GRID
-// The vectors of the format's codebook, as format/codebook.rs lays them out.
-@group(0) @binding(5) var<storage, read> grid: array<u32>;
-#endif
-#import format
-#import lib/activations.wgsl
-
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#ifdef BIAS
-@group(0) @binding(6) var<storage, read> bias: array<f32>;
-#endif
+#import lib/product.wgsl
 
 const TILE = 64u;
 

@@ -4,7 +4,7 @@ use super::Gpu;
 use super::activations::Activations;
 use super::bundles::Bundles;
 use super::matrix::{Bound, Matrix, Work, whole};
-use super::matvec::{self, COLUMNS, Picks};
+use super::matvec::{self, MOST_COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
@@ -20,9 +20,6 @@ pub enum Precision {
     /// In blocks of 32 numbers of eight bits under a scale, as llama.cpp has them on the CPU; with weights in F32, F16 or BF16 as they are.
     Int8,
 }
-
-/// Vectors that a kernel for a few has at once.
-const MOST_COLUMNS: usize = COLUMNS[COLUMNS.len() - 1];
 
 impl Gpu {
     /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.

@@ -182,30 +182,29 @@ impl Program {
     }
 
     /// The same, of a matrix in a texture.
-    pub(super) fn reading_texels(mut self) -> Self {
-        self.names.push("TEXELS");
-        self.form = if self.form.is_empty() { "texels".to_owned() } else { self.form + ".texels" };
-        self
+    pub(super) fn reading_texels(self) -> Self {
+        self.reading("TEXELS", "texels")
     }
 
     /// The same, of blocks as a file has them.
-    pub(super) fn reading_file(mut self) -> Self {
-        self.names.push("AS_IN_FILE");
-        self.form = if self.form.is_empty() { "file".to_owned() } else { self.form + ".file" };
-        self
+    pub(super) fn reading_file(self) -> Self {
+        self.reading("AS_IN_FILE", "file")
     }
 
     /// The same, of vectors in f16.
-    pub(super) fn reading_f16(mut self) -> Self {
-        self.names.push("F16_X");
-        self.form += ".f16";
-        self
+    pub(super) fn reading_f16(self) -> Self {
+        self.reading("F16_X", "f16")
     }
 
     /// The same, of vectors in a uniform buffer.
-    pub(super) fn reading_uniform(mut self) -> Self {
-        self.names.push("UNIFORM_X");
-        self.form += ".uniform";
+    pub(super) fn reading_uniform(self) -> Self {
+        self.reading("UNIFORM_X", "uniform")
+    }
+
+    /// The same with a name defined that chooses how something is read, and `part` in the program's own.
+    fn reading(mut self, name: &'static str, part: &str) -> Self {
+        self.names.push(name);
+        self.form = if self.form.is_empty() { part.to_owned() } else { self.form + "." + part };
         self
     }
 

@@ -9,9 +9,12 @@ use crate::{FORMATS, Format};
 /// For how many vectors at once there are kernels; others take the next.
 pub(super) const COLUMNS: [usize; 3] = [1, 4, 8];
 
+/// Most vectors at once.
+pub(super) const MOST_COLUMNS: usize = COLUMNS[COLUMNS.len() - 1];
+
 /// For how many vectors at once there is a kernel that does `batch`, several times over where they are many.
 pub(super) fn columns_for(batch: usize) -> usize {
-    COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(COLUMNS[COLUMNS.len() - 1])
+    COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(MOST_COLUMNS)
 }
 
 /// Lanes that a row keeps busy: a power of two, at most a workgroup.

@@ -53,6 +53,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/numbers.wgsl",
     "lib/pack.wgsl",
     "lib/params.wgsl",
+    "lib/product.wgsl",
     "lib/scale_search.wgsl",
     "lib/six_bit.wgsl",
     "lib/source.wgsl",

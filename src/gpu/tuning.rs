@@ -5,7 +5,7 @@ mod file;
 use super::Gpu;
 use super::cooperative::Cooperative;
 use super::matmul::Precision;
-use super::matvec::{COLUMNS, Lanes, Matvec, columns_for, lanes_for};
+use super::matvec::{Lanes, MOST_COLUMNS, Matvec, columns_for, lanes_for};
 use super::tile::Tile;
 use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
 use crate::{Error, Format, Result};
@@ -49,8 +49,6 @@ const KINDS: [Kind; 9] = [
     Kind::Cooperative,
 ];
 const SPANS: [usize; 4] = [1, 2, 4, 8];
-/// Vectors that the kernels for a few have at once.
-const MOST_COLUMNS: usize = COLUMNS[COLUMNS.len() - 1];
 
 /// All forms there are.
 fn forms() -> impl Iterator<Item = Form> {

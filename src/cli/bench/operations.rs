@@ -164,6 +164,8 @@ fn of_case(
     let bytes_rate = measured.bytes as f64 / clock.median();
     let operations_rate = measured.operations as f64 / clock.median();
     let product = case.operation.is_product();
+    // It is GPUs that have a layout, and of what is quantized.
+    let is_of_file = settings.as_in_file && kernel.is_some() && !case.format.is_float();
     let share = |rate: f64, peak: fn(&Peaks) -> f64| peaks.map(|peaks| rounded(rate / peak(peaks)));
     let memory_share = share(bytes_rate, if product { |peaks| peaks.read } else { |peaks| peaks.copy });
     let compute_share = share(operations_rate, |peaks| peaks.multiply_add).filter(|_| product);
@@ -174,7 +176,7 @@ fn of_case(
         "m": case.rows,
         "n": if product { case.batch } else { 1 },
         "k": case.cols,
-        "variant": if settings.as_in_file { format!("{variant}.file") } else { variant.to_string() },
+        "variant": if is_of_file { format!("{variant}.file") } else { variant.to_string() },
         "kernel": kernel,
         "clock": if timing.device.is_some() { "device" } else { "host" },
         "avg_ns": ns(clock.mean()),

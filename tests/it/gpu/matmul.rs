@@ -30,11 +30,7 @@ fn products_are_as_exact_as_their_sums_allow() {
             [(1, 1, 1), (33, 3, 2 + f % 8), (16, 2, 33), (1, 5, 2 + (f + 3) % 8), (33, 9, 1), (16, 1, 16)];
         for (s, (rows, blocks, batch)) in shapes.into_iter().enumerate() {
             let cols = cols(format, blocks);
-            let case = if (f + s) % 2 == 0 {
-                Case::random(format, rows, cols)
-            } else {
-                Case::gaussian(format, rows, cols)
-            };
+            let case = Case::in_turn(f + s, format, rows, cols);
             for &precision in precisions(format) {
                 let variant = variant(gpu, &case, precision, batch, f + s);
                 // Of formats that fetch in different ways, both precisions in both places.
@@ -123,11 +119,7 @@ fn matrix_units_multiply_every_format() {
         let shapes = [(33, 1, 9), (97, 5, 33), (1, 3, 16), (64, 2, 64)];
         for (s, (rows, blocks, batch)) in shapes.into_iter().enumerate() {
             let cols = cols(format, blocks);
-            let case = if (f + s) % 2 == 0 {
-                Case::random(format, rows, cols)
-            } else {
-                Case::gaussian(format, rows, cols)
-            };
+            let case = Case::in_turn(f + s, format, rows, cols);
             let Some(mut variant) = cooperative(gpu, &case, batch) else { return };
             if (f + s) % 4 == 1 {
                 variant = variant.as_on_metal();

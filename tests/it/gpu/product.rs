@@ -107,6 +107,12 @@ impl Case {
         }
     }
 
+    /// Random or gaussian, at every other turn.
+    pub(crate) fn in_turn(turn: usize, format: Format, rows: usize, cols: usize) -> Self {
+        let make = if turn.is_multiple_of(2) { Self::random } else { Self::gaussian };
+        make(format, rows, cols)
+    }
+
     pub(crate) fn matrix(&self, gpu: &Gpu) -> Matrix {
         Matrix::new(gpu, self.format, self.rows, self.cols, &self.bytes).unwrap()
     }
