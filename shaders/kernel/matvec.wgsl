@@ -38,6 +38,11 @@ fn row_start(place: Place, i: u32) -> u32 {
   return select(0u, row, row < params.rows) * params.row_blocks;
 }
 
+#ifdef BROADCAST_X
+// Each lane has rows of its own, and a subgroup of eight the same vectors: a lane loads an eighth of them, and gets the rest from the others.
+var<private> subgroup_lane: u32;
+#endif
+
 #ifdef INT8
 #import lib/multiply_int8.wgsl
 #else
@@ -90,10 +95,10 @@ fn store_one(place: Place, column: u32, i: u32, sum: f32) {
 fn store_four(place: Place, vector: u32, i: u32, sums: vec4<f32>) {
   store_one(place, vector, i, sums.x);
   store_one(place, vector, i + 1u, sums.y);
-  if (ROWS > 2u) {
-    store_one(place, vector, i + 2u, sums.z);
-    store_one(place, vector, i + 3u, sums.w);
-  }
+#if ROWS > 2
+  store_one(place, vector, i + 2u, sums.z);
+  store_one(place, vector, i + 3u, sums.w);
+#endif
 }
 
 #ifdef SHARED
@@ -130,29 +135,31 @@ fn finish_four(place: Place, vector: u32, i: u32, sums: vec4<f32>, lane: u32) {
 fn finish(place: Place, sums: Sums, lane: u32) {
   let v = place.vector;
   finish_four(place, v, 0u, sums.v0, lane);
-  if (ROWS > 4u) { finish_four(place, v, 4u, sums.u0, lane); }
-  if (COLUMNS > 1u) {
-    finish_four(place, v + 1u, 0u, sums.v1, lane);
-    finish_four(place, v + 2u, 0u, sums.v2, lane);
-    finish_four(place, v + 3u, 0u, sums.v3, lane);
-  }
-  if (COLUMNS > 1u && ROWS > 4u) {
-    finish_four(place, v + 1u, 4u, sums.u1, lane);
-    finish_four(place, v + 2u, 4u, sums.u2, lane);
-    finish_four(place, v + 3u, 4u, sums.u3, lane);
-  }
-  if (COLUMNS > 4u) {
-    finish_four(place, v + 4u, 0u, sums.v4, lane);
-    finish_four(place, v + 5u, 0u, sums.v5, lane);
-    finish_four(place, v + 6u, 0u, sums.v6, lane);
-    finish_four(place, v + 7u, 0u, sums.v7, lane);
-  }
-  if (COLUMNS > 4u && ROWS > 4u) {
-    finish_four(place, v + 4u, 4u, sums.u4, lane);
-    finish_four(place, v + 5u, 4u, sums.u5, lane);
-    finish_four(place, v + 6u, 4u, sums.u6, lane);
-    finish_four(place, v + 7u, 4u, sums.u7, lane);
-  }
+#if COLUMNS > 1
+  finish_four(place, v + 1u, 0u, sums.v1, lane);
+  finish_four(place, v + 2u, 0u, sums.v2, lane);
+  finish_four(place, v + 3u, 0u, sums.v3, lane);
+#endif
+#if COLUMNS > 4
+  finish_four(place, v + 4u, 0u, sums.v4, lane);
+  finish_four(place, v + 5u, 0u, sums.v5, lane);
+  finish_four(place, v + 6u, 0u, sums.v6, lane);
+  finish_four(place, v + 7u, 0u, sums.v7, lane);
+#endif
+#if ROWS > 4
+  finish_four(place, v, 4u, sums.u0, lane);
+#if COLUMNS > 1
+  finish_four(place, v + 1u, 4u, sums.u1, lane);
+  finish_four(place, v + 2u, 4u, sums.u2, lane);
+  finish_four(place, v + 3u, 4u, sums.u3, lane);
+#endif
+#if COLUMNS > 4
+  finish_four(place, v + 4u, 4u, sums.u4, lane);
+  finish_four(place, v + 5u, 4u, sums.u5, lane);
+  finish_four(place, v + 6u, 4u, sums.u6, lane);
+  finish_four(place, v + 7u, 4u, sums.u7, lane);
+#endif
+#endif
 }
 
 #ifdef EXPERTS
@@ -200,7 +207,14 @@ fn main(
 }
 #else
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(
+#ifdef BROADCAST_X
+  @builtin(subgroup_invocation_id) of_subgroup: u32,
+#endif
+  @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#ifdef BROADCAST_X
+  subgroup_lane = of_subgroup;
+#endif
 #ifdef PAIR_TABLE
   fill_pair_table(lane);
 #endif
@@ -211,8 +225,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first = select(lane % LANES, params.row_blocks * ROW_UNITS, i >= params.count);
   finish(place, add_units(place, first, LANES), lane);
 #else
+  // Lanes without rows multiply too, for what others get from them.
+  let sums = add_units(place, 0u, 1u);
   if (i < params.count) {
-    finish(place, add_units(place, 0u, 1u), lane);
+    finish(place, sums, lane);
   }
 #endif
 }

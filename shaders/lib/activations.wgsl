@@ -32,13 +32,26 @@ struct Activations {
   float_sum: f32,
 }
 
-fn activations(vector: u32, part: u32) -> Activations {
+// The same as it lies in the buffer.
+struct Packed {
+  a: vec4<u32>,
+  b: vec4<u32>,
+  head: vec4<u32>,
+}
+
+fn packed(vector: u32, part: u32) -> Packed {
   let at = 3u * (vector_at(vector) * (params.cols / 32u) + part);
-  let head = x[at + 2u];
+  return Packed(x[at], x[at + 1u], x[at + 2u]);
+}
+
+fn unpacked(block: Packed) -> Activations {
+  let head = block.head;
   // The sums are two signed halves of a word.
   let sums = vec2<i32>(bitcast<i32>(head.y << 16u), bitcast<i32>(head.y)) >> vec2<u32>(16u);
-  return Activations(x[at], x[at + 1u], bitcast<f32>(head.x), sums, bitcast<i32>(head.z), bitcast<f32>(head.w));
+  return Activations(block.a, block.b, bitcast<f32>(head.x), sums, bitcast<i32>(head.z), bitcast<f32>(head.w));
 }
+
+fn activations(vector: u32, part: u32) -> Activations { return unpacked(packed(vector, part)); }
 #else
 #ifdef F16_X
 #import lib/half_value.wgsl

@@ -23,9 +23,9 @@ fn fetch_four(place: Place, i: u32, block: u32, unit: u32) -> Raws {
   let r1 = fetch(row_start(place, i + 1u) + block, unit);
   // Two rows stand for four, whose last two sums nobody uses.
   var raws = Raws(r0, r1, r0, r1);
-  if (ROWS > 2u) {
-    raws = Raws(r0, r1, fetch(row_start(place, i + 2u) + block, unit), fetch(row_start(place, i + 3u) + block, unit));
-  }
+#if ROWS > 2
+  raws = Raws(r0, r1, fetch(row_start(place, i + 2u) + block, unit), fetch(row_start(place, i + 3u) + block, unit));
+#endif
   return raws;
 }
 

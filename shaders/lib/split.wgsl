@@ -4,11 +4,24 @@
 // before it have for each block, _SIZE how many it has itself.
 
 #ifdef TEXELS
-// In a texture, TEXEL_COLS chunks in a row of it.
+// In textures: the fields of whole chunks, CHUNK_COLS in a row, and the others' words, WORD_COLS in a row.
 @group(0) @binding(1) var chunks: texture_storage_2d<rgba32uint, read>;
+@group(0) @binding(2) var words: texture_storage_2d<r32uint, read>;
 
-fn chunk_at(i: u32) -> vec4<u32> { return textureLoad(chunks, vec2<u32>(i % TEXEL_COLS, i / TEXEL_COLS)); }
-fn word_at(i: u32) -> u32 { return chunk_at(i >> 2u)[i & 3u]; }
+fn chunk_at(i: u32) -> vec4<u32> { return textureLoad(chunks, vec2<u32>(i % CHUNK_COLS, i / CHUNK_COLS)); }
+
+fn chunk_word_at(i: u32) -> u32 { return chunk_at(i >> 2u)[i & 3u]; }
+
+// A word after the first CHUNK_WORDS of all blocks.
+fn late_word_at(i: u32) -> u32 {
+  let at = i - params.blocks * CHUNK_WORDS;
+  return textureLoad(words, vec2<u32>(at % WORD_COLS, at / WORD_COLS)).x;
+}
+
+fn word_at(i: u32) -> u32 {
+  if (i < params.blocks * CHUNK_WORDS) { return chunk_word_at(i); }
+  return late_word_at(i);
+}
 #else
 @group(0) @binding(1) var<storage, read> chunks: array<vec4<u32>>;
 // The same bytes.
@@ -16,6 +29,7 @@ fn word_at(i: u32) -> u32 { return chunk_at(i >> 2u)[i & 3u]; }
 
 fn chunk_at(i: u32) -> vec4<u32> { return chunks[i]; }
 fn word_at(i: u32) -> u32 { return words[i]; }
+fn late_word_at(i: u32) -> u32 { return word_at(i); }
 #endif
 
 #ifdef AS_IN_FILE
@@ -99,15 +113,22 @@ fn two_chunks(at: u32, size: u32, block: u32, pair: u32) -> Chunks {
   return Chunks(chunk_at(i), chunk_at(i + 1u));
 }
 
-fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return word_at(params.blocks * at + block * size + n); }
+fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
+  let i = params.blocks * at + block * size + n;
+#ifdef TEXELS
+  // Known to the compiler, which sees where the field is.
+  if (at < CHUNK_WORDS) { return chunk_word_at(i); }
+#endif
+  return late_word_at(i);
+}
 
 fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
   let i = params.blocks * at + block * size + n;
-  return (word_at(i >> 1u) >> (16u * (i & 1u))) & 0xffffu;
+  return (late_word_at(i >> 1u) >> (16u * (i & 1u))) & 0xffffu;
 }
 
 fn byte_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
   let i = params.blocks * at + block * size + n;
-  return (word_at(i >> 2u) >> (8u * (i & 3u))) & 0xffu;
+  return (late_word_at(i >> 2u) >> (8u * (i & 3u))) & 0xffu;
 }
 #endif

@@ -11,8 +11,10 @@ use wgpu::BufferUsages;
 pub struct Peaks {
     /// Bytes read and written a second while copying a buffer larger than the cache.
     pub copy: f64,
-    /// Bytes a second while reading one.
+    /// Bytes a second while reading one, or a texture where weights are in textures and that is faster.
     pub read: f64,
+    /// Bytes a second while reading a buffer.
+    pub buffer_read: f64,
     /// f32 multiplications and additions a second.
     pub multiply_add: f64,
     /// Multiplications and additions of bytes a second, by `dot4I8Packed`.
@@ -87,7 +89,7 @@ fn memory(text: &'static str, copy: bool, quads: u64) -> Vec<Kernel> {
                 ("LANE_STEP", lane_step),
                 ("STEP", step),
                 ("COPY", u32::from(copy)),
-                ("TEXEL_COLS", texels::COLS),
+                ("CHUNK_COLS", texels::CHUNK.cols()),
             ],
             groups,
             work: (quads * QUAD_BYTES * if copy { 2 } else { 1 }) as f64,
@@ -140,14 +142,15 @@ impl Peaks {
         let bytes = 1 << bytes.ilog2();
         let bench = Bench::new(gpu, bytes)?;
         let quads = bytes / QUAD_BYTES;
+        let buffer_read = bench.best(&memory(MEMORY, false, quads))?;
+        let texel_read = match bench.on_texels {
+            Some(_) => bench.best(&memory(TEXELS, false, quads))?,
+            None => 0.0,
+        };
         Ok(Self {
             copy: bench.best(&memory(MEMORY, true, quads))?,
-            // Where weights are in textures, that is the faster way or nearly so.
-            read: bench.best(&memory(
-                if bench.on_texels.is_some() { TEXELS } else { MEMORY },
-                false,
-                quads,
-            ))?,
+            read: buffer_read.max(texel_read),
+            buffer_read,
             multiply_add: bench.best(&chains(MULTIPLY_ADD, 4 * 2))?,
             dot: bench.best(&chains(DOT, 4 * 8))?,
             launch: 1.0 / bench.best(&launch())?,
@@ -180,7 +183,7 @@ impl Bound {
         };
         let texels = wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::ReadOnly,
-            format: texels::FORMAT,
+            format: texels::CHUNK.format,
             view_dimension: wgpu::TextureViewDimension::D2,
         };
         let is_texels = matches!(source, wgpu::BindingResource::TextureView(_));
@@ -217,8 +220,8 @@ impl<'a> Bench<'a> {
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
         let on_texels = if gpu.prefers_texels() {
-            let (texels, _) = gpu.texels(&source)?;
-            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&texels), &result)?)
+            let (texels, _) = gpu.texels(&source, source.size())?;
+            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&texels.chunks), &result)?)
         } else {
             None
         };

@@ -27,8 +27,8 @@ use Access::{Read, ReadWrite};
 pub(super) enum Slot {
     Storage(Access),
     Uniform,
-    /// A texture of chunks.
-    Texels,
+    /// A texture.
+    Texels(texels::Texel),
 }
 
 impl From<Access> for Slot {
@@ -45,9 +45,9 @@ impl From<Slot> for wgpu::BindingType {
                 buffer(wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
             }
             Slot::Uniform => buffer(wgpu::BufferBindingType::Uniform),
-            Slot::Texels => Self::StorageTexture {
+            Slot::Texels(texel) => Self::StorageTexture {
                 access: wgpu::StorageTextureAccess::ReadOnly,
-                format: texels::FORMAT,
+                format: texel.format,
                 view_dimension: wgpu::TextureViewDimension::D2,
             },
         }

@@ -89,6 +89,10 @@ impl Gpu {
         program.native_half = self.keeps_halves()?;
         if input_is_uniform {
             program = program.reading_uniform();
+        } else if self.prefers_broadcasts()
+            && matches!(variant, Variant::Rows(RowsForm(form)) if form.can_broadcast(format))
+        {
+            program = program.broadcasting();
         }
         if x.is_f16() && !int8 {
             program = program.reading_f16();

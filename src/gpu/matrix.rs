@@ -5,6 +5,7 @@ use super::kernel::{Access, NO_CONTRACTION, Slot};
 use super::op::{Dispatch, Op, Range, Resource, Step};
 use super::pipeline::Arithmetic;
 use super::split::{CHUNK_BYTES, Split};
+use super::texels::Texels;
 use super::upload::Filling;
 use super::{Gpu, shader, texels};
 use crate::{Format, Result, cpu};
@@ -17,7 +18,7 @@ const CONVERTER_BYTES: u64 = 128 << 20;
 ///
 /// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
 /// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. On llvmpipe, Mesa's adapter in
-/// software, the buffers are textures of whole rows of 32 KiB. Cheap to clone; clones share the memory, which is free when the last of them and of the operations
+/// software, the buffers are two textures each, of whole rows of 32 KiB. Cheap to clone; clones share the memory, which is free when the last of them and of the operations
 /// prepared with it is dropped.
 #[derive(Clone, Debug)]
 pub struct Matrix {
@@ -40,7 +41,7 @@ pub(super) struct Shard {
 #[derive(Clone, Debug)]
 pub(super) enum Blocks {
     Buffer(wgpu::Buffer),
-    Texels(wgpu::TextureView),
+    Texels(Texels),
     /// As a file has them.
     File(wgpu::Buffer),
 }
@@ -201,6 +202,11 @@ impl Program {
         self.reading("UNIFORM_X", "uniform")
     }
 
+    /// The same, of vectors that the lanes of a subgroup of eight load for each other.
+    pub(super) fn broadcasting(self) -> Self {
+        self.reading("BROADCAST_X", "subgroup8")
+    }
+
     /// The same with a name defined that chooses how something is read, and `part` in the program's own.
     fn reading(mut self, name: &'static str, part: &str) -> Self {
         self.names.push(name);
@@ -213,7 +219,9 @@ impl Program {
         let mut constants = split.constants();
         let sizes = [
             ("WORKGROUP", self.workgroup as usize),
-            ("TEXEL_COLS", texels::COLS as usize),
+            ("CHUNK_COLS", texels::CHUNK.cols() as usize),
+            ("WORD_COLS", texels::WORD.cols() as usize),
+            ("CHUNK_WORDS", split.chunk_bytes() / 4),
             ("UNIFORM_QUADS", texels::UNIFORM_BYTES as usize / CHUNK_BYTES),
         ];
         constants.extend(sizes.map(|(name, value)| (name.to_owned(), value)));
@@ -294,9 +302,13 @@ impl Gpu {
                 let weights = read(&whole("the matrix", buffer));
                 vec![(1, weights.clone()), (2, weights)]
             }
-            Blocks::Texels(texels) => {
+            Blocks::Texels(textures) => {
                 program = program.reading_texels();
-                vec![(1, (Slot::Texels, Resource::Texels(texels)))]
+                let texture = |texel, view| (Slot::Texels(texel), Resource::Texels(view));
+                vec![
+                    (1, texture(texels::CHUNK, &textures.chunks)),
+                    (2, texture(texels::WORD, &textures.words)),
+                ]
             }
         };
         let input = Resource::Range(bound.input.clone());

@@ -75,7 +75,12 @@ impl Matvec {
         names.extend(self.int8.then_some("INT8"));
         let mut constants = vec![("ROWS", self.rows), ("COLUMNS", self.columns)];
         match self.lanes {
-            Lanes::Alone => constants.push(("LANES", 1)),
+            Lanes::Alone => {
+                names.push("ALONE");
+                constants.push(("LANES", 1));
+                // Of llvmpipe's kernels these are the largest: half the memory, and half the time to compile.
+                names.extend(self.int8.then_some("LOOP_OF_PARTS"));
+            }
             Lanes::Shared(lanes) => {
                 names.push("SHARED");
                 constants.push(("LANES", lanes));
@@ -107,6 +112,11 @@ impl Matvec {
             names,
             constants,
         }
+    }
+
+    /// Whether lanes that have the same vectors could load them for each other: a part of 32 numbers takes eight quads, or eight bits of eight vectors eight blocks.
+    pub(super) fn can_broadcast(self, format: Format) -> bool {
+        self.lanes == Lanes::Alone && !format.is_float() && !(self.int8 && self.columns == 1)
     }
 
     /// What it takes to multiply `rows` rows by `batch` vectors.
@@ -174,6 +184,9 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels());
         [exact].into_iter().chain(int8)
     });
+    let broadcasting =
+        [form(false, Lanes::Alone, 8, 1), form(false, Lanes::Alone, 8, 8), form(true, Lanes::Alone, 8, 8)]
+            .map(|form| form.program(Format::Q4_0, false, false, None).broadcasting().reading_texels());
     // Beside what they would cost with blocks as in a file.
     let in_files = [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q6_K].map(move |format| {
         form(true, Lanes::Subgroup, 4, 1).program(format, false, false, None).reading_file()
@@ -186,6 +199,7 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         .chain(of_experts)
         .chain(of_f16)
         .chain(in_textures)
+        .chain(broadcasting)
         .chain(in_files)
 }
 

@@ -83,7 +83,8 @@ pub(super) fn join(
     for (name, value) in constants {
         writeln!(text, "const {name} = {value}u;").expect("a string takes all");
     }
-    let mut joiner = Joiner { format, names, imported: Vec::new(), enabled: String::new(), text };
+    let constants = constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+    let mut joiner = Joiner { format, names, imported: Vec::new(), enabled: String::new(), constants, text };
     joiner.import(kernel)?;
     Ok(joiner.enabled + &joiner.text)
 }
@@ -94,10 +95,22 @@ struct Joiner<'a> {
     imported: Vec<String>,
     /// Extensions of WGSL, which stand before all else.
     enabled: String,
+    /// Constants that #if may ask for: those given, and those that files declare as a number.
+    constants: Vec<(String, usize)>,
     text: String,
 }
 
+/// What `const NAME = NUMBERu;` declares.
+fn constant(line: &str) -> Option<(String, usize)> {
+    let (name, value) = line.strip_prefix("const ")?.strip_suffix(';')?.split_once(" = ")?;
+    Some((name.to_owned(), value.strip_suffix('u')?.parse().ok()?))
+}
+
 impl Joiner<'_> {
+    fn constant(&self, name: &str) -> Option<usize> {
+        self.constants.iter().find(|(known, _)| known == name).map(|&(_, value)| value)
+    }
+
     fn file(&self, path: &str) -> Option<(String, &'static str)> {
         if path == FORMAT {
             let format = self.format?;
@@ -123,6 +136,7 @@ impl Joiner<'_> {
                     let text = if line.starts_with("enable ") { &mut self.enabled } else { &mut self.text };
                     text.push_str(line);
                     text.push('\n');
+                    self.constants.extend(constant(line));
                 }
                 continue;
             };
@@ -133,6 +147,18 @@ impl Joiner<'_> {
                 ["import", _] => {}
                 ["ifdef", name] => conditions.push(self.names.contains(&name)),
                 ["ifndef", name] => conditions.push(!self.names.contains(&name)),
+                // Within what is not taken, constants may be unknown.
+                ["if", _, _, _] if !taken => conditions.push(false),
+                ["if", name, relation, number] => {
+                    let Some(value) = self.constant(name) else {
+                        return fault(&format!("{name} is no constant before this line"));
+                    };
+                    conditions.push(match (relation, number.parse::<usize>()) {
+                        (">", Ok(number)) => value > number,
+                        ("==", Ok(number)) => value == number,
+                        _ => return fault("expected > or ==, and a number"),
+                    });
+                }
                 ["else"] => match conditions.last_mut() {
                     Some(condition) => *condition = !*condition,
                     None => return fault("#else without #ifdef"),
@@ -142,7 +168,11 @@ impl Joiner<'_> {
                         return fault("#endif without #ifdef");
                     }
                 }
-                _ => return fault("expected #import PATH, #ifdef NAME, #ifndef NAME, #else or #endif"),
+                _ => {
+                    return fault(
+                        "expected #import PATH, #ifdef NAME, #ifndef NAME, #if CONSTANT > NUMBER, #if CONSTANT == NUMBER, #else or #endif",
+                    );
+                }
             }
         }
         if conditions.is_empty() { Ok(()) } else { Err(format!("{path}: #ifdef without #endif")) }

@@ -66,6 +66,11 @@ impl Split {
         weights.div_ceil(4 * self.quads)
     }
 
+    /// Bytes of a block in fields of whole chunks, which come first.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.fields.iter().filter(|field| field.unit() == CHUNK_BYTES).map(|field| field.bytes).sum()
+    }
+
     /// Bytes of so many blocks, in whole chunks.
     pub(super) fn device_bytes(&self, blocks: u64) -> u64 {
         (blocks * self.block_bytes as u64).next_multiple_of(CHUNK_BYTES as u64)

@@ -72,8 +72,8 @@ struct Defaults {
 /// A CPU is in no hurry to share: wide vectors read rows that one lane owns as well, or better where a subgroup reads them side by side. A GPU shares in any case.
 #[rustfmt::skip]
 const DEFAULTS: [Defaults; 4] = [
-    Defaults { is_software: true,  has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(8),    many: Alone(8) },
-    Defaults { is_software: true,  has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(8),    many: Alone(8) },
+    Defaults { is_software: true,  has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(4),    many: Alone(4) },
+    Defaults { is_software: true,  has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(4),    many: Alone(4) },
     Defaults { is_software: false, has_subgroups: true,  one_of_short_blocks: Subgroup(4), one: Subgroup(2), few: Subgroup(2), many: Kind::Tile },
     Defaults { is_software: false, has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   many: Kind::Tile },
 ];
@@ -82,8 +82,6 @@ const DEFAULTS: [Defaults; 4] = [
 const SHORT_BLOCK: usize = 32;
 /// On a CPU, columns of a row that is too short to be worth the sum of those who share it.
 const SHORT_ROW: usize = 2048;
-/// And rows that leave threads idle when a lane owns eight: workgroups are a few.
-const FEW_ROWS: usize = 1024;
 /// Where a product has fewer workgroups, a large GPU has nothing to do for most of its processors, and the columns are split; into no more than twice as many.
 const BUSY_GROUPS: u64 = 128;
 /// Columns of a span for each lane that shares a row: as many as any format fetches at once. And for a tile, which loads 32 or 64 between barriers.
@@ -288,7 +286,7 @@ impl Gpu {
         if let Some(&(_, form)) = tuning.choices.iter().find(does) {
             return form;
         }
-        let form = Form { kind: self.default_kind(format, rows, cols, batch), spans: 1 };
+        let form = Form { kind: self.default_kind(format, cols, precision, batch), spans: 1 };
         if self.device().adapter_info().device_type == DeviceType::Cpu {
             return form;
         }
@@ -300,13 +298,19 @@ impl Gpu {
         Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
     }
 
-    fn default_kind(&self, format: Format, rows: usize, cols: usize, batch: usize) -> Kind {
+    fn default_kind(&self, format: Format, cols: usize, precision: Precision, batch: usize) -> Kind {
         let kind = (self.device().adapter_info().device_type == DeviceType::Cpu, has_subgroups(self));
         let defaults = DEFAULTS.iter().find(|of| (of.is_software, of.has_subgroups) == kind);
         let defaults = defaults.expect("there are defaults for each kind");
+        let is_short_block = format.info().block_weights <= SHORT_BLOCK;
+        let is_exact = precision == Precision::Exact;
+        // Numbers that lanes load for each other they have sooner than sums; eight bits come from a uniform buffer.
+        let loads_for_others = is_exact && !format.is_float() && self.prefers_broadcasts();
         match batch {
-            ..=1 if defaults.is_software && cols < SHORT_ROW => Alone(if rows < FEW_ROWS { 4 } else { 8 }),
-            ..=1 if format.info().block_weights <= SHORT_BLOCK => defaults.one_of_short_blocks,
+            ..=1 if defaults.is_software && (cols < SHORT_ROW || loads_for_others) => {
+                Alone(if is_short_block { 8 } else { 4 })
+            }
+            ..=1 if is_short_block => defaults.one_of_short_blocks,
             ..=1 => defaults.one,
             2..=8 => defaults.few,
             _ => defaults.many,

@@ -107,9 +107,11 @@ impl<'a> Filling<'a> {
     pub(super) fn finish(self) -> Result<Matrix> {
         let rows: Vec<_> = (0..self.buffers.len()).map(|i| self.rows_of(i) as u32).collect();
         let (gpu, buffer_rows) = (self.gpu, self.buffer_rows);
+        let split = Split::of(self.format);
+        let chunk_bytes = (split.blocks(self.cols) * split.chunk_bytes()) as u64;
         let shards = self.buffers.into_iter().zip(rows).enumerate().map(|(i, (buffer, rows))| {
             let (blocks, bytes) = if gpu.prefers_texels() {
-                let (texels, bytes) = gpu.texels(&buffer)?;
+                let (texels, bytes) = gpu.texels(&buffer, chunk_bytes * u64::from(rows))?;
                 (Blocks::Texels(texels), bytes)
             } else {
                 let bytes = buffer.size();

@@ -283,8 +283,15 @@ fn work_takes_turns_and_every_turn_is_counted() {
 #[test]
 fn peaks_are_measured() {
     let Some(gpu) = gpu() else { return };
-    let Peaks { copy, read, multiply_add, dot, launch } = Peaks::measure(gpu, 1 << 20).unwrap();
-    for (name, rate) in [("copy", copy), ("read", read), ("multiply-add", multiply_add), ("dot", dot)] {
+    let Peaks { copy, read, buffer_read, multiply_add, dot, launch } = Peaks::measure(gpu, 1 << 20).unwrap();
+    assert!(read >= buffer_read);
+    for (name, rate) in [
+        ("copy", copy),
+        ("read", read),
+        ("read of a buffer", buffer_read),
+        ("multiply-add", multiply_add),
+        ("dot", dot),
+    ] {
         // Between a byte a microsecond and what no device can do: a kernel that does nothing would be above it.
         assert!((1e6..1e15).contains(&rate), "{name}: {rate:e} a second");
     }

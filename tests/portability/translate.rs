@@ -65,7 +65,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn has_subgroups(name: &str) -> bool {
-    name.split('.').any(|part| part == "subgroup")
+    name.split('.').any(|part| part.starts_with("subgroup"))
 }
 
 fn is_cooperative(wgsl: &str) -> bool {
@@ -170,6 +170,7 @@ fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
         C::DotProductKHR,
         C::GroupNonUniform,
         C::GroupNonUniformArithmetic,
+        C::GroupNonUniformShuffle,
         C::Int8,
     ];
     spv::Options {

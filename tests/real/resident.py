@@ -17,7 +17,7 @@ import peer
 from files import WORK, make, source
 from peer import QMILL
 
-MODELS = [('smollm2-F16', None), ('smollm2-F16', 'Q8_0'), ('gemma3-F16', None)]
+MODELS = [('smollm2-F16', None), ('smollm2-F16', 'Q8_0'), ('smollm2-F16', 'Q4_K_M'), ('gemma3-F16', None)]
 LIMIT_MB = 300
 ABOUT = (
     '`tests/real/resident.py`: MB (10^6 bytes) of `qmill run`, with room for 4096 tokens. *beside*: resident after the prompt, less '

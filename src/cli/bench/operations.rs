@@ -133,10 +133,12 @@ impl Operations {
 fn title(machine: &Machine, peaks: Option<&Peaks>) -> String {
     let title = machine.title("1");
     let Some(peaks) = peaks else { return title };
-    let (copy, read) = (peaks.copy / 1e9, peaks.read / 1e9);
+    let [copy, read, buffer] = [peaks.copy, peaks.read, peaks.buffer_read].map(|rate| rate / 1e9);
+    let buffer =
+        if peaks.buffer_read < peaks.read { format!(" ({buffer:.1} of a buffer)") } else { String::new() };
     let (multiply_add, dot) = (peaks.multiply_add / 1e9, peaks.dot / 1e9);
     format!(
-        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s, multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
+        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
         peaks.launch * 1e6
     )
 }
@@ -146,6 +148,7 @@ fn of_peaks(peaks: Option<&Peaks>) -> Record {
     object(json!({
         "peak_copy_gb_s": rate(|peaks| peaks.copy / 1e9),
         "peak_read_gb_s": rate(|peaks| peaks.read / 1e9),
+        "peak_buffer_read_gb_s": rate(|peaks| peaks.buffer_read / 1e9),
         "peak_multiply_add_gflop_s": rate(|peaks| peaks.multiply_add / 1e9),
         "peak_dot_gop_s": rate(|peaks| peaks.dot / 1e9),
         "launch_ns": rate(|peaks| peaks.launch * 1e9),

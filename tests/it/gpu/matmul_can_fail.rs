@@ -27,7 +27,7 @@ const NEAR: f64 = 1e-6;
 /// And rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 38] = [
+const FAULTS: [Fault; 41] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -82,6 +82,10 @@ const FAULTS: [Fault; 38] = [
     fault((Q4_0, 9, "exact.tile.split"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
+    // Of weights in textures: the next scale, and vectors of which lanes get another lane's quad, or another vector.
+    fault((Q4_0, 1, "exact.alone.4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
+    fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
+    fault((Q4_0, 90, "int8.alone.4"), "subgroupBroadcast(own.a, 1u)", "subgroupBroadcast(own.a, 0u)"),
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
     // nobody has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
@@ -97,18 +101,19 @@ fn planted_faults_are_found() {
     let Some(adapter) = adapter() else { return };
     for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
         let is_cooperative = name == "int8.cooperative";
+        let in_textures = right.contains("WORD_COLS") || right.contains("subgroupBroadcast");
         let needed = if is_cooperative {
             Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP
-        } else if name.contains("subgroup") {
+        } else if name.contains("subgroup") || in_textures {
             Features::SUBGROUP
         } else {
             Features::empty()
         };
-        if !adapter.features().contains(needed) {
+        if !adapter.features().contains(needed) || in_textures && adapter.get_info().driver != "llvmpipe" {
             continue;
         }
         let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
-        let gpu = gpu.with_matrix_units(&adapter);
+        let gpu = gpu.with_matrix_units(&adapter).with_weights_in_textures(in_textures);
         let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
         // Of matrices of 8 x 8, more than a tile.
         let case = Case::gaussian(format, 33, 512);
@@ -121,7 +126,11 @@ fn planted_faults_are_found() {
         assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
         // And what is right is not taken for a fault.
         let Some(gpu) = super::gpu() else { return };
-        let result = case.check(gpu, How { has_bias: true, ..How::of(variant) }, batch);
+        let result = case.check(
+            &gpu.with_weights_in_textures(in_textures),
+            How { has_bias: true, ..How::of(variant) },
+            batch,
+        );
         assert!(!is_found(&result), "{variant} is right: {result:?}");
     }
 }
