@@ -24,6 +24,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 1;
+const CODE_BITS = 8u;
 
 // For each part four indices, 16 bits of what belongs to them, and two scales.
 struct Raw {

@@ -23,6 +23,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
+const CODE_BITS = 8u;
 
 // For each part four indices, and 16 bits of what else it has.
 struct Raw {

@@ -22,6 +22,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 0;
+const CODE_BITS = 8u;
 
 // For each part four indices and eight times four signs, a byte of high bits and one of scales.
 struct Raw {

@@ -20,6 +20,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 0;
+const CODE_BITS = 8u;
 
 // For each part eight indices, a byte of high bits, eight times four signs, and a nibble of scale.
 struct Raw {

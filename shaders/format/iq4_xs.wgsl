@@ -81,6 +81,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 0;
+const CODE_BITS = 8u;
 
 struct Raw {
   d: f32,

@@ -57,6 +57,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 1;
+const CODE_BITS = 2u;
 
 struct Raw {
   d: u32,

@@ -75,6 +75,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = true;
 const OFFSET = 0;
+const CODE_BITS = 2u;
 
 // A quarter of a block: two chunks of which it has four bits of each byte, and four bits each of four scales and mins.
 struct Raw {

@@ -178,6 +178,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 4;
+const CODE_BITS = 3u;
 
 // Half a block: two chunks of low bits, the high bits of the first in low nibbles and of the other in high ones, and the bytes of eight scales.
 struct Raw {

@@ -46,6 +46,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 8;
+const CODE_BITS = 4u;
 
 struct Raw {
   d: u32,

@@ -45,6 +45,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
+const CODE_BITS = 4u;
 
 struct Raw {
   d_m: u32,

@@ -52,6 +52,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 16;
+const CODE_BITS = 5u;
 
 struct Raw {
   d: u32,

@@ -48,6 +48,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
+const CODE_BITS = 5u;
 
 struct Raw {
   d_m: u32,

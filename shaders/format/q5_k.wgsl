@@ -56,6 +56,7 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #ifdef CODES
 const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
+const CODE_BITS = 5u;
 
 struct Raw {
   scales: SixBit,

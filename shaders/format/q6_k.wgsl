@@ -112,6 +112,7 @@ const PART_STEP = 2u;
 const ONE_SCALE = false;
 const HAS_MIN = false;
 const OFFSET = 32;
+const CODE_BITS = 6u;
 
 // Every other quarter of half a block, whose low bits share bytes: two chunks of low bits, two of high bits from its own on, and two scales of each part in the
 // low halves of words.

@@ -67,6 +67,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = false;
 const OFFSET = 1;
+const CODE_BITS = 2u;
 
 // The words that have the digits, and 3^n to multiply each by where the n-th are wanted.
 struct Raw {

@@ -40,6 +40,7 @@ const PART_STEP = 1u;
 const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
+const CODE_BITS = 4u;
 
 // The codes of the first part in the lowest two bits of each byte, those of the other above them.
 struct Raw {

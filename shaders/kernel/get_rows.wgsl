@@ -33,6 +33,7 @@ fn store(i: u32, quad: u32, bits: vec4<u32>) {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  read_params();
   let at = invocation(group, lane);
   if (at < params.count) {
     let row_quads = params.row_blocks * BLOCK_QUADS;
@@ -41,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = numbers[i] - params.first_row;
     // A number before the first row wraps around and is far beyond the last.
     if (row < params.rows) {
-      store(i, quad, decode(row * params.row_blocks + quad / BLOCK_QUADS, quad % BLOCK_QUADS));
+      store(i, quad, decode(first_block(row) + quad / BLOCK_QUADS * BAND, quad % BLOCK_QUADS));
     }
   }
 }

@@ -10,7 +10,7 @@
 const TILE = 64u;
 
 // The first block of row `i` of those that are bound; of the last where there is none.
-fn row_start(i: u32) -> u32 { return min(i, params.rows - 1u) * params.row_blocks; }
+fn row_start(i: u32) -> u32 { return first_block(min(i, params.rows - 1u)); }
 
 #ifdef INT8
 #import lib/tile_int8.wgsl
@@ -43,6 +43,7 @@ fn store_four(span: u32, row: u32, vector: u32, sums: vec4<f32>) {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  read_params();
   let row = (group.y * params.groups_per_row + group.x) * TILE;
 #ifdef SPLIT
   let span = group.z % params.spans;

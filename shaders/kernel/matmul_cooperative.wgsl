@@ -46,11 +46,11 @@ var<workgroup> vector_sizes: array<atomic<u32>, TILE>;
 var<workgroup> sums: array<f32, 4u * SIDE * SIDE>;
 
 // The first block of row `i` of those that are bound; of the last where there is none.
-fn row_start(i: u32) -> u32 { return min(i, params.rows - 1u) * params.row_blocks; }
+fn row_start(i: u32) -> u32 { return first_block(min(i, params.rows - 1u)); }
 
 fn row_part(row: u32, part: u32) -> Codes {
   let in_block = part % BLOCK_PARTS;
-  return codes(fetch(row_start(row) + part / BLOCK_PARTS, unit_with(in_block)), part_in_unit(in_block));
+  return codes(fetch(row_start(row) + part / BLOCK_PARTS * BAND, unit_with(in_block)), part_in_unit(in_block));
 }
 
 fn largest_weight(w: Codes) -> f32 {

@@ -35,7 +35,7 @@ struct Place {
 // The first block of row `i` from a place on; of some row where there is none.
 fn row_start(place: Place, i: u32) -> u32 {
   let row = place.bound + i;
-  return select(0u, row, row < params.rows) * params.row_blocks;
+  return first_block(select(0u, row, row < params.rows));
 }
 
 #ifdef BROADCAST_X
@@ -196,6 +196,7 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_id) subgroup: u32,
   @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32,
   @builtin(local_invocation_index) index: u32) {
+  read_params();
 #ifdef PAIR_TABLE
   fill_pair_table(index);
 #endif
@@ -212,6 +213,7 @@ fn main(
   @builtin(subgroup_invocation_id) of_subgroup: u32,
 #endif
   @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  read_params();
 #ifdef BROADCAST_X
   subgroup_lane = of_subgroup;
 #endif

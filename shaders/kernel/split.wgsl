@@ -9,12 +9,24 @@ struct Params {
   offset: u32,          // where the field begins in a block
   bytes: u32,           // bytes of the field in a block
   first: u32,           // the first word to write
-  skip: u32,            // bytes of it that are not this source's
+  skip: u32,            // bytes of it that are of blocks before
+  matrix_block: u32,    // the block of the matrix whose field begins there
+  source_block: u32,    // the source's first, counted row by row
+  row_blocks: u32,      // blocks in a row of the matrix
+  band: u32,            // rows whose blocks, or their chunks, take turns
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> matrix: array<u32>;
+
+// Where the source has block `i` of those that are written; if it has not, beyond its last.
+fn source_of(i: u32) -> u32 {
+  let block = params.matrix_block + i;
+  let of_band = params.band * params.row_blocks;
+  let row = block / of_band * params.band + block % params.band;
+  return row * params.row_blocks + block % of_band / params.band - params.source_block;
+}
 
 // The word at any byte.
 fn word_at(at: u32) -> u32 {
@@ -24,20 +36,25 @@ fn word_at(at: u32) -> u32 {
   return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
 }
 
-// Byte `i` of the field, counted over all blocks, in place of the same byte of `word`; outside of them, `word` as it is.
+// Byte `i` of the field, counted over the blocks that are written, in place of the same byte of `word`; what is not the source's, and what wrapped around because
+// it comes before, as it is.
 fn with_byte(word: u32, i: u32, up: u32) -> u32 {
-  let block = i / params.bytes;
+  let block = source_of(i / params.bytes);
   let at = min(block, params.blocks - 1u) * params.stride + params.offset + i % params.bytes;
   let byte = (source[at >> 2u] >> (8u * (at & 3u))) & 0xffu;
-  return select(word, (word & ~(0xffu << up)) | (byte << up), block < params.blocks);
+  return select(word, (word & ~(0xffu << up)) | (byte << up), block < params.blocks && i < 0x80000000u);
 }
 
 fn field_word(i: u32) -> u32 {
   if (params.bytes % 4u == 0u) {
+    // Chunks of blocks take turns, or else whole fields.
     let words = params.bytes / 4u;
-    return word_at(i / words * params.stride + params.offset + 4u * (i % words));
+    let piece = select(words, 4u, words % 4u == 0u);
+    let turn = i % (params.band * words);
+    let block = source_of(i / (params.band * words) * params.band + turn / piece % params.band);
+    if (block >= params.blocks) { return matrix[params.first + i]; }
+    return word_at(block * params.stride + params.offset + 4u * (turn / (params.band * piece) * piece + turn % piece));
   }
-  // Where the first byte does not begin a word, those before it wrap around and are far beyond the last.
   let at = 4u * i - params.skip;
   let old = matrix[params.first + i];
   return with_byte(with_byte(with_byte(with_byte(old, at, 0u), at + 1u, 8u), at + 2u, 16u), at + 3u, 24u);

@@ -22,26 +22,36 @@ fn vector_at(vector: u32) -> u32 {
 @group(0) @binding(3) var<storage, read> x: array<vec4<u32>>;
 #endif
 
+#ifdef ALONE
+#if CODE_BITS > 6
+#import lib/dot.wgsl
+#else
+#import lib/dot_in_pairs.wgsl
+#endif
+#else
+#import lib/dot.wgsl
+#endif
+
 // 32 numbers: scale·a, then scale·b; with the sums of a and of b, and of both.
 struct Activations {
-  a: vec4<u32>,
-  b: vec4<u32>,
+  a: Sixteen,
+  b: Sixteen,
   scale: f32,
   sums: vec2<i32>,
   sum: i32,
   float_sum: f32,
 }
 
-// The same as it lies in the buffer.
+// The same with its head as it lies in the buffer.
 struct Packed {
-  a: vec4<u32>,
-  b: vec4<u32>,
+  a: Sixteen,
+  b: Sixteen,
   head: vec4<u32>,
 }
 
 fn packed(vector: u32, part: u32) -> Packed {
   let at = 3u * (vector_at(vector) * (params.cols / 32u) + part);
-  return Packed(x[at], x[at + 1u], x[at + 2u]);
+  return Packed(sixteen(x[at]), sixteen(x[at + 1u]), x[at + 2u]);
 }
 
 fn unpacked(block: Packed) -> Activations {

@@ -19,12 +19,12 @@ struct Raws {
 }
 
 fn fetch_four(place: Place, i: u32, block: u32, unit: u32) -> Raws {
-  let r0 = fetch(row_start(place, i) + block, unit);
-  let r1 = fetch(row_start(place, i + 1u) + block, unit);
+  let r0 = fetch(row_start(place, i) + block * BAND, unit);
+  let r1 = fetch(row_start(place, i + 1u) + block * BAND, unit);
   // Two rows stand for four, whose last two sums nobody uses.
   var raws = Raws(r0, r1, r0, r1);
 #if ROWS > 2
-  raws = Raws(r0, r1, fetch(row_start(place, i + 2u) + block, unit), fetch(row_start(place, i + 3u) + block, unit));
+  raws = Raws(r0, r1, fetch(row_start(place, i + 2u) + block * BAND, unit), fetch(row_start(place, i + 3u) + block * BAND, unit));
 #endif
   return raws;
 }

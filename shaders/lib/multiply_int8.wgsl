@@ -1,6 +1,5 @@
 // Sums of products of codes and int8 activations: exact in integers over 16 or 32 weights, then scaled.
 
-#import lib/dot.wgsl
 #import lib/four_rows.wgsl
 
 // sum + what 32 columns of a row give.
@@ -36,17 +35,17 @@ fn parts_of(vector: u32, part: u32) -> Parts {
 #ifdef BROADCAST_X
   // Each of the eight lanes loads that of one vector, for all.
   let own = packed(vector + subgroup_lane, part);
-  x.x0 = unpacked(Packed(subgroupBroadcast(own.a, 0u), subgroupBroadcast(own.b, 0u), subgroupBroadcast(own.head, 0u)));
+  x.x0 = unpacked(Packed(of_lane0(own.a), of_lane0(own.b), subgroupBroadcast(own.head, 0u)));
 #if COLUMNS > 1
-  x.x1 = unpacked(Packed(subgroupBroadcast(own.a, 1u), subgroupBroadcast(own.b, 1u), subgroupBroadcast(own.head, 1u)));
-  x.x2 = unpacked(Packed(subgroupBroadcast(own.a, 2u), subgroupBroadcast(own.b, 2u), subgroupBroadcast(own.head, 2u)));
-  x.x3 = unpacked(Packed(subgroupBroadcast(own.a, 3u), subgroupBroadcast(own.b, 3u), subgroupBroadcast(own.head, 3u)));
+  x.x1 = unpacked(Packed(of_lane1(own.a), of_lane1(own.b), subgroupBroadcast(own.head, 1u)));
+  x.x2 = unpacked(Packed(of_lane2(own.a), of_lane2(own.b), subgroupBroadcast(own.head, 2u)));
+  x.x3 = unpacked(Packed(of_lane3(own.a), of_lane3(own.b), subgroupBroadcast(own.head, 3u)));
 #endif
 #if COLUMNS > 4
-  x.x4 = unpacked(Packed(subgroupBroadcast(own.a, 4u), subgroupBroadcast(own.b, 4u), subgroupBroadcast(own.head, 4u)));
-  x.x5 = unpacked(Packed(subgroupBroadcast(own.a, 5u), subgroupBroadcast(own.b, 5u), subgroupBroadcast(own.head, 5u)));
-  x.x6 = unpacked(Packed(subgroupBroadcast(own.a, 6u), subgroupBroadcast(own.b, 6u), subgroupBroadcast(own.head, 6u)));
-  x.x7 = unpacked(Packed(subgroupBroadcast(own.a, 7u), subgroupBroadcast(own.b, 7u), subgroupBroadcast(own.head, 7u)));
+  x.x4 = unpacked(Packed(of_lane4(own.a), of_lane4(own.b), subgroupBroadcast(own.head, 4u)));
+  x.x5 = unpacked(Packed(of_lane5(own.a), of_lane5(own.b), subgroupBroadcast(own.head, 5u)));
+  x.x6 = unpacked(Packed(of_lane6(own.a), of_lane6(own.b), subgroupBroadcast(own.head, 6u)));
+  x.x7 = unpacked(Packed(of_lane7(own.a), of_lane7(own.b), subgroupBroadcast(own.head, 7u)));
 #endif
 #else
   x.x0 = activations(vector, part);
@@ -140,7 +139,7 @@ fn add_part(before: Sums, low: Four, high: Four, vector: u32, part: u32) -> Sums
 #if UNIT_PARTS == 2
 // Adds what the two parts of a unit of row `i` give.
 fn add_row(sum: f32, place: Place, i: u32, block: u32, unit: u32, x0: Activations, x1: Activations) -> f32 {
-  let raw = fetch(row_start(place, i) + block, unit);
+  let raw = fetch(row_start(place, i) + block * BAND, unit);
   return multiply_row(multiply_row(sum, codes(raw, 0u), x0), codes(raw, 1u), x1);
 }
 

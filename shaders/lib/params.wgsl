@@ -28,7 +28,15 @@ struct Params {
 #endif
 }
 
+#ifdef TEXELS
+// llvmpipe gathers a uniform's value for each lane wherever it is named: in a loop, a copy costs less.
+@group(0) @binding(0) var<uniform> told: Params;
+var<private> params: Params;
+fn read_params() { params = told; }
+#else
 @group(0) @binding(0) var<uniform> params: Params;
+fn read_params() {}
+#endif
 
 // The number of this invocation; work is what lies below params.count.
 fn invocation(group: vec3<u32>, lane: u32) -> u32 {

@@ -3,6 +3,18 @@
 // FIELDi_AT and FIELDi_SIZE count what the field consists of: chunks, words, halves or bytes, the largest that divides it. _AT is how many of them all fields
 // before it have for each block, _SIZE how many it has itself.
 
+// A matrix's blocks lie row by row, or, in a band of BAND rows, in turn one of each; a row's are BAND apart. Of the fields of whole chunks, it is chunks that take
+// turns: a block's are BAND apart too.
+//
+// The first of row `row`.
+fn first_block(row: u32) -> u32 {
+#if BAND > 1
+  return row / BAND * (BAND * params.row_blocks) + row % BAND;
+#else
+  return row * params.row_blocks;
+#endif
+}
+
 #ifdef TEXELS
 // In textures: the fields of whole chunks, CHUNK_COLS in a row, and the others' words, WORD_COLS in a row.
 @group(0) @binding(1) var chunks: texture_storage_2d<rgba32uint, read>;
@@ -100,7 +112,16 @@ fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
 
 fn byte_in(at: u32, size: u32, block: u32, n: u32) -> u32 { return byte_from(block * BLOCK_BYTES + from_of(at) + n); }
 #else
-fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return chunk_at(params.blocks * at + block * size + n); }
+// Where chunk `n` of a block is.
+fn chunk_place(at: u32, size: u32, block: u32, n: u32) -> u32 {
+#if BAND > 1
+  return params.blocks * at + block / BAND * (BAND * size) + n * BAND + block % BAND;
+#else
+  return params.blocks * at + block * size + n;
+#endif
+}
+
+fn chunk(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return chunk_at(chunk_place(at, size, block, n)); }
 
 // Chunks 2·pair and 2·pair + 1: an offset of its own lets the second load share the address of the first.
 struct Chunks {
@@ -109,17 +130,16 @@ struct Chunks {
 }
 
 fn two_chunks(at: u32, size: u32, block: u32, pair: u32) -> Chunks {
-  let i = params.blocks * at + block * size + 2u * pair;
-  return Chunks(chunk_at(i), chunk_at(i + 1u));
+  let i = chunk_place(at, size, block, 2u * pair);
+  return Chunks(chunk_at(i), chunk_at(i + BAND));
 }
 
 fn word_in(at: u32, size: u32, block: u32, n: u32) -> u32 {
-  let i = params.blocks * at + block * size + n;
 #ifdef TEXELS
   // Known to the compiler, which sees where the field is.
-  if (at < CHUNK_WORDS) { return chunk_word_at(i); }
+  if (at < CHUNK_WORDS) { return chunk(at / 4u, size / 4u, block, n >> 2u)[n & 3u]; }
 #endif
-  return late_word_at(i);
+  return late_word_at(params.blocks * at + block * size + n);
 }
 
 fn half_in(at: u32, size: u32, block: u32, n: u32) -> u32 {

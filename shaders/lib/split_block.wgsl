@@ -2,23 +2,31 @@
 
 #import lib/split.wgsl
 
+// Where byte `at` of a block's field of so many bytes is among those of all blocks.
+fn field_byte(bytes: u32, block: u32, at: u32) -> u32 {
+#if BAND > 1
+  if (bytes % 16u == 0u) { return block / BAND * (BAND * bytes) + (at / 16u * BAND + block % BAND) * 16u + at % 16u; }
+#endif
+  return block * bytes + at;
+}
+
 // Where byte `at` of a block is: FIELDi_FROM is where its field begins in the block, FIELDi_START the bytes that fields before it have for each block.
 fn byte_place(block: u32, at: u32) -> u32 {
 #ifdef AS_IN_FILE
   return block * BLOCK_BYTES + at;
 #else
-  var at_device = params.blocks * FIELD0_START + block * FIELD0_BYTES + at;
+  var at_device = params.blocks * FIELD0_START + field_byte(FIELD0_BYTES, block, at);
 #ifdef FIELD1
-  if (at >= FIELD1_FROM) { at_device = params.blocks * FIELD1_START + block * FIELD1_BYTES + at - FIELD1_FROM; }
+  if (at >= FIELD1_FROM) { at_device = params.blocks * FIELD1_START + field_byte(FIELD1_BYTES, block, at - FIELD1_FROM); }
 #endif
 #ifdef FIELD2
-  if (at >= FIELD2_FROM) { at_device = params.blocks * FIELD2_START + block * FIELD2_BYTES + at - FIELD2_FROM; }
+  if (at >= FIELD2_FROM) { at_device = params.blocks * FIELD2_START + field_byte(FIELD2_BYTES, block, at - FIELD2_FROM); }
 #endif
 #ifdef FIELD3
-  if (at >= FIELD3_FROM) { at_device = params.blocks * FIELD3_START + block * FIELD3_BYTES + at - FIELD3_FROM; }
+  if (at >= FIELD3_FROM) { at_device = params.blocks * FIELD3_START + field_byte(FIELD3_BYTES, block, at - FIELD3_FROM); }
 #endif
 #ifdef FIELD4
-  if (at >= FIELD4_FROM) { at_device = params.blocks * FIELD4_START + block * FIELD4_BYTES + at - FIELD4_FROM; }
+  if (at >= FIELD4_FROM) { at_device = params.blocks * FIELD4_START + field_byte(FIELD4_BYTES, block, at - FIELD4_FROM); }
 #endif
   return at_device;
 #endif

@@ -27,7 +27,7 @@ fn load_row(row: u32, step: u32, lane: u32) {
   let n = lane % TILE;
   let half = lane / TILE;
   let in_block = step % BLOCK_PARTS;
-  let w = codes(fetch(row_start(row + n) + step / BLOCK_PARTS, unit_with(in_block)), part_in_unit(in_block));
+  let w = codes(fetch(row_start(row + n) + step / BLOCK_PARTS * BAND, unit_with(in_block)), part_in_unit(in_block));
   let words = select(w.a, w.b, half == 1u);
   let scale = select(w.scales.x, w.scales.y, half == 1u);
   let min = select(w.mins.x, w.mins.y, half == 1u);

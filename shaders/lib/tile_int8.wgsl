@@ -23,7 +23,7 @@ fn load(row: u32, vector: u32, step: u32, lane: u32) {
   let there = STEP_PARTS * step + i;
   let part = min(there, parts - 1u);
   let in_block = part % BLOCK_PARTS;
-  let w = codes(fetch(row_start(row + n) + part / BLOCK_PARTS, unit_with(in_block)), part_in_unit(in_block));
+  let w = codes(fetch(row_start(row + n) + part / BLOCK_PARTS * BAND, unit_with(in_block)), part_in_unit(in_block));
   let x = activations(vector + n, part);
   row_codes[2u * i * TILE + n] = w.a;
   row_codes[(2u * i + 1u) * TILE + n] = w.b;

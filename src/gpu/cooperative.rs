@@ -74,6 +74,7 @@ impl Cooperative {
             ragged: false,
             native_half: true,
             workgroup: units.workgroup,
+            band: 1,
             names,
             constants: Vec::new(),
         }

@@ -6,6 +6,7 @@ use super::matrix::{Bound, Matrix, Program, Work};
 use super::matvec::PLACES;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
+use super::split;
 use crate::{FORMATS, Format, Result, cpu};
 use wgpu::BufferBinding;
 
@@ -18,6 +19,7 @@ fn program(format: Format, ragged: bool) -> Program {
         ragged,
         native_half: false,
         workgroup: WORKGROUP,
+        band: 1,
         names,
         constants: Vec::new(),
     }
@@ -28,7 +30,11 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
     FORMATS.iter().flat_map(|info| {
         let raggeds = [false, true].into_iter().filter(|ragged| !ragged || info.format.is_float());
         let of_each = raggeds.map(|ragged| program(info.format, ragged));
-        of_each.chain(PLACES.contains(&info.format).then(|| program(info.format, false).reading_texels()))
+        of_each.chain(
+            PLACES
+                .contains(&info.format)
+                .then(|| program(info.format, false).reading_texels(split::band(info.format))),
+        )
     })
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Shard {
     pub(super) bytes: u64,
     pub(super) first_row: u32,
     pub(super) rows: u32,
+    /// Rows whose blocks take turns, of which there are whole bands; or 1.
+    pub(super) band: u32,
 }
 
 /// Where blocks are.
@@ -112,7 +114,7 @@ impl Matrix {
             padded.resize(rows.len().next_multiple_of(CHUNK_BYTES), 0);
             let buffer = gpu.buffer_with(&padded, BufferUsages::STORAGE)?;
             let (first_row, rows) = ((i * shard_rows) as u32, (rows.len() / row_bytes) as u32);
-            Ok(Shard { bytes: buffer.size(), blocks: Blocks::File(buffer), first_row, rows })
+            Ok(Shard { bytes: buffer.size(), blocks: Blocks::File(buffer), first_row, rows, band: 1 })
         });
         Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
     }
@@ -167,6 +169,8 @@ pub(super) struct Program {
     pub(super) native_half: bool,
     /// Invocations in a workgroup.
     pub(super) workgroup: u64,
+    /// Rows whose blocks take turns.
+    pub(super) band: usize,
     /// What chooses the kernel's text.
     pub(super) names: Vec<&'static str>,
     pub(super) constants: Vec<(&'static str, usize)>,
@@ -182,9 +186,10 @@ impl Program {
         parts.join(".")
     }
 
-    /// The same, of a matrix in a texture.
-    pub(super) fn reading_texels(self) -> Self {
-        self.reading("TEXELS", "texels")
+    /// The same, of a matrix in textures, the blocks of so many rows taking turns.
+    pub(super) fn reading_texels(self, band: usize) -> Self {
+        let part = if band > 1 { "bands" } else { "texels" };
+        Self { band, ..self.reading("TEXELS", part) }
     }
 
     /// The same, of blocks as a file has them.
@@ -219,6 +224,7 @@ impl Program {
         let mut constants = split.constants();
         let sizes = [
             ("WORKGROUP", self.workgroup as usize),
+            ("BAND", self.band),
             ("CHUNK_COLS", texels::CHUNK.cols() as usize),
             ("WORD_COLS", texels::WORD.cols() as usize),
             ("CHUNK_WORDS", split.chunk_bytes() / 4),
@@ -303,7 +309,7 @@ impl Gpu {
                 vec![(1, weights.clone()), (2, weights)]
             }
             Blocks::Texels(textures) => {
-                program = program.reading_texels();
+                program = program.reading_texels(shard.band as usize);
                 let texture = |texel, view| (Slot::Texels(texel), Resource::Texels(view));
                 vec![
                     (1, texture(texels::CHUNK, &textures.chunks)),
@@ -330,7 +336,7 @@ impl Gpu {
             work.all_rows,
             matrix.cols,
             row_blocks,
-            shard.rows * row_blocks,
+            shard.rows.next_multiple_of(shard.band) * row_blocks,
             work.batch as u32,
             work.picks as u32,
             work.spans as u32,

@@ -64,6 +64,11 @@ impl Lanes {
             Self::Subgroup => least_subgroup,
         }
     }
+
+    /// Invocations in a workgroup. On a CPU these are done by one thread: small ones keep all threads busy with the rows of a small matrix.
+    fn workgroup(self) -> u64 {
+        if self == Self::Alone { 8 } else { WORKGROUP }
+    }
 }
 
 impl Matvec {
@@ -108,7 +113,8 @@ impl Matvec {
             format,
             ragged,
             native_half: true,
-            workgroup: WORKGROUP,
+            workgroup: self.lanes.workgroup(),
+            band: 1,
             names,
             constants,
         }
@@ -125,7 +131,7 @@ impl Matvec {
         let invocations = fours * self.lanes.count(least_subgroup) as u64;
         Dispatch {
             count: fours,
-            groups: invocations.div_ceil(WORKGROUP),
+            groups: invocations.div_ceil(self.lanes.workgroup()),
             tiles: (batch.div_ceil(self.columns) * self.spans) as u64,
         }
     }
@@ -179,14 +185,19 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
     });
     // As llvmpipe takes them.
     let in_textures = PLACES.into_iter().flat_map(move |format| {
-        let exact = form(false, Lanes::Alone, 8, 1).program(format, false, false, None).reading_texels();
+        let exact = form(false, Lanes::Alone, 8, 1)
+            .program(format, false, false, None)
+            .reading_texels(split::band(format));
         let int8 = form(true, Lanes::Alone, 8, 1).program(format, false, false, None);
-        let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels());
+        let int8 = (!format.is_float()).then(|| int8.reading_uniform().reading_texels(split::band(format)));
         [exact].into_iter().chain(int8)
     });
     let broadcasting =
         [form(false, Lanes::Alone, 8, 1), form(false, Lanes::Alone, 8, 8), form(true, Lanes::Alone, 8, 8)]
-            .map(|form| form.program(Format::Q4_0, false, false, None).broadcasting().reading_texels());
+            .map(|form| {
+                let program = form.program(Format::Q4_0, false, false, None);
+                program.broadcasting().reading_texels(split::band(Format::Q4_0))
+            });
     // Beside what they would cost with blocks as in a file.
     let in_files = [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q6_K].map(move |format| {
         form(true, Lanes::Subgroup, 4, 1).program(format, false, false, None).reading_file()

@@ -37,6 +37,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/codes.wgsl",
     "lib/decoder.wgsl",
     "lib/dot.wgsl",
+    "lib/dot_in_pairs.wgsl",
     "lib/e2m1.wgsl",
     "lib/encoded.wgsl",
     "lib/exact.wgsl",

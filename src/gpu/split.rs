@@ -10,6 +10,15 @@ use std::cmp::Reverse;
 /// Bytes that a kernel loads at once.
 pub(super) const CHUNK_BYTES: usize = 16;
 
+/// Rows whose blocks take turns in a texture: what the eight lanes of llvmpipe's vectors read of four rows each, or half of what they read of eight. One after
+/// another, the rows of so many lanes would be as many places that are read at once, more than a processor foresees.
+const BAND: usize = 32;
+
+/// How many there are of a format: the blocks of a float format are a few weights, and rows long.
+pub(super) fn band(format: Format) -> usize {
+    if format.is_float() { 1 } else { BAND }
+}
+
 /// Where one field of all blocks is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Field {

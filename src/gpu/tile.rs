@@ -34,6 +34,7 @@ impl Tile {
             ragged,
             native_half: true,
             workgroup: WORKGROUP,
+            band: 1,
             names,
             constants: Vec::new(),
         }

@@ -6,6 +6,7 @@ use super::Gpu;
 use super::cooperative::Cooperative;
 use super::matmul::Precision;
 use super::matvec::{Lanes, MOST_COLUMNS, Matvec, columns_for, lanes_for};
+use super::split;
 use super::tile::Tile;
 use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
 use crate::{Error, Format, Result};
@@ -286,7 +287,7 @@ impl Gpu {
         if let Some(&(_, form)) = tuning.choices.iter().find(does) {
             return form;
         }
-        let form = Form { kind: self.default_kind(format, cols, precision, batch), spans: 1 };
+        let form = Form { kind: self.default_kind(format, cols, batch), spans: 1 };
         if self.device().adapter_info().device_type == DeviceType::Cpu {
             return form;
         }
@@ -298,16 +299,15 @@ impl Gpu {
         Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
     }
 
-    fn default_kind(&self, format: Format, cols: usize, precision: Precision, batch: usize) -> Kind {
+    fn default_kind(&self, format: Format, cols: usize, batch: usize) -> Kind {
         let kind = (self.device().adapter_info().device_type == DeviceType::Cpu, has_subgroups(self));
         let defaults = DEFAULTS.iter().find(|of| (of.is_software, of.has_subgroups) == kind);
         let defaults = defaults.expect("there are defaults for each kind");
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
-        let is_exact = precision == Precision::Exact;
-        // Numbers that lanes load for each other they have sooner than sums; eight bits come from a uniform buffer.
-        let loads_for_others = is_exact && !format.is_float() && self.prefers_broadcasts();
+        // Blocks that take turns are read side by side by lanes that own their rows.
+        let in_bands = self.prefers_texels() && split::band(format) > 1;
         match batch {
-            ..=1 if defaults.is_software && (cols < SHORT_ROW || loads_for_others) => {
+            ..=1 if defaults.is_software && (cols < SHORT_ROW || in_bands) => {
                 Alone(if is_short_block { 8 } else { 4 })
             }
             ..=1 if is_short_block => defaults.one_of_short_blocks,

@@ -6,8 +6,9 @@ use super::matrix::{Blocks, Matrix, Shard, whole};
 use super::op::{Dispatch, Op, in_order};
 use super::pipeline::Arithmetic;
 use super::shader;
-use super::split::{CHUNK_BYTES, Split};
+use super::split::{self, CHUNK_BYTES, Split};
 use crate::{Error, Format, Result, cpu};
+use std::ops::Range;
 use wgpu::BufferUsages;
 
 /// Bytes that are on their way at once.
@@ -28,6 +29,8 @@ pub(super) struct Filling<'a> {
     buffers: Vec<wgpu::Buffer>,
     /// Rows of each buffer but the last.
     buffer_rows: usize,
+    /// Rows whose blocks take turns; whole bands of them have a place in a buffer.
+    band: usize,
 }
 
 impl<'a> Filling<'a> {
@@ -45,7 +48,10 @@ impl<'a> Filling<'a> {
         if gpu.prefers_texels() {
             limit = limit.min(gpu.max_texel_bytes());
         }
-        let buffer_rows = (limit / row_bytes) as usize;
+        let most_rows = (limit / row_bytes) as usize;
+        let band =
+            if gpu.prefers_texels() && most_rows >= split::band(format) { split::band(format) } else { 1 };
+        let buffer_rows = most_rows / band * band;
         if buffer_rows == 0 {
             let needed = format!("at most {limit}, the device's largest binding");
             return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
@@ -54,9 +60,9 @@ impl<'a> Filling<'a> {
             let rows = buffer_rows.min(rows - first_row);
             let copied = if gpu.prefers_texels() { BufferUsages::COPY_SRC } else { BufferUsages::empty() };
             let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | copied;
-            gpu.buffer(split.device_bytes(row_blocks * rows as u64), usage)
+            gpu.buffer(split.device_bytes(row_blocks * rows.next_multiple_of(band) as u64), usage)
         });
-        Ok(Self { gpu, format, rows, cols, buffers: buffers.collect::<Result<_>>()?, buffer_rows })
+        Ok(Self { gpu, format, rows, cols, buffers: buffers.collect::<Result<_>>()?, buffer_rows, band })
     }
 
     /// Fills rows from `first_row` on with a file's blocks.
@@ -85,10 +91,15 @@ impl<'a> Filling<'a> {
         let gpu = self.gpu;
         let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
         let row_blocks = Split::of(self.format).blocks(self.cols);
-        let blocks = (self.rows_of(buffer) * row_blocks) as u64;
+        let rows = self.rows_of(buffer).next_multiple_of(self.band);
         let buffer = &self.buffers[buffer];
         if !self.format.is_float() {
-            return fill(gpu, self.format, buffer, blocks, (first_row * row_blocks) as u64, bytes);
+            let place = Place {
+                row_blocks: row_blocks as u64,
+                blocks: (rows * row_blocks) as u64,
+                band: self.band as u64,
+            };
+            return fill(gpu, self.format, buffer, &place, (first_row * row_blocks) as u64, bytes);
         }
         let stride = row_blocks * Split::of(self.format).block_bytes;
         for (i, rows) in bytes.chunks(PIECE_BYTES.next_multiple_of(row_bytes)).enumerate() {
@@ -106,18 +117,19 @@ impl<'a> Filling<'a> {
 
     pub(super) fn finish(self) -> Result<Matrix> {
         let rows: Vec<_> = (0..self.buffers.len()).map(|i| self.rows_of(i) as u32).collect();
-        let (gpu, buffer_rows) = (self.gpu, self.buffer_rows);
+        let (gpu, buffer_rows, band) = (self.gpu, self.buffer_rows, self.band as u32);
         let split = Split::of(self.format);
         let chunk_bytes = (split.blocks(self.cols) * split.chunk_bytes()) as u64;
         let shards = self.buffers.into_iter().zip(rows).enumerate().map(|(i, (buffer, rows))| {
             let (blocks, bytes) = if gpu.prefers_texels() {
-                let (texels, bytes) = gpu.texels(&buffer, chunk_bytes * u64::from(rows))?;
+                let (texels, bytes) =
+                    gpu.texels(&buffer, chunk_bytes * u64::from(rows.next_multiple_of(band)))?;
                 (Blocks::Texels(texels), bytes)
             } else {
                 let bytes = buffer.size();
                 (Blocks::Buffer(buffer), bytes)
             };
-            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows })
+            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows, band })
         });
         Ok(Matrix {
             format: self.format,
@@ -128,12 +140,30 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// Writes `bytes`, blocks of `format`, into `matrix` from its block `first` on, of `blocks` in all; waits for it, so that the next needs no more memory.
+/// How blocks lie in a buffer.
+struct Place {
+    row_blocks: u64,
+    blocks: u64,
+    band: u64,
+}
+
+impl Place {
+    /// The blocks among which those from `first` on are, counted row by row: just these, or whole bands.
+    fn around(&self, first: u64, count: u64) -> Range<u64> {
+        if self.band == 1 {
+            return first..first + count;
+        }
+        let of_band = self.band * self.row_blocks;
+        first / of_band * of_band..(first + count).next_multiple_of(of_band)
+    }
+}
+
+/// Writes `bytes`, blocks of `format` of which the first is, counted row by row, block `first` of `matrix`; waits for it, so that the next needs no more memory.
 fn fill(
     gpu: &Gpu,
     format: Format,
     matrix: &wgpu::Buffer,
-    blocks: u64,
+    place: &Place,
     first: u64,
     bytes: &[u8],
 ) -> Result<()> {
@@ -147,17 +177,22 @@ fn fill(
     for piece in bytes.chunks(piece_blocks * split.block_bytes) {
         let count = (piece.len() / split.block_bytes) as u64;
         let steps = split.fields.iter().map(|field| {
-            let place = blocks * field.start as u64 + block * field.bytes as u64;
+            let around = place.around(block, count);
+            let at = place.blocks * field.start as u64 + around.start * field.bytes as u64;
             // A word may hold the end of one piece and the start of the next.
-            let skip = place % 4;
-            let words = (skip + count * field.bytes as u64).div_ceil(4);
+            let skip = at % 4;
+            let words = (skip + (around.end - around.start) * field.bytes as u64).div_ceil(4);
             let params = [
                 count as u32,
                 split.block_bytes as u32,
                 field.from as u32,
                 field.bytes as u32,
-                (place / 4) as u32,
+                (at / 4) as u32,
                 skip as u32,
+                around.start as u32,
+                block as u32,
+                place.row_blocks as u32,
+                place.band as u32,
             ];
             let bound = in_order([whole("the blocks", &source), whole("the matrix", matrix)]);
             gpu.bind(pipeline.clone(), Dispatch::of(words), &params, &bound)

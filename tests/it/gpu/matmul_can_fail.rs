@@ -85,7 +85,7 @@ const FAULTS: [Fault; 41] = [
     // Of weights in textures: the next scale, and vectors of which lanes get another lane's quad, or another vector.
     fault((Q4_0, 1, "exact.alone.4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
     fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
-    fault((Q4_0, 90, "int8.alone.4"), "subgroupBroadcast(own.a, 1u)", "subgroupBroadcast(own.a, 0u)"),
+    fault((Q4_0, 90, "int8.alone.4"), "of_lane1(own.a)", "of_lane0(own.a)"),
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
     // nobody has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
