@@ -5,7 +5,7 @@ use super::product::{Case, Errors, How, X, cols, precisions};
 use super::{adapter, another_device, formats, gpu, in_turn};
 use qmill::gpu::{Activations, DeviceChoice, Matrix, Precision, Variant};
 use qmill::wgpu::{self, BufferBinding, BufferUsages};
-use qmill::{Error, Format, Gpu, cpu};
+use qmill::{Error, FORMATS, Format, Gpu, cpu};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -183,6 +183,19 @@ fn large_activations_stay_finite() {
                 assert!(result.is_ok(), "{format} {precision:?}: {result:?}");
             }
         }
+    }
+}
+
+#[test]
+fn the_largest_codes_and_numbers_do_not_overflow() {
+    let Some(gpu) = gpu() else { return };
+    for info in FORMATS.iter().filter(|info| info.can_quantize() && !info.format.is_float()) {
+        let case = Case::of_largest_codes(info.format, 33, 512);
+        // Others add up in whole words.
+        let variants = Variant::all(gpu, info.format, case.cols, 3);
+        let variant = variants.into_iter().find(|variant| variant.to_string().starts_with("int8.alone.4"));
+        let result = case.check(gpu, How { x: X::Ends, ..How::of(variant.unwrap()) }, 3);
+        assert!(result.is_ok(), "{}: {result:?}", info.name);
     }
 }
 

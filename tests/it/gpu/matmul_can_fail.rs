@@ -1,6 +1,6 @@
 //! The harness for products must catch what it is there for: each planted fault has to be seen.
 
-use super::product::{Case, Errors, How};
+use super::product::{Case, Errors, How, X};
 use super::{adapter, planting};
 use qmill::Format;
 use qmill::gpu::Variant;
@@ -20,14 +20,14 @@ const fn fault(found_by: (Format, usize, &'static str), right: &'static str, wro
     Fault { found_by, right, wrong }
 }
 
-use Format::{F16, Q4_0, Q4_K};
+use Format::{F16, Q4_0, Q4_K, Q8_0};
 
 /// Errors of gaussian weights and numbers that eight bits hold, as a share of the products' sizes: what rounding of f32 alone never reaches.
 const NEAR: f64 = 1e-6;
 /// And rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 41] = [
+const FAULTS: [Fault; 46] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -82,8 +82,19 @@ const FAULTS: [Fault; 41] = [
     fault((Q4_0, 9, "exact.tile.split"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
     fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
-    // Of weights in textures: the next scale, and vectors of which lanes get another lane's quad, or another vector.
+    // Of codes that are multiplied in pairs: what a sum's lower half borrows, and numbers with another's codes.
+    fault((Q4_0, 1, "int8.alone.4"), "bitcast<i32>(sum + 0x8000u)", "bitcast<i32>(sum)"),
+    fault((Q4_0, 1, "int8.alone.4"), "vec4<i32>(-65536)", "vec4<i32>(-256)"),
+    // Of weights in textures: the next scale, another row of the band, the block after, and a chunk where another row's is.
     fault((Q4_0, 1, "exact.alone.4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
+    fault((Q4_0, 1, "exact.alone.4"), "row % BAND", "(row ^ 1u) % BAND"),
+    fault(
+        (Q4_0, 1, "exact.alone.4"),
+        "block % of_band / params.band",
+        "(block % of_band / params.band ^ 1u)",
+    ),
+    fault((Q8_0, 1, "exact.alone.4"), "turn / piece % params.band", "(turn / piece ^ 1u) % params.band"),
+    // And vectors of which lanes get another lane's quad, or another vector.
     fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
     fault((Q4_0, 90, "int8.alone.4"), "of_lane1(own.a)", "of_lane0(own.a)"),
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
@@ -96,20 +107,27 @@ const FAULTS: [Fault; 41] = [
     fault((Q4_0, 9, "int8.cooperative"), "row + m < params.rows", "row + m <= params.rows"),
 ];
 
+/// What only text for weights in textures has.
+const OF_TEXTURES: [&str; 6] = ["WORD_COLS", "BAND", "params.band", "turn", "subgroupBroadcast", "of_lane"];
+
 #[test]
 fn planted_faults_are_found() {
     let Some(adapter) = adapter() else { return };
+    let info = adapter.get_info();
+    let in_eights = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
     for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
         let is_cooperative = name == "int8.cooperative";
-        let in_textures = right.contains("WORD_COLS") || right.contains("subgroupBroadcast");
+        let in_textures = OF_TEXTURES.iter().any(|text| right.contains(text));
+        let broadcasts = OF_TEXTURES[4..].iter().any(|text| right.contains(text));
         let needed = if is_cooperative {
             Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP
-        } else if name.contains("subgroup") || in_textures {
+        } else if name.contains("subgroup") || broadcasts {
             Features::SUBGROUP
         } else {
             Features::empty()
         };
-        if !adapter.features().contains(needed) || in_textures && adapter.get_info().driver != "llvmpipe" {
+        let lacks_textures = in_textures && info.driver != "llvmpipe" || broadcasts && !in_eights;
+        if !adapter.features().contains(needed) || lacks_textures {
             continue;
         }
         let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
@@ -132,5 +150,28 @@ fn planted_faults_are_found() {
             batch,
         );
         assert!(!is_found(&result), "{variant} is right: {result:?}");
+    }
+}
+
+/// Sums of the largest codes with the largest numbers, which only where they are halved in time fit into the halves of a word.
+#[test]
+fn halves_of_words_that_overflow_are_found() {
+    const FAULTS: [(Format, &str, &str); 2] = [
+        (Format::Q6_K, "upper(fours.x) + upper(fours.y)", "upper(fours.x + fours.y)"),
+        (
+            Format::Q5_1,
+            "upper(fours.x + fours.y) + upper(fours.z + fours.w)",
+            "upper(fours.x + fours.y + fours.z + fours.w)",
+        ),
+    ];
+    for (format, right, wrong) in FAULTS {
+        let Some((gpu, planted)) = planting(Features::empty(), right, wrong) else { return };
+        let case = Case::of_largest_codes(format, 33, 512);
+        let variants = Variant::all(&gpu, format, case.cols, 1);
+        let variant =
+            variants.into_iter().find(|variant| variant.to_string().starts_with("int8.alone.4")).unwrap();
+        let result = case.check(&gpu, How { x: X::Ends, ..How::of(variant) }, 3);
+        assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
+        assert!(result.is_err(), "{format}: {right:?} may be {wrong:?}: {result:?}");
     }
 }

@@ -34,6 +34,8 @@ pub(crate) enum X {
     Gaussian(f32),
     /// Numbers that eight bits hold.
     Held,
+    /// Of these the largest: in one vector all positive, in the next all negative, then in turn.
+    Ends,
 }
 
 impl X {
@@ -47,6 +49,14 @@ impl X {
                     code * f32::powi(2.0, -6 - (i / 32 % 3) as i32)
                 };
                 numbers.iter().enumerate().map(held).collect()
+            }
+            Self::Ends => {
+                let is_positive = |i: usize| match i / cols % 3 {
+                    0 => true,
+                    1 => false,
+                    _ => i.is_multiple_of(2),
+                };
+                (0..batch * cols).map(|i| if is_positive(i) { 127.0 } else { -127.0 }).collect()
             }
         }
     }
@@ -105,6 +115,12 @@ impl Case {
         } else {
             Self::random_within(format, rows, cols, 0.25..2.0)
         }
+    }
+
+    /// Blocks most of whose codes are the largest there are; of a format that can be quantized.
+    pub(crate) fn of_largest_codes(format: Format, rows: usize, cols: usize) -> Self {
+        let weights: Vec<f32> = (0..rows * cols).map(|i| if i % 16 == 3 { -1.0 } else { 0.97 }).collect();
+        Self::of(format, rows, cols, encoded(format, &weights))
     }
 
     /// Random or gaussian, at every other turn.
