@@ -105,11 +105,7 @@ impl Run {
             let answer = teller.answer(&mut generator, &tokens, self.limit, &|| false)?;
             teller.finish(&answer)?;
         }
-        if let Some(Profile { batches, singles, clock_seconds }) = generator.session().profile() {
-            eprintln!(
-                "\nof each dispatch, without the {:.1} µs between two timestamps with nothing in between",
-                1e6 * clock_seconds
-            );
+        if let Some(Profile { batches, singles }) = generator.session().profile() {
             print_phase("batches", batches);
             print_phase("single tokens", singles);
         }

@@ -1,15 +1,13 @@
-//! Where a session's time on a GPU goes: every op in a pass of its own, between two timestamps, less what these take themselves.
+//! Where a session's time on a GPU goes: every op in a pass of its own, between two timestamps.
 
 use super::engine::Named;
 use crate::{Error, Gpu, Result};
 use std::time::Instant;
-use wgpu::{BufferUsages, CommandEncoder, ComputePass, ComputePassTimestampWrites, QueryType};
+use wgpu::{BufferUsages, CommandEncoder, ComputePassTimestampWrites, QueryType};
 
 /// Timestamps in a query set; WebGPU's limit.
 const QUERIES: u32 = 4096;
 const STAMP_BYTES: u64 = 8;
-/// Passes with nothing in them, of which the shortest counts.
-const EMPTY_PASSES: usize = 64;
 
 /// What a session's kernels took.
 #[derive(Clone, Default, Debug)]
@@ -18,8 +16,6 @@ pub struct Profile {
     pub batches: Phase,
     /// Of single tokens: answers.
     pub singles: Phase,
-    /// What two timestamps take by themselves, with nothing in between; it is not in the times of kernels.
-    pub clock_seconds: f64,
 }
 
 /// What some batches took.
@@ -40,7 +36,7 @@ pub struct KindTime {
     pub name: String,
     /// How often it was dispatched.
     pub count: usize,
-    /// By the device's own clock, less [`Profile::clock_seconds`] for each dispatch.
+    /// By the device's own clock.
     pub seconds: f64,
     /// Bytes of weights that were multiplied by, each matrix counted once for each batch.
     pub weight_bytes: u64,
@@ -93,18 +89,14 @@ impl Profiler {
             |usage| wgpu::BufferDescriptor { label: Some("profile"), size, usage, mapped_at_creation: false };
         let queries =
             wgpu::QuerySetDescriptor { label: Some("profile"), ty: QueryType::Timestamp, count: QUERIES };
-        let mut profiler = gpu.guarded(|| Self {
+        gpu.guarded(|| Self {
             queries: gpu.device().create_query_set(&queries),
             resolved: gpu
                 .device()
                 .create_buffer(&buffer(BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)),
             readback: gpu.device().create_buffer(&buffer(BufferUsages::MAP_READ | BufferUsages::COPY_DST)),
             profile: Profile::default(),
-        })?;
-        let passes = [|_: &mut ComputePass| (); EMPTY_PASSES];
-        let empty = profiler.times(gpu, super::engine::encoder(gpu)?, &passes)?;
-        profiler.profile.clock_seconds = empty.into_iter().fold(f64::INFINITY, f64::min);
-        Ok(profiler)
+        })
     }
 
     /// Submits what is recorded in `encoder` and then `ops` for a batch of `tokens`, and waits for them.
@@ -115,47 +107,32 @@ impl Profiler {
         ops: &[Named],
         tokens: usize,
     ) -> Result<()> {
+        let phase = self.profile.phase(tokens);
+        let tick_seconds = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
         let start = Instant::now();
         for ops in ops.chunks(QUERIES as usize / 2) {
+            for (named, first) in ops.iter().zip((0..).step_by(2)) {
+                let timestamp_writes = Some(ComputePassTimestampWrites {
+                    query_set: &self.queries,
+                    beginning_of_pass_write_index: Some(first),
+                    end_of_pass_write_index: Some(first + 1),
+                });
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                named.op.record_in(&mut encoder.begin_compute_pass(&descriptor));
+            }
+            let count = 2 * ops.len();
+            let bytes = STAMP_BYTES * count as u64;
+            encoder.resolve_query_set(&self.queries, 0..count as u32, &self.resolved, 0);
+            encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, bytes);
             let recorded = std::mem::replace(&mut encoder, super::engine::encoder(gpu)?);
-            let passes: Vec<_> =
-                ops.iter().map(|named| |pass: &mut ComputePass| named.op.record_in(pass)).collect();
-            let times = self.times(gpu, recorded, &passes)?;
-            let clock_seconds = self.profile.clock_seconds;
-            let phase = self.profile.phase(tokens);
-            for (named, seconds) in ops.iter().zip(times) {
-                phase.add(named, (seconds - clock_seconds).max(0.0));
+            let mut stamps = vec![0u64; count];
+            gpu.submit_and_read(recorded, &self.readback, bytemuck::cast_slice_mut(&mut stamps))?;
+            for (named, stamps) in ops.iter().zip(stamps.as_chunks::<2>().0) {
+                phase.add(named, stamps[1].saturating_sub(stamps[0]) as f64 * tick_seconds);
             }
         }
-        self.profile.phase(tokens).seconds += start.elapsed().as_secs_f64();
+        phase.seconds += start.elapsed().as_secs_f64();
         Ok(())
-    }
-
-    /// Submits what is recorded in `encoder` and then passes, and waits for them: the seconds between the timestamps of each.
-    fn times(
-        &self,
-        gpu: &Gpu,
-        mut encoder: CommandEncoder,
-        passes: &[impl Fn(&mut ComputePass)],
-    ) -> Result<Vec<f64>> {
-        let tick_seconds = f64::from(gpu.queue().get_timestamp_period()) * 1e-9;
-        for (pass, first) in passes.iter().zip((0..).step_by(2)) {
-            let timestamp_writes = Some(ComputePassTimestampWrites {
-                query_set: &self.queries,
-                beginning_of_pass_write_index: Some(first),
-                end_of_pass_write_index: Some(first + 1),
-            });
-            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
-            pass(&mut encoder.begin_compute_pass(&descriptor));
-        }
-        let count = 2 * passes.len();
-        let bytes = STAMP_BYTES * count as u64;
-        encoder.resolve_query_set(&self.queries, 0..count as u32, &self.resolved, 0);
-        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, bytes);
-        let mut stamps = vec![0u64; count];
-        gpu.submit_and_read(encoder, &self.readback, bytemuck::cast_slice_mut(&mut stamps))?;
-        let pairs = stamps.as_chunks::<2>().0;
-        Ok(pairs.iter().map(|stamps| stamps[1].saturating_sub(stamps[0]) as f64 * tick_seconds).collect())
     }
 
     /// Counts tokens that went through the model.

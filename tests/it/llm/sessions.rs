@@ -168,9 +168,8 @@ fn a_profile_counts_every_kernel_and_changes_nothing() {
         }
         assert_eq!(timed.logits(), plain.logits());
         assert!(plain.profile().is_none());
-        let Profile { batches, singles, clock_seconds } = timed.profile().unwrap();
+        let Profile { batches, singles } = timed.profile().unwrap();
         assert_eq!((batches.tokens, singles.tokens), (6, 2));
-        assert!((0.0..1e-2).contains(clock_seconds), "{clock_seconds}");
         let layers = model.config().layers;
         for (phase, batches) in [(batches, 1), (singles, 2)] {
             let count = |name: &str| {
