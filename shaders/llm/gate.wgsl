@@ -8,11 +8,6 @@
 
 var<workgroup> floats: array<f32, LANES>;
 
-fn silu(x: f32) -> f32 { return x / (1.0 + exp(min(-x, 80.0))); }
-
-// From 10 on, tanh is 1 in f32; an implementation may overflow.
-fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + tanh(clamp(0.7978846 * x * (1.0 + 0.044715 * x * x), -10.0, 10.0))); }
-
 fn quad(i: u32) -> vec4<f32> { return vec4<f32>(floats[i], floats[i + 1u], floats[i + 2u], floats[i + 3u]); }
 
 @compute @workgroup_size(LANES)
@@ -20,13 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let first = group.x * LANES;
   let i = first + lane;
   if (i < LENGTH) {
-    let gate = gates[group.y * STRIDE + i];
-    var x = ups[group.y * STRIDE + UP + i];
-    if (GELU) {
-      x *= gelu(gate);
-    } else {
-      x *= silu(gate);
-    }
+    let x = ups[group.y * STRIDE + UP + i] * activated(gates[group.y * STRIDE + i]);
     gated[group.y * LENGTH + i] = x;
     floats[lane] = x;
   }

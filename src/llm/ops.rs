@@ -13,7 +13,7 @@ use Access::{Read, ReadWrite};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::iter;
-use wgpu::BufferBinding;
+use wgpu::{BufferBinding, DeviceType};
 
 macro_rules! shader {
     ($name:literal) => {
@@ -50,6 +50,8 @@ pub(super) fn fills(step: &Step, config: &Config) -> Option<Slot> {
 const WIDE: usize = 2048;
 const FEW_LANES: usize = 64;
 const MANY_LANES: usize = 256;
+/// Of lanes that are a CPU's vector.
+const CPU_LANES: usize = 8;
 /// Floats in a head, at most: a lane of a workgroup has four of them.
 pub(super) const MAX_HEAD: usize = 4 * FEW_LANES;
 /// Rows of queries that attention does in a workgroup; few for a single token.
@@ -176,8 +178,8 @@ fn combine(config: &Config, spans: usize, int8: bool) -> Shader {
     }
 }
 
-/// The shader of a step that is no product; with `int8` it stores its results in eight bits too.
-fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
+/// The shader of a step that is no product, for an adapter that computes on the CPU or another; with `int8` it stores its results in eight bits too.
+fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
     let config = &shared.config;
     let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
     let norm = || {
@@ -221,14 +223,19 @@ fn shader(step: &Step, shared: &Shared, int8: bool) -> Shader {
                 .number("STRIDE", Slot::Gate.width(config))
                 .number("UP", if config.experts.is_none() { length } else { 0 })
                 .number("LENGTH", length)
-                .number("LANES", MANY_LANES)
                 .flag("GELU", config.activation == Activation::Gelu)
                 .flag("INT8", int8);
+            let in_blocks = int8 && on_cpu;
+            let (name, text, lanes, floats) = if in_blocks {
+                ("gate_blocks", shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
+            } else {
+                ("gate", shader!("gate"), MANY_LANES, 1)
+            };
             Shader {
-                name: "gate",
-                text: constants.0 + &blocks(4, int8) + shader!("gate"),
+                name,
+                text: constants.number("LANES", lanes).0 + &blocks(4, int8) + shader!("activation") + text,
                 access: &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)],
-                groups: length.div_ceil(MANY_LANES),
+                groups: length.div_ceil(lanes * floats),
                 is_row: true,
             }
         }
@@ -297,7 +304,8 @@ pub(super) fn prepare(
             Vec::new()
         }
     };
-    let shader = shader(step, shared, blocks.is_some());
+    let on_cpu = gpu.device().adapter_info().device_type == DeviceType::Cpu;
+    let shader = shader(step, shared, blocks.is_some(), on_cpu);
     bound.extend(blocks);
     Ok((shader.name, shader.prepare(gpu, &buffers.state, &bound, count)?))
 }
@@ -348,8 +356,9 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(|step| !is_other(step));
     let place = Place { length: 4, start: 4, stride: 8 }.shader();
     let forms = |step| {
-        let int8 = fills(step, &shared.config).map(|_| shader(step, shared, true));
-        iter::once(shader(step, shared, false)).chain(int8)
+        let int8 = fills(step, &shared.config)
+            .map(|_| [false, true].map(|on_cpu| shader(step, shared, true, on_cpu)));
+        iter::once(shader(step, shared, false, false)).chain(int8.into_iter().flatten())
     };
     let combines = [false, true].map(|int8| combine(&shared.config, 4, int8));
     let attends = ATTENTION_ROWS.into_iter().flat_map(|rows| {
