@@ -18,8 +18,8 @@ const CONVERTER_BYTES: u64 = 128 << 20;
 ///
 /// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
 /// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. On llvmpipe, Mesa's adapter in
-/// software, the buffers are two textures each, of whole rows of 32 KiB. Cheap to clone; clones share the memory, which is free when the last of them and of the operations
-/// prepared with it is dropped.
+/// software, the buffers are two textures each, of whole rows of 32 KiB, with room for as many rows of the matrix as 32 divides. Cheap to clone; clones share the memory, which
+/// is free when the last of them and of the operations prepared with it is dropped.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     pub(super) format: Format,

@@ -10,8 +10,9 @@ use std::cmp::Reverse;
 /// Bytes that a kernel loads at once.
 pub(super) const CHUNK_BYTES: usize = 16;
 
-/// Rows whose blocks take turns in a texture: what the eight lanes of llvmpipe's vectors read of four rows each, or half of what they read of eight. One after
-/// another, the rows of so many lanes would be as many places that are read at once, more than a processor foresees.
+/// Rows whose blocks, or of fields of whole chunks these, take turns in a texture: what the eight lanes of llvmpipe's vectors read of four rows each, or half of what they
+/// read of eight. One after another, the rows of so many lanes would be as many places that are read at once: more than a processor foresees, and more than its nearest
+/// cache holds of rows whose length is a power of two.
 const BAND: usize = 32;
 
 /// How many there are of a format: the blocks of a float format are a few weights, and rows long.

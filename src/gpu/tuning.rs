@@ -70,7 +70,8 @@ struct Defaults {
     many: Kind,
 }
 
-/// A CPU is in no hurry to share: wide vectors read rows that one lane owns as well, or better where a subgroup reads them side by side. A GPU shares in any case.
+/// A CPU is in no hurry to share: wide vectors read rows that one lane owns as well, and better where their blocks take turns (`split.rs`); where they do not, a subgroup reads a
+/// long row side by side. A GPU shares in any case.
 #[rustfmt::skip]
 const DEFAULTS: [Defaults; 4] = [
     Defaults { is_software: true,  has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(4),    many: Alone(4) },
