@@ -93,9 +93,12 @@ fn a_matrix_may_take_several_buffers() {
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_device(device, queue).unwrap();
-    let case = Case::gaussian(Format::Q4_0, 2000, 32);
-    for gpu in [false, true].map(|in_textures| gpu.with_weights_in_textures(in_textures)) {
-        assert_eq!(check(&gpu, &case.matrix(&gpu), &case), Ok(()));
+    // And rows of which fewer fit than take turns in a texture.
+    for (rows, cols) in [(2000, 32), (100, 2048)] {
+        let case = Case::gaussian(Format::Q4_0, rows, cols);
+        for gpu in [false, true].map(|in_textures| gpu.with_weights_in_textures(in_textures)) {
+            assert_eq!(check(&gpu, &case.matrix(&gpu), &case), Ok(()), "{rows} x {cols}");
+        }
     }
     let too_long = Matrix::new(&gpu, Format::F32, 1, 9000, &vec![0; 36000]).map(|_| ());
     assert!(matches!(too_long, Err(Error::Number { found: 36000, .. })), "{too_long:?}");
