@@ -14,8 +14,8 @@ struct State {
 
 @group(0) @binding(0) var<uniform> state: State;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> keys: array<Quad>;
-@group(0) @binding(3) var<storage, read> values: array<Quad>;
+@group(0) @binding(2) var<storage, read> keys: array<KeyQuad>;
+@group(0) @binding(3) var<storage, read> values: array<ValueQuad>;
 // The result, or for each span the sum of values, their weight, and what was taken off the scores.
 @group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
 
@@ -194,13 +194,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let q1 = qkv[queries.y + i];
       let q2 = qkv[queries.z + i];
       let q3 = qkv[queries.w + i];
-      s0 += four_dots(q0, q1, q2, q3, floats(keys[k0 + i]));
+      s0 += four_dots(q0, q1, q2, q3, key_floats(keys[k0 + i]));
       if (left > SCORERS) {
-        s1 += four_dots(q0, q1, q2, q3, floats(keys[k1 + i]));
+        s1 += four_dots(q0, q1, q2, q3, key_floats(keys[k1 + i]));
       }
       if (left > 2u * SCORERS) {
-        s2 += four_dots(q0, q1, q2, q3, floats(keys[k2 + i]));
-        s3 += four_dots(q0, q1, q2, q3, floats(keys[k3 + i]));
+        s2 += four_dots(q0, q1, q2, q3, key_floats(keys[k2 + i]));
+        s3 += four_dots(q0, q1, q2, q3, key_floats(keys[k3 + i]));
       }
     }
     s0 = seen(s0, key, starts, ends);
@@ -238,7 +238,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       let count = min(TILE, end - tile);
       for (var k = part; k < count; k += PARTS) {
-        let value = floats(values[(tile + k) * KEY_QUADS + kv_head + quad]);
+        let value = value_floats(values[(tile + k) * KEY_QUADS + kv_head + quad]);
         let first = k * FOURS + first_four;
         t0 = plus(t0, scores[first], value);
         if (LANE_FOURS > 1u) { t1 = plus(t1, scores[first + 1u], value); }

@@ -35,7 +35,7 @@ fn turned(i: u32, token: u32) -> f32 {
 }
 
 fn store_key(pair: u32, a: f32, b: f32) {
-  if (F16) {
+  if (F16_KEYS) {
     keys[pair] = f32_bits_to_f16(bitcast<u32>(a)) | (f32_bits_to_f16(bitcast<u32>(b)) << 16u);
   } else {
     keys[2u * pair] = bitcast<u32>(a);
@@ -44,7 +44,7 @@ fn store_key(pair: u32, a: f32, b: f32) {
 }
 
 fn store_value(pair: u32, a: f32, b: f32) {
-  if (F16) {
+  if (F16_VALUES) {
     values[pair] = f32_bits_to_f16(bitcast<u32>(a)) | (f32_bits_to_f16(bitcast<u32>(b)) << 16u);
   } else {
     values[2u * pair] = bitcast<u32>(a);

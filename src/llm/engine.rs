@@ -115,8 +115,8 @@ impl Buffers {
         };
         let slot = |width| buffer("bytes of activations", 4 * batch * width, read);
         let widest = widths().max().unwrap_or(0);
-        let cache_bytes = shared.cache.bytes_for((config.kv_width() * shared.context) as u64) as usize;
-        let cached = || buffer("bytes of a layer's cache", cache_bytes, storage);
+        let [key_bytes, value_bytes] = shared.cache.layer_bytes(config, shared.context);
+        let cached = |bytes: u64| buffer("bytes of a layer's cache", bytes as usize, storage);
         let angles = || buffer("bytes of angles", 4 * batch * config.rope.dimensions, written);
         Ok(Self {
             state: buffer("bytes of state", 16, uniform)?,
@@ -130,7 +130,9 @@ impl Buffers {
                 ops::spans_bytes(config, spans_for(shared.context)),
                 storage,
             )?,
-            cache: (0..config.layers).map(|_| Ok([cached()?, cached()?])).collect::<Result<_>>()?,
+            cache: (0..config.layers)
+                .map(|_| Ok([cached(key_bytes)?, cached(value_bytes)?]))
+                .collect::<Result<_>>()?,
         })
     }
 

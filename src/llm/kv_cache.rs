@@ -3,20 +3,29 @@
 use super::config::Config;
 use crate::{Error, Format, Result, cpu};
 
-/// Checks that a cache may be of this format.
-pub(super) fn check_format(format: Format) -> Result<()> {
-    match format {
-        Format::F16 | Format::F32 => Ok(()),
-        _ => {
-            let known = "F16 and F32".to_owned();
-            Err(Error::Unsupported { what: "the format of the cache", found: format.to_string(), known })
-        }
-    }
+/// The formats of keys and of values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CacheFormats {
+    pub(super) keys: Format,
+    pub(super) values: Format,
 }
 
-/// Bytes of all layers' keys and values for this many tokens.
-pub(super) fn cache_bytes(config: &Config, format: Format, tokens: usize) -> u64 {
-    2 * config.layers as u64 * format.bytes_for((config.kv_width() * tokens) as u64)
+impl CacheFormats {
+    /// Fails where a cache may not be of these.
+    pub(super) fn check(self) -> Result<()> {
+        for (what, format) in [("the format of keys", self.keys), ("the format of values", self.values)] {
+            if !matches!(format, Format::F16 | Format::F32) {
+                let known = "F16 and F32".to_owned();
+                return Err(Error::Unsupported { what, found: format.to_string(), known });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of one layer's keys, and of its values, for this many tokens.
+    pub(super) fn layer_bytes(self, config: &Config, tokens: usize) -> [u64; 2] {
+        [self.keys, self.values].map(|format| format.bytes_for((config.kv_width() * tokens) as u64))
+    }
 }
 
 /// Rows of one kind in one layer: a token's after another.
@@ -51,10 +60,12 @@ pub(super) struct HostCache {
 }
 
 impl HostCache {
-    pub(super) fn new(config: &Config, format: Format) -> Self {
-        let row_bytes = format.bytes_for(config.kv_width() as u64) as usize;
-        let rows = Rows { format, row_bytes, bytes: Vec::new() };
-        Self { layers: vec![[rows.clone(), rows]; config.layers] }
+    pub(super) fn new(config: &Config, formats: CacheFormats) -> Self {
+        let rows = [formats.keys, formats.values].map(|format| {
+            let row_bytes = format.bytes_for(config.kv_width() as u64) as usize;
+            Rows { format, row_bytes, bytes: Vec::new() }
+        });
+        Self { layers: vec![rows; config.layers] }
     }
 
     /// Puts rows of keys and of values at `position` and forgets what was after them.

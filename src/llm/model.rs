@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::graph::{Graph, ROPE_DIVISORS, ROPES, TensorSpec};
-use super::kv_cache::check_format;
+use super::kv_cache::CacheFormats;
 use super::weights::{Reader, Weights};
 use crate::gguf::{self, Metadata};
 use crate::gpu::Precision;
@@ -23,8 +23,10 @@ pub struct LoadOptions {
     pub quantize: Option<FileType>,
     /// Tokens that a session has room for; by default 4096, or what the model was trained for if that is less.
     pub context: Option<usize>,
-    /// The format of keys and values in sessions: `F16` (the default) or `F32`.
-    pub cache: Format,
+    /// The format of keys in sessions: `F16` (the default) or `F32`.
+    pub cache_keys: Format,
+    /// And of values.
+    pub cache_values: Format,
     /// How exactly activations enter products on a GPU; by default in eight bits. The CPU takes them as they are.
     pub precision: Precision,
     /// Most tokens that go through the model together; by default 512. On a GPU there is memory for so many.
@@ -39,7 +41,8 @@ impl Default for LoadOptions {
             device: Device::Cpu,
             quantize: None,
             context: None,
-            cache: Format::F16,
+            cache_keys: Format::F16,
+            cache_values: Format::F16,
             precision: Precision::Int8,
             batch: 512,
             threads: None,
@@ -61,7 +64,7 @@ pub(super) struct Shared {
     /// For each rope, the angle from one position to the next, of each pair.
     pub(super) frequencies: [Vec<f64>; ROPES],
     pub(super) context: usize,
-    pub(super) cache: Format,
+    pub(super) cache: CacheFormats,
     pub(super) precision: Precision,
     pub(super) batch: usize,
     pub(super) threads: Option<usize>,
@@ -99,7 +102,7 @@ impl Model {
             frequencies: frequencies(&config, divisors.as_deref()),
             weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
-            cache: options.cache,
+            cache: cache_formats(options),
             precision: options.precision,
             batch: options.batch,
             threads: options.threads,
@@ -113,13 +116,13 @@ impl Model {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// The same weights for other sessions: `context`, `cache`, `precision`, `batch` and `threads` are those of `options`.
+    /// The same weights for other sessions: `context`, `cache_keys`, `cache_values`, `precision`, `batch` and `threads` are those of `options`.
     ///
     /// Loads nothing. Fails with [`Error::Number`] and [`Error::Unsupported`] where [`Model::load`] would for these.
     pub fn with_sessions(&self, options: &LoadOptions) -> Result<Self> {
         let shared = Shared {
             context: check_sessions(options, self.config())?,
-            cache: options.cache,
+            cache: cache_formats(options),
             precision: options.precision,
             batch: options.batch,
             threads: options.threads,
@@ -165,7 +168,8 @@ impl Model {
 
     /// Bytes of a session's keys and values, when the context is full.
     pub fn cache_bytes(&self) -> u64 {
-        super::kv_cache::cache_bytes(&self.shared.config, self.shared.cache, self.shared.context)
+        let Shared { config, cache, context, .. } = &*self.shared;
+        config.layers as u64 * cache.layer_bytes(config, *context).iter().sum::<u64>()
     }
 }
 
@@ -182,9 +186,13 @@ impl Shared {
     }
 }
 
+fn cache_formats(options: &LoadOptions) -> CacheFormats {
+    CacheFormats { keys: options.cache_keys, values: options.cache_values }
+}
+
 /// Checks what concerns sessions, and returns how many tokens one has room for.
 fn check_sessions(options: &LoadOptions, config: &Config) -> Result<usize> {
-    check_format(options.cache)?;
+    cache_formats(options).check()?;
     let context = options.context.unwrap_or(DEFAULT_CONTEXT.min(config.trained_context));
     let counts = [
         ("the context", context),

@@ -156,10 +156,12 @@ fn attend(window: Option<usize>, shared: &Shared, rows: usize, spans: usize, int
         .number("SPANS", spans)
         .flag("INT8", int8)
         .float("SCALE", config.attention_scale);
-    let cached = if shared.cache == Format::F16 { shader!("cached_f16") } else { shader!("cached_f32") };
+    let keys = if shared.cache.keys == Format::F16 { shader!("keys_f16") } else { shader!("keys_f32") };
+    let values =
+        if shared.cache.values == Format::F16 { shader!("values_f16") } else { shader!("values_f32") };
     Shader {
         name: "attend",
-        text: constants.0 + cached + &blocks(5, int8) + shader!("attended_block") + shader!("attend"),
+        text: constants.0 + keys + values + &blocks(5, int8) + shader!("attended_block") + shader!("attend"),
         access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
         groups: config.kv_heads,
         is_row: true,
@@ -208,7 +210,8 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
                 .flag("NORMED", norms.is_some())
-                .flag("F16", shared.cache == Format::F16);
+                .flag("F16_KEYS", shared.cache.keys == Format::F16)
+                .flag("F16_VALUES", shared.cache.values == Format::F16);
             Shader {
                 name: "turn",
                 text: constants.0 + HALF + SUM + shader!("turn"),

@@ -161,6 +161,9 @@ fn lists_multiply_out_and_short_words_are_taken() {
         .collect();
     assert_eq!(combinations(&short), expected);
     assert_eq!(combinations(&[&long[..], &cache].concat()), expected);
+    let pairs = records(&["-p", "5", "-n", "0", "-r", "1", "-ctk", "f16,f32", "-ctv", "f32,f16"]);
+    let types = pairs.iter().map(|record| ["type_k", "type_v"].map(|key| record[key].as_str().unwrap()));
+    assert_eq!(types.collect::<Vec<_>>(), [["f16", "f32"], ["f16", "f16"], ["f32", "f32"], ["f32", "f16"]]);
     // What is not as always has a column.
     let table = stdout(&[&short[..8], &["-ub", "3", "-ctk", "f32", "-ctv", "f32"]].concat());
     for heading in [" threads ", " n_ubatch ", " type_k ", " type_v "] {
@@ -214,12 +217,11 @@ fn an_earlier_run_is_compared_with() {
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let model = ["-m", TINY_SHAKESPEARE, "--device", "cpu", "-p", "2", "-n", "0", "-r", "1"];
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["--op", "matvec"], 2, "cannot be used with"),
         (&["-pg", "5"], 2, "is not two numbers of tokens"),
         (&["-d", "8-1"], 2, "is not a number or a range"),
         (&["-ctk", "q8_0"], 2, "[possible values: f16, f32]"),
-        (&["-ctk", "f16,f32", "-ctv", "f16"], 2, "keys and values are of one type"),
         (&["--precision", "half"], 2, "[possible values: int8, exact]"),
         (&["--quantize", "IQ2_XXS"], 2, "IQ2_XXS"),
         (&["-ub", "0"], 1, "the tokens of a batch is 0"),
@@ -305,7 +307,13 @@ fn sessions_of_other_kinds_say_the_same() {
         session.logits().to_vec()
     };
     for device in [Some(Device::Cpu), gpu().map(|gpu| Device::Gpu(gpu.clone()))].into_iter().flatten() {
-        let options = LoadOptions { device, context: Some(8), cache: Format::F32, ..LoadOptions::default() };
+        let options = LoadOptions {
+            device,
+            context: Some(8),
+            cache_keys: Format::F32,
+            cache_values: Format::F32,
+            ..LoadOptions::default()
+        };
         let model = tiny(&options);
         let right = logits(&model);
         let longer = 2 * model.config().trained_context;
@@ -322,7 +330,7 @@ fn sessions_of_other_kinds_say_the_same() {
             LoadOptions { batch: 0, ..options.clone() },
             LoadOptions { threads: Some(0), ..options.clone() },
             LoadOptions { context: Some(0), ..options.clone() },
-            LoadOptions { cache: Format::Q8_0, ..options.clone() },
+            LoadOptions { cache_keys: Format::Q8_0, ..options.clone() },
         ] {
             let error = model.with_sessions(&wrong).unwrap_err();
             assert!(matches!(error, Error::Number { found: 0, .. } | Error::Unsupported { .. }), "{error}");

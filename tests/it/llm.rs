@@ -23,7 +23,13 @@ fn seeded(name: &str) -> String {
 
 /// Nothing is rounded but by arithmetic in f32.
 fn exact(device: Device) -> LoadOptions {
-    LoadOptions { device, cache: Format::F32, precision: Precision::Exact, ..LoadOptions::default() }
+    LoadOptions {
+        device,
+        cache_keys: Format::F32,
+        cache_values: Format::F32,
+        precision: Precision::Exact,
+        ..LoadOptions::default()
+    }
 }
 
 /// The CPU, and the GPU where there is one.

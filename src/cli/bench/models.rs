@@ -45,7 +45,7 @@ pub(super) struct Models {
     /// Types of keys in the context [short: -ctk]
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "f16")]
     cache_type_k: Vec<CacheType>,
-    /// Types of values, which must be those of the keys [short: -ctv] [default: as the keys]
+    /// Types of values, each with each of the keys' [short: -ctv] [default: as the keys]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cache_type_v: Vec<CacheType>,
     /// Threads of the CPU, where it computes [default: all]
@@ -113,7 +113,7 @@ impl Models {
         if self.counts().is_empty() {
             return Err(super::nothing());
         }
-        let caches = self.caches()?;
+        let caches = self.caches();
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
         // Before anything is measured, so that no long list ends at a file that is not there.
         let files = paths.iter().map(gguf::Model::open).collect::<Result<Vec<_>, _>>()?;
@@ -189,21 +189,19 @@ impl Models {
     }
 
     /// Formats of keys and values.
-    fn caches(&self) -> Result<Vec<Format>, Failure> {
+    fn caches(&self) -> Vec<(Format, Format)> {
         let format = |cache: CacheType| match cache {
             CacheType::F16 => Format::F16,
             CacheType::F32 => Format::F32,
         };
-        let is_other = |key: &CacheType| self.cache_type_v.iter().any(|value| value != key);
-        if self.cache_type_k.iter().any(is_other) {
-            let message = "keys and values are of one type; without -ctv, values have that of the keys";
-            return Err(Failure::Usage(message.to_owned()));
-        }
-        Ok(self.cache_type_k.iter().copied().map(format).collect())
+        let values = |key| if self.cache_type_v.is_empty() { vec![key] } else { self.cache_type_v.clone() };
+        let pairs =
+            self.cache_type_k.iter().flat_map(|&key| values(key).into_iter().map(move |value| (key, value)));
+        pairs.map(|(key, value)| (format(key), format(value))).collect()
     }
 
     /// All combinations on a device, in llama-bench's order.
-    fn tests(&self, device: &Device, caches: &[Format]) -> Vec<Test> {
+    fn tests(&self, device: &Device, caches: &[(Format, Format)]) -> Vec<Test> {
         let is_cpu = matches!(device, Device::Cpu);
         // The twin takes activations as they are, and a GPU has no threads.
         let precisions = if is_cpu { &[ModelPrecision::Exact][..] } else { &self.precision };
@@ -218,7 +216,10 @@ impl Models {
         });
         let tests = with_each(&tests, &numbers(&self.batch_size), |test, &batch| test.batch = batch);
         let tests = with_each(&tests, &numbers(&self.ubatch_size), |test, &batch| test.options.batch = batch);
-        let tests = with_each(&tests, caches, |test, &cache| test.options.cache = cache);
+        let tests = with_each(&tests, caches, |test, &(keys, values)| {
+            test.options.cache_keys = keys;
+            test.options.cache_values = values;
+        });
         let tests = with_each(&tests, &threads, |test, &threads| test.options.threads = threads);
         let tests = with_each(&tests, &numbers(&self.n_depth), |test, &depth| test.case.depth = depth);
         with_each(&tests, &self.counts(), |test, &(prompt, generated)| {
@@ -238,6 +239,7 @@ impl Models {
     /// As llama-bench: what is not by default, and what is several.
     fn columns(&self) -> Vec<Column> {
         let is_not = |list: &[Range], default: usize| numbers(list) != [default];
+        let caches_differ = self.caches() != [(Format::F16, Format::F16)];
         let all = [
             (true, Column::left("model", 30, |record| text(&record["model_type"]))),
             (true, Column::new("size", 10, |record| show::bytes(record["model_size"].as_u64().unwrap_or(0)))),
@@ -255,14 +257,8 @@ impl Models {
             (!self.threads.is_empty(), Column::new("threads", 7, |record| text(&record["n_threads"]))),
             (is_not(&self.batch_size, 2048), Column::new("n_batch", 7, |record| text(&record["n_batch"]))),
             (is_not(&self.ubatch_size, 512), Column::new("n_ubatch", 8, |record| text(&record["n_ubatch"]))),
-            (
-                self.cache_type_k != [CacheType::F16],
-                Column::new("type_k", 6, |record| text(&record["type_k"])),
-            ),
-            (
-                self.cache_type_k != [CacheType::F16],
-                Column::new("type_v", 6, |record| text(&record["type_v"])),
-            ),
+            (caches_differ, Column::new("type_k", 6, |record| text(&record["type_k"]))),
+            (caches_differ, Column::new("type_v", 6, |record| text(&record["type_v"]))),
             (true, Column::new("test", 15, |record| text(&record["test"]))),
             (
                 true,
@@ -281,13 +277,12 @@ impl Test {
         let Self { case, options, batch } = self;
         let ModelTiming { seconds, rates } = timing;
         let ns = |seconds: f64| (seconds * 1e9).round() as u64;
-        let cache = options.cache.name().to_lowercase();
         object(json!({
             "n_batch": batch,
             "n_ubatch": options.batch,
             "n_threads": options.threads,
-            "type_k": cache,
-            "type_v": cache,
+            "type_k": options.cache_keys.name().to_lowercase(),
+            "type_v": options.cache_values.name().to_lowercase(),
             "precision": if options.precision == Precision::Exact { "exact" } else { "int8" },
             "n_prompt": case.prompt,
             "n_gen": case.generated,

@@ -133,8 +133,10 @@ fn options_that_cannot_be_are_refused() {
     let load = |options: LoadOptions| Model::load(seeded("llama"), &options).map(|_| ());
     let cpu = || exact(Device::Cpu);
     assert!(matches!(load(LoadOptions { context: Some(0), ..cpu() }), Err(Error::Number { .. })));
-    let quantized_cache = load(LoadOptions { cache: Format::Q8_0, ..cpu() });
-    assert!(matches!(quantized_cache, Err(Error::Unsupported { .. })));
+    let quantized_keys = load(LoadOptions { cache_keys: Format::Q8_0, ..cpu() });
+    assert!(matches!(quantized_keys, Err(Error::Unsupported { what: "the format of keys", .. })));
+    let quantized_values = load(LoadOptions { cache_values: Format::Q8_0, ..cpu() });
+    assert!(matches!(quantized_values, Err(Error::Unsupported { what: "the format of values", .. })));
     // Rows of 64 are no blocks of 256, and what stands in for some of them is not for others.
     assert!(load(LoadOptions { quantize: Some(FileType::Q1_0), ..cpu() }).is_err());
     let missing = Model::load("no such file.gguf", &cpu());

@@ -146,17 +146,20 @@ fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
 }
 
 #[test]
-fn every_architecture_gives_the_twins_logits_with_both_caches() {
+fn every_architecture_gives_the_twins_logits_with_each_cache() {
     let Some(gpu) = gpu() else { return };
     for name in SEEDED {
-        for (cache, bound) in [(Format::F32, EXACT), (Format::F16, F16_CACHE)] {
+        let mixed = [(Format::F16, Format::F32, F16_CACHE), (Format::F32, Format::F16, F16_CACHE)];
+        let same = [(Format::F32, Format::F32, EXACT), (Format::F16, Format::F16, F16_CACHE)];
+        for (cache_keys, cache_values, bound) in same.into_iter().chain(mixed) {
             let text = tokens(30, 96);
             let read = |device: Device| {
-                let mut session = session(&seeded(name), &LoadOptions { cache, ..exact(device) });
+                let options = LoadOptions { cache_keys, cache_values, ..exact(device) };
+                let mut session = session(&seeded(name), &options);
                 session.all_logits(&text).unwrap()
             };
             let (found, right) = (read(Device::Gpu(gpu.clone())), read(Device::Cpu));
-            assert_near(&found, &right, bound, &format!("{name} with a cache in {cache}"));
+            assert_near(&found, &right, bound, &format!("{name}, {cache_keys} and {cache_values}"));
         }
     }
 }

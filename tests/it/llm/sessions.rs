@@ -137,8 +137,11 @@ fn a_chosen_token_counts_at_once_and_is_computed_later() {
 #[test]
 fn sessions_of_a_model_do_not_meet() {
     for device in devices() {
-        let model =
-            Model::load(seeded("llama"), &LoadOptions { cache: Format::F16, ..exact(device) }).unwrap();
+        let model = Model::load(
+            seeded("llama"),
+            &LoadOptions { cache_keys: Format::F16, cache_values: Format::F16, ..exact(device) },
+        )
+        .unwrap();
         let [mut a, mut b] = [&model; 2].map(|model| Session::new(model).unwrap());
         a.prefill(&[1, 2, 3]).unwrap();
         let alone = a.logits().to_vec();
