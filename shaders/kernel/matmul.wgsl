@@ -46,8 +46,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   read_params();
   let row = (group.y * params.groups_per_row + group.x) * TILE;
 #ifdef SPLIT
-  let span = group.z % params.spans;
-  let vector = group.z / params.spans * TILE;
+  let span = group.z % uniform_params().spans;
+  let vector = group.z / uniform_params().spans * TILE;
 #else
   let span = 0u;
   let vector = group.z * TILE;
@@ -66,7 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var steps = step_count();
 #ifdef SPLIT
   // The last spans may be shorter than the others, or nothing.
-  let span_steps = (steps + params.spans - 1u) / params.spans;
+  let spans = uniform_params().spans;
+  let span_steps = (steps + spans - 1u) / spans;
   first_step = span * span_steps;
   steps = min(first_step + span_steps, steps);
 #endif

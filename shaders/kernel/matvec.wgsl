@@ -55,10 +55,11 @@ const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
 fn add_units(place: Place, first: u32, step: u32) -> Sums {
   var sums = Sums();
   var start = 0u;
-  var units = params.row_blocks * ROW_UNITS;
+  var units = uniform_params().row_blocks * ROW_UNITS;
 #ifdef SPLIT
   // The last spans may be shorter than the others, or nothing.
-  let span_units = (units + params.spans - 1u) / params.spans;
+  let spans = uniform_params().spans;
+  let span_units = (units + spans - 1u) / spans;
   start = place.span * span_units;
   units = min(start + span_units, units);
 #endif

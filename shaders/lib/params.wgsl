@@ -33,9 +33,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> told: Params;
 var<private> params: Params;
 fn read_params() { params = told; }
+// For what lanes must agree on: for all a compiler knows, their copies may differ.
+fn uniform_params() -> Params { return told; }
 #else
 @group(0) @binding(0) var<uniform> params: Params;
 fn read_params() {}
+fn uniform_params() -> Params { return params; }
 #endif
 
 // The number of this invocation; work is what lies below params.count.

@@ -6,7 +6,7 @@ const STEP_PARTS = 8u;
 var<workgroup> row_quads: array<vec4<f32>, 8u * TILE>;
 var<workgroup> vector_quads: array<vec4<f32>, 8u * TILE>;
 
-fn step_count() -> u32 { return (params.cols + 31u) / 32u; }
+fn step_count() -> u32 { return (uniform_params().cols + 31u) / 32u; }
 
 #ifdef CODES
 #import lib/exact.wgsl

@@ -13,7 +13,7 @@ var<workgroup> vector_codes: array<vec4<u32>, 4u * TILE>;
 var<workgroup> row_scales: array<vec4<f32>, 2u * TILE>;
 var<workgroup> vector_scales: array<vec4<u32>, 2u * TILE>;
 
-fn step_count() -> u32 { return (params.cols / 32u + STEP_PARTS - 1u) / STEP_PARTS; }
+fn step_count() -> u32 { return (uniform_params().cols / 32u + STEP_PARTS - 1u) / STEP_PARTS; }
 
 // A lane loads a part of a row and a part of a vector.
 fn load(row: u32, vector: u32, step: u32, lane: u32) {

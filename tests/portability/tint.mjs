@@ -8,7 +8,7 @@ const { create, globals } = await import(join(resolve(folder), 'index.js'));
 Object.assign(globalThis, globals);
 const gpu = create(['backend=null']);
 const adapter = await gpu.requestAdapter();
-const device = await adapter.requestDevice();
+const device = await adapter.requestDevice({ requiredFeatures: [...adapter.features] });
 let failed = 0;
 for (const file of files) {
   device.pushErrorScope('validation');
