@@ -52,7 +52,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
 fn eight(low: u32, rest: u32) -> vec2<u32> {
   let index = (low & 0xffu) | (rest & 0x700u);
   let up = select(0x02020202u, 0u, (rest & 0x800u) != 0u);
-  return ((vec2<u32>(grid[2u * index], grid[2u * index + 1u]) << vec2<u32>(3u)) & vec2<u32>(0xf8f8f8f8u)) | vec2<u32>(up);
+  return ((vec2<u32>(grid_word(2u * index), grid_word(2u * index + 1u)) << vec2<u32>(3u)) & vec2<u32>(0xf8f8f8f8u)) | vec2<u32>(up);
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -41,7 +41,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
     word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, unit));
 }
 
-fn eight(index: u32) -> vec2<u32> { return vec2<u32>(grid[2u * index], grid[2u * index + 1u]); }
+fn eight(index: u32) -> vec2<u32> { return vec2<u32>(grid_word(2u * index), grid_word(2u * index + 1u)); }
 
 // The codes are the vectors: what they are shifted by, all 32 alike, is the minimum.
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -46,7 +46,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
 // The vector at this place, with the eight signs from bit `up` on.
 fn eight(index: u32, signs: u32, up: u32) -> vec2<u32> {
   return vec2<u32>(
-    with_signs(grid[2u * index], spread(extractBits(signs, up, 4u))), with_signs(grid[2u * index + 1u], spread(extractBits(signs, up + 4u, 4u))));
+    with_signs(grid_word(2u * index), spread(extractBits(signs, up, 4u))), with_signs(grid_word(2u * index + 1u), spread(extractBits(signs, up + 4u, 4u))));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -43,8 +43,8 @@ fn fetch(block: u32, unit: u32) -> Raw {
 // Four vectors, with the 16 signs from bit `up` on.
 fn four_vectors(even: u32, odd: u32, signs: u32, up: u32) -> vec4<u32> {
   return vec4<u32>(
-    with_signs(grid[even & 0xffffu], spread(extractBits(signs, up, 4u))), with_signs(grid[odd & 0xffffu], spread(extractBits(signs, up + 4u, 4u))),
-    with_signs(grid[even >> 16u], spread(extractBits(signs, up + 8u, 4u))), with_signs(grid[odd >> 16u], spread(extractBits(signs, up + 12u, 4u))));
+    with_signs(grid_word(even & 0xffffu), spread(extractBits(signs, up, 4u))), with_signs(grid_word(odd & 0xffffu), spread(extractBits(signs, up + 4u, 4u))),
+    with_signs(grid_word(even >> 16u), spread(extractBits(signs, up + 8u, 4u))), with_signs(grid_word(odd >> 16u), spread(extractBits(signs, up + 12u, 4u))));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -5,6 +5,7 @@
 #ifdef GRID
 // The vectors of the format's codebook, as format/codebook.rs lays them out.
 @group(0) @binding(3) var<storage, read> grid: array<u32>;
+fn grid_word(i: u32) -> u32 { return grid[i]; }
 #endif
 #import format
 

@@ -5,7 +5,7 @@
 #import lib/decoder.wgsl
 
 // Four elements of a vector. One of eight elements is two words of the grid, one of four is one.
-fn levels(word: u32) -> vec4<i32> { return unpack4xI8(grid[word]); }
+fn levels(word: u32) -> vec4<i32> { return unpack4xI8(grid_word(word)); }
 
 // The n-th four bits from a byte of a block on.
 fn nibble(block: u32, at: u32, n: u32) -> u32 { return (byte(block, at + (n >> 1u)) >> ((n & 1u) * 4u)) & 15u; }

@@ -16,7 +16,7 @@ fn eight_even(index: u32, signs: u32) -> vec2<u32> {
   let seven = signs & 0x7fu;
   let first = spread(seven);
   let last = (first | (countOneBits(seven) << 28u)) >> 4u;
-  return vec2<u32>(with_signs(grid[2u * index], first), with_signs(grid[2u * index + 1u], last));
+  return vec2<u32>(with_signs(grid_word(2u * index), first), with_signs(grid_word(2u * index + 1u), last));
 }
 
 // Two vectors of a book of fours, with those signs.
@@ -24,7 +24,7 @@ fn fours_even(first: u32, last: u32, signs: u32) -> vec2<u32> {
   let seven = signs & 0x7fu;
   let low = spread(seven);
   let high = (low | (countOneBits(seven) << 28u)) >> 4u;
-  return vec2<u32>(with_signs(grid[first], low), with_signs(grid[last], high));
+  return vec2<u32>(with_signs(grid_word(first), low), with_signs(grid_word(last), high));
 }
 
 // The half of a word that a unit has, with whatever stands above it.

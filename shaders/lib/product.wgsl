@@ -3,8 +3,7 @@
 #import lib/params.wgsl
 #import lib/split.wgsl
 #ifdef GRID
-// The vectors of the format's codebook, as format/codebook.rs lays them out.
-@group(0) @binding(5) var<storage, read> grid: array<u32>;
+#import lib/grid.wgsl
 #endif
 #import format
 #import lib/activations.wgsl

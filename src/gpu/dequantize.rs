@@ -45,7 +45,7 @@ impl Gpu {
             return Ok(Some(buffer.clone()));
         }
         let words = words();
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = self.buffer(4 * words.len() as u64, usage)?;
         self.guarded(|| self.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&words)))?;
         grids.insert(format, buffer.clone());

@@ -229,6 +229,7 @@ impl Program {
             ("WORD_COLS", texels::WORD.cols() as usize),
             ("CHUNK_WORDS", split.chunk_bytes() / 4),
             ("UNIFORM_QUADS", texels::UNIFORM_BYTES as usize / CHUNK_BYTES),
+            ("GRID_QUADS", self.format.info().grid.map_or(0, |words| words().len() / 4)),
         ];
         constants.extend(sizes.map(|(name, value)| (name.to_owned(), value)));
         constants.extend(self.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)));
@@ -321,7 +322,12 @@ impl Gpu {
         let slot = if bound.input_is_uniform { Slot::Uniform } else { Slot::Storage(Access::Read) };
         resources.push((3, (slot, input)));
         resources.push((4, storage(Access::ReadWrite, &bound.output)));
-        resources.extend(grid.as_ref().map(|grid| (5, read(&whole("the codebook", grid)))));
+        let grid_slot = match &shard.blocks {
+            Blocks::Texels(_) => Slot::Uniform,
+            Blocks::Buffer(_) | Blocks::File(_) => Slot::Storage(Access::Read),
+        };
+        let grid = grid.as_ref().map(|grid| Resource::Range(whole("the codebook", grid)));
+        resources.extend(grid.map(|grid| (5, (grid_slot, grid))));
         resources.extend(bound.bias.iter().map(|bias| (6, read(bias))));
         resources.extend(bound.numbers.iter().map(|numbers| (7, read(numbers))));
         resources.extend(bound.slots.iter().map(|slots| (8, read(slots))));

@@ -43,6 +43,7 @@ const FILES: &[(&str, &str)] = files![
     "lib/exact.wgsl",
     "lib/extremes.wgsl",
     "lib/four_rows.wgsl",
+    "lib/grid.wgsl",
     "lib/half.wgsl",
     "lib/half_value.wgsl",
     "lib/int8_block.wgsl",

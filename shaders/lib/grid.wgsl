@@ -1,0 +1,10 @@
+// The vectors of the format's codebook, as format/codebook.rs lays them out.
+
+#ifdef TEXELS
+// llvmpipe loads what each lane wants of a uniform buffer with less ado than of a storage buffer.
+@group(0) @binding(5) var<uniform> grid: array<vec4<u32>, GRID_QUADS>;
+fn grid_word(i: u32) -> u32 { return grid[i >> 2u][i & 3u]; }
+#else
+@group(0) @binding(5) var<storage, read> grid: array<u32>;
+fn grid_word(i: u32) -> u32 { return grid[i]; }
+#endif
