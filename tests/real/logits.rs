@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = LoadOptions {
         device: Device::open(&device.parse()?, None)?,
         context: Some(CONTEXT),
-        cache: Format::F32,
+        cache_keys: Format::F32,
+        cache_values: Format::F32,
         precision: Precision::Exact,
         ..LoadOptions::default()
     };
