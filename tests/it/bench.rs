@@ -227,7 +227,11 @@ fn formats_without_an_encoder_are_measured() {
 fn a_wrong_answer_is_not_measured() {
     let faults = [
         (Operation::Matvec, "row < params.all_rows", "row + 1u < params.all_rows"),
-        (Operation::Matvec, "params.row_blocks * ROW_UNITS;", "params.row_blocks * ROW_UNITS - 1u;"),
+        (
+            Operation::Matvec,
+            "uniform_params().row_blocks * ROW_UNITS;",
+            "uniform_params().row_blocks * ROW_UNITS - 1u;",
+        ),
         (Operation::Dequantize, "quad < params.count", "quad + 1u < params.count"),
         (Operation::Quantize, "block < params.count", "block + 1u < params.count"),
     ];

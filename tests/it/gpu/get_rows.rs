@@ -94,8 +94,8 @@ fn a_matrix_may_take_several_buffers() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_device(device, queue).unwrap();
     // And rows of which fewer fit than take turns in a texture.
-    for (rows, cols) in [(2000, 32), (100, 2048)] {
-        let case = Case::gaussian(Format::Q4_0, rows, cols);
+    for (format, rows, cols) in [(Format::Q4_0, 2000, 32), (Format::Q8_0, 100, 1600)] {
+        let case = Case::gaussian(format, rows, cols);
         for gpu in [false, true].map(|in_textures| gpu.with_weights_in_textures(in_textures)) {
             assert_eq!(check(&gpu, &case.matrix(&gpu), &case), Ok(()), "{rows} x {cols}");
         }
