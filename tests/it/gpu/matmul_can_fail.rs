@@ -108,7 +108,7 @@ const FAULTS: [Fault; 46] = [
 ];
 
 /// What only text for weights in textures has.
-const OF_TEXTURES: [&str; 6] = ["WORD_COLS", "BAND", "params.band", "turn", "subgroupBroadcast", "of_lane"];
+const OF_TEXTURES: [&str; 6] = ["WORD_COLS", "BAND", "params.band", "turn /", "subgroupBroadcast", "of_lane"];
 
 #[test]
 fn planted_faults_are_found() {
