@@ -38,7 +38,11 @@ def measure_peer(model: Path, prompt: int, answer: int) -> None:
     loaded = logits.Peer(model)
     lib, params = loaded.lib, loaded.lib.llama_context_default_params()
     params.n_threads = params.n_threads_batch = len(os.sched_getaffinity(0))
+    params.n_ctx = max(512, prompt, answer)
     session = lib.llama_init_from_model(loaded.model, params)
+    lib.llama_get_memory.restype = C.c_void_p
+    lib.llama_get_memory.argtypes = [C.c_void_p]
+    lib.llama_memory_clear.argtypes = [C.c_void_p, C.c_bool]
 
     def decode(tokens: list[int]) -> None:
         ids = (C.c_int32 * len(tokens))(*tokens)
@@ -47,13 +51,14 @@ def measure_peer(model: Path, prompt: int, answer: int) -> None:
         lib.llama_get_logits_ith(session, -1)  # waits
 
     def rate(count: int, steps: list[list[int]]) -> float:
+        lib.llama_memory_clear(lib.llama_get_memory(session), True)
         start = time.perf_counter()
         for step in steps:
             decode(step)
         return count / (time.perf_counter() - start)
 
     tokens = [100 + i for i in range(max(prompt, answer))]
-    decode(tokens[:prompt]), decode(tokens[:1])
+    rate(prompt, [tokens[:prompt]]), rate(1, [tokens[:1]])
     print(json.dumps([rate(prompt, [tokens[:prompt]]), rate(answer, [[token] for token in tokens[:answer]])]))
 
 
