@@ -167,7 +167,8 @@ impl Gpu {
     #[must_use]
     pub fn with_matrix_units(self, adapter: &wgpu::Adapter) -> Self {
         let has_features = self.device().features().contains(cooperative::FEATURES);
-        Self { matrix_units: MatrixUnits::of(adapter).filter(|_| has_features), ..self }
+        let units = has_features.then(|| MatrixUnits::of(adapter, &self.device().limits()));
+        Self { matrix_units: units.flatten(), ..self }
     }
 
     fn matrix_units(&self) -> Option<MatrixUnits> {
@@ -175,13 +176,19 @@ impl Gpu {
     }
 
     /// What the kernels need of a device at least, for an app that requests one: WebGPU's default limits, and the
-    /// adapter's own where larger buffers help.
+    /// adapter's own where larger buffers help, or larger workgroups with matrix units.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         let has = adapter.limits();
+        let usual = wgpu::Limits::default();
+        let bytes = has.max_compute_workgroup_storage_size.min(cooperative::WORKGROUP_BYTES);
+        let invocations = has.max_compute_invocations_per_workgroup.min(cooperative::MOST_INVOCATIONS);
         wgpu::Limits {
+            max_compute_workgroup_storage_size: bytes.max(usual.max_compute_workgroup_storage_size),
+            max_compute_invocations_per_workgroup: invocations.max(usual.max_compute_invocations_per_workgroup),
+            max_compute_workgroup_size_x: invocations.max(usual.max_compute_workgroup_size_x),
             max_buffer_size: has.max_buffer_size,
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-            ..wgpu::Limits::default()
+            ..usual
         }
     }
 

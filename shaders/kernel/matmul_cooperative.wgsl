@@ -1,14 +1,33 @@
-// y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors in eight bits: a workgroup decodes 32 columns of a tile of W into workgroup memory as f16, and the
-// vectors' too, and four subgroups have a quarter of the tile's sums each, as four cooperative matrices of f32.
-// Where subgroups are smaller than they may be, there are more than four; those do nothing then but load. (A loop of one turn says so, because naga takes no condition on
+// y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors: a workgroup decodes 64 columns of a tile of W into workgroup memory as f16, and copies the vectors',
+// which are f16 already, and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The next columns are on their way
+// meanwhile.
+// Where subgroups are smaller than they may be, there are more of them; those do nothing then but load. (A loop of one turn says so, because naga takes no condition on
 // the subgroup for uniform.)
 //
-// f16 ends at 65504 and loses bits below 2^-14. So each row and each vector is multiplied by a power of two that takes the largest it may have to 2^14, which the
-// workgroup finds first, from the scales; and its sums are multiplied by the inverse.
+// f16 has a narrow range: each row and each vector is divided by a power of two of its own (lib/halves.wgsl), by which its sums are multiplied.
 enable f16;
 enable wgpu_cooperative_matrix;
 
-#import lib/product.wgsl
+#import lib/params.wgsl
+#import lib/split.wgsl
+#ifdef GRID
+#import lib/grid.wgsl
+#endif
+#import format
+#import lib/halves.wgsl
+
+struct Eight {
+  a: vec4<f16>,
+  b: vec4<f16>,
+}
+
+// What matmul_halves.wgsl has made: f16, and behind them, in the same buffer, sizes.
+@group(0) @binding(3) var<storage, read> x: array<Eight>;
+@group(0) @binding(7) var<storage, read> sizes: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#ifdef BIAS
+@group(0) @binding(6) var<storage, read> bias: array<f32>;
+#endif
 
 #ifdef SIDE8
 const SIDE = 8u;
@@ -22,10 +41,15 @@ alias Vectors = coop_mat16x16<f16, B>;
 alias Sums = coop_mat16x16<f32, C>;
 #endif
 
+// Subgroups, SUBGROUPS_BESIDE of them beside each other and as many below; each has two matrices by two.
+const SUBGROUPS = SUBGROUPS_BESIDE * SUBGROUPS_BESIDE;
 // Rows, and vectors, of a tile.
-const TILE = 4u * SIDE;
-// From a row, or a vector, of a tile to the next: 32 columns, and as many more as let neighbours start in different banks.
-const STRIDE = 40u;
+const TILE = 2u * SUBGROUPS_BESIDE * SIDE;
+// Columns that are loaded at once, and parts of 32.
+const STEP = 64u;
+const STEP_PARTS = 2u;
+// From a row, or a vector, of a tile to the next, in workgroup memory: as many columns more as let neighbours start in different banks.
+const STRIDE = STEP + 8u;
 const BLOCK_PARTS = BLOCK_QUADS / 8u;
 
 // Stored four at a time, but on Metal, where naga loads matrices from single numbers alone.
@@ -39,127 +63,121 @@ const EACH = 1u;
 
 var<workgroup> row_numbers: array<Stored, TILE * STRIDE / EACH>;
 var<workgroup> vector_numbers: array<Stored, TILE * STRIDE / EACH>;
-// The bits of the largest magnitude that each may have.
-var<workgroup> row_sizes: array<atomic<u32>, TILE>;
-var<workgroup> vector_sizes: array<atomic<u32>, TILE>;
-// A matrix of each subgroup's sums, vector by vector.
-var<workgroup> sums: array<f32, 4u * SIDE * SIDE>;
-
-// The first block of row `i` of those that are bound; of the last where there is none.
-fn row_start(i: u32) -> u32 { return first_block(min(i, params.rows - 1u)); }
-
-fn row_part(row: u32, part: u32) -> Codes {
-  let in_block = part % BLOCK_PARTS;
-  return codes(fetch(row_start(row) + part / BLOCK_PARTS * BAND, unit_with(in_block)), part_in_unit(in_block));
-}
-
-fn largest_weight(w: Codes) -> f32 {
-  let size = max(abs(w.scales.x), abs(w.scales.y)) * (128.0 + abs(f32(OFFSET)));
-  if (HAS_MIN) {
-    return size + max(abs(w.mins.x), abs(w.mins.y));
-  }
-  return size;
-}
-
-// The power of two that takes a number of these bits to 2^14 or more, below 2^15, and its inverse. Exponents that f32 has no inverse for count as the next.
-fn exponent(size: u32) -> u32 { return clamp(size >> 23u, 20u, 254u); }
-fn down(size: u32) -> f32 { return bitcast<f32>((268u - exponent(size)) << 23u); }
-fn up(size: u32) -> f32 { return bitcast<f32>((exponent(size) - 14u) << 23u); }
-
-// A lane goes through the same row's parts, and the same vector's.
-fn find_sizes(row: u32, vector: u32, lane: u32) {
-  let n = lane % TILE;
-  if (lane < TILE) {
-    atomicStore(&row_sizes[n], 0u);
-    atomicStore(&vector_sizes[n], 0u);
-  }
-  workgroupBarrier();
-  var largest = 0.0;
-  var largest_scale = 0.0;
-  let parts = params.cols / 32u;
-  for (var part = lane / TILE; part < parts; part += WORKGROUP / TILE) {
-    largest = max(largest, largest_weight(row_part(row + n, part)));
-    largest_scale = max(largest_scale, activations(vector + n, part).scale);
-  }
-  atomicMax(&row_sizes[n], bitcast<u32>(largest));
-  atomicMax(&vector_sizes[n], bitcast<u32>(127.0 * largest_scale));
-  workgroupBarrier();
-}
+// A matrix of the sums of so many subgroups, vector by vector.
+const STORERS = min(SUBGROUPS, 8u);
+var<workgroup> sums: array<f32, STORERS * SIDE * SIDE>;
 
 #ifdef QUADS
-fn store_row_quad(at: u32, v: vec4<f32>) { row_numbers[at / 4u] = vec4<f16>(v); }
-fn store_vector_quad(at: u32, v: vec4<f32>) { vector_numbers[at / 4u] = vec4<f16>(v); }
+fn store_row_quad(at: u32, quad: vec4<f16>) { row_numbers[at / 4u] = quad; }
+fn store_vector_quad(at: u32, quad: vec4<f16>) { vector_numbers[at / 4u] = quad; }
 #else
-fn store_row_quad(at: u32, v: vec4<f32>) {
-  let halves = vec4<f16>(v);
-  row_numbers[at] = halves.x;
-  row_numbers[at + 1u] = halves.y;
-  row_numbers[at + 2u] = halves.z;
-  row_numbers[at + 3u] = halves.w;
+fn store_row_quad(at: u32, quad: vec4<f16>) {
+  row_numbers[at] = quad.x;
+  row_numbers[at + 1u] = quad.y;
+  row_numbers[at + 2u] = quad.z;
+  row_numbers[at + 3u] = quad.w;
 }
 
-fn store_vector_quad(at: u32, v: vec4<f32>) {
-  let halves = vec4<f16>(v);
-  vector_numbers[at] = halves.x;
-  vector_numbers[at + 1u] = halves.y;
-  vector_numbers[at + 2u] = halves.z;
-  vector_numbers[at + 3u] = halves.w;
+fn store_vector_quad(at: u32, quad: vec4<f16>) {
+  vector_numbers[at] = quad.x;
+  vector_numbers[at + 1u] = quad.y;
+  vector_numbers[at + 2u] = quad.z;
+  vector_numbers[at + 3u] = quad.w;
 }
 #endif
 
-fn weights(word: u32, scale: f32, min: f32) -> vec4<f32> {
-  let w = (vec4<f32>(unpack4xI8(word)) - f32(OFFSET)) * scale;
-  if (HAS_MIN) {
-    return w - min;
+fn store_vector(at: u32, x: Eight) {
+  store_vector_quad(at, x.a);
+  store_vector_quad(at + 4u, x.b);
+}
+
+// Half of a part of a row, of which a lane loads all, and twice eight columns of a vector.
+struct Item {
+  raw: Raw,
+  x0: Eight,
+  x1: Eight,
+}
+
+// What a lane has of each step: where its row begins and what that is divided by, and where its vectors are in x. Neighbours have halves of a row's parts, and eights of
+// a vector, that lie side by side.
+struct Own {
+  i: u32,
+  block: u32,
+  by: f32,
+  x0: u32,
+  x1: u32,
+}
+
+const HALVES = 2u * STEP_PARTS;
+const EIGHTS = STEP / 8u;
+const ITEMS_IN_TILE = HALVES * TILE;
+
+fn eights_of(vector: u32, i: u32) -> u32 { return min(vector + i / EIGHTS, params.batch - 1u) * (params.cols / 8u); }
+
+fn own(row: u32, vector: u32, i: u32) -> Own {
+  // Of some row where there is none.
+  let there = min(row + i / HALVES, params.rows - 1u);
+  return Own(i, first_block(there), down(sizes[row_size_at(there)].x), eights_of(vector, i), eights_of(vector, i + ITEMS_IN_TILE));
+}
+
+fn part_of(i: u32, step: u32) -> u32 { return step * STEP_PARTS + i % HALVES / 2u; }
+
+// The last again after the last.
+fn fetch_item(own: Own, step: u32) -> Item {
+  let part = min(part_of(own.i, step), params.cols / 32u - 1u);
+  let eight = min(step * EIGHTS + own.i % EIGHTS, params.cols / 8u - 1u);
+  return Item(fetch(own.block + part / BLOCK_PARTS * BAND, unit_with(part % BLOCK_PARTS)), x[own.x0 + eight], x[own.x1 + eight]);
+}
+
+fn weights(word: u32, scale: f32, less: f32) -> vec4<f16> { return vec4<f16>(vec4<f32>(unpack4xI8(word)) * scale - less); }
+
+fn store_item(own: Own, item: Item, step: u32) {
+  let i = own.i;
+  if (i >= ITEMS_IN_TILE) {
+    return;
   }
-  return w;
+  let is_last = i % 2u == 1u;
+  let part = part_of(i, step);
+  let w = codes(item.raw, part_in_unit(part % BLOCK_PARTS));
+  let words = select(w.a, w.b, is_last);
+  // Of columns after the last, nothing is added.
+  let by = select(0.0, own.by, part < params.cols / 32u);
+  let scale = by * select(w.scales.x, w.scales.y, is_last);
+  var less = f32(OFFSET) * scale;
+  if (HAS_MIN) {
+    less += by * select(w.mins.x, w.mins.y, is_last);
+  }
+  let at = i / HALVES * STRIDE + 16u * (i % HALVES);
+  store_row_quad(at, weights(words.x, scale, less));
+  store_row_quad(at + 4u, weights(words.y, scale, less));
+  store_row_quad(at + 8u, weights(words.z, scale, less));
+  store_row_quad(at + 12u, weights(words.w, scale, less));
+  store_vector(i / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x0);
+  store_vector((i + ITEMS_IN_TILE) / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x1);
 }
 
-// Half of a row's part.
-fn load_row(row: u32, n: u32, half: u32, part: u32) {
-  let w = row_part(row + n, part);
-  let by = down(atomicLoad(&row_sizes[n]));
-  let words = select(w.a, w.b, half == 1u);
-  let scale = by * select(w.scales.x, w.scales.y, half == 1u);
-  let min = by * select(w.mins.x, w.mins.y, half == 1u);
-  let at = n * STRIDE + 16u * half;
-  store_row_quad(at, weights(words.x, scale, min));
-  store_row_quad(at + 4u, weights(words.y, scale, min));
-  store_row_quad(at + 8u, weights(words.z, scale, min));
-  store_row_quad(at + 12u, weights(words.w, scale, min));
-}
+// The first row, and the first vector, of what a subgroup has.
+fn first_row(subgroup: u32) -> u32 { return 2u * (subgroup / SUBGROUPS_BESIDE) * SIDE; }
+fn first_vector(subgroup: u32) -> u32 { return 2u * (subgroup % SUBGROUPS_BESIDE) * SIDE; }
 
-fn load_vector(vector: u32, n: u32, half: u32, part: u32) {
-  let x = activations(vector + n, part);
-  let scale = down(atomicLoad(&vector_sizes[n])) * x.scale;
-  let words = select(x.a, x.b, half == 1u);
-  let at = n * STRIDE + 16u * half;
-  store_vector_quad(at, vec4<f32>(unpack4xI8(words.x)) * scale);
-  store_vector_quad(at + 4u, vec4<f32>(unpack4xI8(words.y)) * scale);
-  store_vector_quad(at + 8u, vec4<f32>(unpack4xI8(words.z)) * scale);
-  store_vector_quad(at + 12u, vec4<f32>(unpack4xI8(words.w)) * scale);
-}
-
-// The first row, and the first vector, of a quarter of the tile, in its matrix `below`, `beside`: 0 or 1.
-fn first_row(quarter: u32, below: u32) -> u32 { return (2u * (quarter / 2u) + below) * SIDE; }
-fn first_vector(quarter: u32, beside: u32) -> u32 { return (2u * (quarter % 2u) + beside) * SIDE; }
-
-// Stores what the subgroups have left in `sums`, of these matrices.
-fn store(row: u32, vector: u32, below: u32, beside: u32, lane: u32) {
-  for (var i = lane; i < 4u * SIDE * SIDE; i += WORKGROUP) {
-    let quarter = i / (SIDE * SIDE);
-    let m = first_row(quarter, below) + i % SIDE;
-    let n = first_vector(quarter, beside) + i / SIDE % SIDE;
-    if (row + m < params.rows && vector + n < params.batch) {
-      let at = params.first_row + row + m;
-      let sum = sums[i] * up(atomicLoad(&row_sizes[m])) * up(atomicLoad(&vector_sizes[n]));
+// Stores what the subgroups from `first` on have left in `sums`, of their matrices `below`, `beside`: 0 or 1.
+fn store(row: u32, vector: u32, first: u32, below: u32, beside: u32, lane: u32) {
+  workgroupBarrier();
+  for (var i = lane; i < STORERS * SIDE * SIDE; i += WORKGROUP) {
+    let subgroup = first + i / (SIDE * SIDE);
+    let m = row + first_row(subgroup) + below * SIDE + i % SIDE;
+    let n = vector + first_vector(subgroup) + beside * SIDE + i / SIDE % SIDE;
+    if (m < params.rows && n < params.batch) {
+      let at = params.first_row + m;
+      let sum = sums[i] * up(sizes[row_size_at(m)].x) * up(sizes[vector_size_at(n)].x);
 #ifdef BIAS
-      y[(vector + n) * params.all_rows + at] = sum + bias[at];
+      y[n * params.all_rows + at] = sum + bias[at];
 #else
-      y[(vector + n) * params.all_rows + at] = sum;
+      y[n * params.all_rows + at] = sum;
 #endif
     }
   }
+  workgroupBarrier();
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -167,28 +185,34 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
   @builtin(subgroup_id) subgroup: u32) {
+  read_params();
   let row = (group.y * params.groups_per_row + group.x) * TILE;
   let vector = group.z * TILE;
-  find_sizes(row, vector, lane);
-  let rows_at = first_row(subgroup, 0u) * STRIDE;
-  let vectors_at = first_vector(subgroup, 0u) * STRIDE;
   var s00 = Sums();
   var s01 = Sums();
   var s10 = Sums();
   var s11 = Sums();
-  let parts = params.cols / 32u;
-  for (var part = 0u; part < parts; part++) {
-    // Halves of rows, then of vectors.
-    for (var i = lane / TILE; i < 4u; i += WORKGROUP / TILE) {
-      if (i < 2u) {
-        load_row(row, lane % TILE, i, part);
-      } else {
-        load_vector(vector, lane % TILE, i - 2u, part);
-      }
-    }
+  let own0 = own(row, vector, lane);
+  var item0 = fetch_item(own0, 0u);
+#if ITEMS > 1
+  let own1 = own(row, vector, lane + WORKGROUP);
+  var item1 = fetch_item(own1, 0u);
+#endif
+  let steps = (uniform_params().cols + STEP - 1u) / STEP;
+  for (var step = 0u; step < steps; step++) {
+    store_item(own0, item0, step);
+#if ITEMS > 1
+    store_item(own1, item1, step);
+#endif
     workgroupBarrier();
-    for (var quarter = subgroup; quarter < 4u; quarter += 4u) {
-      for (var k = 0u; k < 32u; k += SIDE) {
+    item0 = fetch_item(own0, step + 1u);
+#if ITEMS > 1
+    item1 = fetch_item(own1, step + 1u);
+#endif
+    for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
+      let rows_at = first_row(i) * STRIDE;
+      let vectors_at = first_vector(i) * STRIDE;
+      for (var k = 0u; k < STEP; k += SIDE) {
         let r0 = coopLoadT<Rows>(&row_numbers[(rows_at + k) / EACH], STRIDE / EACH);
         let r1 = coopLoadT<Rows>(&row_numbers[(rows_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
         let v0 = coopLoad<Vectors>(&vector_numbers[(vectors_at + k) / EACH], STRIDE / EACH);
@@ -201,28 +225,24 @@ fn main(
     }
     workgroupBarrier();
   }
-  let sums_at = subgroup * SIDE * SIDE;
-  for (var quarter = subgroup; quarter < 4u; quarter += 4u) {
-    coopStore(s00, &sums[sums_at], SIDE);
-  }
-  workgroupBarrier();
-  store(row, vector, 0u, 0u, lane);
-  workgroupBarrier();
-  for (var quarter = subgroup; quarter < 4u; quarter += 4u) {
-    coopStore(s01, &sums[sums_at], SIDE);
-  }
-  workgroupBarrier();
-  store(row, vector, 0u, 1u, lane);
-  workgroupBarrier();
-  for (var quarter = subgroup; quarter < 4u; quarter += 4u) {
-    coopStore(s10, &sums[sums_at], SIDE);
-  }
-  workgroupBarrier();
-  store(row, vector, 1u, 0u, lane);
-  workgroupBarrier();
-  for (var quarter = subgroup; quarter < 4u; quarter += 4u) {
-    coopStore(s11, &sums[sums_at], SIDE);
-  }
-  workgroupBarrier();
-  store(row, vector, 1u, 1u, lane);
+  // Eight subgroups at a time.
+  let sums_at = subgroup % STORERS * SIDE * SIDE;
+  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
+  store(row, vector, 0u, 0u, 0u, lane);
+  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
+  store(row, vector, 0u, 0u, 1u, lane);
+  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
+  store(row, vector, 0u, 1u, 0u, lane);
+  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
+  store(row, vector, 0u, 1u, 1u, lane);
+#if SUBGROUPS_BESIDE > 2
+  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
+  store(row, vector, STORERS, 0u, 0u, lane);
+  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
+  store(row, vector, STORERS, 0u, 1u, lane);
+  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
+  store(row, vector, STORERS, 1u, 0u, lane);
+  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
+  store(row, vector, STORERS, 1u, 1u, lane);
+#endif
 }

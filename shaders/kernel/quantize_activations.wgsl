@@ -1,6 +1,7 @@
 // Vectors of f32, or with F16_X of f16, in eight bits: a block of 32 an invocation.
 
 #import lib/params.wgsl
+#import lib/int8_place.wgsl
 #import lib/int8_block.wgsl
 
 #ifdef F16_X
@@ -20,8 +21,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = 8u * i;
     let block = int8_block(
       quad(at), quad(at + 1u), quad(at + 2u), quad(at + 3u), quad(at + 4u), quad(at + 5u), quad(at + 6u), quad(at + 7u));
-    blocks[3u * i] = block.a;
-    blocks[3u * i + 1u] = block.b;
-    blocks[3u * i + 2u] = block.head;
+    let place = int8_place(i);
+    blocks[place] = block.a;
+    blocks[place + INT8_B] = block.b;
+    blocks[place + INT8_HEAD] = block.head;
   }
 }

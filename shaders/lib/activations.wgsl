@@ -16,6 +16,7 @@ fn vector_at(vector: u32) -> u32 {
 }
 
 #ifdef INT8
+#import lib/int8_place.wgsl
 #ifdef UNIFORM_X
 @group(0) @binding(3) var<uniform> x: array<vec4<u32>, UNIFORM_QUADS>;
 #else
@@ -50,8 +51,8 @@ struct Packed {
 }
 
 fn packed(vector: u32, part: u32) -> Packed {
-  let at = 3u * (vector_at(vector) * (params.cols / 32u) + part);
-  return Packed(sixteen(x[at]), sixteen(x[at + 1u]), x[at + 2u]);
+  let at = int8_place(vector_at(vector) * (params.cols / 32u) + part);
+  return Packed(sixteen(x[at]), sixteen(x[at + INT8_B]), x[at + INT8_HEAD]);
 }
 
 fn unpacked(block: Packed) -> Activations {

@@ -16,13 +16,16 @@ const NAME: &str = "quantize_activations";
 pub(super) const INT8_BLOCK: usize = 32;
 /// Bytes of their block: the numbers, the scale and sums.
 const INT8_BLOCK_BYTES: u64 = 48;
+/// Blocks whose parts lie together.
+const INT8_GROUP: u64 = 32;
 
 /// WGSL that makes 32 numbers the eight-bit block that products take, for an app's kernel that computes the numbers.
 ///
-/// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block`, whose `a`, `b` and `head` are stored one after the other: block `i` of
-/// [`Activations::blocks`] is the quads `3i`, `3i + 1` and `3i + 2` of an `array<vec4<u32>>`, and the blocks of a vector follow those of the one
-/// before. Its other names are `largest_of`, `int8_codes` and `sum_of`.
-pub const INT8_BLOCK_WGSL: &str = include_str!("../../shaders/lib/int8_block.wgsl");
+/// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block` makes it, and `int8_place(i)` says which quad of [`Activations::blocks`], an `array<vec4<u32>>`, gets the `a` of
+/// block `i`; its `b` goes `INT8_B` quads behind that, and its `head` `INT8_HEAD` quads. The blocks of a vector follow those of the one before. Other names are
+/// `largest_of`, `int8_codes` and `sum_of`.
+pub const INT8_BLOCK_WGSL: &str =
+    concat!(include_str!("../../shaders/lib/int8_place.wgsl"), include_str!("../../shaders/lib/int8_block.wgsl"));
 
 const OF_F16: &str = "quantize_activations.f16";
 
@@ -88,12 +91,12 @@ impl<'a> Activations<'a> {
             return Err(Error::Number { what: "the number of columns", needed, found: cols as u64 });
         }
         let count = (batch * (cols / INT8_BLOCK)) as u64;
+        let bytes = count.next_multiple_of(INT8_GROUP) * INT8_BLOCK_BYTES;
         let blocks = if gpu.prefers_uniform() {
             // A uniform buffer is bound as long as the shader says.
-            let bytes = (count * INT8_BLOCK_BYTES).max(UNIFORM_BYTES);
-            gpu.buffer(bytes, BufferUsages::STORAGE | BufferUsages::UNIFORM)?
+            gpu.buffer(bytes.max(UNIFORM_BYTES), BufferUsages::STORAGE | BufferUsages::UNIFORM)?
         } else {
-            gpu.buffer(count * INT8_BLOCK_BYTES, BufferUsages::STORAGE)?
+            gpu.buffer(bytes, BufferUsages::STORAGE)?
         };
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let native_half = is_f16 && gpu.keeps_halves()?;

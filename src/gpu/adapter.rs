@@ -136,7 +136,7 @@ impl Adapter {
         wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
         // For benchmarks; what is not asked for costs nothing.
         wanted.insert(wgpu::Features::TIMESTAMP_QUERY);
-        let has_matrix_units = MatrixUnits::of(&self.handle).is_some();
+        let has_matrix_units = MatrixUnits::of(&self.handle, &Gpu::required_limits(&self.handle)).is_some();
         if has_matrix_units {
             wanted |= cooperative::FEATURES;
         }

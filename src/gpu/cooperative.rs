@@ -2,16 +2,18 @@
 
 use super::matrix::{Program, Shard, Work};
 use super::matvec::EXAMPLES;
+use super::kernel::WORKGROUP;
 use super::op::Dispatch;
-use crate::Format;
+use super::split::CHUNK_BYTES;
+use crate::{FORMATS, Format};
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
-/// Subgroups that have sums.
-const SUBGROUPS: u64 = 4;
-/// Columns that are loaded at once.
-const STEP: usize = 32;
-/// Of a workgroup, on any device.
-const MOST_INVOCATIONS: u64 = 256;
+/// Rows that a workgroup finds the sizes of.
+const ROWS_AT_ONCE: usize = 8;
+/// Of a workgroup: more than WebGPU promises, as is its memory.
+pub(super) const MOST_INVOCATIONS: u32 = 512;
+/// Bytes of workgroup memory of the largest tile there is.
+pub(super) const WORKGROUP_BYTES: u32 = 48 << 10;
 
 /// What the kernel needs of a device.
 pub(super) const FEATURES: Features =
@@ -22,15 +24,17 @@ pub(super) const FEATURES: Features =
 pub(super) struct MatrixUnits {
     /// Rows, columns and vectors that they multiply at once: 8 or 16.
     side: usize,
-    /// Invocations of a workgroup, which are four subgroups at least.
+    /// Subgroups of a workgroup beside each other, and as many below, that have sums of two matrices by two: 4 or 2.
+    subgroups_beside: usize,
+    /// Invocations of a workgroup, which are so many subgroups at least.
     workgroup: u64,
     /// Whether they load matrices from memory of four numbers each.
     quads: bool,
 }
 
 impl MatrixUnits {
-    /// Those of `adapter`, if they multiply squares of f16 and add up in f32.
-    pub(super) fn of(adapter: &wgpu::Adapter) -> Option<Self> {
+    /// Those of `adapter`, if they multiply squares of f16 and add up in f32, as a device with these limits can use them.
+    pub(super) fn of(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Option<Self> {
         let does = |side: u32| {
             move |has: &CooperativeMatrixProperties| {
                 [has.m_size, has.n_size, has.k_size] == [side; 3]
@@ -38,19 +42,44 @@ impl MatrixUnits {
             }
         };
         let all = adapter.cooperative_matrix_properties();
-        let side = [16, 8].into_iter().find(|&side| all.iter().any(does(side)))?;
-        let workgroup = SUBGROUPS * u64::from(adapter.get_info().subgroup_max_size);
-        let quads = adapter.get_info().backend == wgpu::Backend::Vulkan;
-        let units = Self { side: side as usize, workgroup, quads };
-        let fits = workgroup.is_multiple_of(units.tile() as u64) && workgroup <= MOST_INVOCATIONS;
-        (adapter.features().contains(FEATURES) && fits).then_some(units)
+        let side = [16, 8].into_iter().find(|&side| all.iter().any(does(side)))? as usize;
+        let info = adapter.get_info();
+        let quads = info.backend == wgpu::Backend::Vulkan;
+        let sizes = [4, 2].map(|subgroups_beside| {
+            let workgroup = (subgroups_beside * subgroups_beside) as u64 * u64::from(info.subgroup_max_size);
+            Self { side, subgroups_beside, workgroup, quads }
+        });
+        let fits = |units: &Self| {
+            units.workgroup <= MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into()
+                && units.workgroup_bytes() <= limits.max_compute_workgroup_storage_size as usize
+                && units.items() <= MOST_ITEMS
+        };
+        sizes.into_iter().find(fits).filter(|_| adapter.features().contains(FEATURES))
     }
 
     /// Rows, and vectors, of a tile.
     fn tile(self) -> usize {
-        4 * self.side
+        2 * self.subgroups_beside * self.side
+    }
+
+    /// Halves of parts of rows that an invocation loads at once.
+    fn items(self) -> usize {
+        (4 * self.tile()).div_ceil(self.workgroup as usize)
+    }
+
+    /// As the kernel declares it: a tile of rows and one of vectors in f16, and a matrix of eight subgroups, or of all, in f32.
+    fn workgroup_bytes(self) -> usize {
+        let storers = (self.subgroups_beside * self.subgroups_beside).min(8);
+        2 * self.tile() * 2 * STRIDE + 4 * storers * self.side * self.side
     }
 }
+
+/// Columns that are loaded at once.
+const STEP: usize = 64;
+/// Numbers from a row to the next in workgroup memory.
+const STRIDE: usize = 72;
+/// Loads that the kernel has text for.
+const MOST_ITEMS: usize = 2;
 
 /// The kernel on a device that has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,9 +89,12 @@ impl Cooperative {
     pub(super) fn program(self, format: Format, bias: bool) -> Program {
         let Self(units) = self;
         let mut names = vec!["CODES", "INT8"];
-        let mut form = vec!["int8"];
-        let optional =
-            [(units.side == 8, "SIDE8", "side8"), (units.quads, "QUADS", "quads"), (bias, "BIAS", "bias")];
+        let mut form = Vec::new();
+        let optional = [
+            (units.side == 8, "SIDE8", "side8"),
+            (units.quads, "QUADS", "quads"),
+            (bias, "BIAS", "bias"),
+        ];
         for (is_there, name, part) in optional {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
@@ -76,8 +108,35 @@ impl Cooperative {
             workgroup: units.workgroup,
             band: 1,
             names,
-            constants: Vec::new(),
+            constants: vec![("SUBGROUPS_BESIDE", units.subgroups_beside), ("ITEMS", units.items())],
         }
+    }
+
+    /// What makes halves of the vectors, and finds what they and the rows are divided by.
+    pub(super) fn halves(format: Format) -> Program {
+        Program {
+            kernel: "matmul_halves",
+            form: String::new(),
+            format,
+            ragged: false,
+            native_half: true,
+            workgroup: WORKGROUP,
+            band: 1,
+            names: vec!["CODES", "INT8"],
+            constants: vec![("ROWS_AT_ONCE", ROWS_AT_ONCE)],
+        }
+    }
+
+    /// Bytes of what that makes of `batch` vectors, for so many rows.
+    pub(super) fn halves_bytes(rows: usize, cols: usize, batch: usize) -> u64 {
+        (batch * cols * 2 + (rows + batch) * CHUNK_BYTES) as u64
+    }
+
+    /// What it takes, for a shard.
+    pub(super) fn halves_work(shard: &Shard, batch: usize, all_rows: usize) -> Work {
+        let groups = (shard.rows as usize).div_ceil(ROWS_AT_ONCE).max(batch) as u64;
+        let dispatch = Dispatch { count: groups, groups, tiles: 2 };
+        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, experts: 1, spans: 1 }
     }
 
     /// The same with matrices that are loaded from single numbers, as on Metal.
@@ -104,14 +163,17 @@ impl Cooperative {
     }
 }
 
-/// What a compiler elsewhere should see: formats of each kind, for AMD's matrices and for Apple's.
+/// What a compiler elsewhere should see: formats of each kind, for the matrices of NVIDIA, AMD and Apple.
 pub(super) fn programs() -> impl Iterator<Item = Program> {
     let units = [
-        MatrixUnits { side: 16, workgroup: 256, quads: true },
-        MatrixUnits { side: 8, workgroup: 128, quads: false },
+        MatrixUnits { side: 16, subgroups_beside: 4, workgroup: 512, quads: true },
+        MatrixUnits { side: 16, subgroups_beside: 2, workgroup: 256, quads: true },
+        MatrixUnits { side: 8, subgroups_beside: 4, workgroup: 512, quads: false },
     ];
-    units.into_iter().flat_map(|units| {
+    let products = units.into_iter().flat_map(|units| {
         let formats = EXAMPLES.into_iter().filter(|format| !format.is_float());
         formats.map(move |format| Cooperative(units).program(format, false))
-    })
+    });
+    let formats = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
+    products.chain(formats.map(Cooperative::halves))
 }

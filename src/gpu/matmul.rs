@@ -3,7 +3,8 @@
 use super::Gpu;
 use super::activations::Activations;
 use super::bundles::Bundles;
-use super::matrix::{Bound, Matrix, Work, whole};
+use super::cooperative::Cooperative;
+use super::matrix::{Bound, Matrix, Program, Work, whole};
 use super::matvec::{self, MOST_COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
@@ -75,6 +76,9 @@ impl Gpu {
         bias: Option<Range>,
         y: Range,
     ) -> Result<Op> {
+        if let Variant::Cooperative(CooperativeForm(form)) = variant {
+            return self.prepare_cooperative(form, matrix, x, bias, y);
+        }
         let has_bias = bias.is_some();
         let int8 = variant.precision() == Precision::Int8;
         let input_is_uniform = int8 && x.fits_uniform(self);
@@ -105,6 +109,36 @@ impl Gpu {
             Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
             Variant::Cooperative(CooperativeForm(form)) => form.work(shard, x.batch(), matrix.rows()),
         })
+    }
+
+    /// Of each shard first what makes f16 of the vectors, and then the product.
+    fn prepare_cooperative(
+        &self,
+        form: Cooperative,
+        matrix: &Matrix,
+        x: &Activations,
+        bias: Option<Range>,
+        y: Range,
+    ) -> Result<Op> {
+        let (rows, cols, batch) = (matrix.rows(), matrix.cols(), x.batch());
+        let scratch = self.scratch(Cooperative::halves_bytes(rows, cols, batch))?;
+        let halves = || whole("the vectors as f16", &scratch);
+        let native_half = self.keeps_halves()?;
+        let bound = |input, output, bias, numbers| {
+            Bound { input, input_is_uniform: false, output, bias, numbers, slots: None }
+        };
+        let program = Program { native_half, ..Cooperative::halves(matrix.format()) };
+        let bound_first = bound(x.range(true), halves(), None, None);
+        let first = self.prepare_with_matrix(&program, matrix, &bound_first, Arithmetic::Loose, |shard| {
+            Cooperative::halves_work(shard, batch, rows)
+        })?;
+        let program = Program { native_half, ..form.program(matrix.format(), bias.is_some()) };
+        let bound_then = bound(halves(), y, bias, Some(halves()));
+        let then = self.prepare_with_matrix(&program, matrix, &bound_then, Arithmetic::Loose, |shard| {
+            form.work(shard, batch, rows)
+        })?;
+        let steps = first.steps.into_iter().zip(then.steps).flat_map(|(first, then)| [first, then]);
+        Ok(Op { steps: steps.collect() })
     }
 
     /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to, as a mixture of experts needs them.

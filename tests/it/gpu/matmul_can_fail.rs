@@ -100,11 +100,11 @@ const FAULTS: [Fault; 46] = [
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
     // nobody has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
-    fault((Q4_0, 9, "int8.cooperative"), "k < 32u; k += SIDE", "k < 24u; k += SIDE"),
-    fault((Q4_0, 9, "int8.cooperative"), "up(atomicLoad(&row_sizes[m]))", "up(atomicLoad(&row_sizes[0]))"),
-    fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += WORKGROUP", "part < 1u; part += WORKGROUP"),
-    fault((Q4_0, 9, "int8.cooperative"), "quarter < 4u; quarter", "quarter < 2u; quarter"),
-    fault((Q4_0, 9, "int8.cooperative"), "row + m < params.rows", "row + m <= params.rows"),
+    fault((Q4_0, 9, "int8.cooperative"), "k < 32u; k += SIDE", "k < 16u; k += SIDE"),
+    fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
+    fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += SHARERS", "part < 1u; part += SHARERS"),
+    fault((Q4_0, 9, "int8.cooperative"), "i < SUBGROUPS; i += SUBGROUPS", "i < SUBGROUPS / 2u; i += SUBGROUPS"),
+    fault((Q4_0, 9, "int8.cooperative"), "m < params.rows && n", "m <= params.rows && n"),
 ];
 
 /// What only text for weights in textures has.
