@@ -49,6 +49,32 @@ fn row_of(group: vec3<u32>, i: u32) -> Row {
 
 fn query_at(row: Row) -> u32 { return row.token * TOKEN_QUADS + row.head * QUADS; }
 
+// Of four keys, for four rows.
+struct Scores {
+  k0: vec4<f32>,
+  k1: vec4<f32>,
+  k2: vec4<f32>,
+  k3: vec4<f32>,
+}
+
+// With quad `i` of the rows' queries and the keys, of which a tile has `left`: with FULL_TILES as many as lanes score.
+fn with_quad(scores: Scores, i: u32, queries: vec4<u32>, keys_at: vec4<u32>, left: u32) -> Scores {
+  let q0 = qkv[queries.x + i];
+  let q1 = qkv[queries.y + i];
+  let q2 = qkv[queries.z + i];
+  let q3 = qkv[queries.w + i];
+  var s = scores;
+  s.k0 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.x + i]));
+  if (FULL_TILES || left > SCORERS) {
+    s.k1 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.y + i]));
+  }
+  if (FULL_TILES || left > 2u * SCORERS) {
+    s.k2 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.z + i]));
+    s.k3 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.w + i]));
+  }
+  return s;
+}
+
 // Scores of a key that rows do not see are LOWEST.
 fn seen(score: vec4<f32>, key: u32, starts: vec4<u32>, ends: vec4<u32>) -> vec4<f32> {
   let is_seen = (vec4<u32>(key) >= starts) & (vec4<u32>(key) < ends);
@@ -143,6 +169,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Of this span alone, which begins with its first tile.
   let ends = min(row_ends, vec4<u32>(end));
 
+  let steps = vec4<u32>(0u, 1u, 2u, 3u);
   let quad = lane % QUADS;
   let part = lane / QUADS % PARTS;
   let first_four = lane / QUADS / PARTS * LANE_FOURS;
@@ -155,34 +182,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var most = vec4<f32>(LOWEST);
   for (var tile = start; tile < end; tile += TILE) {
     let key = tile + scorer;
-    let k0 = min(key, end - 1u) * KEY_QUADS + kv_head;
-    let k1 = min(key + SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    let k2 = min(key + 2u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    let k3 = min(key + 3u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
+    let keys_at = min(vec4<u32>(key) + SCORERS * steps, vec4<u32>(end - 1u)) * KEY_QUADS + vec4<u32>(kv_head);
     // Where the last tile has few keys, so are the scores: no lane starts without a key, and none goes on with another's.
     let left = end - tile;
-    for (var i = select(0u, QUADS, key >= end); i < QUADS; i++) {
-      let q0 = qkv[queries.x + i];
-      let q1 = qkv[queries.y + i];
-      let q2 = qkv[queries.z + i];
-      let q3 = qkv[queries.w + i];
-      s0 += four_dots(q0, q1, q2, q3, key_floats(keys[k0 + i]));
-      if (left > SCORERS) {
-        s1 += four_dots(q0, q1, q2, q3, key_floats(keys[k1 + i]));
-      }
-      if (left > 2u * SCORERS) {
-        s2 += four_dots(q0, q1, q2, q3, key_floats(keys[k2 + i]));
-        s3 += four_dots(q0, q1, q2, q3, key_floats(keys[k3 + i]));
-      }
+    var sums = Scores();
+    for (var i = select(0u, QUADS, key >= end); i < QUADS; i += 2u) {
+      sums = with_quad(sums, i, queries, keys_at, left);
+      if (QUADS % 2u == 0u || i + 1u < QUADS) { sums = with_quad(sums, i + 1u, queries, keys_at, left); }
     }
-    s0 = seen(s0, key, starts, ends);
-    s1 = seen(s1, key + SCORERS, starts, ends);
-    s2 = seen(s2, key + 2u * SCORERS, starts, ends);
-    s3 = seen(s3, key + 3u * SCORERS, starts, ends);
+    var s0 = seen(sums.k0, key, starts, ends);
+    var s1 = seen(sums.k1, key + SCORERS, starts, ends);
+    var s2 = seen(sums.k2, key + 2u * SCORERS, starts, ends);
+    var s3 = seen(sums.k3, key + 3u * SCORERS, starts, ends);
 
     gather(lane, max(max(s0, s1), max(s2, s3)), false);
     let at = 4u * four;
@@ -215,7 +226,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       // Four values are asked for before the first is there. Past the last key, weights are 0.
       let count = min(TILE, end - tile);
       for (var k = part; k < count; k += 4u * PARTS) {
-        let v = min(vec4<u32>(tile + k) + PARTS * vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(end - 1u)) * KEY_QUADS + vec4<u32>(kv_head + quad);
+        let v = min(vec4<u32>(tile + k) + PARTS * steps, vec4<u32>(end - 1u)) * KEY_QUADS + vec4<u32>(kv_head + quad);
         let v0 = value_floats(values[v.x]);
         let v1 = value_floats(values[v.y]);
         let v2 = value_floats(values[v.z]);

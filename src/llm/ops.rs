@@ -155,7 +155,14 @@ fn row_quads(config: &Config) -> usize {
 }
 
 /// Attention by so many rows, or by a GPU's kernel for a single token (`None`); or the parts of it that cover each a span of the keys.
-fn attend(window: Option<usize>, shared: &Shared, rows: Option<usize>, spans: usize, int8: bool) -> Shader {
+fn attend(
+    window: Option<usize>,
+    shared: &Shared,
+    rows: Option<usize>,
+    spans: usize,
+    int8: bool,
+    on_cpu: bool,
+) -> Shader {
     let config = &shared.config;
     let constants = heads(config)
         .number("WINDOW", window.unwrap_or(0))
@@ -167,9 +174,11 @@ fn attend(window: Option<usize>, shared: &Shared, rows: Option<usize>, spans: us
     let (name, constants, text) = if let Some(rows) = rows {
         let fours = rows / 4;
         // Each of so many groups of lanes has all quads of a head.
-        let groups = 1 << (4 * FEW_LANES / config.head_width).ilog2();
+        let lanes = if on_cpu { FEW_LANES } else { 2 * FEW_LANES };
+        let groups = 1 << (4 * lanes / config.head_width).ilog2();
         let constants = constants
-            .number("LANES", FEW_LANES)
+            .number("LANES", lanes)
+            .flag("FULL_TILES", !on_cpu)
             .number("ROWS", rows)
             .number("LANE_FOURS", (fours / groups).max(1))
             .number("PARTS", (groups / fours).max(1))
@@ -238,8 +247,10 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
         Step::Begin { scale, .. } => join(config, scale, (false, false), int8, on_cpu),
         Step::Join { post, .. } => join(config, 1.0, (true, post.is_some()), int8, on_cpu),
         Step::Turn { norms, .. } => {
+            // Of a GPU, one for each float.
+            let lanes = config.head_width.next_multiple_of(FEW_LANES);
             let constants = heads(config)
-                .number("LANES", FEW_LANES)
+                .number("LANES", if on_cpu { FEW_LANES } else { lanes })
                 .number("PAIRS", config.rope.dimensions / 2)
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
@@ -260,17 +271,17 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
                 .number("STRIDE", Slot::Gate.width(config))
                 .number("UP", if config.experts.is_none() { length } else { 0 })
                 .number("LENGTH", length)
-                .flag("GELU", config.activation == Activation::Gelu)
-                .flag("INT8", int8);
-            let in_blocks = int8 && on_cpu;
-            let (name, text, lanes, floats) = if in_blocks {
-                ("gate_blocks", shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
-            } else {
-                ("gate", shader!("gate"), MANY_LANES, 1)
+                .flag("GELU", config.activation == Activation::Gelu);
+            let (name, text, lanes, floats) = match (int8, on_cpu) {
+                (false, _) => ("gate", shader!("gate").to_owned(), MANY_LANES, 1),
+                (true, false) => ("gate_quads", eighth(4, true) + shader!("gate_quads"), FEW_LANES, 4),
+                (true, true) => {
+                    ("gate_blocks", blocks(4, true) + shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
+                }
             };
             Shader {
                 name,
-                text: constants.number("LANES", lanes).0 + &blocks(4, int8) + shader!("activation") + text,
+                text: constants.number("LANES", lanes).0 + shader!("activation") + &text,
                 access: &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)],
                 groups: length.div_ceil(lanes * floats),
                 is_row: true,
@@ -362,7 +373,7 @@ pub(super) fn prepare_attention(
     let read = [buffers.slot(Slot::Qkv), keys, values];
     let (parts, attended) = (buffers.spans.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
     let is_whole = spans == 1;
-    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some());
+    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some(), shared.on_cpu);
     let result = if is_whole { attended.clone() } else { parts.clone() };
     let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
     let mut ops = vec![(attend.name, attend.prepare_spans(gpu, state, &bound, row_groups, spans)?)];
@@ -399,9 +410,11 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
         kinds.map(move |(int8, on_cpu)| shader(step, shared, int8, on_cpu))
     };
     let combines = kinds.map(|(int8, on_cpu)| combine(&shared.config, 4, int8, on_cpu));
-    let attends = ATTENTION_ROWS.into_iter().map(Some).chain([None]).flat_map(|rows| {
-        let whole = [false, true].map(|int8| attend(Some(64), shared, rows, 1, int8));
-        whole.into_iter().chain([attend(None, shared, rows, 4, false)])
+    let rows = || ATTENTION_ROWS.into_iter().map(Some).chain([None]);
+    let attends = kinds.into_iter().flat_map(|(int8, on_cpu)| {
+        let whole = rows().map(move |rows| attend(Some(64), shared, rows, 1, int8, on_cpu));
+        let spans = rows().map(move |rows| attend(None, shared, rows, 4, false, on_cpu));
+        whole.chain(spans)
     });
     let shaders = steps.flat_map(forms).chain(attends).chain(combines).chain([place]);
     // A step of another kind has other constants.
