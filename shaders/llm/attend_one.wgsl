@@ -28,10 +28,13 @@ var<workgroup> work: array<vec4<f32>, 2u * LANES>;
 var<workgroup> greatest: array<vec4<f32>, 16>;
 var<workgroup> part_weights: array<vec4<f32>, PARTS>;
 
-fn score_of(quad: u32, key: KeyQuad) -> vec4<f32> {
+fn score_of(quad: u32, key: vec4<f32>) -> vec4<f32> {
   return four_dots(
-    queries[quad], queries[ROW_QUADS + quad], queries[2u * ROW_QUADS + quad], queries[3u * ROW_QUADS + quad], key_floats(key));
+    queries[quad], queries[ROW_QUADS + quad], queries[2u * ROW_QUADS + quad], queries[3u * ROW_QUADS + quad], key);
 }
+
+// Used where it is asked for, lest a compiler ask for it after barriers.
+fn value_at(i: u32, is_there: bool) -> vec4<f32> { return select(vec4<f32>(), value_floats(values[i]), is_there); }
 
 fn greater(i: u32) -> vec4<f32> { return max(max(greatest[i], greatest[i + 1u]), max(greatest[i + 2u], greatest[i + 3u])); }
 
@@ -63,10 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let quad = lane % ROW_QUADS;
   let sharer = 4u * group.y + row;
   let head = group.x * SHARERS + min(sharer, SHARERS - 1u);
-  if (row < 4u) {
-    queries[lane] = select(vec4<f32>(), SCALE * qkv[head * QUADS + min(quad, LAST_QUAD)], quad < QUADS);
-  }
-  workgroupBarrier();
+  let query = select(vec4<f32>(), SCALE * qkv[head * QUADS + min(quad, LAST_QUAD)], quad < QUADS);
 
   let kv_head = group.x * QUADS;
   let steps = vec4<u32>(0u, 1u, 2u, 3u);
@@ -83,26 +83,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let key = vec4<u32>(min(tile + lane / KEY_LANES, end - 1u) * KEY_QUADS);
     let k = key + key_quads;
     let more_k = key + more_key_quads;
-    let k0 = keys[k.x];
-    let k1 = keys[k.y];
-    let k2 = keys[k.z];
-    let k3 = keys[k.w];
-    let k4 = keys[more_k.x];
-    let k5 = keys[more_k.y];
-    let k6 = keys[more_k.z];
-    let k7 = keys[more_k.w];
+    let k0 = key_floats(keys[k.x]);
+    let k1 = key_floats(keys[k.y]);
+    let k2 = key_floats(keys[k.z]);
+    let k3 = key_floats(keys[k.w]);
+    let k4 = key_floats(keys[more_k.x]);
+    let k5 = key_floats(keys[more_k.y]);
+    let k6 = key_floats(keys[more_k.z]);
+    let k7 = key_floats(keys[more_k.w]);
     let first_value = vec4<u32>(tile + part) + PARTS * steps;
+    let next_value = first_value + vec4<u32>(4u * PARTS);
+    let is_value = first_value <= last;
+    let is_more_value = next_value <= last;
     let v = min(first_value, last) * KEY_QUADS + value_quad;
-    let more_v = min(first_value + vec4<u32>(4u * PARTS), last) * KEY_QUADS + value_quad;
-    let v0 = values[v.x];
-    let v1 = values[v.y];
-    let v2 = values[v.z];
-    let v3 = values[v.w];
-    let v4 = values[more_v.x];
-    let v5 = values[more_v.y];
-    let v6 = values[more_v.z];
-    let v7 = values[more_v.w];
+    let more_v = min(next_value, last) * KEY_QUADS + value_quad;
+    let v0 = value_at(v.x, is_value.x);
+    let v1 = value_at(v.y, is_value.y);
+    let v2 = value_at(v.z, is_value.z);
+    let v3 = value_at(v.w, is_value.w);
+    let v4 = value_at(more_v.x, is_more_value.x);
+    let v5 = value_at(more_v.y, is_more_value.y);
+    let v6 = value_at(more_v.z, is_more_value.z);
+    let v7 = value_at(more_v.w, is_more_value.w);
 
+    // Again in each tile: before the first, it would be waited for before keys and values are asked for.
+    if (row < 4u) {
+      queries[lane] = query;
+    }
+    workgroupBarrier();
     work[lane] =
       score_of(key_quad, k0) + score_of(key_quad + KEY_LANES, k1) + (score_of(key_quad + 2u * KEY_LANES, k2) + score_of(key_quad + 3u * KEY_LANES, k3))
       + (score_of(key_quad + 4u * KEY_LANES, k4) + score_of(key_quad + 5u * KEY_LANES, k5)
@@ -147,10 +155,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let w6 = work[w + 6u * PARTS];
     let w7 = work[w + 7u * PARTS];
     weight = weight * scale + (w0 + w1 + (w2 + w3) + (w4 + w5 + (w6 + w7)));
-    totals = plus(plus(scaled(totals, scale), w0, value_floats(v0)), w1, value_floats(v1));
-    totals = plus(plus(totals, w2, value_floats(v2)), w3, value_floats(v3));
-    totals = plus(plus(totals, w4, value_floats(v4)), w5, value_floats(v5));
-    totals = plus(plus(totals, w6, value_floats(v6)), w7, value_floats(v7));
+    totals = plus(plus(scaled(totals, scale), w0, v0), w1, v1);
+    totals = plus(plus(totals, w2, v2), w3, v3);
+    totals = plus(plus(totals, w4, v4), w5, v5);
+    totals = plus(plus(totals, w6, v6), w7, v7);
   }
 
   workgroupBarrier();

@@ -36,8 +36,7 @@ fn squares_of(x: Four, i: vec4<u32>) -> f32 {
 // What a norm multiplies by beside its weights.
 fn factor(squares: f32) -> f32 { return 1.0 / sqrt(squares / f32(WIDTH) + EPSILON); }
 
-fn store_quad(lane: u32, row: u32, i: u32, x: vec4<f32>, weights: vec4<f32>) {
-  let y = x * weights;
+fn store_quad(lane: u32, row: u32, i: u32, x: vec4<f32>, y: vec4<f32>) {
   if (i < QUADS) {
     hidden[row + i] = x;
     normed[row + i] = y;
@@ -45,11 +44,11 @@ fn store_quad(lane: u32, row: u32, i: u32, x: vec4<f32>, weights: vec4<f32>) {
   store_eighth(lane, row + i, y, i < QUADS);
 }
 
-fn store_four(lane: u32, row: u32, i: vec4<u32>, x: Four, weights: Four) {
-  store_quad(lane, row, i.x, x.a, weights.a);
-  store_quad(lane, row, i.y, x.b, weights.b);
-  store_quad(lane, row, i.z, x.c, weights.c);
-  store_quad(lane, row, i.w, x.d, weights.d);
+fn store_four(lane: u32, row: u32, i: vec4<u32>, x: Four, y: Four) {
+  store_quad(lane, row, i.x, x.a, y.a);
+  store_quad(lane, row, i.y, x.b, y.b);
+  store_quad(lane, row, i.z, x.c, y.c);
+  store_quad(lane, row, i.w, x.d, y.d);
 }
 
 @compute @workgroup_size(LANES)
@@ -84,9 +83,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   x = plus(scaled(x, SCALE), y);
   more_x = plus(scaled(more_x, SCALE), more_y);
+  // Used before the sum, lest a compiler ask for the weights after it.
+  let weighted = times(x, norm_weights);
+  let more_weighted = times(more_x, more_norm_weights);
   let norm_factor = factor(sum_of_lanes(lane, squares_of(x, i) + squares_of(more_x, more_i)));
-  store_four(lane, row, i, x, scaled(norm_weights, norm_factor));
+  store_four(lane, row, i, x, scaled(weighted, norm_factor));
   if (MORE) {
-    store_four(lane, row, more_i, more_x, scaled(more_norm_weights, norm_factor));
+    store_four(lane, row, more_i, more_x, scaled(more_weighted, norm_factor));
   }
 }
