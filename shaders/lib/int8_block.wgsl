@@ -18,14 +18,24 @@ fn int8_codes(x: vec4<f32>, multiplier: f32) -> vec4<i32> {
 
 fn sum_of(codes: vec4<i32>) -> i32 { return codes.x + codes.y + codes.z + codes.w; }
 
+// Of numbers of which this is the largest magnitude. Numbers so small that their inverse would overflow count as 0.
+fn int8_scale(largest: f32) -> f32 { return select(largest / 127.0, 0.0, largest < 1e-35); }
+
+// What turns numbers into codes.
+fn int8_multiplier(largest: f32) -> f32 { return select(127.0 / largest, 0.0, largest < 1e-35); }
+
+// Of the sums of both halves' bytes.
+fn int8_head(scale: f32, first: i32, last: i32) -> vec4<u32> {
+  let halves = (bitcast<u32>(first) & 0xffffu) | (bitcast<u32>(last) << 16u);
+  let sum = first + last;
+  return vec4<u32>(bitcast<u32>(scale), halves, bitcast<u32>(sum), bitcast<u32>(f32(sum)));
+}
+
 fn int8_block(
   x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>, x4: vec4<f32>, x5: vec4<f32>, x6: vec4<f32>, x7: vec4<f32>) -> Int8Block {
   let size = max(max(largest_of(x0, x1), largest_of(x2, x3)), max(largest_of(x4, x5), largest_of(x6, x7)));
   let largest = max(max(size.x, size.y), max(size.z, size.w));
-  // Numbers so small that their inverse would overflow count as 0.
-  let is_zero = largest < 1e-35;
-  let scale = select(largest / 127.0, 0.0, is_zero);
-  let multiplier = select(127.0 / largest, 0.0, is_zero);
+  let multiplier = int8_multiplier(largest);
   let c0 = int8_codes(x0, multiplier);
   let c1 = int8_codes(x1, multiplier);
   let c2 = int8_codes(x2, multiplier);
@@ -34,12 +44,8 @@ fn int8_block(
   let c5 = int8_codes(x5, multiplier);
   let c6 = int8_codes(x6, multiplier);
   let c7 = int8_codes(x7, multiplier);
-  let first = sum_of(c0 + c1 + c2 + c3);
-  let last = sum_of(c4 + c5 + c6 + c7);
-  let halves = (bitcast<u32>(first) & 0xffffu) | (bitcast<u32>(last) << 16u);
-  let sum = first + last;
   return Int8Block(
     vec4<u32>(pack4xI8(c0), pack4xI8(c1), pack4xI8(c2), pack4xI8(c3)),
     vec4<u32>(pack4xI8(c4), pack4xI8(c5), pack4xI8(c6), pack4xI8(c7)),
-    vec4<u32>(bitcast<u32>(scale), halves, bitcast<u32>(sum), bitcast<u32>(f32(sum))));
+    int8_head(int8_scale(largest), sum_of(c0 + c1 + c2 + c3), sum_of(c4 + c5 + c6 + c7)));
 }

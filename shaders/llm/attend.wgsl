@@ -5,7 +5,7 @@
 //
 // It goes through the keys in tiles, keeping the largest score of each row so far: what is summed up is scaled down when a larger one comes. In a tile, a lane first
 // scores four keys for four rows; then it sums up one quad of the values for the rows of LANE_FOURS fours, or, where there are more lanes than that takes, of one of
-// PARTS parts of the keys. A vector of four numbers that is no quad has one for each of four rows.
+// PARTS parts of the keys.
 
 struct State {
   position: u32,  // of the first token
@@ -19,15 +19,11 @@ struct State {
 // The result, or for each span the sum of values, their weight, and what was taken off the scores.
 @group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
 
-const QUADS = HEAD / 4u;
-const SHARERS = HEADS / KV_HEADS;
 const TOKEN_QUADS = (HEADS + 2u * KV_HEADS) * QUADS;
-const KEY_QUADS = KV_HEADS * QUADS;
 const FOURS = ROWS / 4u;
 // Lanes that score keys for the same four rows, and the keys that they score at once.
 const SCORERS = LANES / FOURS;
 const TILE = 4u * SCORERS;
-const LOWEST = -3.0e38;
 // Blocks of a head in eight bits, for heads of whole blocks.
 const BLOCKS = max(QUADS / 8u, 1u);
 
@@ -36,23 +32,6 @@ var<workgroup> scores: array<vec4<f32>, 4u * LANES>;
 var<workgroup> lane_parts: array<vec4<f32>, LANES>;
 var<workgroup> few_parts: array<vec4<f32>, 4u * FOURS>;
 var<workgroup> scales: array<vec4<f32>, FOURS>;
-
-// A quad of four rows' results.
-struct Totals {
-  r0: vec4<f32>,
-  r1: vec4<f32>,
-  r2: vec4<f32>,
-  r3: vec4<f32>,
-}
-
-fn scaled(totals: Totals, by: vec4<f32>) -> Totals {
-  return Totals(totals.r0 * by.x, totals.r1 * by.y, totals.r2 * by.z, totals.r3 * by.w);
-}
-
-fn plus(totals: Totals, weights: vec4<f32>, value: vec4<f32>) -> Totals {
-  return Totals(
-    totals.r0 + weights.x * value, totals.r1 + weights.y * value, totals.r2 + weights.z * value, totals.r3 + weights.w * value);
-}
 
 struct Row {
   token: u32,
@@ -70,19 +49,36 @@ fn row_of(group: vec3<u32>, i: u32) -> Row {
 
 fn query_at(row: Row) -> u32 { return row.token * TOKEN_QUADS + row.head * QUADS; }
 
-fn four_dots(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, key: vec4<f32>) -> vec4<f32> {
-  return vec4<f32>(dot(a, key), dot(b, key), dot(c, key), dot(d, key));
+// Of four keys, for four rows.
+struct Scores {
+  k0: vec4<f32>,
+  k1: vec4<f32>,
+  k2: vec4<f32>,
+  k3: vec4<f32>,
+}
+
+// With quad `i` of the rows' queries and the keys, of which a tile has `left`: with FULL_TILES as many as lanes score.
+fn with_quad(scores: Scores, i: u32, queries: vec4<u32>, keys_at: vec4<u32>, left: u32) -> Scores {
+  let q0 = qkv[queries.x + i];
+  let q1 = qkv[queries.y + i];
+  let q2 = qkv[queries.z + i];
+  let q3 = qkv[queries.w + i];
+  var s = scores;
+  s.k0 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.x + i]));
+  if (FULL_TILES || left > SCORERS) {
+    s.k1 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.y + i]));
+  }
+  if (FULL_TILES || left > 2u * SCORERS) {
+    s.k2 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.z + i]));
+    s.k3 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.w + i]));
+  }
+  return s;
 }
 
 // Scores of a key that rows do not see are LOWEST.
 fn seen(score: vec4<f32>, key: u32, starts: vec4<u32>, ends: vec4<u32>) -> vec4<f32> {
   let is_seen = (vec4<u32>(key) >= starts) & (vec4<u32>(key) < ends);
   return select(vec4<f32>(LOWEST), SCALE * score, is_seen);
-}
-
-fn weights_of(score: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
-  let weights = exp(max(score - most, vec4<f32>(-80.0)));
-  return select(vec4<f32>(), weights, score > vec4<f32>(0.5 * LOWEST));
 }
 
 fn greatest_or_sum(a: vec4<f32>, b: vec4<f32>, is_sum: bool) -> vec4<f32> { return select(max(a, b), a + b, is_sum); }
@@ -105,6 +101,12 @@ fn gather(lane: u32, x: vec4<f32>, is_sum: bool) {
 fn weight_of(four: u32) -> vec4<f32> {
   let at = 4u * four;
   return few_parts[at] + few_parts[at + 1u] + (few_parts[at + 2u] + few_parts[at + 3u]);
+}
+
+// Of four keys, PARTS apart, whose weights begin at `first`.
+fn plus_four(totals: Totals, first: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> Totals {
+  let step = PARTS * FOURS;
+  return plus(plus(plus(plus(totals, scores[first], v0), scores[first + step], v1), scores[first + 2u * step], v2), scores[first + 3u * step], v3);
 }
 
 fn store_row(group: vec3<u32>, i: u32, quad: u32, total: vec4<f32>, weight: f32) {
@@ -167,6 +169,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // Of this span alone, which begins with its first tile.
   let ends = min(row_ends, vec4<u32>(end));
 
+  let steps = vec4<u32>(0u, 1u, 2u, 3u);
   let quad = lane % QUADS;
   let part = lane / QUADS % PARTS;
   let first_four = lane / QUADS / PARTS * LANE_FOURS;
@@ -179,34 +182,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var most = vec4<f32>(LOWEST);
   for (var tile = start; tile < end; tile += TILE) {
     let key = tile + scorer;
-    let k0 = min(key, end - 1u) * KEY_QUADS + kv_head;
-    let k1 = min(key + SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    let k2 = min(key + 2u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    let k3 = min(key + 3u * SCORERS, end - 1u) * KEY_QUADS + kv_head;
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
+    let keys_at = min(vec4<u32>(key) + SCORERS * steps, vec4<u32>(end - 1u)) * KEY_QUADS + vec4<u32>(kv_head);
     // Where the last tile has few keys, so are the scores: no lane starts without a key, and none goes on with another's.
     let left = end - tile;
-    for (var i = select(0u, QUADS, key >= end); i < QUADS; i++) {
-      let q0 = qkv[queries.x + i];
-      let q1 = qkv[queries.y + i];
-      let q2 = qkv[queries.z + i];
-      let q3 = qkv[queries.w + i];
-      s0 += four_dots(q0, q1, q2, q3, key_floats(keys[k0 + i]));
-      if (left > SCORERS) {
-        s1 += four_dots(q0, q1, q2, q3, key_floats(keys[k1 + i]));
-      }
-      if (left > 2u * SCORERS) {
-        s2 += four_dots(q0, q1, q2, q3, key_floats(keys[k2 + i]));
-        s3 += four_dots(q0, q1, q2, q3, key_floats(keys[k3 + i]));
-      }
+    var sums = Scores();
+    for (var i = select(0u, QUADS, key >= end); i < QUADS; i += 2u) {
+      sums = with_quad(sums, i, queries, keys_at, left);
+      if (QUADS % 2u == 0u || i + 1u < QUADS) { sums = with_quad(sums, i + 1u, queries, keys_at, left); }
     }
-    s0 = seen(s0, key, starts, ends);
-    s1 = seen(s1, key + SCORERS, starts, ends);
-    s2 = seen(s2, key + 2u * SCORERS, starts, ends);
-    s3 = seen(s3, key + 3u * SCORERS, starts, ends);
+    var s0 = seen(sums.k0, key, starts, ends);
+    var s1 = seen(sums.k1, key + SCORERS, starts, ends);
+    var s2 = seen(sums.k2, key + 2u * SCORERS, starts, ends);
+    var s3 = seen(sums.k3, key + 3u * SCORERS, starts, ends);
 
     gather(lane, max(max(s0, s1), max(s2, s3)), false);
     let at = 4u * four;
@@ -236,15 +223,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         t2 = scaled(t2, scales[min(first_four + 2u, FOURS - 1u)]);
         t3 = scaled(t3, scales[min(first_four + 3u, FOURS - 1u)]);
       }
+      // Four values are asked for before the first is there. Past the last key, weights are 0.
       let count = min(TILE, end - tile);
-      for (var k = part; k < count; k += PARTS) {
-        let value = value_floats(values[(tile + k) * KEY_QUADS + kv_head + quad]);
+      for (var k = part; k < count; k += 4u * PARTS) {
+        let v = min(vec4<u32>(tile + k) + PARTS * steps, vec4<u32>(end - 1u)) * KEY_QUADS + vec4<u32>(kv_head + quad);
+        let v0 = value_floats(values[v.x]);
+        let v1 = value_floats(values[v.y]);
+        let v2 = value_floats(values[v.z]);
+        let v3 = value_floats(values[v.w]);
         let first = k * FOURS + first_four;
-        t0 = plus(t0, scores[first], value);
-        if (LANE_FOURS > 1u) { t1 = plus(t1, scores[first + 1u], value); }
+        t0 = plus_four(t0, first, v0, v1, v2, v3);
+        if (LANE_FOURS > 1u) { t1 = plus_four(t1, first + 1u, v0, v1, v2, v3); }
         if (LANE_FOURS > 2u) {
-          t2 = plus(t2, scores[first + 2u], value);
-          t3 = plus(t3, scores[first + 3u], value);
+          t2 = plus_four(t2, first + 2u, v0, v1, v2, v3);
+          t3 = plus_four(t3, first + 3u, v0, v1, v2, v3);
         }
       }
     }

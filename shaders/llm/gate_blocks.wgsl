@@ -1,5 +1,5 @@
-// What gate.wgsl does with INT8, of which an invocation does a whole block of 32 floats: for an adapter that computes on the CPU, where a vector of lanes takes as
-// long for what one of them does as for what all do. LENGTH is whole blocks: else products take no bytes.
+// What gate_quads.wgsl does, of which an invocation does a whole block of 32 floats: for an adapter that computes on the CPU, where a vector of lanes takes as
+// long for what one of them does as for what all do.
 
 @group(0) @binding(1) var<storage, read> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> ups: array<vec4<f32>>;

@@ -16,8 +16,10 @@ struct State {
 const ROW = (HEADS + 2u * KV_HEADS) * HEAD;
 
 var<workgroup> floats: array<f32, HEAD>;
+// The cosine and the sine of each pair.
+var<workgroup> turns: array<vec2<f32>, max(PAIRS, 1u)>;
 
-fn turned(i: u32, token: u32) -> f32 {
+fn turned(i: u32) -> f32 {
   let x = floats[i];
   if (i >= 2u * PAIRS) {
     return x;
@@ -30,7 +32,7 @@ fn turned(i: u32, token: u32) -> f32 {
     first = i < PAIRS;
     partner = select(i - PAIRS, i + PAIRS, first);
   }
-  let angle = angles[token * PAIRS + pair];
+  let angle = turns[pair];
   return x * angle.x + floats[partner] * select(angle.y, -angle.y, first);
 }
 
@@ -62,6 +64,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var squares = 0.0;
   for (var i = lane; i < HEAD; i += LANES) {
     let x = qkv[start + i];
+    if (i < PAIRS) {
+      turns[i] = angles[token * PAIRS + i];
+    }
     floats[i] = x;
     squares += x * x;
   }
@@ -79,8 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (is_value) {
       store_value(cached + i, floats[2u * i], floats[2u * i + 1u]);
     } else {
-      let a = turned(2u * i, token);
-      let b = turned(2u * i + 1u, token);
+      let a = turned(2u * i);
+      let b = turned(2u * i + 1u);
       if (is_query) {
         qkv[start + 2u * i] = a;
         qkv[start + 2u * i + 1u] = b;

@@ -16,8 +16,11 @@ use wgpu::{BufferBinding, BufferUsages, CommandEncoder};
 
 /// Bytes of the logits that are made at once, where those of many tokens are wanted.
 const LOGIT_BYTES: usize = 16 << 20;
-/// Keys that a single token attends to at once: a workgroup does so many, and others do the others beside it.
-const SPAN: usize = 512;
+/// Keys that a single token attends to at once: a workgroup does so many, and others do the others beside it. On a CPU, and on a GPU, where more are
+/// done one after the other only as long as that takes less than to put spans together.
+const CPU_SPAN: usize = 512;
+const SPAN: usize = 64;
+const WHOLE: usize = 256;
 const MAX_SPANS: usize = 64;
 /// Prepared sizes that are kept.
 const KEPT_SIZES: usize = 8;
@@ -127,7 +130,7 @@ impl Buffers {
             columns: buffer("bytes of activations", 4 * batch * widest, storage)?,
             spans: buffer(
                 "bytes of attention",
-                ops::spans_bytes(config, spans_for(shared.context)),
+                ops::spans_bytes(config, spans_for(shared.context, shared.on_cpu)),
                 storage,
             )?,
             cache: (0..config.layers)
@@ -186,7 +189,7 @@ impl Engine {
     ) -> Result<Vec<f32>> {
         let (gpu, config) = (&weights.gpu, &shared.config);
         let (count, vocabulary) = (tokens.len(), config.vocabulary);
-        let spans = if count == 1 { spans_for(position + 1) } else { 1 };
+        let spans = if count == 1 { spans_for(position + 1, shared.on_cpu) } else { 1 };
         self.make_room_for_logits(gpu, config, wanted)?;
         self.prepare(shared, weights, count, spans)?;
         let angles = shared.angles(position, count);
@@ -342,7 +345,8 @@ impl<'a> Preparation<'a> {
                 let (shared, vectors) = (self.shared, &self.weights.vectors);
                 let blocks = filled.as_ref().and_then(|(x, _)| x.blocks());
                 if let Step::Attend { layer, window } = *step {
-                    let spans = self.spans.min(window.map_or(MAX_SPANS, spans_for));
+                    let most = window.map_or(MAX_SPANS, |window| spans_for(window, self.shared.on_cpu));
+                    let spans = self.spans.min(most);
                     let (place, size) = ((layer, window), (count, spans));
                     for (name, op) in ops::prepare_attention(place, gpu, shared, buffers, size, blocks)? {
                         self.push(name, op);
@@ -356,24 +360,28 @@ impl<'a> Preparation<'a> {
         Ok(())
     }
 
-    /// A product with each matrix of a stack. Where they are several, each gives some columns of the result.
+    /// A product with each matrix of a stack. Where they are several, each gives some columns of the result: those of a single token where they belong, if the device
+    /// binds what begins there.
     fn product(&mut self, stack: &[Biased], x: &Activations, to: Slot) -> Result<()> {
         let (gpu, y) = (&self.weights.gpu, self.buffers.slot(to));
         let columns = self.buffers.columns.as_entire_buffer_binding();
+        let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
         let mut first = 0;
         for part in stack {
-            let bias = part.bias.as_ref().map(wgpu::Buffer::as_entire_buffer_binding);
-            let result = if stack.len() == 1 { &y } else { &columns };
+            let (bias, rows) =
+                (part.bias.as_ref().map(wgpu::Buffer::as_entire_buffer_binding), part.matrix.rows());
+            let start = BufferBinding { offset: 4 * first as u64, ..y.clone() };
+            let is_in_place = stack.len() == 1 || self.count == 1 && start.offset.is_multiple_of(alignment);
+            let result = if is_in_place { &start } else { &columns };
             let op = gpu.prepare_matmul(&part.matrix, x, bias.as_ref(), result)?;
             let (name, weight_bytes) =
                 (format!("product {}", part.matrix.format()), part.matrix.device_bytes());
             self.ops.push(Named { name, op, weight_bytes });
-            if stack.len() > 1 {
-                let place =
-                    Place { length: part.matrix.rows(), start: first, stride: to.width(&self.shared.config) };
+            if !is_in_place {
+                let place = Place { length: rows, start: first, stride: to.width(&self.shared.config) };
                 self.push("place", place.prepare(gpu, &self.buffers.state, &columns, &y, self.count)?);
             }
-            first += part.matrix.rows();
+            first += rows;
         }
         Ok(())
     }
@@ -409,8 +417,9 @@ impl<'a> Preparation<'a> {
 }
 
 /// In how many spans attention to so many keys is divided.
-fn spans_for(keys: usize) -> usize {
-    keys.div_ceil(SPAN).next_power_of_two().min(MAX_SPANS)
+fn spans_for(keys: usize, on_cpu: bool) -> usize {
+    let (whole, span) = if on_cpu { (CPU_SPAN, CPU_SPAN) } else { (WHOLE, SPAN) };
+    if keys <= whole { 1 } else { keys.div_ceil(span).next_power_of_two().min(MAX_SPANS) }
 }
 
 /// Drops prepared sizes where there are many, but those that come often.

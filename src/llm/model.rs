@@ -10,6 +10,7 @@ use crate::mix::FileType;
 use crate::{Device, Error, Format, Result};
 use std::path::Path;
 use std::sync::Arc;
+use wgpu::DeviceType;
 
 /// Tokens of the context unless an app says otherwise, if the model was trained for as many.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     pub(super) precision: Precision,
     pub(super) batch: usize,
     pub(super) threads: Option<usize>,
+    /// Whether kernels are those for an adapter that computes on the CPU.
+    pub(super) on_cpu: bool,
     device: Device,
     metadata: Arc<Metadata>,
     file_bytes: u64,
@@ -106,6 +109,10 @@ impl Model {
             precision: options.precision,
             batch: options.batch,
             threads: options.threads,
+            on_cpu: match &options.device {
+                Device::Gpu(gpu) => gpu.device().adapter_info().device_type == DeviceType::Cpu,
+                Device::Cpu => true,
+            },
             device: options.device.clone(),
             metadata: Arc::new(file.metadata().clone()),
             file_bytes: file.tensors().map(|tensor| tensor.info.bytes()).sum(),
@@ -129,6 +136,13 @@ impl Model {
             ..Shared::clone(&self.shared)
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same with kernels for an adapter that computes on the CPU, or for another, whatever this one is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_kernels_for(&self, on_cpu: bool) -> Self {
+        Self { shared: Arc::new(Shared { on_cpu, ..Shared::clone(&self.shared) }) }
     }
 
     /// The shape of the model.

@@ -12,8 +12,7 @@ use crate::{Error, Format, Gpu, Result};
 use Access::{Read, ReadWrite};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
-use std::iter;
-use wgpu::{BufferBinding, DeviceType};
+use wgpu::BufferBinding;
 
 macro_rules! shader {
     ($name:literal) => {
@@ -25,14 +24,20 @@ macro_rules! shader {
 const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
 const SUM: &str = shader!("sum");
 
-/// What stores results in eight bits too, at a binding, if they are wanted so.
+/// What stores results in eight bits too, at a binding, if they are wanted so: whole blocks.
 fn blocks(binding: usize, int8: bool) -> String {
-    if !int8 {
-        return shader!("no_blocks").to_owned();
-    }
+    if int8 { int8_wgsl(binding, "vec4<u32>", shader!("blocks")) } else { shader!("no_blocks").to_owned() }
+}
+
+/// And where eight lanes have a block.
+fn eighth(binding: usize, int8: bool) -> String {
+    if int8 { int8_wgsl(binding, "u32", shader!("eighth")) } else { shader!("no_eighth").to_owned() }
+}
+
+fn int8_wgsl(binding: usize, element: &str, text: &str) -> String {
     let declaration =
-        format!("@group(0) @binding({binding}) var<storage, read_write> blocks: array<vec4<u32>>;\n");
-    [&declaration, INT8_BLOCK_WGSL, shader!("blocks")].concat()
+        format!("@group(0) @binding({binding}) var<storage, read_write> blocks: array<{element}>;\n");
+    [&declaration, INT8_BLOCK_WGSL, text].concat()
 }
 
 /// The slot that a step fills in eight bits too, if it can, for products to take.
@@ -50,12 +55,15 @@ pub(super) fn fills(step: &Step, config: &Config) -> Option<Slot> {
 const WIDE: usize = 2048;
 const FEW_LANES: usize = 64;
 const MANY_LANES: usize = 256;
+/// Quads of a row that `join_quads` gives a lane, at least where there are so many, and at most.
+const LANE_QUADS: [usize; 2] = [4, 8];
 /// Of lanes that are a CPU's vector.
 const CPU_LANES: usize = 8;
 /// Floats in a head, at most: a lane of a workgroup has four of them.
 pub(super) const MAX_HEAD: usize = 4 * FEW_LANES;
 /// Rows of queries that attention does in a workgroup; few for a single token.
-const ATTENTION_ROWS: [usize; 3] = [4, 8, 16];
+const ATTENTION_ROWS: [usize; 3] = [FEW_ROWS, 8, 16];
+const FEW_ROWS: usize = 4;
 
 /// Constants of a shader, as WGSL.
 #[derive(Default)]
@@ -141,27 +149,48 @@ fn attention_rows(config: &Config, count: usize) -> usize {
     ATTENTION_ROWS.into_iter().find(|&rows| rows >= wanted).unwrap_or(ATTENTION_ROWS[2])
 }
 
-/// Attention by so many rows, or the parts of it that cover each a span of the keys.
-fn attend(window: Option<usize>, shared: &Shared, rows: usize, spans: usize, int8: bool) -> Shader {
+/// Quads of a head, and of none that are there besides.
+fn row_quads(config: &Config) -> usize {
+    (config.head_width / 4).next_power_of_two().max(8)
+}
+
+/// Attention by so many rows, or by a GPU's kernel for a single token (`None`); or the parts of it that cover each a span of the keys.
+fn attend(
+    window: Option<usize>,
+    shared: &Shared,
+    rows: Option<usize>,
+    spans: usize,
+    int8: bool,
+    on_cpu: bool,
+) -> Shader {
     let config = &shared.config;
-    let fours = rows / 4;
-    // Each of so many groups of lanes has all quads of a head.
-    let groups = 1 << (4 * FEW_LANES / config.head_width).ilog2();
     let constants = heads(config)
-        .number("LANES", FEW_LANES)
-        .number("ROWS", rows)
-        .number("LANE_FOURS", (fours / groups).max(1))
-        .number("PARTS", (groups / fours).max(1))
         .number("WINDOW", window.unwrap_or(0))
         .number("SPANS", spans)
-        .flag("INT8", int8)
         .float("SCALE", config.attention_scale);
     let keys = if shared.cache.keys == Format::F16 { shader!("keys_f16") } else { shader!("keys_f32") };
     let values =
         if shared.cache.values == Format::F16 { shader!("values_f16") } else { shader!("values_f32") };
+    let (name, constants, text) = if let Some(rows) = rows {
+        let fours = rows / 4;
+        // Each of so many groups of lanes has all quads of a head.
+        let lanes = if on_cpu { FEW_LANES } else { 2 * FEW_LANES };
+        let groups = 1 << (4 * lanes / config.head_width).ilog2();
+        let constants = constants
+            .number("LANES", lanes)
+            .flag("FULL_TILES", !on_cpu)
+            .number("ROWS", rows)
+            .number("LANE_FOURS", (fours / groups).max(1))
+            .number("PARTS", (groups / fours).max(1))
+            .flag("INT8", int8);
+        ("attend", constants, blocks(5, int8) + shader!("attended_block") + shader!("attend"))
+    } else {
+        let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
+        ("attend_one", constants, eighth(5, int8) + shader!("attend_one"))
+    };
     Shader {
-        name: "attend",
-        text: constants.0 + keys + values + &blocks(5, int8) + shader!("attended_block") + shader!("attend"),
+        name,
+        text: constants.0 + keys + values + shader!("attention") + &text,
         access: &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)],
         groups: config.kv_heads,
         is_row: true,
@@ -169,43 +198,59 @@ fn attend(window: Option<usize>, shared: &Shared, rows: usize, spans: usize, int
 }
 
 /// What puts the parts of attention together.
-fn combine(config: &Config, spans: usize, int8: bool) -> Shader {
-    let constants = heads(config).number("LANES", FEW_LANES).number("SPANS", spans).flag("INT8", int8);
+fn combine(config: &Config, spans: usize, int8: bool, on_cpu: bool) -> Shader {
+    let lanes = if on_cpu { FEW_LANES } else { MANY_LANES };
+    let constants =
+        heads(config).number("LANES", lanes).number("ROW_QUADS", row_quads(config)).number("SPANS", spans);
     Shader {
         name: "combine",
-        text: constants.0 + &blocks(3, int8) + shader!("attended_block") + shader!("combine"),
+        text: constants.0 + &eighth(3, int8) + shader!("combine"),
         access: &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         groups: config.heads,
         is_row: true,
     }
 }
 
-/// The shader of a step that is no product, for an adapter that computes on the CPU or another; with `int8` it stores its results in eight bits too.
-fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
-    let config = &shared.config;
-    let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
-    let norm = || {
-        Constants::default()
-            .number("LANES", lanes)
-            .number("WIDTH", config.width)
-            .float("EPSILON", config.epsilon)
+/// Adds a branch and norms.
+fn join(config: &Config, scale: f32, (joins, post): (bool, bool), int8: bool, on_cpu: bool) -> Shader {
+    let quads = config.width.div_ceil(4);
+    let [few, most] = LANE_QUADS;
+    let by_quads = !on_cpu && config.width.is_multiple_of(4) && quads <= most * MANY_LANES;
+    let (name, text, lanes) = if by_quads {
+        let lanes = quads.div_ceil(few).next_multiple_of(FEW_LANES).min(MANY_LANES);
+        ("join_quads", eighth(6, int8) + shader!("join_quads"), lanes)
+    } else {
+        let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
+        ("join", blocks(6, int8) + shader!("join"), lanes)
     };
-    let join = |scale: f32, joins: bool, post: bool| Shader {
-        name: "join",
-        text: norm().float("SCALE", scale).flag("JOINS", joins).flag("POST", post).flag("INT8", int8).0
-            + SUM
-            + &blocks(6, int8)
-            + shader!("join"),
+    let constants = Constants::default()
+        .number("LANES", lanes)
+        .number("WIDTH", config.width)
+        .float("EPSILON", config.epsilon)
+        .float("SCALE", scale)
+        .flag("JOINS", joins)
+        .flag("POST", post)
+        .flag("INT8", int8);
+    Shader {
+        name,
+        text: constants.0 + SUM + &text,
         access: &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite][..5 + usize::from(int8)],
         groups: 1,
         is_row: false,
-    };
+    }
+}
+
+/// The shader of a step that is no product, for an adapter that computes on the CPU or another; with `int8` it stores its results in eight bits too.
+fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
+    let config = &shared.config;
     match *step {
-        Step::Begin { scale, .. } => join(scale, false, false),
-        Step::Join { post, .. } => join(1.0, true, post.is_some()),
+        Step::Begin { scale, .. } => join(config, scale, (false, false), int8, on_cpu),
+        Step::Join { post, .. } => join(config, 1.0, (true, post.is_some()), int8, on_cpu),
         Step::Turn { norms, .. } => {
+            // Of a GPU, one for each float.
+            let lanes = config.head_width.next_multiple_of(FEW_LANES);
             let constants = heads(config)
-                .number("LANES", FEW_LANES)
+                .number("LANES", if on_cpu { FEW_LANES } else { lanes })
                 .number("PAIRS", config.rope.dimensions / 2)
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
@@ -226,17 +271,17 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
                 .number("STRIDE", Slot::Gate.width(config))
                 .number("UP", if config.experts.is_none() { length } else { 0 })
                 .number("LENGTH", length)
-                .flag("GELU", config.activation == Activation::Gelu)
-                .flag("INT8", int8);
-            let in_blocks = int8 && on_cpu;
-            let (name, text, lanes, floats) = if in_blocks {
-                ("gate_blocks", shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
-            } else {
-                ("gate", shader!("gate"), MANY_LANES, 1)
+                .flag("GELU", config.activation == Activation::Gelu);
+            let (name, text, lanes, floats) = match (int8, on_cpu) {
+                (false, _) => ("gate", shader!("gate").to_owned(), MANY_LANES, 1),
+                (true, false) => ("gate_quads", eighth(4, true) + shader!("gate_quads"), FEW_LANES, 4),
+                (true, true) => {
+                    ("gate_blocks", blocks(4, true) + shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
+                }
             };
             Shader {
                 name,
-                text: constants.number("LANES", lanes).0 + &blocks(4, int8) + shader!("activation") + text,
+                text: constants.number("LANES", lanes).0 + shader!("activation") + &text,
                 access: &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)],
                 groups: length.div_ceil(lanes * floats),
                 is_row: true,
@@ -307,8 +352,7 @@ pub(super) fn prepare(
             Vec::new()
         }
     };
-    let on_cpu = gpu.device().adapter_info().device_type == DeviceType::Cpu;
-    let shader = shader(step, shared, blocks.is_some(), on_cpu);
+    let shader = shader(step, shared, blocks.is_some(), shared.on_cpu);
     bound.extend(blocks);
     Ok((shader.name, shader.prepare(gpu, &buffers.state, &bound, count)?))
 }
@@ -323,18 +367,18 @@ pub(super) fn prepare_attention(
     blocks: Option<BufferBinding>,
 ) -> Result<Vec<(&'static str, Op)>> {
     let (config, state) = (&shared.config, &buffers.state);
-    let rows = attention_rows(config, count);
-    let row_groups = (count * (config.heads / config.kv_heads)).div_ceil(rows);
+    let rows = (shared.on_cpu || count > 1).then(|| attention_rows(config, count));
+    let row_groups = (count * (config.heads / config.kv_heads)).div_ceil(rows.unwrap_or(FEW_ROWS));
     let [keys, values] = buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
     let read = [buffers.slot(Slot::Qkv), keys, values];
     let (parts, attended) = (buffers.spans.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
     let is_whole = spans == 1;
-    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some());
+    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some(), shared.on_cpu);
     let result = if is_whole { attended.clone() } else { parts.clone() };
     let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
     let mut ops = vec![(attend.name, attend.prepare_spans(gpu, state, &bound, row_groups, spans)?)];
     if !is_whole {
-        let combine = combine(config, spans, blocks.is_some());
+        let combine = combine(config, spans, blocks.is_some(), shared.on_cpu);
         let bound: Vec<_> = [parts, attended].into_iter().chain(blocks).collect();
         ops.push((combine.name, combine.prepare(gpu, state, &bound, 1)?));
     }
@@ -358,15 +402,19 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     };
     let steps = shared.graph.trunk.iter().chain(&shared.graph.head).filter(|step| !is_other(step));
     let place = Place { length: 4, start: 4, stride: 8 }.shader();
+    // In floats and in eight bits, for a GPU and for a CPU.
+    let kinds = [(false, false), (false, true), (true, false), (true, true)];
     let forms = |step| {
-        let int8 = fills(step, &shared.config)
-            .map(|_| [false, true].map(|on_cpu| shader(step, shared, true, on_cpu)));
-        iter::once(shader(step, shared, false, false)).chain(int8.into_iter().flatten())
+        let kinds =
+            kinds.into_iter().filter(move |&(int8, _)| !int8 || fills(step, &shared.config).is_some());
+        kinds.map(move |(int8, on_cpu)| shader(step, shared, int8, on_cpu))
     };
-    let combines = [false, true].map(|int8| combine(&shared.config, 4, int8));
-    let attends = ATTENTION_ROWS.into_iter().flat_map(|rows| {
-        let whole = [false, true].map(|int8| attend(Some(64), shared, rows, 1, int8));
-        whole.into_iter().chain([attend(None, shared, rows, 4, false)])
+    let combines = kinds.map(|(int8, on_cpu)| combine(&shared.config, 4, int8, on_cpu));
+    let rows = || ATTENTION_ROWS.into_iter().map(Some).chain([None]);
+    let attends = kinds.into_iter().flat_map(|(int8, on_cpu)| {
+        let whole = rows().map(move |rows| attend(Some(64), shared, rows, 1, int8, on_cpu));
+        let spans = rows().map(move |rows| attend(None, shared, rows, 4, false, on_cpu));
+        whole.chain(spans)
     });
     let shaders = steps.flat_map(forms).chain(attends).chain(combines).chain([place]);
     // A step of another kind has other constants.

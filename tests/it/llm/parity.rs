@@ -1,6 +1,6 @@
 //! The GPU against the CPU twin: every format, both forms of the cache, both precisions.
 
-use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, session, tokens};
+use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, tokens};
 use crate::support::{ModelFile, dequantized, quantized};
 use qmill::gguf::{self, TensorType};
 use qmill::gpu::Precision;
@@ -26,6 +26,11 @@ fn logits(model: &Model) -> Vec<f32> {
         logits.extend(session.logits());
     }
     logits
+}
+
+/// The model with the kernels for real GPUs, and with those for adapters that compute on the CPU.
+fn with_all_kernels(model: &Model) -> [Model; 2] {
+    [false, true].map(|on_cpu| model.with_kernels_for(on_cpu))
 }
 
 fn tiny() -> gguf::Model {
@@ -65,8 +70,11 @@ fn every_format_gives_the_twins_logits() {
 }
 
 /// A Llama of one layer with `heads` heads of `head` floats, of which each key has some.
-fn of_heads([heads, kv_heads, head]: [u64; 3]) -> gguf::Model {
-    let width = 64;
+fn of_heads(heads: [u64; 3]) -> gguf::Model {
+    of_shape(64, heads, Format::Q8_0)
+}
+
+fn of_shape(width: u64, [heads, kv_heads, head]: [u64; 3], format: Format) -> gguf::Model {
     let mut file = ModelFile::llama();
     let keys = &mut file.metadata;
     keys.set("llama.block_count", 1u32);
@@ -74,7 +82,7 @@ fn of_heads([heads, kv_heads, head]: [u64; 3]) -> gguf::Model {
     keys.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
     for (key, value) in [
         ("llama.embedding_length", width),
-        ("llama.feed_forward_length", width),
+        ("llama.feed_forward_length", 64),
         ("llama.attention.head_count", heads),
         ("llama.attention.head_count_kv", kv_heads),
         ("llama.attention.key_length", head),
@@ -84,8 +92,7 @@ fn of_heads([heads, kv_heads, head]: [u64; 3]) -> gguf::Model {
     }
     let ones = vec![1.0; width as usize];
     let vector = |file: ModelFile, name: &str| file.with(name, &[width], Format::F32, &ones);
-    let matrix =
-        |file: ModelFile, name: &str, shape: [u64; 2]| file.with_gaussian(name, &shape, Format::Q8_0);
+    let matrix = |file: ModelFile, name: &str, shape: [u64; 2]| file.with_gaussian(name, &shape, format);
     file = matrix(file, "token_embd.weight", [width, 96]);
     for name in ["output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"] {
         file = vector(file, name);
@@ -95,9 +102,9 @@ fn of_heads([heads, kv_heads, head]: [u64; 3]) -> gguf::Model {
         ("attn_k", [width, kv_heads * head]),
         ("attn_v", [width, kv_heads * head]),
         ("attn_output", [heads * head, width]),
-        ("ffn_gate", [width, width]),
-        ("ffn_up", [width, width]),
-        ("ffn_down", [width, width]),
+        ("ffn_gate", [width, 64]),
+        ("ffn_up", [width, 64]),
+        ("ffn_down", [64, width]),
     ] {
         file = matrix(file, &format!("blk.0.{name}.weight"), shape);
     }
@@ -115,19 +122,39 @@ fn heads_of_every_shape_give_the_twins_logits() {
         let right = Model::from_gguf(&file, &exact(Device::Cpu)).unwrap();
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
             let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
-            let found = Model::from_gguf(&file, &options).unwrap();
-            assert_near(&logits(&found), &logits(&right), bound, &format!("{shape:?}, {precision:?}"));
             // More keys than are scored at once, in a batch and after it.
             let text = tokens(530, 96);
-            let [found, right] = [&found, &right].map(|model| {
+            let long = |model: &Model| {
                 let mut session = Session::new(model).unwrap();
                 session.prefill(&text[..520]).unwrap();
                 let batch = session.logits().to_vec();
                 session.prefill(&text[520..529]).unwrap();
                 session.prefill(&text[529..]).unwrap();
                 [batch, session.logits().to_vec()].concat()
-            });
-            assert_near(&found, &right, bound, &format!("{shape:?}, {precision:?}, long"));
+            };
+            let (right_logits, right_long) = (logits(&right), long(&right));
+            for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
+                assert_near(&logits(&found), &right_logits, bound, &format!("{shape:?}, {precision:?}"));
+                assert_near(&long(&found), &right_long, bound, &format!("{shape:?}, {precision:?}, long"));
+            }
+        }
+    }
+}
+
+/// How many quads of a row a lane has, and whether that is how it is done, depends on how wide rows are.
+#[test]
+fn rows_of_every_width_give_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    let widths = [(4, Format::F32), (30, Format::F32), (260, Format::F32), (1056, Format::Q8_0)];
+    let wide = [(4096, Format::Q4_0), (4128, Format::Q4_0), (8224, Format::Q4_0)];
+    for (width, format) in widths.into_iter().chain(wide) {
+        let file = of_shape(width, [1, 1, 32], format);
+        let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+        for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
+            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
+                assert_near(&logits(&found), &right, bound, &format!("{width} wide, {precision:?}"));
+            }
         }
     }
 }
@@ -140,8 +167,9 @@ fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
         let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
         let options = LoadOptions { precision: Precision::Int8, ..exact(Device::Gpu(gpu.clone())) };
-        let found = logits(&Model::from_gguf(&file, &options).unwrap());
-        assert_near(&found, &right, INT8, name);
+        for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
+            assert_near(&logits(&found), &right, INT8, name);
+        }
     }
 }
 
@@ -153,13 +181,25 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
         let same = [(Format::F32, Format::F32, EXACT), (Format::F16, Format::F16, F16_CACHE)];
         for (cache_keys, cache_values, bound) in same.into_iter().chain(mixed) {
             let text = tokens(30, 96);
-            let read = |device: Device| {
+            let load = |device: Device| {
                 let options = LoadOptions { cache_keys, cache_values, ..exact(device) };
-                let mut session = session(&seeded(name), &options);
-                session.all_logits(&text).unwrap()
+                Model::load(seeded(name), &options).unwrap()
             };
-            let (found, right) = (read(Device::Gpu(gpu.clone())), read(Device::Cpu));
-            assert_near(&found, &right, bound, &format!("{name}, {cache_keys} and {cache_values}"));
+            // The last one by one.
+            let read = |model: &Model| {
+                let mut session = Session::new(model).unwrap();
+                let mut logits = session.all_logits(&text[..25]).unwrap();
+                for &token in &text[25..] {
+                    session.prefill(&[token]).unwrap();
+                    logits.extend(session.logits());
+                }
+                logits
+            };
+            let right = read(&load(Device::Cpu));
+            for found in with_all_kernels(&load(Device::Gpu(gpu.clone()))) {
+                let what = format!("{name}, {cache_keys} and {cache_values}");
+                assert_near(&read(&found), &right, bound, &what);
+            }
         }
     }
 }

@@ -60,11 +60,12 @@ fn attention_may_be_divided() {
     for device in devices() {
         for name in ["llama", "gemma3"] {
             // A sum that differs may round an activation to the next of its eight bits.
-            for (precision, bound) in [(Precision::Exact, BOUND), (Precision::Int8, 5e-3)] {
+            let [exactly, nearly] = [(Precision::Exact, BOUND), (Precision::Int8, 5e-3)];
+            for ((precision, bound), on_cpu) in [(exactly, true), (exactly, false), (nearly, true)] {
                 let quantize = (precision == Precision::Int8).then_some(FileType::Q8_0);
                 let on_device = exact(device.clone());
                 let options = LoadOptions { context: Some(1100), precision, quantize, ..on_device };
-                let model = Model::load(seeded(name), &options).unwrap();
+                let model = Model::load(seeded(name), &options).unwrap().with_kernels_for(on_cpu);
                 let [mut single, mut whole] = [(); 2].map(|()| Session::new(&model).unwrap());
                 if matches!(device, Device::Gpu(_)) {
                     single.start_profile().unwrap();

@@ -1,0 +1,32 @@
+// What kernels of attention have in common. A vector of four numbers that is no quad has one for each of four rows, which are query heads that share a head of keys and values.
+
+const QUADS = HEAD / 4u;
+const SHARERS = HEADS / KV_HEADS;
+const KEY_QUADS = KV_HEADS * QUADS;
+const LOWEST = -3.0e38;
+
+// A quad of four rows' results.
+struct Totals {
+  r0: vec4<f32>,
+  r1: vec4<f32>,
+  r2: vec4<f32>,
+  r3: vec4<f32>,
+}
+
+fn scaled(totals: Totals, by: vec4<f32>) -> Totals {
+  return Totals(totals.r0 * by.x, totals.r1 * by.y, totals.r2 * by.z, totals.r3 * by.w);
+}
+
+fn plus(totals: Totals, weights: vec4<f32>, value: vec4<f32>) -> Totals {
+  return Totals(
+    totals.r0 + weights.x * value, totals.r1 + weights.y * value, totals.r2 + weights.z * value, totals.r3 + weights.w * value);
+}
+
+fn four_dots(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, key: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(dot(a, key), dot(b, key), dot(c, key), dot(d, key));
+}
+
+fn weights_of(score: vec4<f32>, most: vec4<f32>) -> vec4<f32> {
+  let weights = exp(max(score - most, vec4<f32>(-80.0)));
+  return select(vec4<f32>(), weights, score > vec4<f32>(0.5 * LOWEST));
+}

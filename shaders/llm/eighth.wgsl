@@ -1,0 +1,29 @@
+// Stores the eight-bit form of quad `i` of a result, which products take; eight neighbouring lanes have the quads of a block. All lanes must come here.
+
+var<workgroup> magnitudes: array<f32, LANES>;
+var<workgroup> code_sums: array<i32, LANES>;
+
+fn store_eighth(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
+  let eighth = lane % 8u;
+  let l = lane - eighth;
+  let size = abs(x);
+  magnitudes[lane] = max(max(size.x, size.y), max(size.z, size.w));
+  workgroupBarrier();
+  let first_four = max(max(magnitudes[l], magnitudes[l + 1u]), max(magnitudes[l + 2u], magnitudes[l + 3u]));
+  let last_four = max(max(magnitudes[l + 4u], magnitudes[l + 5u]), max(magnitudes[l + 6u], magnitudes[l + 7u]));
+  let largest = max(first_four, last_four);
+  let codes = int8_codes(x, int8_multiplier(largest));
+  code_sums[lane] = sum_of(codes);
+  // Whoever comes here again writes magnitudes that all have read, and sums after a barrier.
+  workgroupBarrier();
+  if (is_there) {
+    let block = 12u * (i / 8u);
+    blocks[block + eighth] = pack4xI8(codes);
+    if (eighth < 4u) {
+      let first = code_sums[l] + code_sums[l + 1u] + code_sums[l + 2u] + code_sums[l + 3u];
+      let last = code_sums[l + 4u] + code_sums[l + 5u] + code_sums[l + 6u] + code_sums[l + 7u];
+      let head = int8_head(int8_scale(largest), first, last);
+      blocks[block + 8u + eighth] = head[eighth];
+    }
+  }
+}
