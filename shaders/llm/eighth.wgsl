@@ -17,13 +17,14 @@ fn store_eighth(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
   // Whoever comes here again writes magnitudes that all have read, and sums after a barrier.
   workgroupBarrier();
   if (is_there) {
-    let block = 12u * (i / 8u);
-    blocks[block + eighth] = pack4xI8(codes);
+    let place = int8_place(i / 8u);
+    let quad = place + select(0u, INT8_B, eighth >= 4u);
+    blocks[4u * quad + eighth % 4u] = pack4xI8(codes);
     if (eighth < 4u) {
       let first = code_sums[l] + code_sums[l + 1u] + code_sums[l + 2u] + code_sums[l + 3u];
       let last = code_sums[l + 4u] + code_sums[l + 5u] + code_sums[l + 6u] + code_sums[l + 7u];
       let head = int8_head(int8_scale(largest), first, last);
-      blocks[block + 8u + eighth] = head[eighth];
+      blocks[4u * (place + INT8_HEAD) + eighth] = head[eighth];
     }
   }
 }

@@ -314,6 +314,7 @@ impl Gpu {
             ..=1 if is_short_block => defaults.one_of_short_blocks,
             ..=1 => defaults.one,
             2..=8 => defaults.few,
+            MANY.. if self.matrix_units().is_some() && is_int8 => Kind::Cooperative,
             _ => defaults.many,
         }
     }
