@@ -184,7 +184,8 @@ impl Gpu {
         let invocations = has.max_compute_invocations_per_workgroup.min(cooperative::MOST_INVOCATIONS);
         wgpu::Limits {
             max_compute_workgroup_storage_size: bytes.max(usual.max_compute_workgroup_storage_size),
-            max_compute_invocations_per_workgroup: invocations.max(usual.max_compute_invocations_per_workgroup),
+            max_compute_invocations_per_workgroup: invocations
+                .max(usual.max_compute_invocations_per_workgroup),
             max_compute_workgroup_size_x: invocations.max(usual.max_compute_workgroup_size_x),
             max_buffer_size: has.max_buffer_size,
             max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,

@@ -67,19 +67,7 @@ fn add_units(place: Place, first: u32, step: u32) -> Sums {
   // A bundle of none has nothing to add.
   units = select(0u, units, slots[place.vector] < params.batch);
 #endif
-  var i = start + first;
-#if UNROLL > 1
-  // A GPU waits long for what it loads: the loads of several units are on their way at once.
-  for (; i + (UNROLL - 1u) * step < units; i += UNROLL * step) {
-    sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
-    sums = add_unit(sums, place, (i + step) / ROW_UNITS, (i + step) % ROW_UNITS);
-#if UNROLL > 2
-    sums = add_unit(sums, place, (i + 2u * step) / ROW_UNITS, (i + 2u * step) % ROW_UNITS);
-    sums = add_unit(sums, place, (i + 3u * step) / ROW_UNITS, (i + 3u * step) % ROW_UNITS);
-#endif
-  }
-#endif
-  for (; i < units; i += step) {
+  for (var i = start + first; i < units; i += step) {
     sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
   }
   return sums;

@@ -24,8 +24,10 @@ const INT8_GROUP: u64 = 32;
 /// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block` makes it, and `int8_place(i)` says which quad of [`Activations::blocks`], an `array<vec4<u32>>`, gets the `a` of
 /// block `i`; its `b` goes `INT8_B` quads behind that, and its `head` `INT8_HEAD` quads. The blocks of a vector follow those of the one before. Other names are
 /// `largest_of`, `int8_codes` and `sum_of`.
-pub const INT8_BLOCK_WGSL: &str =
-    concat!(include_str!("../../shaders/lib/int8_place.wgsl"), include_str!("../../shaders/lib/int8_block.wgsl"));
+pub const INT8_BLOCK_WGSL: &str = concat!(
+    include_str!("../../shaders/lib/int8_place.wgsl"),
+    include_str!("../../shaders/lib/int8_block.wgsl")
+);
 
 const OF_F16: &str = "quantize_activations.f16";
 

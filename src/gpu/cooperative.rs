@@ -1,8 +1,8 @@
 //! The kernel that multiplies tiles by a GPU's matrix units, through cooperative matrices of f16: for many vectors in eight bits.
 
+use super::kernel::WORKGROUP;
 use super::matrix::{Program, Shard, Work};
 use super::matvec::EXAMPLES;
-use super::kernel::WORKGROUP;
 use super::op::Dispatch;
 use super::split::CHUNK_BYTES;
 use crate::{FORMATS, Format};
@@ -90,11 +90,8 @@ impl Cooperative {
         let Self(units) = self;
         let mut names = vec!["CODES", "INT8"];
         let mut form = Vec::new();
-        let optional = [
-            (units.side == 8, "SIDE8", "side8"),
-            (units.quads, "QUADS", "quads"),
-            (bias, "BIAS", "bias"),
-        ];
+        let optional =
+            [(units.side == 8, "SIDE8", "side8"), (units.quads, "QUADS", "quads"), (bias, "BIAS", "bias")];
         for (is_there, name, part) in optional {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));

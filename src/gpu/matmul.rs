@@ -124,8 +124,13 @@ impl Gpu {
         let scratch = self.scratch(Cooperative::halves_bytes(rows, cols, batch))?;
         let halves = || whole("the vectors as f16", &scratch);
         let native_half = self.keeps_halves()?;
-        let bound = |input, output, bias, numbers| {
-            Bound { input, input_is_uniform: false, output, bias, numbers, slots: None }
+        let bound = |input, output, bias, numbers| Bound {
+            input,
+            input_is_uniform: false,
+            output,
+            bias,
+            numbers,
+            slots: None,
         };
         let program = Program { native_half, ..Cooperative::halves(matrix.format()) };
         let bound_first = bound(x.range(true), halves(), None, None);

@@ -95,8 +95,6 @@ impl Matvec {
                 form.push("subgroup");
             }
         }
-        let unroll = std::env::var("QMILL_UNROLL").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-        constants.push(("UNROLL", if self.lanes == Lanes::Alone { 1 } else { unroll }));
         names.extend((self.lanes != Lanes::Alone && format.info().pairs).then_some("PAIR_TABLE"));
         let bundles = experts == Some(Picks::InBundles);
         let optional = [

@@ -59,27 +59,42 @@ fn forms() -> impl Iterator<Item = Form> {
 
 /// A kind of adapter, and what products take there where nothing was measured.
 struct Defaults {
-    /// Whether it computes on the CPU.
-    is_software: bool,
+    maker: Maker,
     has_subgroups: bool,
     /// For one vector and formats of short blocks, which leave a lane enough registers for more rows than long ones do.
     one_of_short_blocks: Kind,
     one: Kind,
-    /// For 2 to 8 vectors, which have sums of their own.
+    /// For 2 to 8 vectors in eight bits, which have sums of their own; and as they are, when more rows share what is loaded of them.
     few: Kind,
+    few_exact: Kind,
     many: Kind,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Maker {
+    /// It computes on the CPU.
+    Software,
+    Nvidia,
+    Other,
+}
+
 /// A CPU is in no hurry to share: wide vectors read rows that one lane owns as well, and better where their blocks take turns (`split.rs`); where they do not, a subgroup reads a
-/// long row side by side. A GPU shares in any case.
+/// long row side by side. A GPU shares in any case; NVIDIA's were measured on an H100, whose many processors few rows a lane keep busy.
 #[rustfmt::skip]
-const DEFAULTS: [Defaults; 4] = [
-    Defaults { is_software: true,  has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(4),    many: Alone(4) },
-    Defaults { is_software: true,  has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(4),    many: Alone(4) },
-    Defaults { is_software: false, has_subgroups: true,  one_of_short_blocks: Subgroup(4), one: Subgroup(2), few: Subgroup(2), many: Kind::Tile },
-    Defaults { is_software: false, has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   many: Kind::Tile },
+const DEFAULTS: [Defaults; 5] = [
+    Defaults { maker: Maker::Software, has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
+    Defaults { maker: Maker::Software, has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
+    Defaults { maker: Maker::Nvidia,   has_subgroups: true,  one_of_short_blocks: Subgroup(2), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(4), many: Kind::Tile },
+    Defaults { maker: Maker::Other,    has_subgroups: true,  one_of_short_blocks: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(2), many: Kind::Tile },
+    Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Kind::Tile },
 ];
 
+/// Vectors and rows from which on the matrix units of NVIDIA's GPUs are faster.
+const UNITS_VECTORS: usize = 65;
+const UNITS_ROWS: usize = 2048;
+
+/// Its vendor number.
+const NVIDIA: u32 = 0x10de;
 /// Weights of a block that is short.
 const SHORT_BLOCK: usize = 32;
 /// On a CPU, columns of a row that is too short to be worth the sum of those who share it.
@@ -288,7 +303,7 @@ impl Gpu {
         if let Some(&(_, form)) = tuning.choices.iter().find(does) {
             return form;
         }
-        let form = Form { kind: self.default_kind(format, cols, batch), spans: 1 };
+        let form = Form { kind: self.default_kind(format, (rows, cols), precision, batch), spans: 1 };
         if self.device().adapter_info().device_type == DeviceType::Cpu {
             return form;
         }
@@ -300,21 +315,35 @@ impl Gpu {
         Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
     }
 
-    fn default_kind(&self, format: Format, cols: usize, batch: usize) -> Kind {
-        let kind = (self.device().adapter_info().device_type == DeviceType::Cpu, has_subgroups(self));
-        let defaults = DEFAULTS.iter().find(|of| (of.is_software, of.has_subgroups) == kind);
+    fn default_kind(
+        &self,
+        format: Format,
+        (rows, cols): (usize, usize),
+        precision: Precision,
+        batch: usize,
+    ) -> Kind {
+        let has_subgroups = has_subgroups(self);
+        let maker = match self.device().adapter_info() {
+            info if info.device_type == DeviceType::Cpu => Maker::Software,
+            info if info.vendor == NVIDIA && has_subgroups => Maker::Nvidia,
+            _ => Maker::Other,
+        };
+        let defaults = DEFAULTS.iter().find(|of| (of.maker, of.has_subgroups) == (maker, has_subgroups));
         let defaults = defaults.expect("there are defaults for each kind");
+        let is_int8 = precision == Precision::Int8;
+        let takes_units = maker == Maker::Nvidia && self.matrix_units().is_some() && is_int8;
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
         // Blocks that take turns are read side by side by lanes that own their rows.
         let in_bands = self.prefers_texels() && split::band(format) > 1;
         match batch {
-            ..=1 if defaults.is_software && (cols < SHORT_ROW || in_bands) => {
+            ..=1 if maker == Maker::Software && (cols < SHORT_ROW || in_bands) => {
                 Alone(if is_short_block { 8 } else { 4 })
             }
             ..=1 if is_short_block => defaults.one_of_short_blocks,
             ..=1 => defaults.one,
-            2..=8 => defaults.few,
-            MANY.. if self.matrix_units().is_some() && is_int8 => Kind::Cooperative,
+            2..=8 if is_int8 => defaults.few,
+            2..=8 => defaults.few_exact,
+            UNITS_VECTORS.. if takes_units && rows >= UNITS_ROWS => Kind::Cooperative,
             _ => defaults.many,
         }
     }

@@ -103,7 +103,11 @@ const FAULTS: [Fault; 46] = [
     fault((Q4_0, 9, "int8.cooperative"), "k < 32u; k += SIDE", "k < 16u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
     fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += SHARERS", "part < 1u; part += SHARERS"),
-    fault((Q4_0, 9, "int8.cooperative"), "i < SUBGROUPS; i += SUBGROUPS", "i < SUBGROUPS / 2u; i += SUBGROUPS"),
+    fault(
+        (Q4_0, 9, "int8.cooperative"),
+        "i < SUBGROUPS; i += SUBGROUPS",
+        "i < SUBGROUPS / 2u; i += SUBGROUPS",
+    ),
     fault((Q4_0, 9, "int8.cooperative"), "m < params.rows && n", "m <= params.rows && n"),
 ];
 
