@@ -129,7 +129,24 @@ fn fetch_item(own: Own, step: u32) -> Item {
   return Item(fetch(own.block + part / BLOCK_PARTS * BAND, unit_with(part % BLOCK_PARTS)), x[own.x0 + eight], x[own.x1 + eight]);
 }
 
-fn weights(word: u32, scale: f32, less: f32) -> vec4<f16> { return vec4<f16>(vec4<f32>(unpack4xI8(word)) * scale - less); }
+// The f16 1024 + n has n in its last bits: the codes of a word in the order 0, 2, 1, 3, which is that of the vectors.
+#if CODE_BITS > 6
+const MARK = 0x64806480u;
+const MARKED = f16(1152 + OFFSET);
+#else
+const MARK = 0x64006400u;
+const MARKED = f16(1024 + OFFSET);
+#endif
+
+fn marked(word: u32) -> vec2<f16> { return vec2<f16>(unpack2x16float((word & 0x00ff00ffu) ^ MARK)); }
+
+fn weights(word: u32, scale: f16, min: f16) -> vec4<f16> {
+  let w = (vec4<f16>(marked(word), marked(word >> 8u)) - MARKED) * scale;
+  if (HAS_MIN) {
+    return w - min;
+  }
+  return w;
+}
 
 fn store_item(own: Own, item: Item, step: u32) {
   let i = own.i;
@@ -142,16 +159,13 @@ fn store_item(own: Own, item: Item, step: u32) {
   let words = select(w.a, w.b, is_last);
   // Of columns after the last, nothing is added.
   let by = select(0.0, own.by, part < params.cols / 32u);
-  let scale = by * select(w.scales.x, w.scales.y, is_last);
-  var less = f32(OFFSET) * scale;
-  if (HAS_MIN) {
-    less += by * select(w.mins.x, w.mins.y, is_last);
-  }
+  let scale = f16(by * select(w.scales.x, w.scales.y, is_last));
+  let min = f16(by * select(w.mins.x, w.mins.y, is_last));
   let at = i / HALVES * STRIDE + 16u * (i % HALVES);
-  store_row_quad(at, weights(words.x, scale, less));
-  store_row_quad(at + 4u, weights(words.y, scale, less));
-  store_row_quad(at + 8u, weights(words.z, scale, less));
-  store_row_quad(at + 12u, weights(words.w, scale, less));
+  store_row_quad(at, weights(words.x, scale, min));
+  store_row_quad(at + 4u, weights(words.y, scale, min));
+  store_row_quad(at + 8u, weights(words.z, scale, min));
+  store_row_quad(at + 12u, weights(words.w, scale, min));
   store_vector(i / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x0);
   store_vector((i + ITEMS_IN_TILE) / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x1);
 }

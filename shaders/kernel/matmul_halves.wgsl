@@ -12,7 +12,7 @@
 #import lib/activations.wgsl
 #import lib/halves.wgsl
 
-// Eight f16 a quad, vector by vector; behind them a quad for each row and for each vector, whose first word is the bits of the largest magnitude.
+// Eight f16 a quad, vector by vector, of each four the first, the third, the second and the last; behind them a quad for each row and for each vector, whose first word is the bits of the largest magnitude.
 @group(0) @binding(4) var<storage, read_write> halves: array<vec4<u32>>;
 
 const BLOCK_PARTS = BLOCK_QUADS / 8u;
@@ -47,7 +47,7 @@ fn largest_of_lanes(lane: u32, sharers: u32, mine: f32) -> f32 {
 fn eight(a: u32, b: u32, scale: f32) -> vec4<u32> {
   let low = vec4<f32>(unpack4xI8(a)) * scale;
   let high = vec4<f32>(unpack4xI8(b)) * scale;
-  return vec4<u32>(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+  return vec4<u32>(pack2x16float(low.xz), pack2x16float(low.yw), pack2x16float(high.xz), pack2x16float(high.yw));
 }
 
 @compute @workgroup_size(WORKGROUP)
