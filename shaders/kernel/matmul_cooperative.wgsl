@@ -140,12 +140,13 @@ const MARKED = f16(1024 + OFFSET);
 
 fn marked(word: u32) -> vec2<f16> { return vec2<f16>(unpack2x16float((word & 0x00ff00ffu) ^ MARK)); }
 
-fn weights(word: u32, scale: f16, min: f16) -> vec4<f16> {
-  let w = (vec4<f16>(marked(word), marked(word >> 8u)) - MARKED) * scale;
+// Rounded once more by the scale, as f16; with a min, which would be rounded by more than a small weight is, in f32.
+fn weights(word: u32, scale: f32, min: f32) -> vec4<f16> {
+  let codes = vec4<f16>(marked(word), marked(word >> 8u)) - MARKED;
   if (HAS_MIN) {
-    return w - min;
+    return vec4<f16>(vec4<f32>(codes) * scale - min);
   }
-  return w;
+  return codes * f16(scale);
 }
 
 fn store_item(own: Own, item: Item, step: u32) {
@@ -159,8 +160,8 @@ fn store_item(own: Own, item: Item, step: u32) {
   let words = select(w.a, w.b, is_last);
   // Of columns after the last, nothing is added.
   let by = select(0.0, own.by, part < params.cols / 32u);
-  let scale = f16(by * select(w.scales.x, w.scales.y, is_last));
-  let min = f16(by * select(w.mins.x, w.mins.y, is_last));
+  let scale = by * select(w.scales.x, w.scales.y, is_last);
+  let min = by * select(w.mins.x, w.mins.y, is_last);
   let at = i / HALVES * STRIDE + 16u * (i % HALVES);
   store_row_quad(at, weights(words.x, scale, min));
   store_row_quad(at + 4u, weights(words.y, scale, min));
@@ -208,20 +209,47 @@ fn main(
   var s11 = Sums();
   let own0 = own(row, vector, lane);
   var item0 = fetch_item(own0, 0u);
+  var late0 = fetch_item(own0, 1u);
 #if ITEMS > 1
   let own1 = own(row, vector, lane + WORKGROUP);
   var item1 = fetch_item(own1, 0u);
+  var late1 = fetch_item(own1, 1u);
 #endif
   let steps = (uniform_params().cols + STEP - 1u) / STEP;
-  for (var step = 0u; step < steps; step++) {
+  // Two steps a turn: what is on its way keeps its registers. Where their number is odd, the last multiplies by zeros.
+  for (var step = 0u; step < steps; step += 2u) {
     store_item(own0, item0, step);
 #if ITEMS > 1
     store_item(own1, item1, step);
 #endif
     workgroupBarrier();
-    item0 = fetch_item(own0, step + 1u);
+    item0 = fetch_item(own0, step + 2u);
 #if ITEMS > 1
-    item1 = fetch_item(own1, step + 1u);
+    item1 = fetch_item(own1, step + 2u);
+#endif
+    for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
+      let rows_at = first_row(i) * STRIDE;
+      let vectors_at = first_vector(i) * STRIDE;
+      for (var k = 0u; k < STEP; k += SIDE) {
+        let r0 = coopLoadT<Rows>(&row_numbers[(rows_at + k) / EACH], STRIDE / EACH);
+        let r1 = coopLoadT<Rows>(&row_numbers[(rows_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
+        let v0 = coopLoad<Vectors>(&vector_numbers[(vectors_at + k) / EACH], STRIDE / EACH);
+        let v1 = coopLoad<Vectors>(&vector_numbers[(vectors_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
+        s00 = coopMultiplyAdd(r0, v0, s00);
+        s01 = coopMultiplyAdd(r0, v1, s01);
+        s10 = coopMultiplyAdd(r1, v0, s10);
+        s11 = coopMultiplyAdd(r1, v1, s11);
+      }
+    }
+    workgroupBarrier();
+    store_item(own0, late0, step + 1u);
+#if ITEMS > 1
+    store_item(own1, late1, step + 1u);
+#endif
+    workgroupBarrier();
+    late0 = fetch_item(own0, step + 3u);
+#if ITEMS > 1
+    late1 = fetch_item(own1, step + 3u);
 #endif
     for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
       let rows_at = first_row(i) * STRIDE;

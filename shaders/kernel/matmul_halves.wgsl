@@ -44,7 +44,7 @@ fn largest_of_lanes(lane: u32, sharers: u32, mine: f32) -> f32 {
   return largest[lane / sharers * sharers];
 }
 
-fn eight(a: u32, b: u32, scale: f32) -> vec4<u32> {
+fn eight_halves(a: u32, b: u32, scale: f32) -> vec4<u32> {
   let low = vec4<f32>(unpack4xI8(a)) * scale;
   let high = vec4<f32>(unpack4xI8(b)) * scale;
   return vec4<u32>(pack2x16float(low.xz), pack2x16float(low.yw), pack2x16float(high.xz), pack2x16float(high.yw));
@@ -76,10 +76,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let x = activations(number, part);
         let by = down(size) * x.scale;
         let at = 4u * (number * parts + part);
-        halves[at] = eight(x.a.x, x.a.y, by);
-        halves[at + 1u] = eight(x.a.z, x.a.w, by);
-        halves[at + 2u] = eight(x.b.x, x.b.y, by);
-        halves[at + 3u] = eight(x.b.z, x.b.w, by);
+        halves[at] = eight_halves(x.a.x, x.a.y, by);
+        halves[at + 1u] = eight_halves(x.a.z, x.a.w, by);
+        halves[at + 2u] = eight_halves(x.b.x, x.b.y, by);
+        halves[at + 3u] = eight_halves(x.b.z, x.b.w, by);
       }
       if (lane == 0u) {
         halves[vector_size_at(number)] = vec4<u32>(size, 0u, 0u, 0u);

@@ -74,8 +74,8 @@ impl MatrixUnits {
     }
 }
 
-/// Columns that are loaded at once.
-const STEP: usize = 64;
+/// Columns of two steps, which take turns.
+const STEP: usize = 128;
 /// Numbers from a row to the next in workgroup memory.
 const STRIDE: usize = 72;
 /// Loads that the kernel has text for.

@@ -100,7 +100,7 @@ const FAULTS: [Fault; 46] = [
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
     // nobody has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
-    fault((Q4_0, 9, "int8.cooperative"), "k < 32u; k += SIDE", "k < 16u; k += SIDE"),
+    fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
     fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += SHARERS", "part < 1u; part += SHARERS"),
     fault(
