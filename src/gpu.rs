@@ -159,7 +159,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// The same device, whose products of many vectors in eight bits may take the matrix units of `adapter`, which it is of: where [`Tuning`] says so.
+    /// The same device, whose products of many vectors in eight bits may take the matrix units of `adapter`, which it is of: by default on NVIDIA's, elsewhere where [`Tuning`] says so.
     ///
     /// They multiply f16: a weight and a number of a vector are then off by at most a 1024th of themselves besides, and by 2⁻²⁸ of the largest of the row and of
     /// the vector. Needs the features `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`, and an adapter that multiplies 8 x 8 or 16 x 16 numbers at once and

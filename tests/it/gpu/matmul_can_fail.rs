@@ -27,7 +27,7 @@ const NEAR: f64 = 1e-6;
 /// And rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 46] = [
+const FAULTS: [Fault; 48] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -97,12 +97,14 @@ const FAULTS: [Fault; 46] = [
     // And vectors of which lanes get another lane's quad, or another vector.
     fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
     fault((Q4_0, 90, "int8.alone.4"), "of_lane1(own.a)", "of_lane0(own.a)"),
-    // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, sizes of a row's first part alone, half of the tile that
-    // nobody has, and one row too many.
+    // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, rows and vectors whose power of two is too small for f16,
+    // numbers in another order than the weights, half of the tile that nobody has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
-    fault((Q4_0, 9, "int8.cooperative"), "part < parts; part += SHARERS", "part < 1u; part += SHARERS"),
+    fault((Q4_0, 9, "int8.cooperative"), "(128.0 + abs(f32(OFFSET)))", "1e-4"),
+    fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest_of_lanes", "1e-4 * largest_of_lanes"),
+    fault((Q4_0, 9, "int8.cooperative"), "low.xz", "low.xy"),
     fault(
         (Q4_0, 9, "int8.cooperative"),
         "i < SUBGROUPS; i += SUBGROUPS",
