@@ -74,6 +74,7 @@ struct Defaults {
 enum Maker {
     /// It computes on the CPU.
     Software,
+    /// With subgroup operations.
     Nvidia,
     Other,
 }
@@ -89,9 +90,9 @@ const DEFAULTS: [Defaults; 5] = [
     Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Kind::Tile },
 ];
 
-/// Vectors and rows from which on the matrix units of NVIDIA's GPUs are faster.
+/// Vectors, and workgroups, from which on the matrix units of NVIDIA's GPUs are faster.
 const UNITS_VECTORS: usize = 65;
-const UNITS_ROWS: usize = 2048;
+const UNITS_GROUPS: u64 = 64;
 
 /// Its vendor number.
 const NVIDIA: u32 = 0x10de;
@@ -101,6 +102,8 @@ const SHORT_BLOCK: usize = 32;
 const SHORT_ROW: usize = 2048;
 /// Where a product has fewer workgroups, a large GPU has nothing to do for most of its processors, and the columns are split; into no more than twice as many.
 const BUSY_GROUPS: u64 = 128;
+/// The same of tiles on NVIDIA's, of which an H100's processors have several at once.
+const BUSY_TILES: u64 = 256;
 /// Columns of a span for each lane that shares a row: as many as any format fetches at once. And for a tile, which loads 32 or 64 between barriers.
 const LEAST_LANE_COLS: usize = 128;
 const LEAST_TILE_COLS: usize = 512;
@@ -168,9 +171,9 @@ impl Form {
 }
 
 /// Spans of `cols` columns on a GPU, for what has so many workgroups; each span has so many columns at least.
-fn default_spans(groups: u64, cols: usize, least_cols: usize) -> usize {
-    let does = |spans: &usize| cols / spans >= least_cols && groups * *spans as u64 <= 2 * BUSY_GROUPS;
-    if groups < BUSY_GROUPS { SPANS.into_iter().rfind(does).unwrap_or(1) } else { 1 }
+fn default_spans(groups: u64, busy: u64, cols: usize, least_cols: usize) -> usize {
+    let does = |spans: &usize| cols / spans >= least_cols && groups * *spans as u64 <= 2 * busy;
+    if groups < busy { SPANS.into_iter().rfind(does).unwrap_or(1) } else { 1 }
 }
 
 /// Numbers that count as one: what a file calls them, and the least of them.
@@ -308,11 +311,23 @@ impl Gpu {
             return form;
         }
         let variant = form.variant(self, format, cols, precision, batch);
-        let least_cols = match variant {
-            Variant::Rows(RowsForm(form)) => LEAST_LANE_COLS * form.lanes.count(self.least_subgroup()),
-            Variant::Tile(_) | Variant::Cooperative(_) => LEAST_TILE_COLS,
+        let (busy, least_cols) = match variant {
+            Variant::Cooperative(_) => return form,
+            Variant::Rows(RowsForm(form)) => {
+                (BUSY_GROUPS, LEAST_LANE_COLS * form.lanes.count(self.least_subgroup()))
+            }
+            Variant::Tile(_) if self.maker() == Maker::Nvidia => (BUSY_TILES, LEAST_TILE_COLS),
+            Variant::Tile(_) => (BUSY_GROUPS, LEAST_TILE_COLS),
         };
-        Form { spans: default_spans(variant.groups(self, rows, batch), cols, least_cols), ..form }
+        Form { spans: default_spans(variant.groups(self, rows, batch), busy, cols, least_cols), ..form }
+    }
+
+    fn maker(&self) -> Maker {
+        match self.device().adapter_info() {
+            info if info.device_type == DeviceType::Cpu => Maker::Software,
+            info if info.vendor == NVIDIA && has_subgroups(self) => Maker::Nvidia,
+            _ => Maker::Other,
+        }
     }
 
     fn default_kind(
@@ -322,16 +337,13 @@ impl Gpu {
         precision: Precision,
         batch: usize,
     ) -> Kind {
-        let has_subgroups = has_subgroups(self);
-        let maker = match self.device().adapter_info() {
-            info if info.device_type == DeviceType::Cpu => Maker::Software,
-            info if info.vendor == NVIDIA && has_subgroups => Maker::Nvidia,
-            _ => Maker::Other,
-        };
+        let (maker, has_subgroups) = (self.maker(), has_subgroups(self));
         let defaults = DEFAULTS.iter().find(|of| (of.maker, of.has_subgroups) == (maker, has_subgroups));
         let defaults = defaults.expect("there are defaults for each kind");
         let is_int8 = precision == Precision::Int8;
-        let takes_units = maker == Maker::Nvidia && self.matrix_units().is_some() && is_int8;
+        let units = self.matrix_units().filter(|_| maker == Maker::Nvidia && is_int8).map(Cooperative);
+        let units =
+            units.map(|form| form.dispatch(rows, batch)).map(|dispatch| dispatch.groups * dispatch.tiles);
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
         // Blocks that take turns are read side by side by lanes that own their rows.
         let in_bands = self.prefers_texels() && split::band(format) > 1;
@@ -343,7 +355,7 @@ impl Gpu {
             ..=1 => defaults.one,
             2..=8 if is_int8 => defaults.few,
             2..=8 => defaults.few_exact,
-            UNITS_VECTORS.. if takes_units && rows >= UNITS_ROWS => Kind::Cooperative,
+            UNITS_VECTORS.. if units.is_some_and(|groups| groups >= UNITS_GROUPS) => Kind::Cooperative,
             _ => defaults.many,
         }
     }
@@ -381,10 +393,11 @@ mod tests {
     #[test]
     fn columns_are_split_where_rows_are_few_and_long() {
         // Subgroups of 32 that share 4 rows, two to a workgroup.
-        let of_rows = |rows: u64, cols| default_spans(rows.div_ceil(8), cols, 32 * LEAST_LANE_COLS);
+        let of_rows =
+            |rows: u64, cols| default_spans(rows.div_ceil(8), BUSY_GROUPS, cols, 32 * LEAST_LANE_COLS);
         assert_eq!([64, 256, 512, 1024].map(|rows| of_rows(rows, 65536)), [8, 8, 4, 1]);
         assert_eq!([4096, 8191, 8192, 14336, 32768].map(|cols| of_rows(64, cols)), [1, 1, 2, 2, 8]);
-        let of_tiles = |tiles, cols| default_spans(tiles, cols, LEAST_TILE_COLS);
+        let of_tiles = |tiles, cols| default_spans(tiles, BUSY_GROUPS, cols, LEAST_TILE_COLS);
         assert_eq!([1, 64, 127, 128].map(|tiles| of_tiles(tiles, 4096)), [8, 4, 2, 1]);
         assert_eq!([576, 1536, 2048].map(|cols| of_tiles(1, cols)), [1, 2, 4]);
     }
