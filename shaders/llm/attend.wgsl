@@ -7,19 +7,6 @@
 // scores four keys for four rows; then it sums up one quad of the values for the rows of LANE_FOURS fours, or, where there are more lanes than that takes, of one of
 // PARTS parts of the keys.
 
-struct State {
-  position: u32,  // of the first token
-  tokens: u32,
-}
-
-@group(0) @binding(0) var<uniform> state: State;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> keys: array<KeyQuad>;
-@group(0) @binding(3) var<storage, read> values: array<ValueQuad>;
-// The result, or for each span the sum of values, their weight, and what was taken off the scores.
-@group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
-
-const TOKEN_QUADS = (HEADS + 2u * KV_HEADS) * QUADS;
 const FOURS = ROWS / 4u;
 // Lanes that score keys for the same four rows, and the keys that they score at once.
 const SCORERS = LANES / FOURS;
@@ -32,22 +19,6 @@ var<workgroup> scores: array<vec4<f32>, 4u * LANES>;
 var<workgroup> lane_parts: array<vec4<f32>, LANES>;
 var<workgroup> few_parts: array<vec4<f32>, 4u * FOURS>;
 var<workgroup> scales: array<vec4<f32>, FOURS>;
-
-struct Row {
-  token: u32,
-  head: u32,
-  is_there: bool,
-}
-
-// A row that is not there computes what the last does.
-fn row_of(group: vec3<u32>, i: u32) -> Row {
-  let row = group.y * ROWS + i;
-  let rows = state.tokens * SHARERS;
-  let there = min(row, rows - 1u);
-  return Row(there / SHARERS, group.x * SHARERS + there % SHARERS, row < rows);
-}
-
-fn query_at(row: Row) -> u32 { return row.token * TOKEN_QUADS + row.head * QUADS; }
 
 // Of four keys, for four rows.
 struct Scores {
@@ -73,12 +44,6 @@ fn with_quad(scores: Scores, i: u32, queries: vec4<u32>, keys_at: vec4<u32>, lef
     s.k3 += four_dots(q0, q1, q2, q3, key_floats(keys[keys_at.w + i]));
   }
   return s;
-}
-
-// Scores of a key that rows do not see are LOWEST.
-fn seen(score: vec4<f32>, key: u32, starts: vec4<u32>, ends: vec4<u32>) -> vec4<f32> {
-  let is_seen = (vec4<u32>(key) >= starts) & (vec4<u32>(key) < ends);
-  return select(vec4<f32>(LOWEST), SCALE * score, is_seen);
 }
 
 fn greatest_or_sum(a: vec4<f32>, b: vec4<f32>, is_sum: bool) -> vec4<f32> { return select(max(a, b), a + b, is_sum); }

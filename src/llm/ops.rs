@@ -61,9 +61,45 @@ const LANE_QUADS: [usize; 2] = [4, 8];
 const CPU_LANES: usize = 8;
 /// Floats in a head, at most: a lane of a workgroup has four of them.
 pub(super) const MAX_HEAD: usize = 4 * FEW_LANES;
-/// Rows of queries that attention does in a workgroup; few for a single token.
+/// Rows of queries that attention does in a workgroup; few for a single token, and many on a GPU where there are enough for all its lanes.
 const ATTENTION_ROWS: [usize; 3] = [FEW_ROWS, 8, 16];
 const FEW_ROWS: usize = 4;
+const MANY_ROWS: usize = 32;
+/// Lanes that do four of many rows.
+const FOUR_LANES: usize = 16;
+
+/// A kernel of attention.
+#[derive(Clone, Copy)]
+enum Attention {
+    /// Of a single token, for a GPU.
+    One,
+    /// Of so many rows in a workgroup.
+    Rows(usize),
+    /// Of many tokens, for a GPU.
+    Many,
+}
+
+impl Attention {
+    /// For `rows` rows of `count` tokens.
+    fn of(count: usize, rows: usize, on_cpu: bool) -> Self {
+        match (on_cpu, count) {
+            (false, 1) => Self::One,
+            (false, _) if rows >= MANY_ROWS => Self::Many,
+            _ => {
+                Self::Rows(ATTENTION_ROWS.into_iter().find(|&most| most >= rows).unwrap_or(ATTENTION_ROWS[2]))
+            }
+        }
+    }
+
+    /// In a workgroup.
+    fn rows(self) -> usize {
+        match self {
+            Self::One => FEW_ROWS,
+            Self::Rows(rows) => rows,
+            Self::Many => MANY_ROWS,
+        }
+    }
+}
 
 /// Constants of a shader, as WGSL.
 #[derive(Default)]
@@ -143,22 +179,16 @@ fn heads(config: &Config) -> Constants {
         .number("HEAD", config.head_width)
 }
 
-/// Rows that attention to `count` tokens does in a workgroup.
-fn attention_rows(config: &Config, count: usize) -> usize {
-    let wanted = count * (config.heads / config.kv_heads);
-    ATTENTION_ROWS.into_iter().find(|&rows| rows >= wanted).unwrap_or(ATTENTION_ROWS[2])
-}
-
 /// Quads of a head, and of none that are there besides.
 fn row_quads(config: &Config) -> usize {
     (config.head_width / 4).next_power_of_two().max(8)
 }
 
-/// Attention by so many rows, or by a GPU's kernel for a single token (`None`); or the parts of it that cover each a span of the keys.
+/// Attention, or the parts of it that cover each a span of the keys.
 fn attend(
     window: Option<usize>,
     shared: &Shared,
-    rows: Option<usize>,
+    kernel: Attention,
     spans: usize,
     int8: bool,
     on_cpu: bool,
@@ -171,22 +201,33 @@ fn attend(
     let keys = if shared.cache.keys == Format::F16 { shader!("keys_f16") } else { shader!("keys_f32") };
     let values =
         if shared.cache.values == Format::F16 { shader!("values_f16") } else { shader!("values_f32") };
-    let (name, constants, text) = if let Some(rows) = rows {
-        let fours = rows / 4;
-        // Each of so many groups of lanes has all quads of a head.
-        let lanes = if on_cpu { FEW_LANES } else { 2 * FEW_LANES };
-        let groups = 1 << (4 * lanes / config.head_width).ilog2();
-        let constants = constants
-            .number("LANES", lanes)
-            .flag("FULL_TILES", !on_cpu)
-            .number("ROWS", rows)
-            .number("LANE_FOURS", (fours / groups).max(1))
-            .number("PARTS", (groups / fours).max(1))
-            .flag("INT8", int8);
-        ("attend", constants, blocks(5, int8) + shader!("attended_block") + shader!("attend"))
-    } else {
-        let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
-        ("attend_one", constants, eighth(5, int8) + shader!("attend_one"))
+    let (name, constants, text) = match kernel {
+        Attention::One => {
+            let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
+            ("attend_one", constants, eighth(5, int8) + shader!("attend_one"))
+        }
+        Attention::Rows(rows) => {
+            let fours = rows / 4;
+            // Each of so many groups of lanes has all quads of a head.
+            let lanes = if on_cpu { FEW_LANES } else { 2 * FEW_LANES };
+            let groups = 1 << (4 * lanes / config.head_width).ilog2();
+            let constants = constants
+                .number("LANES", lanes)
+                .flag("FULL_TILES", !on_cpu)
+                .number("ROWS", rows)
+                .number("LANE_FOURS", (fours / groups).max(1))
+                .number("PARTS", (groups / fours).max(1))
+                .flag("INT8", int8);
+            let parts = blocks(5, int8) + shader!("attended_block");
+            ("attend", constants, parts + shader!("attend_rows") + shader!("attend"))
+        }
+        Attention::Many => {
+            let constants = constants
+                .number("LANES", MANY_ROWS / 4 * FOUR_LANES)
+                .number("ROWS", MANY_ROWS)
+                .number("LANE_QUADS", (config.head_width / 4).div_ceil(FOUR_LANES));
+            ("attend_many", constants, eighth(5, int8) + shader!("attend_rows") + shader!("attend_many"))
+        }
     };
     Shader {
         name,
@@ -367,13 +408,14 @@ pub(super) fn prepare_attention(
     blocks: Option<BufferBinding>,
 ) -> Result<Vec<(&'static str, Op)>> {
     let (config, state) = (&shared.config, &buffers.state);
-    let rows = (shared.on_cpu || count > 1).then(|| attention_rows(config, count));
-    let row_groups = (count * (config.heads / config.kv_heads)).div_ceil(rows.unwrap_or(FEW_ROWS));
+    let rows = count * (config.heads / config.kv_heads);
+    let kernel = Attention::of(count, rows, shared.on_cpu);
+    let row_groups = rows.div_ceil(kernel.rows());
     let [keys, values] = buffers.cache[layer].each_ref().map(wgpu::Buffer::as_entire_buffer_binding);
     let read = [buffers.slot(Slot::Qkv), keys, values];
     let (parts, attended) = (buffers.spans.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
     let is_whole = spans == 1;
-    let attend = attend(window, shared, rows, spans, is_whole && blocks.is_some(), shared.on_cpu);
+    let attend = attend(window, shared, kernel, spans, is_whole && blocks.is_some(), shared.on_cpu);
     let result = if is_whole { attended.clone() } else { parts.clone() };
     let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
     let mut ops = vec![(attend.name, attend.prepare_spans(gpu, state, &bound, row_groups, spans)?)];
@@ -410,10 +452,11 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
         kinds.map(move |(int8, on_cpu)| shader(step, shared, int8, on_cpu))
     };
     let combines = kinds.map(|(int8, on_cpu)| combine(&shared.config, 4, int8, on_cpu));
-    let rows = || ATTENTION_ROWS.into_iter().map(Some).chain([None]);
+    let with_spans = || ATTENTION_ROWS.into_iter().map(Attention::Rows).chain([Attention::One]);
     let attends = kinds.into_iter().flat_map(|(int8, on_cpu)| {
-        let whole = rows().map(move |rows| attend(Some(64), shared, rows, 1, int8, on_cpu));
-        let spans = rows().map(move |rows| attend(None, shared, rows, 4, false, on_cpu));
+        let whole = with_spans().chain([Attention::Many]);
+        let whole = whole.map(move |kernel| attend(Some(64), shared, kernel, 1, int8, on_cpu));
+        let spans = with_spans().map(move |kernel| attend(None, shared, kernel, 4, false, on_cpu));
         whole.chain(spans)
     });
     let shaders = steps.flat_map(forms).chain(attends).chain(combines).chain([place]);

@@ -180,16 +180,19 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
         let mixed = [(Format::F16, Format::F32, F16_CACHE), (Format::F32, Format::F16, F16_CACHE)];
         let same = [(Format::F32, Format::F32, EXACT), (Format::F16, Format::F16, F16_CACHE)];
         for (cache_keys, cache_values, bound) in same.into_iter().chain(mixed) {
-            let text = tokens(30, 96);
+            let text = tokens(115, 96);
             let load = |device: Device| {
                 let options = LoadOptions { cache_keys, cache_values, ..exact(device) };
                 Model::load(seeded(name), &options).unwrap()
             };
-            // The last one by one.
+            // Few at once, more than a workgroup has and keys in a tile, and the last one by one.
             let read = |model: &Model| {
                 let mut session = Session::new(model).unwrap();
-                let mut logits = session.all_logits(&text[..25]).unwrap();
-                for &token in &text[25..] {
+                let mut logits = session.all_logits(&text[..10]).unwrap();
+                for some in [&text[10..30], &text[30..110]] {
+                    logits.extend(session.all_logits(some).unwrap());
+                }
+                for &token in &text[110..] {
                     session.prefill(&[token]).unwrap();
                     logits.extend(session.logits());
                 }
@@ -254,21 +257,47 @@ fn matrices_with_one_input_may_be_of_different_formats() {
     }
 }
 
-#[test]
-fn logits_are_capped_where_the_file_says_so() {
-    let source = gguf::Model::open(seeded("llama")).unwrap();
-    let mut capped = source.metadata().clone();
-    capped.set("llama.final_logit_softcapping", 5.0f32);
-    let file = source.tensors().fold(ModelFile::of(capped), |file, tensor| {
+/// The model with another number in its metadata.
+fn with_number(source: &gguf::Model, key: &str, number: impl Into<gguf::Value>) -> gguf::Model {
+    let mut metadata = source.metadata().clone();
+    metadata.set(key, number);
+    let file = source.tensors().fold(ModelFile::of(metadata), |file, tensor| {
         let mut bytes = vec![0; tensor.info.bytes() as usize];
         tensor.read_bytes(0, &mut bytes).unwrap();
         file.with_bytes(tensor.info.name(), tensor.info.shape(), tensor.info.tensor_type(), bytes)
     });
+    file.open()
+}
+
+/// Rows of a workgroup see different keys in its first tile and in its last, and some see none.
+#[test]
+fn windows_of_every_length_give_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    let source = gguf::Model::open(seeded("gemma3")).unwrap();
+    let text = tokens(200, 96);
+    for window in [1u32, 60, 64, 70, 130] {
+        let file = with_number(&source, "gemma3.attention.sliding_window", window);
+        let read = |model: &Model| {
+            let mut session = Session::new(model).unwrap();
+            let first = session.all_logits(&text[..33]).unwrap();
+            [first, session.all_logits(&text[33..]).unwrap()].concat()
+        };
+        let right = read(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+        for found in with_all_kernels(&Model::from_gguf(&file, &exact(Device::Gpu(gpu.clone()))).unwrap()) {
+            assert_near(&read(&found), &right, EXACT, &format!("a window of {window}"));
+        }
+    }
+}
+
+#[test]
+fn logits_are_capped_where_the_file_says_so() {
+    let source = gguf::Model::open(seeded("llama")).unwrap();
+    let file = with_number(&source, "llama.final_logit_softcapping", 5.0f32);
     let free = logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap());
     let right: Vec<f32> = free.iter().map(|x| 5.0 * (x / 5.0).tanh()).collect();
     assert!(super::magnitude(&free) > 5.0);
     for device in super::devices() {
-        let found = logits(&Model::from_gguf(&file.open(), &exact(device.clone())).unwrap());
+        let found = logits(&Model::from_gguf(&file, &exact(device.clone())).unwrap());
         assert_near(&found, &right, EXACT, &format!("on {device}"));
     }
 }

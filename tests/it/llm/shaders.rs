@@ -32,6 +32,7 @@ fn every_shader_is_valid_within_the_limits_of_webgpu_and_can_be_translated() {
             "no_blocks",
             "attended_block",
             "attention",
+            "attend_rows",
             "eighth",
             "no_eighth",
             "keys_f16",
