@@ -98,7 +98,7 @@ const FAULTS: [Fault; 48] = [
     fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
     fault((Q4_0, 90, "int8.alone.4"), "of_lane1(own.a)", "of_lane0(own.a)"),
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, rows and vectors whose power of two is too small for f16,
-    // numbers in another order than the weights, half of the tile that nobody has, and one row too many.
+    // numbers in another order than the weights, sums that one subgroup alone has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
