@@ -63,6 +63,8 @@ struct Defaults {
     has_subgroups: bool,
     /// For one vector and formats of short blocks, which leave a lane enough registers for more rows than long ones do.
     one_of_short_blocks: Kind,
+    /// Of those, for vectors as they are, which are longer to load than a row of codes is.
+    one_of_short_exact: Kind,
     one: Kind,
     /// For 2 to 8 vectors in eight bits, which have sums of their own; and as they are, when more rows share what is loaded of them.
     few: Kind,
@@ -83,11 +85,11 @@ enum Maker {
 /// long row side by side. A GPU shares in any case; NVIDIA's were measured on an H100, whose many processors few rows a lane keep busy.
 #[rustfmt::skip]
 const DEFAULTS: [Defaults; 5] = [
-    Defaults { maker: Maker::Software, has_subgroups: true,  one_of_short_blocks: Subgroup(8), one: Subgroup(8), few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
-    Defaults { maker: Maker::Software, has_subgroups: false, one_of_short_blocks: Alone(8),    one: Alone(8),    few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
-    Defaults { maker: Maker::Nvidia,   has_subgroups: true,  one_of_short_blocks: Subgroup(2), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(4), many: Kind::Tile },
-    Defaults { maker: Maker::Other,    has_subgroups: true,  one_of_short_blocks: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(2), many: Kind::Tile },
-    Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Kind::Tile },
+    Defaults { maker: Maker::Software, has_subgroups: true,  one_of_short_blocks: Subgroup(8), one_of_short_exact: Subgroup(8), one: Subgroup(8), few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
+    Defaults { maker: Maker::Software, has_subgroups: false, one_of_short_blocks: Alone(8),    one_of_short_exact: Alone(8),    one: Alone(8),    few: Alone(4),    few_exact: Alone(4),    many: Alone(4) },
+    Defaults { maker: Maker::Nvidia,   has_subgroups: true,  one_of_short_blocks: Subgroup(2), one_of_short_exact: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(4), many: Kind::Tile },
+    Defaults { maker: Maker::Other,    has_subgroups: true,  one_of_short_blocks: Subgroup(4), one_of_short_exact: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(2), many: Kind::Tile },
+    Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one_of_short_exact: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Kind::Tile },
 ];
 
 /// Vectors, and workgroups, from which on the matrix units of NVIDIA's GPUs are faster.
@@ -351,6 +353,7 @@ impl Gpu {
             ..=1 if maker == Maker::Software && (cols < SHORT_ROW || in_bands) => {
                 Alone(if is_short_block { 8 } else { 4 })
             }
+            ..=1 if is_short_block && !is_int8 && !format.is_float() => defaults.one_of_short_exact,
             ..=1 if is_short_block => defaults.one_of_short_blocks,
             ..=1 => defaults.one,
             2..=8 if is_int8 => defaults.few,
