@@ -1,6 +1,6 @@
 // y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors: a workgroup decodes 64 columns of a tile of W into workgroup memory as f16, and copies the vectors',
-// which are f16 already, and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The next columns are on their way
-// meanwhile.
+// which are f16 already, and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The columns of the
+// next two steps are on their way meanwhile.
 // Where subgroups are smaller than they may be, there are more of them; those do nothing then but load. (A loop of one turn says so, because naga takes no condition on
 // the subgroup for uniform.)
 //

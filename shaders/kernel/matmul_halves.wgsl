@@ -44,10 +44,12 @@ fn largest_of_lanes(lane: u32, sharers: u32, mine: f32) -> f32 {
   return largest[lane / sharers * sharers];
 }
 
+fn pair(a: f32, b: f32) -> u32 { return pack2x16float(vec2<f32>(a, b)); }
+
 fn eight_halves(a: u32, b: u32, scale: f32) -> vec4<u32> {
   let low = vec4<f32>(unpack4xI8(a)) * scale;
   let high = vec4<f32>(unpack4xI8(b)) * scale;
-  return vec4<u32>(pack2x16float(low.xz), pack2x16float(low.yw), pack2x16float(high.xz), pack2x16float(high.yw));
+  return vec4<u32>(pair(low.x, low.z), pair(low.y, low.w), pair(high.x, high.z), pair(high.y, high.w));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -18,7 +18,8 @@ pub enum Precision {
     /// As they are.
     #[default]
     Exact,
-    /// In blocks of 32 numbers of eight bits under a scale, as llama.cpp has them on the CPU; with weights in F32, F16 or BF16 as they are.
+    /// In blocks of 32 numbers of eight bits under a scale, as llama.cpp has them on the CPU; with weights in F32, F16 or BF16 as they are. Where matrix units multiply
+    /// ([`Gpu::with_matrix_units`]), these numbers and the weights are rounded to f16 besides.
     Int8,
 }
 
@@ -26,8 +27,8 @@ impl Gpu {
     /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.
     ///
     /// `y` receives a row of [`Matrix::rows`] f32 for each vector, with `bias` added, as many f32, if there is one. All are ranges of buffers with usage `STORAGE`;
-    /// `y` must not overlap the others. Weights are read once for up to 8 vectors, and one dispatch does each buffer of the matrix. Sums are f32: with exact
-    /// vectors a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the additions that a product goes through, which on a GPU are a fraction of the
+    /// `y` must not overlap the others. Weights are read once for up to 8 vectors, and one dispatch does each buffer of the matrix, or by matrix units two. Sums are f32:
+    /// with exact vectors a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the additions that a product goes through, which on a GPU are a fraction of the
     /// columns. With vectors in eight bits it is off by at most a 253rd of Σ|wᵢ| times the largest |x|, over each 32 columns. Weights and `x` are finite; magnitudes
     /// below 2⁻¹²⁶ may count as 0.
     ///

@@ -309,7 +309,7 @@ impl Gpu {
             return form;
         }
         let form = Form { kind: self.default_kind(format, (rows, cols), precision, batch), spans: 1 };
-        if self.device().adapter_info().device_type == DeviceType::Cpu {
+        if self.maker() == Maker::Software {
             return form;
         }
         let variant = form.variant(self, format, cols, precision, batch);
@@ -343,9 +343,12 @@ impl Gpu {
         let defaults = DEFAULTS.iter().find(|of| (of.maker, of.has_subgroups) == (maker, has_subgroups));
         let defaults = defaults.expect("there are defaults for each kind");
         let is_int8 = precision == Precision::Int8;
-        let units = self.matrix_units().filter(|_| maker == Maker::Nvidia && is_int8).map(Cooperative);
-        let units =
-            units.map(|form| form.dispatch(rows, batch)).map(|dispatch| dispatch.groups * dispatch.tiles);
+        let halves_fit = || Cooperative::halves_bytes(rows, cols, batch) <= self.max_binding_bytes();
+        let units = self.matrix_units().filter(|_| maker == Maker::Nvidia && is_int8 && halves_fit());
+        let unit_groups = units.map_or(0, |units| {
+            let dispatch = Cooperative(units).dispatch(rows, batch);
+            dispatch.groups * dispatch.tiles
+        });
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
         // Blocks that take turns are read side by side by lanes that own their rows.
         let in_bands = self.prefers_texels() && split::band(format) > 1;
@@ -358,7 +361,7 @@ impl Gpu {
             ..=1 => defaults.one,
             2..=8 if is_int8 => defaults.few,
             2..=8 => defaults.few_exact,
-            UNITS_VECTORS.. if units.is_some_and(|groups| groups >= UNITS_GROUPS) => Kind::Cooperative,
+            UNITS_VECTORS.. if unit_groups >= UNITS_GROUPS => Kind::Cooperative,
             _ => defaults.many,
         }
     }

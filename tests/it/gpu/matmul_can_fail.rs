@@ -104,7 +104,7 @@ const FAULTS: [Fault; 48] = [
     fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
     fault((Q4_0, 9, "int8.cooperative"), "(128.0 + abs(f32(OFFSET)))", "1e-4"),
     fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest_of_lanes", "1e-4 * largest_of_lanes"),
-    fault((Q4_0, 9, "int8.cooperative"), "low.xz", "low.xy"),
+    fault((Q4_0, 9, "int8.cooperative"), "pair(low.x, low.z)", "pair(low.x, low.y)"),
     fault(
         (Q4_0, 9, "int8.cooperative"),
         "i < SUBGROUPS; i += SUBGROUPS",
