@@ -5,17 +5,6 @@
 // tiles, keeping the largest score of each row so far. In a tile, the quads of a key are divided among KEY_LANES lanes, eight for each; then a lane sums up one quad of
 // eight values.
 
-struct State {
-  position: u32,
-}
-
-@group(0) @binding(0) var<uniform> state: State;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> keys: array<KeyQuad>;
-@group(0) @binding(3) var<storage, read> values: array<ValueQuad>;
-// The result, or for each span the sum of values, their weight, and what was taken off the scores.
-@group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
-
 // ROW_QUADS is QUADS, rounded up to a power of two, and at least 8.
 const KEY_LANES = ROW_QUADS / 8u;
 const KEYS = LANES / KEY_LANES;

@@ -1,18 +1,6 @@
 // What kernels of attention that do rows of several tokens have in common: a workgroup has ROWS of the query heads that share a head of keys and values, of one token after
 // another.
 
-struct State {
-  position: u32,  // of the first token
-  tokens: u32,
-}
-
-@group(0) @binding(0) var<uniform> state: State;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> keys: array<KeyQuad>;
-@group(0) @binding(3) var<storage, read> values: array<ValueQuad>;
-// The result, or for each span the sum of values, their weight, and what was taken off the scores.
-@group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
-
 const TOKEN_QUADS = (HEADS + 2u * KV_HEADS) * QUADS;
 
 struct Row {

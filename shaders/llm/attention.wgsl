@@ -1,5 +1,17 @@
 // What kernels of attention have in common. A vector of four numbers that is no quad has one for each of four rows, which are query heads that share a head of keys and values.
 
+struct State {
+  position: u32,  // of the first token
+  tokens: u32,
+}
+
+@group(0) @binding(0) var<uniform> state: State;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> keys: array<KeyQuad>;
+@group(0) @binding(3) var<storage, read> values: array<ValueQuad>;
+// The result, or for each span the sum of values, their weight, and what was taken off the scores.
+@group(0) @binding(4) var<storage, read_write> attended: array<vec4<f32>>;
+
 const QUADS = HEAD / 4u;
 const SHARERS = HEADS / KV_HEADS;
 const KEY_QUADS = KV_HEADS * QUADS;

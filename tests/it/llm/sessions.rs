@@ -61,7 +61,9 @@ fn attention_may_be_divided() {
         for name in ["llama", "gemma3"] {
             // A sum that differs may round an activation to the next of its eight bits.
             let [exactly, nearly] = [(Precision::Exact, BOUND), (Precision::Int8, 5e-3)];
-            for ((precision, bound), on_cpu) in [(exactly, true), (exactly, false), (nearly, true)] {
+            for ((precision, bound), on_cpu) in
+                [(exactly, true), (exactly, false), (nearly, true), (nearly, false)]
+            {
                 let quantize = (precision == Precision::Int8).then_some(FileType::Q8_0);
                 let on_device = exact(device.clone());
                 let options = LoadOptions { context: Some(1100), precision, quantize, ..on_device };
