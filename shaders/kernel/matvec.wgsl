@@ -49,8 +49,6 @@ var<private> subgroup_lane: u32;
 #import lib/multiply_exact.wgsl
 #endif
 
-const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
-
 // Adds what the lane's units of its rows give: units first, first + step, … of the span.
 fn add_units(place: Place, first: u32, step: u32) -> Sums {
   var sums = Sums();
@@ -67,8 +65,10 @@ fn add_units(place: Place, first: u32, step: u32) -> Sums {
   // A bundle of none has nothing to add.
   units = select(0u, units, slots[place.vector] < params.batch);
 #endif
+  var at = first_x(place, start + first);
   for (var i = start + first; i < units; i += step) {
-    sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS);
+    sums = add_unit(sums, place, i / ROW_UNITS, i % ROW_UNITS, at);
+    at = next_x(at, place, i + step, step);
   }
   return sums;
 }

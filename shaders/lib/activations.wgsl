@@ -50,10 +50,11 @@ struct Packed {
   head: vec4<u32>,
 }
 
-fn packed(vector: u32, part: u32) -> Packed {
-  let at = int8_place(vector_at(vector) * (params.cols / 32u) + part);
-  return Packed(sixteen(x[at]), sixteen(x[at + INT8_B]), x[at + INT8_HEAD]);
-}
+// Where part `part` of a vector is.
+fn part_at(vector: u32, part: u32) -> u32 { return int8_place(vector_at(vector) * (params.cols / 32u) + part); }
+
+fn packed_at(at: u32) -> Packed { return Packed(sixteen(x[at]), sixteen(x[at + INT8_B]), x[at + INT8_HEAD]); }
+fn packed(vector: u32, part: u32) -> Packed { return packed_at(part_at(vector, part)); }
 
 fn unpacked(block: Packed) -> Activations {
   let head = block.head;
@@ -62,7 +63,8 @@ fn unpacked(block: Packed) -> Activations {
   return Activations(block.a, block.b, bitcast<f32>(head.x), sums, bitcast<i32>(head.z), bitcast<f32>(head.w));
 }
 
-fn activations(vector: u32, part: u32) -> Activations { return unpacked(packed(vector, part)); }
+fn activations_at(at: u32) -> Activations { return unpacked(packed_at(at)); }
+fn activations(vector: u32, part: u32) -> Activations { return activations_at(part_at(vector, part)); }
 #else
 #ifdef F16_X
 #import lib/half_value.wgsl

@@ -1,6 +1,6 @@
 // What a unit of codes gives: its parts one after another, fetched once.
 
-fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
+fn add_unit(before: Sums, place: Place, block: u32, unit: u32, at: u32) -> Sums {
   let first = block * (BLOCK_QUADS / 8u) + first_part(unit);
   let low = fetch_four(place, 0u, block, unit);
   var high = low;

@@ -1,6 +1,7 @@
 // Four rows of a matrix at once, as codes.
 
 const UNIT_QUADS = 8u * UNIT_PARTS;
+const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
 
 // Four rows' codes of the same 32 columns.
 struct Four {

@@ -213,6 +213,7 @@ fn add_part(before: Sums, low: Four, high: Four, vector: u32, part: u32) -> Sums
 #import lib/add_unit.wgsl
 #else
 const UNIT_QUADS = BLOCK_QUADS;
+const ROW_UNITS = 1u;
 
 // A quad of the chunks of four rows.
 fn weights(place: Place, i: u32, block: u32, quad: u32) -> mat4x4<f32> {
@@ -226,7 +227,7 @@ fn weights(place: Place, i: u32, block: u32, quad: u32) -> mat4x4<f32> {
   return transpose(rows);
 }
 
-fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
+fn add_unit(before: Sums, place: Place, block: u32, unit: u32, at: u32) -> Sums {
   var sums = before;
   for (var quad = 0u; quad < BLOCK_QUADS; quad++) {
     let low = weights(place, 0u, block, quad);
@@ -239,3 +240,7 @@ fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
   return sums;
 }
 #endif
+
+// Numbers are looked up by their columns.
+fn first_x(place: Place, i: u32) -> u32 { return 0u; }
+fn next_x(at: u32, place: Place, i: u32, step: u32) -> u32 { return 0u; }

@@ -133,8 +133,28 @@ fn add_part(before: Sums, low: Four, high: Four, vector: u32, part: u32) -> Sums
 #endif
 
 #import lib/add_unit.wgsl
+
+// Vectors are looked up by their parts.
+fn first_x(place: Place, i: u32) -> u32 { return 0u; }
+fn next_x(at: u32, place: Place, i: u32, step: u32) -> u32 { return 0u; }
 #else
 // For one vector, rows come one after another: few registers hold what is decoded.
+
+// Where the vector's parts of unit `i` of a row begin. They lie in one group: the others of them are as far behind the first as they are in the row.
+fn first_x(place: Place, i: u32) -> u32 {
+  return part_at(place.vector, i / ROW_UNITS * (BLOCK_QUADS / 8u) + first_part(i % ROW_UNITS));
+}
+
+// Of Q5_K, RADV has no register left for it.
+const KEEPS_X = CODE_BITS != 5u || UNIT_PARTS == 1u;
+
+// The same of unit `i`, `step` units behind one that is at `at`: whole groups, where as many lanes as a group has blocks share a row.
+fn next_x(at: u32, place: Place, i: u32, step: u32) -> u32 {
+  if (KEEPS_X && step % INT8_GROUP == 0u) {
+    return at + 3u * UNIT_PARTS * step;
+  }
+  return first_x(place, i);
+}
 
 #if UNIT_PARTS == 2
 // Adds what the two parts of a unit of row `i` give.
@@ -154,12 +174,11 @@ fn add_whole_rows(sums: vec4<f32>, place: Place, i: u32, block: u32, unit: u32, 
 #endif
 }
 
-fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
-  let first = block * (BLOCK_QUADS / 8u) + first_part(unit);
+fn add_unit(before: Sums, place: Place, block: u32, unit: u32, at: u32) -> Sums {
   var sums = before;
   // What is fetched of a row takes more registers than the vector's two parts, which stay.
-  let x0 = activations(place.vector, first);
-  let x1 = activations(place.vector, first + PART_STEP);
+  let x0 = activations_at(at);
+  let x1 = activations_at(at + PART_STEP);
   sums.v0 = add_whole_rows(before.v0, place, 0u, block, unit, x0, x1);
 #if ROWS > 4
   sums.u0 = add_whole_rows(before.u0, place, 4u, block, unit, x0, x1);
@@ -188,18 +207,17 @@ fn add_part_for_one(before: Sums, low: Raws, high: Raws, part: u32, x: Activatio
   return sums;
 }
 
-fn add_unit(before: Sums, place: Place, block: u32, unit: u32) -> Sums {
-  let first = block * (BLOCK_QUADS / 8u) + first_part(unit);
+fn add_unit(before: Sums, place: Place, block: u32, unit: u32, at: u32) -> Sums {
   let low = fetch_four(place, 0u, block, unit);
   var high = low;
 #if ROWS > 4
   high = fetch_four(place, 4u, block, unit);
 #endif
-  var sums = add_part_for_one(before, low, high, 0u, activations(place.vector, first));
+  var sums = add_part_for_one(before, low, high, 0u, activations_at(at));
 #if UNIT_PARTS > 1
-  sums = add_part_for_one(sums, low, high, 1u, activations(place.vector, first + PART_STEP));
-  sums = add_part_for_one(sums, low, high, 2u, activations(place.vector, first + 2u * PART_STEP));
-  sums = add_part_for_one(sums, low, high, 3u, activations(place.vector, first + 3u * PART_STEP));
+  sums = add_part_for_one(sums, low, high, 1u, activations_at(at + PART_STEP));
+  sums = add_part_for_one(sums, low, high, 2u, activations_at(at + 2u * PART_STEP));
+  sums = add_part_for_one(sums, low, high, 3u, activations_at(at + 3u * PART_STEP));
 #endif
   return sums;
 }

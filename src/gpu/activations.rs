@@ -17,7 +17,7 @@ pub(super) const INT8_BLOCK: usize = 32;
 /// Bytes of their block: the numbers, the scale and sums.
 const INT8_BLOCK_BYTES: u64 = 48;
 /// Blocks whose parts lie together.
-const INT8_GROUP: u64 = 32;
+const INT8_GROUP: u64 = 8;
 
 /// WGSL that makes 32 numbers the eight-bit block that products take, for an app's kernel that computes the numbers.
 ///

@@ -110,11 +110,23 @@ impl Gpu {
         readback: &wgpu::Buffer,
         bytes: &mut [u8],
     ) -> Result<()> {
+        self.submit_and_read_after(self.guarded(|| encoder.finish())?, readback, bytes, || Ok(()))
+    }
+
+    /// The same of what is recorded to its end; `meanwhile` is done before the wait.
+    pub(crate) fn submit_and_read_after(
+        &self,
+        commands: wgpu::CommandBuffer,
+        readback: &wgpu::Buffer,
+        bytes: &mut [u8],
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let (needed_bytes, has) = (bytes.len() as u64, readback.size());
         if needed_bytes > has {
             return Err(Error::ShortRange { name: "the buffer to read", needed_bytes, bytes: has });
         }
-        let submission = self.guarded(|| self.queue().submit([encoder.finish()]))?;
+        let submission = self.guarded(|| self.queue().submit([commands]))?;
+        meanwhile()?;
         map(self, readback, wgpu::MapMode::Read, needed_bytes, Some(submission))?;
         let view = self.guarded(|| readback.get_mapped_range(..needed_bytes))?;
         bytes.copy_from_slice(&view.map_err(|error| self.fault(error.to_string()))?);

@@ -156,14 +156,14 @@ impl Session {
                 (None, None) => 1,
                 (None, Some(_)) => 0,
             };
-            let logits = self.compute(batch, wanted)?;
+            let mut logits = self.compute(batch, wanted)?;
             self.position += batch.len();
             self.pending = None;
-            let last = logits.len().saturating_sub(self.model.config().vocabulary);
-            self.logits = logits[last..].to_vec();
             if let Some(all) = &mut all {
-                all.extend(logits);
+                all.extend_from_slice(&logits);
             }
+            logits.drain(..logits.len().saturating_sub(self.model.config().vocabulary));
+            self.logits = logits;
         }
         Ok(())
     }
