@@ -36,6 +36,7 @@ mod custom;
 mod dequantize;
 mod fault;
 mod get_rows;
+mod halves;
 mod kernel;
 mod matmul;
 mod matrix;
@@ -103,8 +104,8 @@ struct Shared {
     keeps_halves: OnceLock<bool>,
     /// Which kernels products take where that is not by default.
     tuning: RwLock<Tuning>,
-    /// Where products leave the sums of spans, or the bundles of picks, one product after the other.
-    scratch: Mutex<Option<wgpu::Buffer>>,
+    /// What products need meanwhile, of each kind, one product after the other.
+    scratch: [Mutex<Option<wgpu::Buffer>>; 2],
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -151,7 +152,7 @@ impl Gpu {
             misrounding: None,
             keeps_halves: OnceLock::new(),
             tuning: RwLock::default(),
-            scratch: Mutex::default(),
+            scratch: Default::default(),
         };
         let mut gpu = Self { shared: Arc::new(shared), prefers_texels, matrix_units: None };
         let misrounding = self_test::run(&gpu)?;
@@ -323,10 +324,11 @@ pub fn device_bytes(format: Format, weights: u64) -> u64 {
 
 /// Every shader there is: its name, as in `quantize_pack.q4_k.f16`, and its text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
-    let products = matvec::programs().chain(tile::programs()).chain(cooperative::programs());
+    let products =
+        matvec::programs().chain(tile::programs()).chain(cooperative::programs()).chain(halves::programs());
     let products = products.map(move |program| (program.name(), joined(program.wgsl(true))));
     let others = activations::texts().chain([(self_test::HALF_NAME, self_test::half_wgsl())]);
-    let others = others.chain(spans::texts()).chain(bundles::texts());
+    let others = others.chain(halves::texts()).chain(spans::texts()).chain(bundles::texts());
     let others = others.map(move |(name, wgsl)| (name.to_owned(), joined(wgsl)));
     exact_texts(true).chain(products).chain(others)
 }

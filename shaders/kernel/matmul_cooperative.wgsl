@@ -1,10 +1,12 @@
 // y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors: a workgroup decodes 64 columns of a tile of W into workgroup memory as f16, and copies the vectors',
-// which are f16 already, and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The columns of the
+// which are f16 already (matmul_halves.wgsl), and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The columns of the
 // next two steps are on their way meanwhile.
 // Where subgroups are smaller than they may be, there are more of them; those do nothing then but load. (A loop of one turn says so, because naga takes no condition on
 // the subgroup for uniform.)
 //
 // f16 has a narrow range: each row and each vector is divided by a power of two of its own (lib/halves.wgsl), by which its sums are multiplied.
+//
+// With SPLIT, a workgroup has a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
 enable f16;
 enable wgpu_cooperative_matrix;
 
@@ -23,7 +25,9 @@ struct Eight {
 
 // What matmul_halves.wgsl has made: f16, and behind them, in the same buffer, sizes.
 @group(0) @binding(3) var<storage, read> x: array<Eight>;
-@group(0) @binding(7) var<storage, read> sizes: array<vec4<u32>>;
+@group(0) @binding(8) var<storage, read> sizes: array<vec4<u32>>;
+// And matmul_row_sizes.wgsl.
+@group(0) @binding(7) var<storage, read> row_sizes: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #ifdef BIAS
 @group(0) @binding(6) var<storage, read> bias: array<f32>;
@@ -117,7 +121,7 @@ fn eights_of(vector: u32, i: u32) -> u32 { return min(vector + i / EIGHTS, param
 fn own(row: u32, vector: u32, i: u32) -> Own {
   // Of some row where there is none.
   let there = min(row + i / HALVES, params.rows - 1u);
-  return Own(i, first_block(there), down(sizes[row_size_at(there)].x), eights_of(vector, i), eights_of(vector, i + ITEMS_IN_TILE));
+  return Own(i, first_block(there), down(row_sizes[there]), eights_of(vector, i), eights_of(vector, i + ITEMS_IN_TILE));
 }
 
 fn part_of(i: u32, step: u32) -> u32 { return step * STEP_PARTS + i % HALVES / 2u; }
@@ -176,7 +180,7 @@ fn first_row(subgroup: u32) -> u32 { return 2u * (subgroup / SUBGROUPS_BESIDE) *
 fn first_vector(subgroup: u32) -> u32 { return 2u * (subgroup % SUBGROUPS_BESIDE) * SIDE; }
 
 // Stores what the subgroups from `first` on have left in `sums`, of their matrices `below`, `beside`: 0 or 1.
-fn store(row: u32, vector: u32, first: u32, below: u32, beside: u32, lane: u32) {
+fn store(span: u32, row: u32, vector: u32, first: u32, below: u32, beside: u32, lane: u32) {
   workgroupBarrier();
   for (var i = lane; i < STORERS * SIDE * SIDE; i += WORKGROUP) {
     let subgroup = first + i / (SIDE * SIDE);
@@ -184,11 +188,15 @@ fn store(row: u32, vector: u32, first: u32, below: u32, beside: u32, lane: u32) 
     let n = vector + first_vector(subgroup) + beside * SIDE + i / SIDE % SIDE;
     if (m < params.rows && n < params.batch) {
       let at = params.first_row + m;
-      let sum = sums[i] * up(sizes[row_size_at(m)].x) * up(sizes[vector_size_at(n)].x);
+      let sum = sums[i] * up(row_sizes[m]) * up(sizes[size_at(n)].x);
+#ifdef SPLIT
+      y[(span * params.batch + n) * params.all_rows + at] = sum;
+#else
 #ifdef BIAS
       y[n * params.all_rows + at] = sum + bias[at];
 #else
       y[n * params.all_rows + at] = sum;
+#endif
 #endif
     }
   }
@@ -202,22 +210,33 @@ fn main(
   @builtin(subgroup_id) subgroup: u32) {
   read_params();
   let row = (group.y * params.groups_per_row + group.x) * TILE;
-  let vector = group.z * TILE;
+  var span = 0u;
+  var vector = group.z * TILE;
+  var first = 0u;
+  var steps = (uniform_params().cols + STEP - 1u) / STEP;
+#ifdef SPLIT
+  // Two steps at a time; the last spans may be shorter than the others, or nothing.
+  let spans = uniform_params().spans;
+  span = group.z % spans;
+  vector = group.z / spans * TILE;
+  let span_steps = ((steps + 1u) / 2u + spans - 1u) / spans * 2u;
+  first = span * span_steps;
+  steps = min(first + span_steps, steps);
+#endif
   var s00 = Sums();
   var s01 = Sums();
   var s10 = Sums();
   var s11 = Sums();
   let own0 = own(row, vector, lane);
-  var item0 = fetch_item(own0, 0u);
-  var late0 = fetch_item(own0, 1u);
+  var item0 = fetch_item(own0, first);
+  var late0 = fetch_item(own0, first + 1u);
 #if ITEMS > 1
   let own1 = own(row, vector, lane + WORKGROUP);
-  var item1 = fetch_item(own1, 0u);
-  var late1 = fetch_item(own1, 1u);
+  var item1 = fetch_item(own1, first);
+  var late1 = fetch_item(own1, first + 1u);
 #endif
-  let steps = (uniform_params().cols + STEP - 1u) / STEP;
   // Two steps a turn: what is on its way keeps its registers. Where their number is odd, the last multiplies by zeros.
-  for (var step = 0u; step < steps; step += 2u) {
+  for (var step = first; step < steps; step += 2u) {
     store_item(own0, item0, step);
 #if ITEMS > 1
     store_item(own1, item1, step);
@@ -270,21 +289,21 @@ fn main(
   // Eight subgroups at a time.
   let sums_at = subgroup % STORERS * SIDE * SIDE;
   for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
-  store(row, vector, 0u, 0u, 0u, lane);
+  store(span, row, vector, 0u, 0u, 0u, lane);
   for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
-  store(row, vector, 0u, 0u, 1u, lane);
+  store(span, row, vector, 0u, 0u, 1u, lane);
   for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
-  store(row, vector, 0u, 1u, 0u, lane);
+  store(span, row, vector, 0u, 1u, 0u, lane);
   for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
-  store(row, vector, 0u, 1u, 1u, lane);
+  store(span, row, vector, 0u, 1u, 1u, lane);
 #if SUBGROUPS_BESIDE > 2
   for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
-  store(row, vector, STORERS, 0u, 0u, lane);
+  store(span, row, vector, STORERS, 0u, 0u, lane);
   for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
-  store(row, vector, STORERS, 0u, 1u, lane);
+  store(span, row, vector, STORERS, 0u, 1u, lane);
   for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
-  store(row, vector, STORERS, 1u, 0u, lane);
+  store(span, row, vector, STORERS, 1u, 0u, lane);
   for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
-  store(row, vector, STORERS, 1u, 1u, lane);
+  store(span, row, vector, STORERS, 1u, 1u, lane);
 #endif
 }

@@ -1,7 +1,6 @@
-// Powers of two by which rows and vectors are divided to be f16, and where they are: behind the vectors.
+// Powers of two by which rows and vectors are divided to be f16; and where those of vectors are: behind them.
 
-fn row_size_at(row: u32) -> u32 { return params.batch * (params.cols / 8u) + row; }
-fn vector_size_at(vector: u32) -> u32 { return params.batch * (params.cols / 8u) + params.rows + vector; }
+fn size_at(vector: u32) -> u32 { return params.batch * (params.cols / 8u) + vector; }
 
 // The power of two that takes a number of these bits to 2^14 or more, below 2^15, and its inverse. Exponents that f32 has no inverse for count as the next.
 fn exponent(size: u32) -> u32 { return clamp(size >> 23u, 20u, 254u); }

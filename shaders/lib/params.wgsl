@@ -16,6 +16,10 @@ struct Params {
   spans: u32,           // in which the columns of a row are divided
   experts: u32,         // whose matrices they are
 #endif
+#ifdef HALVES
+  cols: u32,            // numbers of a vector
+  batch: u32,           // vectors
+#endif
 #ifdef BUNDLING
   slots: u32,           // of all bundles
   experts: u32,

@@ -1,15 +1,11 @@
 //! The kernel that multiplies tiles by a GPU's matrix units, through cooperative matrices of f16: for many vectors in eight bits.
 
-use super::kernel::WORKGROUP;
 use super::matrix::{Program, Shard, Work};
 use super::matvec::EXAMPLES;
 use super::op::Dispatch;
-use super::split::CHUNK_BYTES;
-use crate::{FORMATS, Format};
+use crate::Format;
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
-/// Rows that a workgroup finds the sizes of.
-const ROWS_AT_ONCE: usize = 8;
 /// Of a workgroup: more than WebGPU promises, as is its memory.
 pub(super) const MOST_INVOCATIONS: u32 = 512;
 /// Bytes of workgroup memory of the largest tile there is.
@@ -83,15 +79,23 @@ const MOST_ITEMS: usize = 2;
 
 /// The kernel on a device that has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Cooperative(pub(super) MatrixUnits);
+pub(super) struct Cooperative {
+    pub(super) units: MatrixUnits,
+    /// In which the columns of the matrix are divided, for workgroups of their own.
+    pub(super) spans: usize,
+}
 
 impl Cooperative {
     pub(super) fn program(self, format: Format, bias: bool) -> Program {
-        let Self(units) = self;
+        let Self { units, spans } = self;
         let mut names = vec!["CODES", "INT8"];
         let mut form = Vec::new();
-        let optional =
-            [(units.side == 8, "SIDE8", "side8"), (units.quads, "QUADS", "quads"), (bias, "BIAS", "bias")];
+        let optional = [
+            (units.side == 8, "SIDE8", "side8"),
+            (units.quads, "QUADS", "quads"),
+            (bias, "BIAS", "bias"),
+            (spans > 1, "SPLIT", "split"),
+        ];
         for (is_there, name, part) in optional {
             names.extend(is_there.then_some(name));
             form.extend(is_there.then_some(part));
@@ -109,54 +113,27 @@ impl Cooperative {
         }
     }
 
-    /// What makes halves of the vectors, and finds what they and the rows are divided by.
-    pub(super) fn halves(format: Format) -> Program {
-        Program {
-            kernel: "matmul_halves",
-            form: String::new(),
-            format,
-            ragged: false,
-            native_half: true,
-            workgroup: WORKGROUP,
-            band: 1,
-            names: vec!["CODES", "INT8"],
-            constants: vec![("ROWS_AT_ONCE", ROWS_AT_ONCE)],
-        }
-    }
-
-    /// Bytes of what that makes of `batch` vectors, for so many rows.
-    pub(super) fn halves_bytes(rows: usize, cols: usize, batch: usize) -> u64 {
-        (batch * cols * 2 + (rows + batch) * CHUNK_BYTES) as u64
-    }
-
-    /// What it takes, for a shard.
-    pub(super) fn halves_work(shard: &Shard, batch: usize, all_rows: usize) -> Work {
-        let groups = (shard.rows as usize).div_ceil(ROWS_AT_ONCE).max(batch) as u64;
-        let dispatch = Dispatch { count: groups, groups, tiles: 2 };
-        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, experts: 1, spans: 1 }
-    }
-
     /// The same with matrices that are loaded from single numbers, as on Metal.
     pub(super) fn with_single_numbers(self) -> Self {
-        Self(MatrixUnits { quads: false, ..self.0 })
+        Self { units: MatrixUnits { quads: false, ..self.units }, ..self }
     }
 
     /// What it takes to multiply `rows` rows by `batch` vectors.
     pub(super) fn dispatch(self, rows: usize, batch: usize) -> Dispatch {
-        let tile = self.0.tile();
+        let tile = self.units.tile();
         let groups = rows.div_ceil(tile) as u64;
-        Dispatch { count: groups, groups, tiles: batch.div_ceil(tile) as u64 }
+        Dispatch { count: groups, groups, tiles: (batch.div_ceil(tile) * self.spans) as u64 }
     }
 
     /// What it takes to multiply a shard by `batch` vectors.
     pub(super) fn work(self, shard: &Shard, batch: usize, all_rows: usize) -> Work {
         let dispatch = self.dispatch(shard.rows as usize, batch);
-        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, experts: 1, spans: 1 }
+        Work { dispatch, batch, all_rows: all_rows as u32, picks: 1, experts: 1, spans: self.spans }
     }
 
     /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
-    pub(super) fn longest_path(cols: usize) -> usize {
-        cols.next_multiple_of(STEP)
+    pub(super) fn longest_path(self, cols: usize) -> usize {
+        STEP * cols.div_ceil(STEP).div_ceil(self.spans) + self.spans - 1
     }
 }
 
@@ -167,10 +144,10 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
         MatrixUnits { side: 16, subgroups_beside: 2, workgroup: 256, quads: true },
         MatrixUnits { side: 8, subgroups_beside: 4, workgroup: 512, quads: false },
     ];
-    let products = units.into_iter().flat_map(|units| {
+    let forms = units.into_iter().map(|units| Cooperative { units, spans: 1 });
+    let forms = forms.chain([Cooperative { units: units[0], spans: 4 }]);
+    forms.flat_map(|form| {
         let formats = EXAMPLES.into_iter().filter(|format| !format.is_float());
-        formats.map(move |format| Cooperative(units).program(format, false))
-    });
-    let formats = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
-    products.chain(formats.map(Cooperative::halves))
+        formats.map(move |format| form.program(format, false))
+    })
 }

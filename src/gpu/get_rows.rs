@@ -57,7 +57,7 @@ impl Gpu {
     ) -> Result<Op> {
         cpu::check_positive("the count of rows", count)?;
         let bound = Bound {
-            input: Range::new("the row numbers", numbers, 4 * count as u64),
+            input: Some(Range::new("the row numbers", numbers, 4 * count as u64)),
             input_is_uniform: false,
             output: Range::new("the rows", result, 4 * (count * matrix.cols()) as u64),
             bias: None,

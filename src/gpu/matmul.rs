@@ -4,10 +4,12 @@ use super::Gpu;
 use super::activations::Activations;
 use super::bundles::Bundles;
 use super::cooperative::Cooperative;
+use super::halves;
 use super::matrix::{Bound, Matrix, Program, Work, whole};
 use super::matvec::{self, MOST_COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
+use super::spans::Scratch;
 use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
 use crate::{Error, Result, cpu};
 use wgpu::BufferBinding;
@@ -27,7 +29,8 @@ impl Gpu {
     /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.
     ///
     /// `y` receives a row of [`Matrix::rows`] f32 for each vector, with `bias` added, as many f32, if there is one. All are ranges of buffers with usage `STORAGE`;
-    /// `y` must not overlap the others. Weights are read once for up to 8 vectors, and one dispatch does each buffer of the matrix, or by matrix units two. Sums are f32:
+    /// `y` must not overlap the others. Weights are read once for up to 8 vectors, and one dispatch does each buffer of the matrix; with matrix units
+    /// one more makes f16 of the vectors, and what the rows are divided by is found once, when a product with the matrix is first prepared. Sums are f32:
     /// with exact vectors a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the additions that a product goes through, which on a GPU are a fraction of the
     /// columns. With vectors in eight bits it is off by at most a 253rd of Σ|wᵢ| times the largest |x|, over each 32 columns. Weights and `x` are finite; magnitudes
     /// below 2⁻¹²⁶ may count as 0.
@@ -60,13 +63,14 @@ impl Gpu {
         let floats = |name, binding, count: usize| Range::new(name, binding, 4 * count as u64);
         let y = floats("y", y, x.batch() * matrix.rows());
         let bias = bias.map(|bias| floats("the bias", bias, matrix.rows()));
-        if variant.spans() == 1 {
+        let spans = variant.spans();
+        if spans == 1 {
             return self.prepare_product(variant, matrix, x, bias, y);
         }
-        let sums = self.scratch(4 * (variant.spans() * x.batch() * matrix.rows()) as u64)?;
+        let sums = self.scratch(Scratch::Sums, 4 * (spans * x.batch() * matrix.rows()) as u64)?;
         let product = self.prepare_product(variant, matrix, x, None, whole("the sums", &sums))?;
         let count = (x.batch() * matrix.rows()) as u64;
-        Ok(product.then(self.prepare_sum(&sums, variant.spans(), matrix.rows(), count, bias, y)?))
+        Ok(product.then(self.prepare_sum(&sums, spans, matrix.rows(), count, bias, y)?))
     }
 
     fn prepare_product(
@@ -83,8 +87,14 @@ impl Gpu {
         let has_bias = bias.is_some();
         let int8 = variant.precision() == Precision::Int8;
         let input_is_uniform = int8 && x.fits_uniform(self);
-        let bound =
-            Bound { input: x.range(int8), input_is_uniform, output: y, bias, numbers: None, slots: None };
+        let bound = Bound {
+            input: Some(x.range(int8)),
+            input_is_uniform,
+            output: y,
+            bias,
+            numbers: None,
+            slots: None,
+        };
         let (format, ragged) = (matrix.format(), matrix.is_ragged());
         let mut program = match variant {
             Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, None),
@@ -112,7 +122,7 @@ impl Gpu {
         })
     }
 
-    /// Of each shard first what makes f16 of the vectors, and then the product.
+    /// First what makes f16 of the vectors, and then the product.
     fn prepare_cooperative(
         &self,
         form: Cooperative,
@@ -121,30 +131,32 @@ impl Gpu {
         bias: Option<Range>,
         y: Range,
     ) -> Result<Op> {
-        let (rows, cols, batch) = (matrix.rows(), matrix.cols(), x.batch());
-        let scratch = self.scratch(Cooperative::halves_bytes(rows, cols, batch))?;
-        let halves = || whole("the vectors as f16", &scratch);
+        let scratch = self.scratch(Scratch::Halves, halves::bytes(x.cols(), x.batch()))?;
+        let halves = whole("the vectors as f16", &scratch);
         let native_half = self.keeps_halves()?;
-        let bound = |input, output, bias, numbers| Bound {
-            input,
-            input_is_uniform: false,
-            output,
-            bias,
-            numbers,
-            slots: None,
-        };
-        let program = Program { native_half, ..Cooperative::halves(matrix.format()) };
-        let bound_first = bound(x.range(true), halves(), None, None);
-        let first = self.prepare_with_matrix(&program, matrix, &bound_first, Arithmetic::Loose, |shard| {
-            Cooperative::halves_work(shard, batch, rows)
-        })?;
         let program = Program { native_half, ..form.program(matrix.format(), bias.is_some()) };
-        let bound_then = bound(halves(), y, bias, Some(halves()));
-        let then = self.prepare_with_matrix(&program, matrix, &bound_then, Arithmetic::Loose, |shard| {
-            form.work(shard, batch, rows)
-        })?;
-        let steps = first.steps.into_iter().zip(then.steps).flat_map(|(first, then)| [first, then]);
-        Ok(Op { steps: steps.collect() })
+        let mut op = self.prepare_halves(x, &halves)?;
+        for shard in &matrix.shards {
+            let row_sizes = self.row_sizes(matrix, shard)?;
+            let bound = Bound {
+                input: Some(halves.clone()),
+                input_is_uniform: false,
+                output: y.clone(),
+                bias: bias.clone(),
+                numbers: Some(whole("the sizes of rows", &row_sizes)),
+                slots: Some(halves.clone()),
+            };
+            let work = form.work(shard, x.batch(), matrix.rows());
+            op.steps.push(self.prepare_with_shard(
+                &program,
+                matrix,
+                shard,
+                &bound,
+                Arithmetic::Loose,
+                &work,
+            )?);
+        }
+        Ok(op)
     }
 
     /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to, as a mixture of experts needs them.
@@ -182,9 +194,9 @@ impl Gpu {
             program = program.reading_f16();
         }
         let bundles = Bundles { picks: count, experts: expert_count, columns: form.columns };
-        let slots = if is_bundled { Some(self.scratch(bundles.bytes())?) } else { None };
+        let slots = if is_bundled { Some(self.scratch(Scratch::Sums, bundles.bytes())?) } else { None };
         let bound = Bound {
-            input: x.range(form.int8),
+            input: Some(x.range(form.int8)),
             input_is_uniform: false,
             output: y,
             bias: None,

@@ -9,6 +9,7 @@ use super::texels::Texels;
 use super::upload::Filling;
 use super::{Gpu, shader, texels};
 use crate::{Format, Result, cpu};
+use std::sync::{Arc, OnceLock};
 use wgpu::{BufferBinding, BufferUsages};
 
 /// What a converter may take while a matrix is quantized.
@@ -37,6 +38,8 @@ pub(super) struct Shard {
     pub(super) rows: u32,
     /// Rows whose blocks take turns, of which there are whole bands; or 1.
     pub(super) band: u32,
+    /// What matrix units divide the rows by, once they have been asked to multiply them (`halves.rs`).
+    pub(super) row_sizes: Arc<OnceLock<wgpu::Buffer>>,
 }
 
 /// Where blocks are.
@@ -114,7 +117,14 @@ impl Matrix {
             padded.resize(rows.len().next_multiple_of(CHUNK_BYTES), 0);
             let buffer = gpu.buffer_with(&padded, BufferUsages::STORAGE)?;
             let (first_row, rows) = ((i * shard_rows) as u32, (rows.len() / row_bytes) as u32);
-            Ok(Shard { bytes: buffer.size(), blocks: Blocks::File(buffer), first_row, rows, band: 1 })
+            Ok(Shard {
+                bytes: buffer.size(),
+                blocks: Blocks::File(buffer),
+                first_row,
+                rows,
+                band: 1,
+                row_sizes: Arc::default(),
+            })
         });
         Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
     }
@@ -136,7 +146,8 @@ impl Matrix {
 
     /// Bytes of the device's memory that it takes.
     pub fn device_bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.bytes).sum()
+        let sizes = |shard: &Shard| shard.row_sizes.get().map_or(0, wgpu::Buffer::size);
+        self.shards.iter().map(|shard| shard.bytes + sizes(shard)).sum()
     }
 
     /// Blocks in a row, on the device.
@@ -262,7 +273,7 @@ pub(super) struct Work {
 
 /// What a kernel binds at 3 (read) and 4 (written), and what at 6, 7 and 8 if it takes that.
 pub(super) struct Bound<'a> {
-    pub(super) input: Range<'a>,
+    pub(super) input: Option<Range<'a>>,
     /// Whether the kernel reads it as a uniform buffer.
     pub(super) input_is_uniform: bool,
     pub(super) output: Range<'a>,
@@ -288,7 +299,8 @@ impl Gpu {
         Ok(Op { steps: steps.collect::<Result<_>>()? })
     }
 
-    fn prepare_with_shard(
+    /// And for one of them.
+    pub(super) fn prepare_with_shard(
         &self,
         program: &Program,
         matrix: &Matrix,
@@ -318,9 +330,9 @@ impl Gpu {
                 ]
             }
         };
-        let input = Resource::Range(bound.input.clone());
         let slot = if bound.input_is_uniform { Slot::Uniform } else { Slot::Storage(Access::Read) };
-        resources.push((3, (slot, input)));
+        let input = bound.input.iter().cloned().map(Resource::Range);
+        resources.extend(input.map(|input| (3, (slot, input))));
         resources.push((4, storage(Access::ReadWrite, &bound.output)));
         let grid_slot = match &shard.blocks {
             Blocks::Texels(_) => Slot::Uniform,

@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/matmul.wgsl",
     "kernel/matmul_cooperative.wgsl",
     "kernel/matmul_halves.wgsl",
+    "kernel/matmul_row_sizes.wgsl",
     "kernel/matmul_sum.wgsl",
     "kernel/matvec.wgsl",
     "kernel/quantize_activations.wgsl",

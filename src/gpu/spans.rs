@@ -22,10 +22,19 @@ pub(super) fn texts() -> impl Iterator<Item = (&'static str, Result<String, Stri
     [false, true].into_iter().map(|has_bias| (NAMES[usize::from(has_bias)], wgsl(has_bias)))
 }
 
+/// What products need meanwhile; one of them may need both kinds at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scratch {
+    /// Sums of spans, or bundles of picks.
+    Sums,
+    /// Vectors as f16.
+    Halves,
+}
+
 impl Gpu {
     /// A buffer for what a product needs meanwhile, which all products of a device share: what is recorded is done one after the other on its one queue.
-    pub(super) fn scratch(&self, bytes: u64) -> Result<wgpu::Buffer> {
-        let mut shared = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn scratch(&self, what: Scratch, bytes: u64) -> Result<wgpu::Buffer> {
+        let mut shared = self.shared.scratch[what as usize].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(buffer) = shared.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }

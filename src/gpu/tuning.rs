@@ -4,6 +4,7 @@ mod file;
 
 use super::Gpu;
 use super::cooperative::Cooperative;
+use super::halves;
 use super::matmul::Precision;
 use super::matvec::{Lanes, MOST_COLUMNS, Matvec, columns_for, lanes_for};
 use super::split;
@@ -53,8 +54,7 @@ const SPANS: [usize; 4] = [1, 2, 4, 8];
 
 /// All forms there are.
 fn forms() -> impl Iterator<Item = Form> {
-    let all = SPANS.into_iter().flat_map(|spans| KINDS.map(|kind| Form { kind, spans }));
-    all.filter(|form| form.kind != Kind::Cooperative || form.spans == 1)
+    SPANS.into_iter().flat_map(|spans| KINDS.map(|kind| Form { kind, spans }))
 }
 
 /// A kind of adapter, and what products take there where nothing was measured.
@@ -92,9 +92,14 @@ const DEFAULTS: [Defaults; 5] = [
     Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one_of_short_exact: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Kind::Tile },
 ];
 
-/// Vectors, and workgroups, from which on the matrix units of NVIDIA's GPUs are faster.
+/// Vectors, and tiles, from which on the matrix units of NVIDIA's GPUs are faster.
 const UNITS_VECTORS: usize = 65;
-const UNITS_GROUPS: u64 = 64;
+const UNITS_GROUPS: u64 = 16;
+/// What an H100 takes for them, in ns: its processors one tile each, for a column; a byte of the sums of spans; and one dispatch more.
+const PROCESSORS: u64 = 132;
+const COLUMN_NS: f64 = 30.5;
+const SUM_BYTE_NS: f64 = 6.5e-4;
+const SUM_NS: f64 = 1e4;
 
 /// Its vendor number.
 const NVIDIA: u32 = 0x10de;
@@ -151,7 +156,7 @@ impl Form {
             Kind::Tile => return Variant::Tile(TileForm(Tile { int8, spans })),
             Kind::Cooperative => {
                 let units = gpu.matrix_units().expect("a form that needs them is taken where they are");
-                return Variant::Cooperative(CooperativeForm(Cooperative(units)));
+                return Variant::Cooperative(CooperativeForm(Cooperative { units, spans }));
             }
         };
         Variant::Rows(RowsForm(Matvec { int8, lanes, rows, columns: columns_for(batch), spans }))
@@ -176,6 +181,18 @@ impl Form {
 fn default_spans(groups: u64, busy: u64, cols: usize, least_cols: usize) -> usize {
     let does = |spans: &usize| cols / spans >= least_cols && groups * *spans as u64 <= 2 * busy;
     if groups < busy { SPANS.into_iter().rfind(does).unwrap_or(1) } else { 1 }
+}
+
+/// In how many spans columns are best divided for `tiles` tiles of matrix units: processors that have no tile in the last turn wait for the others.
+fn unit_spans(tiles: u64, (rows, cols): (usize, usize), batch: usize) -> usize {
+    let time = |&spans: &usize| {
+        let turns = (tiles * spans as u64).div_ceil(PROCESSORS) as f64;
+        let sums =
+            if spans > 1 { SUM_NS + (4 * (2 * spans + 1) * rows * batch) as f64 * SUM_BYTE_NS } else { 0.0 };
+        turns * (cols / spans) as f64 * COLUMN_NS + sums
+    };
+    let does = |spans: &usize| *spans == 1 || cols / spans >= LEAST_TILE_COLS;
+    SPANS.into_iter().filter(does).min_by(|a, b| time(a).total_cmp(&time(b))).unwrap_or(1)
 }
 
 /// Numbers that count as one: what a file calls them, and the least of them.
@@ -314,7 +331,10 @@ impl Gpu {
         }
         let variant = form.variant(self, format, cols, precision, batch);
         let (busy, least_cols) = match variant {
-            Variant::Cooperative(_) => return form,
+            Variant::Cooperative(_) => {
+                let spans = unit_spans(variant.groups(self, rows, batch), (rows, cols), batch);
+                return Form { spans, ..form };
+            }
             Variant::Rows(RowsForm(form)) => {
                 (BUSY_GROUPS, LEAST_LANE_COLS * form.lanes.count(self.least_subgroup()))
             }
@@ -343,10 +363,10 @@ impl Gpu {
         let defaults = DEFAULTS.iter().find(|of| (of.maker, of.has_subgroups) == (maker, has_subgroups));
         let defaults = defaults.expect("there are defaults for each kind");
         let is_int8 = precision == Precision::Int8;
-        let halves_fit = || Cooperative::halves_bytes(rows, cols, batch) <= self.max_binding_bytes();
+        let halves_fit = || halves::bytes(cols, batch) <= self.max_binding_bytes();
         let units = self.matrix_units().filter(|_| maker == Maker::Nvidia && is_int8 && halves_fit());
         let unit_groups = units.map_or(0, |units| {
-            let dispatch = Cooperative(units).dispatch(rows, batch);
+            let dispatch = Cooperative { units, spans: 1 }.dispatch(rows, batch);
             dispatch.groups * dispatch.tiles
         });
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
@@ -403,6 +423,12 @@ mod tests {
             |rows: u64, cols| default_spans(rows.div_ceil(8), BUSY_GROUPS, cols, 32 * LEAST_LANE_COLS);
         assert_eq!([64, 256, 512, 1024].map(|rows| of_rows(rows, 65536)), [8, 8, 4, 1]);
         assert_eq!([4096, 8191, 8192, 14336, 32768].map(|cols| of_rows(64, cols)), [1, 1, 2, 2, 8]);
+        let of_units = |rows: usize, batch: usize| {
+            unit_spans((rows.div_ceil(128) * batch.div_ceil(128)) as u64, (rows, 4096), batch)
+        };
+        // As measured on an H100: 128 tiles keep it busy, 160 are two turns.
+        assert_eq!([1024, 4096, 5120, 6144, 28672].map(|rows| of_units(rows, 512)), [4, 1, 4, 2, 1]);
+        assert_eq!([1024, 4096, 5120].map(|rows| of_units(rows, 256)), [8, 2, 1]);
         let of_tiles = |tiles, cols| default_spans(tiles, BUSY_GROUPS, cols, LEAST_TILE_COLS);
         assert_eq!([1, 64, 127, 128].map(|tiles| of_tiles(tiles, 4096)), [8, 4, 2, 1]);
         assert_eq!([576, 1536, 2048].map(|cols| of_tiles(1, cols)), [1, 2, 4]);

@@ -9,6 +9,7 @@ use super::shader;
 use super::split::{self, CHUNK_BYTES, Split};
 use crate::{Error, Format, Result, cpu};
 use std::ops::Range;
+use std::sync::Arc;
 use wgpu::BufferUsages;
 
 /// Bytes that are on their way at once.
@@ -129,7 +130,14 @@ impl<'a> Filling<'a> {
                 let bytes = buffer.size();
                 (Blocks::Buffer(buffer), bytes)
             };
-            Ok(Shard { blocks, bytes, first_row: (i * buffer_rows) as u32, rows, band })
+            Ok(Shard {
+                blocks,
+                bytes,
+                first_row: (i * buffer_rows) as u32,
+                rows,
+                band,
+                row_sizes: Arc::default(),
+            })
         });
         Ok(Matrix {
             format: self.format,

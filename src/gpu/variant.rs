@@ -101,8 +101,9 @@ impl Variant {
     /// In how many spans the columns are divided.
     pub(super) fn spans(self) -> usize {
         match self {
-            Self::Rows(RowsForm(Matvec { spans, .. })) | Self::Tile(TileForm(Tile { spans, .. })) => spans,
-            Self::Cooperative(_) => 1,
+            Self::Rows(RowsForm(Matvec { spans, .. }))
+            | Self::Tile(TileForm(Tile { spans, .. }))
+            | Self::Cooperative(CooperativeForm(Cooperative { spans, .. })) => spans,
         }
     }
 
@@ -110,7 +111,9 @@ impl Variant {
         match self {
             Self::Rows(RowsForm(form)) => Self::Rows(RowsForm(Matvec { spans, ..form })),
             Self::Tile(TileForm(form)) => Self::Tile(TileForm(Tile { spans, ..form })),
-            Self::Cooperative(_) => self,
+            Self::Cooperative(CooperativeForm(form)) => {
+                Self::Cooperative(CooperativeForm(Cooperative { spans, ..form }))
+            }
         }
     }
 
@@ -162,7 +165,7 @@ impl Variant {
                 form.longest_path(format, cols, sizes)
             }
             Self::Tile(TileForm(form)) => form.longest_path(cols),
-            Self::Cooperative(_) => Cooperative::longest_path(cols),
+            Self::Cooperative(CooperativeForm(form)) => form.longest_path(cols),
         }
     }
 }

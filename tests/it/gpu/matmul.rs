@@ -362,6 +362,7 @@ fn what_does_not_fit_is_refused() {
 fn long_shapes(format: Format) -> Vec<(usize, usize, usize)> {
     let mut shapes: Vec<_> = (1..=9).map(|batch| (16, 256, batch)).collect();
     shapes.extend([(16, 4096, 1), (16, 4096, 8), (1, 256, 64), (16, format.info().block_weights.max(32), 5)]);
+    shapes.extend([(16, 14336, 1), (16, 14336, 8), (33, 14336, 33)]);
     shapes.extend(match format {
         Format::Q4_K => vec![(1023, 4096, 1), (1023, 4096, 7), (6271, 1024, 2), (4096, 1024, 8)],
         Format::Q5_K => vec![(1023, 4096, 3), (4096, 1024, 2)],

@@ -27,7 +27,7 @@ const NEAR: f64 = 1e-6;
 /// And rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 48] = [
+const FAULTS: [Fault; 50] = [
     // Nothing is computed at all.
     fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
@@ -101,12 +101,18 @@ const FAULTS: [Fault; 48] = [
     // numbers in another order than the weights, sums that one subgroup alone has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
-    fault((Q4_0, 9, "int8.cooperative"), "up(sizes[row_size_at(m)].x)", "up(sizes[row_size_at(0u)].x)"),
+    fault((Q4_0, 9, "int8.cooperative"), "up(row_sizes[m])", "up(row_sizes[0u])"),
     fault((Q4_0, 9, "int8.cooperative"), "(128.0 + abs(f32(OFFSET)))", "1e-4"),
-    fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest_of_lanes", "1e-4 * largest_of_lanes"),
+    fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest[0]", "1e-4 * largest[0]"),
     fault((Q4_0, 9, "int8.cooperative"), "pair(low.x, low.z)", "pair(low.x, low.y)"),
     fault((Q4_0, 9, "int8.cooperative"), "i < SUBGROUPS; i += SUBGROUPS", "i < 1u; i += SUBGROUPS"),
     fault((Q4_0, 9, "int8.cooperative"), "m < params.rows && n", "m <= params.rows && n"),
+    fault(
+        (Q4_0, 9, "int8.cooperative.split"),
+        "first = span * span_steps;",
+        "first = span * span_steps + 2u;",
+    ),
+    fault((Q4_0, 9, "int8.cooperative.split"), "(span * params.batch + n)", "(span + n)"),
 ];
 
 /// What only text for weights in textures has.
@@ -118,7 +124,7 @@ fn planted_faults_are_found() {
     let info = adapter.get_info();
     let in_eights = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
     for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
-        let is_cooperative = name == "int8.cooperative";
+        let is_cooperative = name.starts_with("int8.cooperative");
         let in_textures = OF_TEXTURES.iter().any(|text| right.contains(text));
         let broadcasts = OF_TEXTURES[4..].iter().any(|text| right.contains(text));
         let needed = if is_cooperative {
