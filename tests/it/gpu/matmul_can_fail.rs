@@ -115,50 +115,95 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 9, "int8.cooperative.split"), "(span * params.batch + n)", "(span + n)"),
 ];
 
+/// Of vectors in f16, taken as they are and quantized.
+const FAULTS_IN_F16: [Fault; 3] = [
+    fault(
+        (Q4_0, 3, "exact.alone.4"),
+        "half_values(halves.x), half_values(halves.y)",
+        "half_values(halves.x), half_values(halves.x)",
+    ),
+    fault(
+        (F16, 3, "exact.alone.4"),
+        "x[vector_at(vector) * (params.cols / 4u) + quad]",
+        "x[vector_at(vector) * (params.cols / 4u)]",
+    ),
+    fault(
+        (Q4_0, 3, "int8.alone.4"),
+        "half_values(x[i].x), half_values(x[i].y)",
+        "half_values(x[i].y), half_values(x[i].x)",
+    ),
+];
+
+/// Of blocks as a file has them: words in place of their neighbours, bytes that lie elsewhere, and a field of another.
+const FAULTS_AS_IN_FILE: [Fault; 4] = [
+    fault((Q4_0, 1, "int8.alone.4"), "joined(w1, w2, at)", "joined(w2, w1, at)"),
+    fault((Q4_0, 1, "int8.alone.4"), "8u * (byte & 2u)", "8u * (~byte & 2u)"),
+    fault((Q4_K, 1, "exact.alone.4"), "at = FIELD1_FROM;", "at = FIELD0_FROM;"),
+    fault(
+        (Format::IQ2_XXS, 1, "int8.alone.4"),
+        "block * BLOCK_BYTES + from_of(",
+        "block * BLOCK_BYTES + 2u + from_of(",
+    ),
+];
+
+/// Of a codebook in a uniform buffer.
+const FAULT_IN_CODEBOOK: Fault =
+    fault((Format::IQ2_XXS, 1, "int8.alone.4"), "grid[i >> 2u][i & 3u]", "grid[i >> 2u][i & 2u]");
+
 /// What only text for weights in textures has.
-const OF_TEXTURES: [&str; 6] = ["WORD_COLS", "BAND", "params.band", "turn /", "subgroupBroadcast", "of_lane"];
+const OF_TEXTURES: [&str; 7] =
+    ["WORD_COLS", "BAND", "params.band", "turn /", "grid[i >> 2u]", "subgroupBroadcast", "of_lane"];
+/// Of it, what only subgroups of eight have.
+const OF_EIGHTS: [&str; 2] = ["subgroupBroadcast", "of_lane"];
 
 #[test]
 fn planted_faults_are_found() {
+    for fault in FAULTS.into_iter().chain([FAULT_IN_CODEBOOK]) {
+        expect_found(fault, |how| How { has_bias: true, ..how });
+    }
+    for fault in FAULTS_IN_F16 {
+        expect_found(fault, |how| How { in_f16: true, ..how });
+    }
+    for fault in FAULTS_AS_IN_FILE {
+        expect_found(fault, |how| How { as_in_file: true, ..how });
+    }
+}
+
+/// Plants a fault where the adapter has what it is in, and expects a product that is made so to show it.
+fn expect_found(Fault { found_by: (format, batch, name), right, wrong }: Fault, so: impl Fn(How) -> How) {
     let Some(adapter) = adapter() else { return };
     let info = adapter.get_info();
     let in_eights = (info.subgroup_min_size, info.subgroup_max_size) == (8, 8);
-    for Fault { found_by: (format, batch, name), right, wrong } in FAULTS {
-        let is_cooperative = name.starts_with("int8.cooperative");
-        let in_textures = OF_TEXTURES.iter().any(|text| right.contains(text));
-        let broadcasts = OF_TEXTURES[4..].iter().any(|text| right.contains(text));
-        let needed = if is_cooperative {
-            Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP
-        } else if name.contains("subgroup") || broadcasts {
-            Features::SUBGROUP
-        } else {
-            Features::empty()
-        };
-        let lacks_textures = in_textures && info.driver != "llvmpipe" || broadcasts && !in_eights;
-        if !adapter.features().contains(needed) || lacks_textures {
-            continue;
-        }
-        let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
-        let gpu = gpu.with_matrix_units(&adapter).with_weights_in_textures(in_textures);
-        let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
-        // Of matrices of 8 x 8, more than a tile.
-        let case = Case::gaussian(format, 33, 512);
-        let variants = Variant::all(&gpu, format, case.cols, batch);
-        let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
-        let result = case.check(&gpu, How { has_bias: true, ..How::of(variant) }, batch);
-        assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
-        let is_found =
-            |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > near);
-        assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
-        // And what is right is not taken for a fault.
-        let Some(gpu) = super::gpu() else { return };
-        let result = case.check(
-            &gpu.with_weights_in_textures(in_textures),
-            How { has_bias: true, ..How::of(variant) },
-            batch,
-        );
-        assert!(!is_found(&result), "{variant} is right: {result:?}");
+    let is_cooperative = name.starts_with("int8.cooperative");
+    let in_textures = OF_TEXTURES.iter().any(|text| right.contains(text));
+    let broadcasts = OF_EIGHTS.iter().any(|text| right.contains(text));
+    let needed = if is_cooperative {
+        Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16 | Features::SUBGROUP
+    } else if name.contains("subgroup") || broadcasts {
+        Features::SUBGROUP
+    } else {
+        Features::empty()
+    };
+    let lacks_textures = in_textures && info.driver != "llvmpipe" || broadcasts && !in_eights;
+    if !adapter.features().contains(needed) || lacks_textures {
+        return;
     }
+    let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
+    let gpu = gpu.with_matrix_units(&adapter).with_weights_in_textures(in_textures);
+    let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
+    // Of matrices of 8 x 8, more than a tile.
+    let case = Case::gaussian(format, 33, 512);
+    let variants = Variant::all(&gpu, format, case.cols, batch);
+    let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
+    let result = case.check(&gpu, so(How::of(variant)), batch);
+    assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
+    let is_found =
+        |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > near);
+    assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
+    // And what is right is not taken for a fault.
+    let Some(gpu) = super::gpu() else { return };
+    let result = case.check(&gpu.with_weights_in_textures(in_textures), so(How::of(variant)), batch);
+    assert!(!is_found(&result), "{variant} is right: {result:?}");
 }
 
 /// Sums of the largest codes with the largest numbers, which only where they are halved in time fit into the halves of a word.
