@@ -71,12 +71,12 @@ impl Sampler {
     /// Without [`SamplerOptions::top_k`] it sorts the whole vocabulary.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         let options = &self.options;
-        let mut candidates: Vec<Candidate> = (0..).zip(logits.iter().copied()).collect();
-        candidates.retain(|(_, logit)| !logit.is_nan());
+        let mut penalized = Vec::new();
+        let mut logits = logits;
         if options.repeat_penalty != 1.0 {
-            let last: HashSet<u32> = self.last.iter().copied().collect();
-            for (token, logit) in &mut candidates {
-                if last.contains(token) {
+            penalized.extend_from_slice(logits);
+            for token in self.last.iter().copied().collect::<HashSet<u32>>() {
+                if let Some(logit) = penalized.get_mut(token as usize) {
                     let positive = *logit > 0.0;
                     *logit = if positive {
                         *logit / options.repeat_penalty
@@ -85,11 +85,12 @@ impl Sampler {
                     };
                 }
             }
+            logits = &penalized;
         }
         if options.temperature <= 0.0 {
-            return candidates.iter().copied().reduce(best).map_or(0, |(token, _)| token);
+            return best(logits, 1).first().map_or(0, |&(token, _)| token);
         }
-        keep_best(&mut candidates, options.top_k);
+        let mut candidates = best(logits, options.top_k);
         keep_probable(&mut candidates, options.top_p);
         keep_near_best(&mut candidates, options.min_p);
         for (_, logit) in &mut candidates {
@@ -104,19 +105,46 @@ impl Sampler {
     }
 }
 
-/// The better of two, the first of equals.
-fn best(a: Candidate, b: Candidate) -> Candidate {
-    if b.1 > a.1 { b } else { a }
+/// Logits that are passed over at once where none is among the best.
+const RUN: usize = 256;
+
+/// The best `count` tokens, best first, the first of equals before the others; with 0, all. A logit that is not a number is left out.
+///
+/// Most of a large vocabulary is only compared with the least that was kept so far.
+fn best(logits: &[f32], count: usize) -> Vec<Candidate> {
+    let count = if count == 0 { logits.len() } else { count };
+    let order = |a: &Candidate, b: &Candidate| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut kept: Vec<Candidate> = Vec::new();
+    let mut least = None;
+    for (run, first) in logits.chunks(RUN).zip((0..).step_by(RUN)) {
+        if least.is_some_and(|least| largest(run) < least) {
+            continue;
+        }
+        let is_better = |&(_, logit): &Candidate| {
+            !logit.is_nan() && least.is_none_or(|least| logit.total_cmp(&least).is_gt())
+        };
+        kept.extend((first..).zip(run.iter().copied()).filter(is_better));
+        if kept.len() >= count.saturating_add(RUN) {
+            let (_, last, _) = kept.select_nth_unstable_by(count - 1, order);
+            least = Some(last.1);
+            kept.truncate(count);
+        }
+    }
+    kept.sort_unstable_by(order);
+    kept.truncate(count);
+    kept
 }
 
-/// Sorts, best first, and keeps `count`; with 0, all.
-fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
-    let order = |a: &Candidate, b: &Candidate| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if (1..candidates.len()).contains(&count) {
-        candidates.select_nth_unstable_by(count - 1, order);
-        candidates.truncate(count);
+/// The largest number, or less than any.
+fn largest(numbers: &[f32]) -> f32 {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut most = [f32::NEG_INFINITY; 8];
+    for eight in eights {
+        for (most, number) in most.iter_mut().zip(eight) {
+            *most = most.max(*number);
+        }
     }
-    candidates.sort_unstable_by(order);
+    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn keep_probable(candidates: &mut Vec<Candidate>, share: f32) {
@@ -169,5 +197,32 @@ impl Random {
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^= x >> 31;
         (x >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_are_those_of_a_sorted_vocabulary() {
+        let mut random = Random(5);
+        for (length, levels) in [(1, 3.0), (256, 1e6), (5000, 40.0), (40_000, 1e6)] {
+            let mut logits: Vec<f32> =
+                (0..length).map(|_| ((random.next() - 0.5) * levels).round() as f32).collect();
+            if length > 1000 {
+                logits[17] = f32::NAN;
+                logits[900] = f32::INFINITY;
+                logits[40] = f32::NEG_INFINITY;
+            }
+            let mut sorted: Vec<Candidate> = (0..).zip(logits.iter().copied()).collect();
+            sorted.retain(|(_, logit)| !logit.is_nan());
+            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            for count in [1, 2, 40, 300, 0] {
+                let wanted = if count == 0 { sorted.len() } else { count.min(sorted.len()) };
+                assert_eq!(best(&logits, count), sorted[..wanted], "{count} of {length}");
+            }
+        }
+        assert!(best(&[f32::NAN; 3], 1).is_empty() && best(&[], 0).is_empty());
     }
 }
