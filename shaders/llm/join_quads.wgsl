@@ -1,6 +1,6 @@
 // What join.wgsl does, for a GPU, where nothing takes long but to wait for memory: a lane asks for all that it needs of a token before it uses any, and keeps it.
 //
-// Of a token's quads a lane has four, LANES apart, or eight if there are MORE. A workgroup does a token.
+// Of a token's quads a lane has four, one beside the other, or if there are MORE twice four. A workgroup does a token.
 
 @group(0) @binding(1) var<storage, read_write> hidden: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> branch: array<vec4<f32>>;
@@ -36,25 +36,25 @@ fn squares_of(x: Four, i: vec4<u32>) -> f32 {
 // What a norm multiplies by beside its weights.
 fn factor(squares: f32) -> f32 { return 1.0 / sqrt(squares / f32(WIDTH) + EPSILON); }
 
-fn store_quad(lane: u32, row: u32, i: u32, x: vec4<f32>, y: vec4<f32>) {
+fn store_quad(row: u32, i: u32, x: vec4<f32>, y: vec4<f32>) {
   if (i < QUADS) {
     hidden[row + i] = x;
     normed[row + i] = y;
   }
-  store_eighth(lane, row + i, y, i < QUADS);
 }
 
 fn store_four(lane: u32, row: u32, i: vec4<u32>, x: Four, y: Four) {
-  store_quad(lane, row, i.x, x.a, y.a);
-  store_quad(lane, row, i.y, x.b, y.b);
-  store_quad(lane, row, i.z, x.c, y.c);
-  store_quad(lane, row, i.w, x.d, y.d);
+  store_quad(row, i.x, x.a, y.a);
+  store_quad(row, i.y, x.b, y.b);
+  store_quad(row, i.z, x.c, y.c);
+  store_quad(row, i.w, x.d, y.d);
+  store_half(lane, row + i.x, y, i.x < QUADS);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * QUADS;
-  let i = vec4<u32>(lane) + LANES * vec4<u32>(0u, 1u, 2u, 3u);
+  let i = 4u * vec4<u32>(lane) + vec4<u32>(0u, 1u, 2u, 3u);
   let more_i = i + vec4<u32>(4u * LANES);
   let at = min(i, vec4<u32>(QUADS - 1u));
   let more_at = min(more_i, vec4<u32>(QUADS - 1u));

@@ -29,7 +29,16 @@ fn blocks(binding: usize, int8: bool) -> String {
     if int8 { int8_wgsl(binding, "vec4<u32>", shader!("blocks")) } else { shader!("no_blocks").to_owned() }
 }
 
-/// And where eight lanes have a block.
+/// And where two lanes have a block.
+fn half_block(binding: usize, int8: bool) -> String {
+    if int8 {
+        int8_wgsl(binding, "vec4<u32>", shader!("half_block"))
+    } else {
+        shader!("no_half_block").to_owned()
+    }
+}
+
+/// And where eight have one.
 fn eighth(binding: usize, int8: bool) -> String {
     if int8 { int8_wgsl(binding, "u32", shader!("eighth")) } else { shader!("no_eighth").to_owned() }
 }
@@ -259,7 +268,7 @@ fn join(config: &Config, scale: f32, (joins, post): (bool, bool), int8: bool, on
     let by_quads = !on_cpu && config.width.is_multiple_of(4) && quads <= most * MANY_LANES;
     let (name, text, lanes) = if by_quads {
         let lanes = quads.div_ceil(few).next_multiple_of(FEW_LANES).min(MANY_LANES);
-        ("join_quads", eighth(6, int8) + shader!("join_quads"), lanes)
+        ("join_quads", half_block(6, int8) + shader!("join_quads"), lanes)
     } else {
         let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
         ("join", blocks(6, int8) + shader!("join"), lanes)

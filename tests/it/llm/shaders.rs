@@ -35,6 +35,8 @@ fn every_shader_is_valid_within_the_limits_of_webgpu_and_can_be_translated() {
             "attend_rows",
             "eighth",
             "no_eighth",
+            "half_block",
+            "no_half_block",
             "keys_f16",
             "keys_f32",
             "values_f16",
