@@ -82,7 +82,7 @@ impl Gpu {
         y: Range,
     ) -> Result<Op> {
         if let Variant::Cooperative(CooperativeForm(form)) = variant {
-            return self.prepare_cooperative(form, matrix, x, bias, y);
+            return self.prepare_cooperative(form, matrix, x, bias.as_ref(), &y);
         }
         let has_bias = bias.is_some();
         let int8 = variant.precision() == Precision::Int8;
@@ -128,8 +128,8 @@ impl Gpu {
         form: Cooperative,
         matrix: &Matrix,
         x: &Activations,
-        bias: Option<Range>,
-        y: Range,
+        bias: Option<&Range>,
+        y: &Range,
     ) -> Result<Op> {
         let scratch = self.scratch(Scratch::Halves, halves::bytes(x.cols(), x.batch()))?;
         let halves = whole("the vectors as f16", &scratch);
@@ -142,7 +142,7 @@ impl Gpu {
                 input: Some(halves.clone()),
                 input_is_uniform: false,
                 output: y.clone(),
-                bias: bias.clone(),
+                bias: bias.cloned(),
                 numbers: Some(whole("the sizes of rows", &row_sizes)),
                 slots: Some(halves.clone()),
             };
