@@ -113,8 +113,11 @@ impl Gpu {
         self.submit_and_read_after(self.guarded(|| encoder.finish())?, readback, bytes, || Ok(()))
     }
 
-    /// The same of what is recorded to its end; `meanwhile` is done before the wait.
-    pub(crate) fn submit_and_read_after(
+    /// [`Gpu::submit_and_read`] of what is recorded to its end. Before it waits, it does `meanwhile`, as to record what comes next: of hundreds of operations that takes
+    /// about as long as a large GPU takes for some of them.
+    ///
+    /// Fails as that does, and as `meanwhile` does; nothing is read then.
+    pub fn submit_and_read_after(
         &self,
         commands: wgpu::CommandBuffer,
         readback: &wgpu::Buffer,

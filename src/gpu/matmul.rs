@@ -30,7 +30,7 @@ impl Gpu {
     ///
     /// `y` receives a row of [`Matrix::rows`] f32 for each vector, with `bias` added, as many f32, if there is one. All are ranges of buffers with usage `STORAGE`;
     /// `y` must not overlap the others. Weights are read once for up to 8 vectors, and one dispatch does each buffer of the matrix; with matrix units
-    /// one more makes f16 of the vectors, and what the rows are divided by is found once, when a product with the matrix is first prepared. Sums are f32:
+    /// one more makes f16 of the vectors, and what the rows are divided by is found once, by a dispatch that this submits when a product with the matrix is first prepared. Sums are f32:
     /// with exact vectors a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the additions that a product goes through, which on a GPU are a fraction of the
     /// columns. With vectors in eight bits it is off by at most a 253rd of Σ|wᵢ| times the largest |x|, over each 32 columns. Weights and `x` are finite; magnitudes
     /// below 2⁻¹²⁶ may count as 0.

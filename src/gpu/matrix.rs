@@ -144,7 +144,7 @@ impl Matrix {
         self.cols as usize
     }
 
-    /// Bytes of the device's memory that it takes.
+    /// Bytes of the device's memory that it takes; four a row more once matrix units have been asked to multiply it.
     pub fn device_bytes(&self) -> u64 {
         let sizes = |shard: &Shard| shard.row_sizes.get().map_or(0, wgpu::Buffer::size);
         self.shards.iter().map(|shard| shard.bytes + sizes(shard)).sum()
