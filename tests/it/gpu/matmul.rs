@@ -376,12 +376,11 @@ fn long_shapes(format: Format) -> Vec<(usize, usize, usize)> {
     shapes
 }
 
-/// The largest error of each format in each kind of variant, for the record: `QMILL_MATMUL_LONG=1 cargo test --test it every_variant -- --nocapture | grep '^|'`.
+/// The largest error of each format in each kind of variant, for the record: `QMILL_MATMUL_LONG=all cargo test --test it every_variant -- --nocapture | grep '^|'`; with a
+/// number for `all`, of rows of so many weights.
 #[test]
 fn every_variant_in_many_shapes() {
-    if std::env::var_os("QMILL_MATMUL_LONG").is_none() {
-        return;
-    }
+    let Ok(wanted) = std::env::var("QMILL_MATMUL_LONG") else { return };
     if gpu().is_none() {
         return;
     }
@@ -390,6 +389,9 @@ fn every_variant_in_many_shapes() {
         let gpu = Gpu::open(&DeviceChoice::Gpu, None).unwrap().unwrap().with_weights_in_textures(false);
         let mut worst: BTreeMap<String, Errors> = BTreeMap::new();
         for (rows, cols, batch) in long_shapes(format) {
+            if wanted != "all" && wanted != cols.to_string() {
+                continue;
+            }
             let case = Case::gaussian(format, rows, cols);
             for variant in Variant::all(&gpu, format, cols, batch) {
                 for x in [X::Held, X::Gaussian(1.0)] {
