@@ -23,7 +23,7 @@ const INT8_GROUP: u64 = 8;
 ///
 /// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block` makes it, and `int8_place(i)` says which quad of [`Activations::blocks`], an `array<vec4<u32>>`, gets the `a` of
 /// block `i`; its `b` goes `INT8_B` quads behind that, and its `head` `INT8_HEAD` quads. The blocks of a vector follow those of the one before. Other names are
-/// `largest_of`, `int8_codes` and `sum_of`.
+/// `INT8_GROUP`, `largest_of`, `sum_of`, and `int8_codes`, `int8_scale`, `int8_multiplier` and `int8_head`.
 pub const INT8_BLOCK_WGSL: &str = concat!(
     include_str!("../../shaders/lib/int8_place.wgsl"),
     include_str!("../../shaders/lib/int8_block.wgsl")

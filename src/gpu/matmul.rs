@@ -3,14 +3,13 @@
 use super::Gpu;
 use super::activations::Activations;
 use super::bundles::Bundles;
-use super::cooperative::Cooperative;
 use super::halves;
 use super::matrix::{Bound, Matrix, Program, Work, whole};
-use super::matvec::{self, MOST_COLUMNS, Picks};
+use super::matvec::{MOST_COLUMNS, Picks};
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::spans::Scratch;
-use super::variant::{CooperativeForm, RowsForm, TileForm, Variant};
+use super::variant::{RowsForm, Variant};
 use crate::{Error, Result, cpu};
 use wgpu::BufferBinding;
 
@@ -81,10 +80,11 @@ impl Gpu {
         bias: Option<Range>,
         y: Range,
     ) -> Result<Op> {
-        if let Variant::Cooperative(CooperativeForm(form)) = variant {
-            return self.prepare_cooperative(form, matrix, x, bias.as_ref(), &y);
+        if matches!(variant, Variant::Cooperative(_)) {
+            return self.prepare_cooperative(variant, matrix, x, bias.as_ref(), &y);
         }
-        let has_bias = bias.is_some();
+        let format = matrix.format();
+        let mut program = variant.program(format, matrix.is_ragged(), bias.is_some());
         let int8 = variant.precision() == Precision::Int8;
         let input_is_uniform = int8 && x.fits_uniform(self);
         let bound = Bound {
@@ -94,12 +94,6 @@ impl Gpu {
             bias,
             numbers: None,
             slots: None,
-        };
-        let (format, ragged) = (matrix.format(), matrix.is_ragged());
-        let mut program = match variant {
-            Variant::Rows(RowsForm(form)) => form.program(format, ragged, has_bias, None),
-            Variant::Tile(TileForm(form)) => form.program(format, ragged, has_bias),
-            Variant::Cooperative(CooperativeForm(form)) => form.program(format, has_bias),
         };
         program.native_half = self.keeps_halves()?;
         if input_is_uniform {
@@ -112,20 +106,15 @@ impl Gpu {
         if x.is_f16() && !int8 {
             program = program.reading_f16();
         }
-        let least_subgroup = self.least_subgroup();
-        self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Loose, |shard| match variant {
-            Variant::Rows(RowsForm(form)) => {
-                matvec::work(form, shard, x.batch(), matrix.rows(), least_subgroup)
-            }
-            Variant::Tile(TileForm(form)) => form.work(shard, x.batch(), matrix.rows()),
-            Variant::Cooperative(CooperativeForm(form)) => form.work(shard, x.batch(), matrix.rows()),
+        self.prepare_with_matrix(&program, matrix, &bound, Arithmetic::Loose, |shard| {
+            variant.work(self, shard, x.batch(), matrix.rows())
         })
     }
 
     /// First what makes f16 of the vectors, and then the product.
     fn prepare_cooperative(
         &self,
-        form: Cooperative,
+        variant: Variant,
         matrix: &Matrix,
         x: &Activations,
         bias: Option<&Range>,
@@ -133,8 +122,8 @@ impl Gpu {
     ) -> Result<Op> {
         let scratch = self.scratch(Scratch::Halves, halves::bytes(x.cols(), x.batch()))?;
         let halves = whole("the vectors as f16", &scratch);
-        let native_half = self.keeps_halves()?;
-        let program = Program { native_half, ..form.program(matrix.format(), bias.is_some()) };
+        let program = variant.program(matrix.format(), matrix.is_ragged(), bias.is_some());
+        let program = Program { native_half: self.keeps_halves()?, ..program };
         let mut op = self.prepare_halves(x, &halves)?;
         for shard in &matrix.shards {
             let row_sizes = self.row_sizes(matrix, shard)?;
@@ -146,7 +135,7 @@ impl Gpu {
                 numbers: Some(whole("the sizes of rows", &row_sizes)),
                 slots: Some(halves.clone()),
             };
-            let work = form.work(shard, x.batch(), matrix.rows());
+            let work = variant.work(self, shard, x.batch(), matrix.rows());
             op.steps.push(self.prepare_with_shard(
                 &program,
                 matrix,

@@ -3,7 +3,8 @@
 use super::Gpu;
 use super::cooperative::Cooperative;
 use super::matmul::Precision;
-use super::matvec::{Lanes, Matvec};
+use super::matrix::{Program, Shard, Work};
+use super::matvec::{self, Lanes, Matvec};
 use super::tile::Tile;
 use super::tuning::Form;
 use crate::Format;
@@ -117,6 +118,24 @@ impl Variant {
         }
     }
 
+    /// The kernel for a format.
+    pub(super) fn program(self, format: Format, ragged: bool, bias: bool) -> Program {
+        match self {
+            Self::Rows(RowsForm(form)) => form.program(format, ragged, bias, None),
+            Self::Tile(TileForm(form)) => form.program(format, ragged, bias),
+            Self::Cooperative(CooperativeForm(form)) => form.program(format, bias),
+        }
+    }
+
+    /// What it takes to multiply a shard by `batch` vectors.
+    pub(super) fn work(self, gpu: &Gpu, shard: &Shard, batch: usize, all_rows: usize) -> Work {
+        match self {
+            Self::Rows(RowsForm(form)) => matvec::work(form, shard, batch, all_rows, gpu.least_subgroup()),
+            Self::Tile(TileForm(form)) => form.work(shard, batch, all_rows),
+            Self::Cooperative(CooperativeForm(form)) => form.work(shard, batch, all_rows),
+        }
+    }
+
     /// Workgroups, of one span.
     pub(super) fn groups(self, gpu: &Gpu, rows: usize, batch: usize) -> u64 {
         let dispatch = match self.with_spans(1) {
@@ -127,8 +146,10 @@ impl Variant {
         dispatch.groups * dispatch.tiles
     }
 
+    /// Whether its spans are worth their sums, and the device can bind these: of large tiles they are more.
     fn may_split(self, gpu: &Gpu, rows: usize, batch: usize) -> bool {
-        self.groups(gpu, rows, batch) < MOST_SPLIT_GROUPS
+        let sums_bytes = 4 * (self.spans() * rows * batch) as u64;
+        self.groups(gpu, rows, batch) < MOST_SPLIT_GROUPS && sums_bytes <= gpu.max_binding_bytes()
     }
 
     /// Whether it takes vectors in eight bits.

@@ -24,26 +24,19 @@ macro_rules! shader {
 const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
 const SUM: &str = shader!("sum");
 
-/// What stores results in eight bits too, at a binding, if they are wanted so: whole blocks.
-fn blocks(binding: usize, int8: bool) -> String {
-    if int8 { int8_wgsl(binding, "vec4<u32>", shader!("blocks")) } else { shader!("no_blocks").to_owned() }
-}
+/// What stores results in eight bits too: the element of their buffer, the text, and that where they are not wanted so.
+type Storing = [&'static str; 3];
 
-/// And where two lanes have a block.
-fn half_block(binding: usize, int8: bool) -> String {
-    if int8 {
-        int8_wgsl(binding, "vec4<u32>", shader!("half_block"))
-    } else {
-        shader!("no_half_block").to_owned()
+/// Of an invocation that has whole blocks; and where two lanes have a block, or eight.
+const BLOCKS: Storing = ["vec4<u32>", shader!("blocks"), shader!("no_blocks")];
+const HALF_BLOCK: Storing = ["vec4<u32>", shader!("half_block"), shader!("no_half_block")];
+const EIGHTH: Storing = ["u32", shader!("eighth"), shader!("no_eighth")];
+
+/// That at a binding, if it is wanted.
+fn storing([element, text, none]: Storing, binding: usize, int8: bool) -> String {
+    if !int8 {
+        return none.to_owned();
     }
-}
-
-/// And where eight have one.
-fn eighth(binding: usize, int8: bool) -> String {
-    if int8 { int8_wgsl(binding, "u32", shader!("eighth")) } else { shader!("no_eighth").to_owned() }
-}
-
-fn int8_wgsl(binding: usize, element: &str, text: &str) -> String {
     let declaration =
         format!("@group(0) @binding({binding}) var<storage, read_write> blocks: array<{element}>;\n");
     [&declaration, INT8_BLOCK_WGSL, text].concat()
@@ -213,7 +206,7 @@ fn attend(
     let (name, constants, text) = match kernel {
         Attention::One => {
             let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
-            ("attend_one", constants, eighth(5, int8) + shader!("attend_one"))
+            ("attend_one", constants, storing(EIGHTH, 5, int8) + shader!("attend_one"))
         }
         Attention::Rows(rows) => {
             let fours = rows / 4;
@@ -227,7 +220,7 @@ fn attend(
                 .number("LANE_FOURS", (fours / groups).max(1))
                 .number("PARTS", (groups / fours).max(1))
                 .flag("INT8", int8);
-            let parts = blocks(5, int8) + shader!("attended_block");
+            let parts = storing(BLOCKS, 5, int8) + shader!("attended_block");
             ("attend", constants, parts + shader!("attend_rows") + shader!("attend"))
         }
         Attention::Many => {
@@ -235,7 +228,11 @@ fn attend(
                 .number("LANES", MANY_ROWS / 4 * FOUR_LANES)
                 .number("ROWS", MANY_ROWS)
                 .number("LANE_QUADS", (config.head_width / 4).div_ceil(FOUR_LANES));
-            ("attend_many", constants, eighth(5, int8) + shader!("attend_rows") + shader!("attend_many"))
+            (
+                "attend_many",
+                constants,
+                storing(EIGHTH, 5, int8) + shader!("attend_rows") + shader!("attend_many"),
+            )
         }
     };
     Shader {
@@ -254,7 +251,7 @@ fn combine(config: &Config, spans: usize, int8: bool, on_cpu: bool) -> Shader {
         heads(config).number("LANES", lanes).number("ROW_QUADS", row_quads(config)).number("SPANS", spans);
     Shader {
         name: "combine",
-        text: constants.0 + &eighth(3, int8) + shader!("combine"),
+        text: constants.0 + &storing(EIGHTH, 3, int8) + shader!("combine"),
         access: &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         groups: config.heads,
         is_row: true,
@@ -268,10 +265,10 @@ fn join(config: &Config, scale: f32, (joins, post): (bool, bool), int8: bool, on
     let by_quads = !on_cpu && config.width.is_multiple_of(4) && quads <= most * MANY_LANES;
     let (name, text, lanes) = if by_quads {
         let lanes = quads.div_ceil(few).next_multiple_of(FEW_LANES).min(MANY_LANES);
-        ("join_quads", half_block(6, int8) + shader!("join_quads"), lanes)
+        ("join_quads", storing(HALF_BLOCK, 6, int8) + shader!("join_quads"), lanes)
     } else {
         let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
-        ("join", blocks(6, int8) + shader!("join"), lanes)
+        ("join", storing(BLOCKS, 6, int8) + shader!("join"), lanes)
     };
     let constants = Constants::default()
         .number("LANES", lanes)
@@ -324,9 +321,11 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
                 .flag("GELU", config.activation == Activation::Gelu);
             let (name, text, lanes, floats) = match (int8, on_cpu) {
                 (false, _) => ("gate", shader!("gate").to_owned(), MANY_LANES, 1),
-                (true, false) => ("gate_quads", eighth(4, true) + shader!("gate_quads"), FEW_LANES, 4),
+                (true, false) => {
+                    ("gate_quads", storing(EIGHTH, 4, true) + shader!("gate_quads"), FEW_LANES, 4)
+                }
                 (true, true) => {
-                    ("gate_blocks", blocks(4, true) + shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
+                    ("gate_blocks", storing(BLOCKS, 4, true) + shader!("gate_blocks"), CPU_LANES, INT8_BLOCK)
                 }
             };
             Shader {

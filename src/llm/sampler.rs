@@ -108,7 +108,7 @@ impl Sampler {
 /// Logits that are passed over at once where none is among the best.
 const RUN: usize = 256;
 
-/// The best `count` tokens, best first, the first of equals before the others; with 0, all. A logit that is not a number is left out.
+/// The best `count` tokens, best first, the first of equals before the others, as 0 and -0 are; with 0, all. A logit that is not a number is left out.
 ///
 /// Most of a large vocabulary is only compared with the least that was kept so far.
 fn best(logits: &[f32], count: usize) -> Vec<Candidate> {
@@ -123,7 +123,7 @@ fn best(logits: &[f32], count: usize) -> Vec<Candidate> {
         let is_better = |&(_, logit): &Candidate| {
             !logit.is_nan() && least.is_none_or(|least| logit.total_cmp(&least).is_gt())
         };
-        kept.extend((first..).zip(run.iter().copied()).filter(is_better));
+        kept.extend((first..).zip(run.iter().map(|logit| logit + 0.0)).filter(is_better));
         if kept.len() >= count.saturating_add(RUN) {
             let (_, last, _) = kept.select_nth_unstable_by(count - 1, order);
             least = Some(last.1);
@@ -217,7 +217,7 @@ mod tests {
             }
             let mut sorted: Vec<Candidate> = (0..).zip(logits.iter().copied()).collect();
             sorted.retain(|(_, logit)| !logit.is_nan());
-            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            sorted.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
             for count in [1, 2, 40, 300, 0] {
                 let wanted = if count == 0 { sorted.len() } else { count.min(sorted.len()) };
                 assert_eq!(best(&logits, count), sorted[..wanted], "{count} of {length}");
