@@ -122,7 +122,7 @@ pub enum Error {
         /// The pattern as given.
         pattern: String,
         /// What is wrong with it.
-        source: regex::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// A tensor's rows are not a whole number of blocks, and no other format may stand in.

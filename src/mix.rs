@@ -14,9 +14,9 @@ mod rules;
 pub use file_type::{FILE_TYPES, FileType, FileTypeInfo, IMATRIX_FILE_TYPES, ImatrixFileType};
 
 use crate::{Error, Format, Result};
-use regex::Regex;
 use rules::{Category, Mix};
-use std::str::FromStr;
+#[cfg(feature = "regex")]
+use {regex::Regex, std::str::FromStr};
 
 /// What the selection needs to know of a model, as the file's metadata says it; `None` is a missing key.
 #[derive(Clone, Debug, Default)]
@@ -91,13 +91,37 @@ impl Tensor<'_> {
     }
 }
 
-/// A user's format for the tensors whose name a pattern matches: `ffn_down=Q6_K`.
+/// A user's format for the tensors whose name a pattern matches: `ffn_down=Q6_K`. Or for one tensor.
 #[derive(Clone, Debug)]
 pub struct TensorRule {
-    regex: Regex,
+    names: Names,
     format: Format,
 }
 
+/// Which tensors a rule is for.
+#[derive(Clone, Debug)]
+enum Names {
+    One(String),
+    #[cfg(feature = "regex")]
+    Matching(Regex),
+}
+
+impl TensorRule {
+    /// A format for the tensor of exactly this name.
+    pub fn named(name: impl Into<String>, format: Format) -> Self {
+        Self { names: Names::One(name.into()), format }
+    }
+
+    fn is_for(&self, name: &str) -> bool {
+        match &self.names {
+            Names::One(named) => named == name,
+            #[cfg(feature = "regex")]
+            Names::Matching(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
+#[cfg(feature = "regex")]
 impl FromStr for TensorRule {
     type Err = Error;
 
@@ -112,8 +136,8 @@ impl FromStr for TensorRule {
             .filter(|(pattern, _)| !pattern.is_empty())
             .ok_or_else(|| Error::TensorRule { rule: rule.to_owned() })?;
         let regex = Regex::new(&pattern.to_ascii_lowercase())
-            .map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
-        Ok(Self { regex, format: format.parse()? })
+            .map_err(|error| Error::Pattern { pattern: pattern.to_owned(), source: error.into() })?;
+        Ok(Self { names: Names::Matching(regex), format: format.parse()? })
     }
 }
 
@@ -134,7 +158,7 @@ pub struct Options {
 
 impl Options {
     fn by_name(&self, name: &str) -> Option<Format> {
-        self.tensor_types.iter().find(|rule| rule.regex.is_match(name)).map(|rule| rule.format)
+        self.tensor_types.iter().find(|rule| rule.is_for(name)).map(|rule| rule.format)
     }
 
     /// The format that a flag demands for this tensor whatever its rows are.

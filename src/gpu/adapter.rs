@@ -64,8 +64,13 @@ pub struct Adapter {
     pub handle: wgpu::Adapter,
 }
 
-/// All adapters of the backends that `WGPU_BACKEND` allows, by default all.
+/// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its features
+/// `vulkan`, `metal` and `dx12`).
 pub fn adapters() -> Vec<Adapter> {
+    // Without a backend an instance panics.
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Vec::new();
+    }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let handles = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
     handles.into_iter().enumerate().map(|(index, handle)| Adapter { index, handle }).collect()
