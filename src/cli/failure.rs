@@ -1,5 +1,6 @@
 //! How a command fails, and what the shell sees of it.
 
+use super::words;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -73,15 +74,25 @@ impl Failure {
     }
 
     /// What the user can do about it on this command line.
-    fn hint(&self) -> &'static str {
-        match self {
-            Self::Qmill(qmill::Error::OutputExists { .. }) => "; --force replaces it",
-            Self::Qmill(qmill::Error::Requantize { .. }) => "; --allow-requantize does it all the same",
-            Self::Qmill(qmill::Error::Memory { .. }) => "; --memory allows more",
-            Self::Qmill(qmill::Error::UnknownFormat { .. } | qmill::Error::UnknownFileType { .. }) => {
-                "; `qmill formats` lists them"
+    fn hint(&self) -> String {
+        use qmill::Error;
+        let Self::Qmill(error) = self else { return String::new() };
+        match error {
+            Error::OutputExists { .. } => "; --force replaces it".to_owned(),
+            Error::Requantize { .. } => "; --allow-requantize does it all the same".to_owned(),
+            Error::Memory { .. } => "; --memory allows more".to_owned(),
+            Error::UnknownFormat { name } => listed(words::nearest(name, words::formats())),
+            Error::UnknownFileType { name } => listed(words::nearest(name, words::file_types())),
+            Error::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                words::similar_file(path)
             }
-            _ => "",
+            _ => String::new(),
         }
     }
+}
+
+/// Where all types are, and which one may be meant.
+fn listed(meant: Option<&str>) -> String {
+    let all = "`qmill formats` lists them";
+    meant.map_or_else(|| format!("; {all}"), |meant| format!("; did you mean {meant}? {all}"))
 }

@@ -254,3 +254,33 @@ fn failures_are_one_line_and_have_their_exit_codes() {
         assert_eq!(qmill(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_wrong_word_is_answered_with_the_one_that_may_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(DEMO_MODEL, folder.path().join("model-f16.gguf")).unwrap();
+    let missing = folder.path().join("model_f16.gguf").display().to_string();
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["quantize", DEMO_MODEL, "Q4KM"], 2, "did you mean Q4_K_M?"),
+        (&["run", "-m", DEMO_MODEL, "-p", "a", "--quantize", "q5_k_n"], 2, "'Q5_K_M'"),
+        (&["bench", "--format", "q4k"], 2, "'Q4_K'"),
+        (&["bench", "--op", "matvek"], 2, "'matvec'"),
+        (&["inspect", &missing], 1, "model-f16.gguf\"?"),
+    ];
+    for (arguments, code, expected) in cases {
+        let output = qmill(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn completions_offer_types_formats_operations_and_devices() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = stdout(&["completions", shell]);
+        for word in ["Q4_K_M", "IQ4_XS", "matvec", "auto"] {
+            assert!(script.contains(word), "{shell} does not offer {word}");
+        }
+    }
+}
