@@ -11,8 +11,8 @@
 //! use qmill::gpu::{Converter, DeviceChoice};
 //! use qmill::{Format, Gpu};
 //!
-//! // None where there is no GPU: `qmill::cpu` makes the same bytes.
-//! if let Some(gpu) = Gpu::open(&DeviceChoice::Auto, None)? {
+//! // Where there is no GPU, `qmill::cpu` makes the same bytes.
+//! if let Ok(gpu) = Gpu::open(&DeviceChoice::Auto, None) {
 //!     let weights: Vec<u8> = (0..512).flat_map(|i| (i as f32 * 0.1).sin().to_le_bytes()).collect();
 //!     let mut blocks = vec![0; Format::Q4_K.bytes_for(512) as usize];
 //!     Converter::new(&gpu, 64 << 20).convert(Format::F32, &weights, Format::Q4_K, &mut blocks)?;
@@ -43,6 +43,7 @@ mod matrix;
 mod matvec;
 mod once;
 mod op;
+mod options;
 mod pipeline;
 mod quantize;
 mod self_test;
@@ -58,27 +59,32 @@ mod variant;
 mod wait;
 
 pub use activations::{Activations, INT8_BLOCK_WGSL};
-pub use adapter::{Adapter, DeviceChoice, adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use adapter::{Adapter, DeviceChoice, adapters_async};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
 pub use matmul::Precision;
 pub use matrix::Matrix;
 pub use op::Op;
+pub use options::GpuOptions;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
 pub use variant::Variant;
 
-use crate::{Error, Format, Result};
+use crate::{Device, Error, Format, Result};
 use cooperative::MatrixUnits;
 use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use wait::Wait;
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -88,6 +94,8 @@ pub struct Gpu {
     prefers_texels: bool,
     /// The adapter's matrix units, if products may take them.
     matrix_units: Option<MatrixUnits>,
+    /// Where it is noted that a pipeline was not there, instead of compiling it.
+    looks_only: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug)]
@@ -105,13 +113,20 @@ struct Shared {
     pipelines: Pipelines,
     /// The codebooks that shaders need.
     grids: Mutex<HashMap<Format, wgpu::Buffer>>,
-    misrounding: Option<Misrounding>,
-    /// Whether the device's own conversion from f16 is exact, once that was asked.
-    keeps_halves: OnceLock<bool>,
+    /// What the device was found to do when it was opened.
+    tests: OnceLock<Tests>,
     /// Which kernels products take where that is not by default.
     tuning: RwLock<Tuning>,
     /// What products need meanwhile, of each kind, one product after the other.
     scratch: [Mutex<Option<wgpu::Buffer>>; 2],
+}
+
+/// What a device was found to do.
+#[derive(Debug)]
+struct Tests {
+    misrounding: Option<Misrounding>,
+    /// Whether the device's own conversion from f16 is exact.
+    keeps_halves: bool,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -119,30 +134,104 @@ struct Shared {
 pub type Rewrite = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 
 impl Gpu {
-    /// Opens the adapter that `choice` names, or `None` where that is the CPU.
+    /// Opens the adapter that `choice` names; [`Device::open`](crate::Device::open) takes the CPU where it names that.
     ///
     /// Pipelines are kept in a file in `cache_folder` where the backend can store them (Vulkan), which makes the next
-    /// start faster. Fails with [`Error::NoAdapter`] and with what the driver reports.
-    pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Option<Self>> {
-        adapter::choose(choice)?.map(|adapter| adapter.open(cache_folder)).transpose()
+    /// start faster. Fails with [`Error::NoAdapter`], also where `choice` is the CPU or `auto` finds no GPU, and with what the driver reports.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
-    /// Uses a device that an app has already, with whatever limits it has.
+    /// [`Gpu::open`], to be awaited. What it compiles is compiled in a thread of its own, but loading a driver and opening the device block, as wgpu's own calls do.
+    pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        Self::open_as(Wait::Async, choice, cache_folder).await
+    }
+
+    async fn open_as(wait: Wait, choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        adapter::chosen(choice).await?.open(wait, cache_folder).await
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn open_device(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Device> {
+        pollster::block_on(Self::open_device_as(Wait::Blocking, choice, cache_folder))
+    }
+
+    pub(crate) async fn open_device_async(
+        choice: &DeviceChoice,
+        cache_folder: Option<&Path>,
+    ) -> Result<Device> {
+        Self::open_device_as(Wait::Async, choice, cache_folder).await
+    }
+
+    async fn open_device_as(
+        wait: Wait,
+        choice: &DeviceChoice,
+        cache_folder: Option<&Path>,
+    ) -> Result<Device> {
+        if *choice == DeviceChoice::Cpu {
+            return Ok(Device::Cpu);
+        }
+        match adapter::choose(choice).await?.0 {
+            Some(adapter) => Ok(Device::Gpu(adapter.open(wait, cache_folder).await?)),
+            None => Ok(Device::Cpu),
+        }
+    }
+
+    /// Uses a device that an app has already, with whatever features and limits it has; [`Gpu::device_descriptor`] says which are of use.
     ///
     /// Its error and lost-device handlers stay as they are. On Vulkan, a device with `PASSTHROUGH_SHADERS` gets kernels that
-    /// are a third shorter. Runs a small kernel to see that the device rounds as it
-    /// should, and waits for it.
+    /// are a third shorter. Runs two small kernels to see that the device rounds as it
+    /// should, and waits for them. Products take no matrix units: [`Gpu::from_device_with`] takes the adapter, which knows them.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Self::new(device, queue, Lost::default(), Pipelines::default())
+        Self::from_device_with(device, queue, GpuOptions::new())
+    }
+
+    /// [`Gpu::from_device`] with what else an app has.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_device_with(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::of_device(Wait::Blocking, device, queue, options))
+    }
+
+    /// [`Gpu::from_device_with`], to be awaited. Nothing blocks: what it compiles is compiled in a thread of its own.
+    pub async fn from_device_async(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        Self::of_device(Wait::Async, device, queue, options).await
+    }
+
+    async fn of_device(
+        wait: Wait,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        let (lost, pipelines) = (Lost::of_host(&device), options.pipelines(&device)?);
+        let gpu = Self::new(wait, device, queue, lost, pipelines).await?;
+        Ok(match &options.adapter {
+            Some(adapter) => gpu.with_matrix_units(adapter),
+            None => gpu,
+        })
     }
 
     /// [`Gpu::from_device`] with other shaders.
+    #[cfg(not(target_arch = "wasm32"))]
     #[doc(hidden)]
     pub fn from_device_rewriting(device: wgpu::Device, queue: wgpu::Queue, rewrite: Rewrite) -> Result<Self> {
-        Self::new(device, queue, Lost::default(), Pipelines::rewriting(rewrite))
+        let pipelines = Pipelines::rewriting(rewrite);
+        pollster::block_on(Self::new(Wait::Blocking, device, queue, Lost::default(), pipelines))
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, lost: Lost, pipelines: Pipelines) -> Result<Self> {
+    async fn new(
+        wait: Wait,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        lost: Lost,
+        pipelines: Pipelines,
+    ) -> Result<Self> {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
@@ -158,14 +247,20 @@ impl Gpu {
             poller: wait::Poller::default(),
             pipelines,
             grids,
-            misrounding: None,
-            keeps_halves: OnceLock::new(),
+            tests: OnceLock::new(),
             tuning: RwLock::default(),
             scratch: Default::default(),
         };
-        let mut gpu = Self { shared: Arc::new(shared), prefers_texels, matrix_units: None };
-        let misrounding = self_test::run(&gpu)?;
-        Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
+        let shared = Arc::new(shared);
+        let gpu = Self { shared, prefers_texels, matrix_units: None, looks_only: None };
+        let misrounding = self_test::run(&gpu, wait).await?;
+        // A device that cannot convert at all has said so in an error of its own.
+        let keeps_halves = match self_test::keeps_halves(&gpu, wait).await {
+            Err(Error::Device { .. }) => false,
+            keeps => keeps?,
+        };
+        let tests = Tests { misrounding, keeps_halves };
+        gpu.shared.tests.get_or_init(|| tests);
         Ok(gpu)
     }
 
@@ -221,10 +316,10 @@ impl Gpu {
     /// Why this device must not quantize: an operation that it rounds otherwise than IEEE 754 says. `None` where all is
     /// well, as on every device known.
     pub fn misrounding(&self) -> Option<Misrounding> {
-        self.shared.misrounding
+        self.shared.tests.get().and_then(|tests| tests.misrounding)
     }
 
-    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`], for the next start.
+    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`] or [`GpuOptions::cache_folder`], for the next start.
     ///
     /// What fails here is not worth an error: the next start compiles again.
     pub fn store_pipelines(&self) {
@@ -251,7 +346,7 @@ impl Gpu {
     /// Sends on what was written to buffers and waits until it is there.
     #[cfg(not(target_arch = "wasm32"))]
     fn flush(&self) -> Result<()> {
-        pollster::block_on(self.flushed(wait::Wait::Blocking))
+        pollster::block_on(self.flushed(Wait::Blocking))
     }
 
     fn check_lost(&self) -> Result<()> {
@@ -343,17 +438,9 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Whether the device's own conversion from f16 is exact; asks it the first time.
-    fn keeps_halves(&self) -> Result<bool> {
-        if let Some(&keeps) = self.shared.keeps_halves.get() {
-            return Ok(keeps);
-        }
-        // A device that cannot convert at all has said so in an error of its own.
-        let keeps = match self_test::keeps_halves(self) {
-            Err(Error::Device { .. }) => false,
-            keeps => keeps?,
-        };
-        Ok(*self.shared.keeps_halves.get_or_init(|| keeps))
+    /// Whether the device's own conversion from f16 is exact.
+    fn keeps_halves(&self) -> bool {
+        self.shared.tests.get().is_some_and(|tests| tests.keeps_halves)
     }
 
     /// Whether shaders go to the driver as SPIR-V that forbids contraction.

@@ -27,6 +27,19 @@ impl Lost {
         lost
     }
 
+    /// Of a device that is a host's: only in a browser does a handler not replace the host's own.
+    #[cfg_attr(not(target_arch = "wasm32"), expect(unused_variables, reason = "elsewhere it is asked"))]
+    pub(super) fn of_host(device: &wgpu::Device) -> Self {
+        let lost = Self::default();
+        #[cfg(target_arch = "wasm32")]
+        {
+            let on_lost = lost.clone();
+            let set = move |reason, message| on_lost.set(format!("{message} ({reason:?})"));
+            device.set_device_lost_callback(set);
+        }
+        lost
+    }
+
     pub(super) fn set(&self, reason: String) {
         // The first reason is the cause.
         let _ = self.0.set(reason);

@@ -7,6 +7,8 @@ use super::Gpu;
 use crate::{Error, Result};
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use wgpu::{MapMode, SubmissionIndex};
@@ -74,6 +76,59 @@ impl Gpu {
         self.settle().await?;
         self.check_lost()?;
         if is_good { Ok(()) } else { Err(self.fault("a buffer could not be mapped".to_owned())) }
+    }
+
+    /// Does what an app prepares, such as [`Gpu::prepare_matmul`] or [`Kernel::new`](super::Kernel::new), in a thread of its own, so that a task does not block while
+    /// shaders are compiled.
+    ///
+    /// What is compiled once is there from then on, for products that are awaited as well. In a browser, which compiles aside by itself, `prepare` runs at once, and what it came
+    /// to is awaited. Fails as `prepare` does.
+    ///
+    /// ```no_run
+    /// # use qmill::{Gpu, gpu::{Activations, Matrix, Op}, wgpu};
+    /// # async fn f(gpu: Gpu, matrix: Matrix, x: wgpu::Buffer, y: wgpu::Buffer) -> qmill::Result<Op> {
+    /// gpu.prepare_async(move |gpu| {
+    ///     let x = Activations::exact(x.as_entire_buffer_binding(), 1, matrix.cols());
+    ///     gpu.prepare_matmul(&matrix, &x, None, &y.as_entire_buffer_binding())
+    /// })
+    /// .await
+    /// # }
+    /// ```
+    pub async fn prepare_async<T: Send + 'static>(
+        &self,
+        prepare: impl FnOnce(&Gpu) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return native::aside(self, prepare).await;
+        #[cfg(target_arch = "wasm32")]
+        {
+            let prepared = prepare(self)?;
+            self.settle().await?;
+            Ok(prepared)
+        }
+    }
+
+    /// Prepares here; but for a task, elsewhere, if anything is to be compiled.
+    pub(super) async fn prepared<T: Send + 'static>(
+        &self,
+        wait: Wait,
+        prepare: impl Fn(&Gpu) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            if wait == Wait::Blocking {
+                return prepare(self);
+            }
+            let is_missing = Arc::new(AtomicBool::new(false));
+            let looking = Self { looks_only: Some(is_missing.clone()), ..self.clone() };
+            let prepared = prepare(&looking);
+            if !is_missing.load(Relaxed) {
+                return prepared;
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        let Wait::Async = wait;
+        self.prepare_async(prepare).await
     }
 
     /// Learns that the device is gone.
@@ -152,7 +207,7 @@ pub(super) use native::Poller;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use super::{Signal, Wait};
+    use super::{Signal, Signalled, Wait};
     use crate::gpu::Gpu;
     use crate::{Error, Result};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -222,6 +277,29 @@ mod native {
             if Instant::now() > deadline {
                 signal.set(false);
             }
+        }
+    }
+
+    /// Does something in a thread of its own.
+    pub(super) async fn aside<T: Send + 'static>(
+        gpu: &Gpu,
+        work: impl FnOnce(&Gpu) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let signal = Arc::new(Signal::default());
+        let result = Arc::new(Mutex::new(None));
+        let (is_done, left, handle) = (signal.clone(), result.clone(), gpu.clone());
+        let work = move || {
+            let done = catch_unwind(AssertUnwindSafe(|| work(&handle)));
+            *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            is_done.set(true);
+        };
+        let thread = thread::Builder::new().name("qmill-prepare".to_owned());
+        thread.spawn(work).map_err(|error| gpu.fault(error.to_string()))?;
+        Signalled(signal).await;
+        let done = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match done.expect("it is there before the signal is set") {
+            Ok(done) => done,
+            Err(panic) => resume_unwind(panic),
         }
     }
 
