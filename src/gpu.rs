@@ -29,6 +29,7 @@ mod activations;
 mod adapter;
 mod bundles;
 mod cache_file;
+#[cfg(not(target_arch = "wasm32"))]
 mod clock;
 mod convert;
 mod cooperative;
@@ -62,6 +63,7 @@ pub use activations::{Activations, INT8_BLOCK_WGSL};
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
 pub use adapter::{Adapter, DeviceChoice, adapters_async};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};

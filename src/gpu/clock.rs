@@ -74,8 +74,9 @@ impl Clock {
         })?;
         let start = Instant::now();
         let submission = gpu.guarded(|| gpu.queue().submit([commands]))?;
-        gpu.wait(submission)?;
+        gpu.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
         let wall = start.elapsed();
+        gpu.check_alive()?;
         let device = self.stamps.as_ref().map(|stamps| stamps.read(gpu)).transpose()?.flatten();
         Ok(Lap { wall, device })
     }

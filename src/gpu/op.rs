@@ -181,7 +181,7 @@ impl Gpu {
         let create = || self.device().create_bind_group(&descriptor);
         let created = self.guarded(|| catch_unwind(AssertUnwindSafe(create)))?;
         created.map_err(|panic| match panic.downcast_ref::<String>() {
-            Some(message) if message.starts_with("Cannot get ") || message.contains("Cannot get Id") => {
+            Some(message) if message.contains("Cannot get ") => {
                 self.fault("a buffer is of another instance of wgpu".to_owned())
             }
             _ => resume_unwind(panic),

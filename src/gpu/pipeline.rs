@@ -124,6 +124,8 @@ impl Gpu {
             };
             self.compile(name, bindings, &module)
         })?;
+        // A device that is gone compiles nothing and reports nothing.
+        self.check_alive()?;
         let pipeline = Arc::new(pipeline);
         *made = Some(pipeline.clone());
         Ok(pipeline)
