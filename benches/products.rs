@@ -29,8 +29,11 @@ fn products(gpu: &Gpu, format: Format, int8: bool) -> qmill::Result<Vec<Vec<Op>>
     };
     let (x, y) = (buffer(COLS), buffer(ROWS));
     let binding = x.as_entire_buffer_binding();
-    let x =
-        if int8 { Activations::int8(gpu, binding, 1, COLS)? } else { Activations::exact(binding, 1, COLS) };
+    let x = if int8 {
+        Activations::int8(gpu, binding, 1, COLS)?.shared()
+    } else {
+        Activations::exact(binding, 1, COLS)
+    };
     let copies = (0..=COPIES_BYTES / blocks.len()).map(|_| {
         let matrix = Matrix::new(gpu, format, ROWS, COLS, &blocks)?;
         let product = gpu.prepare_matmul(&matrix, &x, None, &y.as_entire_buffer_binding())?;
@@ -54,7 +57,7 @@ fn run(gpu: &Gpu, copies: &[Vec<Op>], count: u64) -> Duration {
 }
 
 fn matvec(criterion: &mut Criterion) {
-    let Ok(Some(gpu)) = Gpu::open(&DeviceChoice::Gpu, None) else {
+    let Ok(gpu) = Gpu::open(&DeviceChoice::Gpu, None) else {
         eprintln!("there is no adapter: nothing is measured");
         return;
     };

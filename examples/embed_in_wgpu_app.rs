@@ -1,6 +1,6 @@
 //! A product in the middle of an app's own work, on its device, in its compute pass, with no wait in between.
 
-use qmill::gpu::{Activations, Matrix};
+use qmill::gpu::{Activations, GpuOptions, Matrix};
 use qmill::wgpu::{self, BufferUsages, util::DeviceExt};
 use qmill::{Format, Gpu};
 
@@ -15,9 +15,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     else {
         return Ok(());
     };
-    let required_limits = Gpu::required_limits(&adapter);
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
+    // What qmill has a use for on this adapter, and what the app itself needs.
+    let mut descriptor = Gpu::device_descriptor(&adapter);
+    descriptor.label = Some("app");
+    descriptor.required_limits =
+        descriptor.required_limits.or_better_values_from(&wgpu::Limits::downlevel_defaults());
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
+    let subgroup = wgpu::Features::SUBGROUP;
+    assert_eq!(device.features().contains(subgroup), adapter.features().contains(subgroup));
     let source = wgpu::ShaderSource::Wgsl(SHADER.into());
     let module = &device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
     let (label, layout, entry_point, cache) = (None, None, None, None);
@@ -34,8 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }), buffer)
     };
 
-    // qmill gets the device, and weights to hold there.
-    let gpu = Gpu::from_device(device.clone(), queue.clone())?;
+    // qmill gets the device, the adapter's matrix units, and weights to hold there.
+    let options = GpuOptions::new().adapter(&adapter);
+    let gpu = Gpu::from_device_with(device.clone(), queue.clone(), options)?;
     let (rows, cols) = (256, 512);
     let weights: Vec<u8> = (0..rows * cols).flat_map(|i| (i as f32).sin().to_le_bytes()).collect();
     let matrix = Matrix::quantized(&gpu, Format::F32, rows, cols, &weights, Format::Q4_K)?;

@@ -16,9 +16,15 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens what `choice` names; see [`Gpu::open`] for `cache_folder` and the errors.
+    /// Opens what `choice` names: the CPU too, which `auto` takes where there is no GPU. See [`Gpu::open`] for `cache_folder` and the errors.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
-        Ok(Gpu::open(choice, cache_folder)?.map_or(Self::Cpu, Self::Gpu))
+        Gpu::open_device(choice, cache_folder)
+    }
+
+    /// [`Device::open`], to be awaited, as [`Gpu::open_async`] is.
+    pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        Gpu::open_device_async(choice, cache_folder).await
     }
 }
 

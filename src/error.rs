@@ -269,6 +269,15 @@ pub enum Error {
         message: String,
     },
 
+    /// Something was made on another device than the one that is to use it.
+    #[error("{what} is of another device than {device}, which is to use it")]
+    OtherDevice {
+        /// What it is.
+        what: &'static str,
+        /// The device that is to use it.
+        device: String,
+    },
+
     /// A range of a buffer is too short for an operation.
     #[error("the range for {name} has {bytes} bytes, {needed_bytes} are needed")]
     ShortRange {

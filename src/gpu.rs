@@ -11,8 +11,8 @@
 //! use qmill::gpu::{Converter, DeviceChoice};
 //! use qmill::{Format, Gpu};
 //!
-//! // None where there is no GPU: `qmill::cpu` makes the same bytes.
-//! if let Some(gpu) = Gpu::open(&DeviceChoice::Auto, None)? {
+//! // Where there is no GPU, `qmill::cpu` makes the same bytes.
+//! if let Ok(gpu) = Gpu::open(&DeviceChoice::Auto, None) {
 //!     let weights: Vec<u8> = (0..512).flat_map(|i| (i as f32 * 0.1).sin().to_le_bytes()).collect();
 //!     let mut blocks = vec![0; Format::Q4_K.bytes_for(512) as usize];
 //!     Converter::new(&gpu, 64 << 20).convert(Format::F32, &weights, Format::Q4_K, &mut blocks)?;
@@ -29,6 +29,7 @@ mod activations;
 mod adapter;
 mod bundles;
 mod cache_file;
+#[cfg(not(target_arch = "wasm32"))]
 mod clock;
 mod convert;
 mod cooperative;
@@ -43,6 +44,7 @@ mod matrix;
 mod matvec;
 mod once;
 mod op;
+mod options;
 mod pipeline;
 mod quantize;
 mod self_test;
@@ -55,29 +57,36 @@ mod tile;
 mod tuning;
 mod upload;
 mod variant;
+mod wait;
 
 pub use activations::{Activations, INT8_BLOCK_WGSL};
-pub use adapter::{Adapter, DeviceChoice, adapters};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use adapter::{Adapter, DeviceChoice, adapters_async};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
 pub use matmul::Precision;
 pub use matrix::Matrix;
 pub use op::Op;
+pub use options::GpuOptions;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
 pub use variant::Variant;
 
-use crate::{Error, Format, Result};
+use crate::{Device, Error, Format, Result};
 use cooperative::MatrixUnits;
-use fault::{Lost, guarded};
+use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use wait::Wait;
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -87,6 +96,8 @@ pub struct Gpu {
     prefers_texels: bool,
     /// The adapter's matrix units, if products may take them.
     matrix_units: Option<MatrixUnits>,
+    /// Where it is noted that a pipeline was not there, instead of compiling it.
+    looks_only: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug)]
@@ -96,16 +107,28 @@ struct Shared {
     name: String,
     backend: wgpu::Backend,
     lost: Lost,
+    /// What calls came to that has not been reported yet.
+    pending: Pending,
+    /// Polls the device while tasks wait for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: wait::Poller,
     pipelines: Pipelines,
     /// The codebooks that shaders need.
     grids: Mutex<HashMap<Format, wgpu::Buffer>>,
-    misrounding: Option<Misrounding>,
-    /// Whether the device's own conversion from f16 is exact, once that was asked.
-    keeps_halves: OnceLock<bool>,
+    /// What the device was found to do when it was opened.
+    tests: OnceLock<Tests>,
     /// Which kernels products take where that is not by default.
     tuning: RwLock<Tuning>,
     /// What products need meanwhile, of each kind, one product after the other.
     scratch: [Mutex<Option<wgpu::Buffer>>; 2],
+}
+
+/// What a device was found to do.
+#[derive(Debug)]
+struct Tests {
+    misrounding: Option<Misrounding>,
+    /// Whether the device's own conversion from f16 is exact.
+    keeps_halves: bool,
 }
 
 /// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
@@ -113,30 +136,104 @@ struct Shared {
 pub type Rewrite = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 
 impl Gpu {
-    /// Opens the adapter that `choice` names, or `None` where that is the CPU.
+    /// Opens the adapter that `choice` names; [`Device::open`](crate::Device::open) takes the CPU where it names that.
     ///
     /// Pipelines are kept in a file in `cache_folder` where the backend can store them (Vulkan), which makes the next
-    /// start faster. Fails with [`Error::NoAdapter`] and with what the driver reports.
-    pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Option<Self>> {
-        adapter::choose(choice)?.map(|adapter| adapter.open(cache_folder)).transpose()
+    /// start faster. Fails with [`Error::NoAdapter`], also where `choice` is the CPU or `auto` finds no GPU, and with what the driver reports.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
-    /// Uses a device that an app has already, with whatever limits it has.
+    /// [`Gpu::open`], to be awaited. What it compiles is compiled in a thread of its own, but loading a driver and opening the device block, as wgpu's own calls do.
+    pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        Self::open_as(Wait::Async, choice, cache_folder).await
+    }
+
+    async fn open_as(wait: Wait, choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        adapter::chosen(choice).await?.open(wait, cache_folder).await
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn open_device(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Device> {
+        pollster::block_on(Self::open_device_as(Wait::Blocking, choice, cache_folder))
+    }
+
+    pub(crate) async fn open_device_async(
+        choice: &DeviceChoice,
+        cache_folder: Option<&Path>,
+    ) -> Result<Device> {
+        Self::open_device_as(Wait::Async, choice, cache_folder).await
+    }
+
+    async fn open_device_as(
+        wait: Wait,
+        choice: &DeviceChoice,
+        cache_folder: Option<&Path>,
+    ) -> Result<Device> {
+        if *choice == DeviceChoice::Cpu {
+            return Ok(Device::Cpu);
+        }
+        match adapter::choose(choice).await?.0 {
+            Some(adapter) => Ok(Device::Gpu(adapter.open(wait, cache_folder).await?)),
+            None => Ok(Device::Cpu),
+        }
+    }
+
+    /// Uses a device that an app has already, with whatever features and limits it has; [`Gpu::device_descriptor`] says which are of use.
     ///
     /// Its error and lost-device handlers stay as they are. On Vulkan, a device with `PASSTHROUGH_SHADERS` gets kernels that
-    /// are a third shorter. Runs a small kernel to see that the device rounds as it
-    /// should, and waits for it.
+    /// are a third shorter. Runs two small kernels to see that the device rounds as it
+    /// should, and waits for them. Products take no matrix units: [`Gpu::from_device_with`] takes the adapter, which knows them.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Self::new(device, queue, Lost::default(), Pipelines::default())
+        Self::from_device_with(device, queue, GpuOptions::new())
+    }
+
+    /// [`Gpu::from_device`] with what else an app has.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_device_with(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Result<Self> {
+        pollster::block_on(Self::of_device(Wait::Blocking, device, queue, options))
+    }
+
+    /// [`Gpu::from_device_with`], to be awaited. Nothing blocks: what it compiles is compiled in a thread of its own.
+    pub async fn from_device_async(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        Self::of_device(Wait::Async, device, queue, options).await
+    }
+
+    async fn of_device(
+        wait: Wait,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        let (lost, pipelines) = (Lost::of_host(&device), options.pipelines(&device)?);
+        let gpu = Self::new(wait, device, queue, lost, pipelines).await?;
+        Ok(match &options.adapter {
+            Some(adapter) => gpu.with_matrix_units(adapter),
+            None => gpu,
+        })
     }
 
     /// [`Gpu::from_device`] with other shaders.
+    #[cfg(not(target_arch = "wasm32"))]
     #[doc(hidden)]
     pub fn from_device_rewriting(device: wgpu::Device, queue: wgpu::Queue, rewrite: Rewrite) -> Result<Self> {
-        Self::new(device, queue, Lost::default(), Pipelines::rewriting(rewrite))
+        let pipelines = Pipelines::rewriting(rewrite);
+        pollster::block_on(Self::new(Wait::Blocking, device, queue, Lost::default(), pipelines))
     }
 
-    fn new(device: wgpu::Device, queue: wgpu::Queue, lost: Lost, pipelines: Pipelines) -> Result<Self> {
+    async fn new(
+        wait: Wait,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        lost: Lost,
+        pipelines: Pipelines,
+    ) -> Result<Self> {
         let info = device.adapter_info();
         let name = format!("{} ({})", info.name, info.backend);
         let grids = Mutex::default();
@@ -147,16 +244,25 @@ impl Gpu {
             name,
             backend: info.backend,
             lost,
+            pending: Pending::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: wait::Poller::default(),
             pipelines,
             grids,
-            misrounding: None,
-            keeps_halves: OnceLock::new(),
+            tests: OnceLock::new(),
             tuning: RwLock::default(),
             scratch: Default::default(),
         };
-        let mut gpu = Self { shared: Arc::new(shared), prefers_texels, matrix_units: None };
-        let misrounding = self_test::run(&gpu)?;
-        Arc::get_mut(&mut gpu.shared).expect("nothing has cloned it yet").misrounding = misrounding;
+        let shared = Arc::new(shared);
+        let gpu = Self { shared, prefers_texels, matrix_units: None, looks_only: None };
+        let misrounding = self_test::run(&gpu, wait).await?;
+        // A device that cannot convert at all has said so in an error of its own.
+        let keeps_halves = match self_test::keeps_halves(&gpu, wait).await {
+            Err(Error::Device { .. }) => false,
+            keeps => keeps?,
+        };
+        let tests = Tests { misrounding, keeps_halves };
+        gpu.shared.tests.get_or_init(|| tests);
         Ok(gpu)
     }
 
@@ -212,10 +318,10 @@ impl Gpu {
     /// Why this device must not quantize: an operation that it rounds otherwise than IEEE 754 says. `None` where all is
     /// well, as on every device known.
     pub fn misrounding(&self) -> Option<Misrounding> {
-        self.shared.misrounding
+        self.shared.tests.get().and_then(|tests| tests.misrounding)
     }
 
-    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`], for the next start.
+    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`] or [`GpuOptions::cache_folder`], for the next start.
     ///
     /// What fails here is not worth an error: the next start compiles again.
     pub fn store_pipelines(&self) {
@@ -224,38 +330,82 @@ impl Gpu {
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
     ///
-    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    /// In a browser errors are reported later: [`Gpu::settle`] has them. Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
     pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
-        guarded(&self.shared.device, self.name(), work)
+        let done = guarded(&self.shared.device, self.name(), &self.shared.pending, work);
+        done.map_err(|error| self.lost_or(error))
+    }
+
+    /// Waits for what the device has not reported yet of the calls that were made, and fails with the first error among it, as [`Gpu::guarded`] does.
+    ///
+    /// Only a browser reports errors later than at once; every `async` function of this module that returns has seen to it, but what is prepared and
+    /// recorded by calls that are not `async` fails here.
+    pub async fn settle(&self) -> Result<()> {
+        self.shared.pending.settle(self.name()).await
     }
 
     /// Sends on what was written to buffers and waits until it is there.
+    #[cfg(not(target_arch = "wasm32"))]
     fn flush(&self) -> Result<()> {
-        let submission = self.guarded(|| self.queue().submit([]))?;
-        self.wait(submission)
+        pollster::block_on(self.flushed(Wait::Blocking))
     }
 
     fn check_lost(&self) -> Result<()> {
         self.shared.lost.check(self.name())
     }
 
+    /// Fails with [`Error::DeviceLost`] on a device that is gone, even if nothing has told of it: what is submitted to such a device is dropped without a word.
+    fn check_alive(&self) -> Result<()> {
+        self.check_lost()?;
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("qmill"),
+            size: wgpu::COPY_BUFFER_ALIGNMENT,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        };
+        // Memory of a device that is gone is not there to be written, and nothing is reported of that.
+        let is_there = guarded(&self.shared.device, self.name(), &self.shared.pending, || {
+            self.shared.device.create_buffer(&descriptor).get_mapped_range(..).is_ok()
+        });
+        match is_there {
+            Ok(false) => Err(self.lost("it takes no commands any more")),
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Fails with [`Error::OtherDevice`] where `what` was made with a handle of another device.
+    fn check_device(&self, other: &Self, what: &'static str) -> Result<()> {
+        let is_same =
+            Arc::ptr_eq(&self.shared, &other.shared) || fault::is_same(self.device(), other.device());
+        if is_same { Ok(()) } else { Err(Error::OtherDevice { what, device: self.name().to_owned() }) }
+    }
+
+    /// That the device is gone, if it is, or else this error.
+    fn lost_or(&self, error: Error) -> Error {
+        match (error, self.check_alive()) {
+            (Error::Device { .. }, Err(lost)) => lost,
+            (error, _) => error,
+        }
+    }
+
     /// Waits until `submission` is done, and so its callbacks are called.
+    #[cfg(not(target_arch = "wasm32"))]
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
-        self.check_lost()
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
+        self.check_alive()
     }
 
     /// Waits until all that was submitted is done, and its callbacks are called.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn wait_for_all(&self) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
-        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
-        self.check_lost()
+        self.poll(wgpu::PollType::Wait { submission_index: None, timeout: None })?;
+        self.check_alive()
     }
 
+    /// What a call reports that is not an error of wgpu's.
     fn fault(&self, message: String) -> Error {
-        Error::Device { device: self.name().to_owned(), message }
+        self.lost_or(Error::Device { device: self.name().to_owned(), message })
     }
 
     /// A buffer, or [`Error::DeviceMemory`].
@@ -290,17 +440,9 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Whether the device's own conversion from f16 is exact; asks it the first time.
-    fn keeps_halves(&self) -> Result<bool> {
-        if let Some(&keeps) = self.shared.keeps_halves.get() {
-            return Ok(keeps);
-        }
-        // A device that cannot convert at all has said so in an error of its own.
-        let keeps = match self_test::keeps_halves(self) {
-            Err(Error::Device { .. }) => false,
-            keeps => keeps?,
-        };
-        Ok(*self.shared.keeps_halves.get_or_init(|| keeps))
+    /// Whether the device's own conversion from f16 is exact.
+    fn keeps_halves(&self) -> bool {
+        self.shared.tests.get().is_some_and(|tests| tests.keeps_halves)
     }
 
     /// Whether shaders go to the driver as SPIR-V that forbids contraction.

@@ -31,6 +31,7 @@
 //!
 //! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 pub mod cpu;
 mod device;
@@ -42,12 +43,14 @@ pub mod gpu;
 #[cfg(feature = "llm")]
 pub mod llm;
 pub mod mix;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod stream;
 
 pub use device::Device;
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
 pub use gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
 pub use stream::quantize_file;
 pub use wgpu;
 

@@ -147,7 +147,7 @@ impl<'a> Data<'a> {
         let x = self.x_buffer.as_entire_buffer_binding();
         let vectors = match variant.precision() {
             Precision::Exact => Activations::exact(x, batch, cols),
-            Precision::Int8 => Activations::int8(gpu, x, batch, cols)?,
+            Precision::Int8 => Activations::int8(gpu, x, batch, cols)?.shared(),
         };
         let ops = self.matrices.iter().map(|matrix| prepare(gpu, variant, matrix, &vectors, &self.y_buffer));
         let ops = ops.collect::<Result<Vec<_>>>()?;

@@ -39,6 +39,11 @@ impl ReadAt for File {
         Ok(())
     }
 
+    #[cfg(not(any(unix, windows)))]
+    fn read_exact_at(&self, _buf: &mut [u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn len_bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }

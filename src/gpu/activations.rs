@@ -60,8 +60,11 @@ pub struct Activations<'a> {
 /// The vectors in blocks of 32 signed bytes under a scale, and what fills them.
 #[derive(Clone, Debug)]
 struct Int8 {
+    gpu: Gpu,
     blocks: wgpu::Buffer,
     quantize: Op,
+    /// Whether the app sees to it that the blocks are filled before products.
+    is_shared: bool,
 }
 
 impl<'a> Activations<'a> {
@@ -77,8 +80,8 @@ impl<'a> Activations<'a> {
 
     /// Products take them in eight bits, in a buffer that is made here; those with weights in F32, F16 or BF16 take them as they are.
     ///
-    /// Before the products, [`Activations::quantize`] must be recorded: once for all of them; or a kernel that fills
-    /// [`Activations::blocks`]. Fails with [`Error::Number`] where there is no vector or `cols` is
+    /// What makes eight bits of the numbers is a part of every product that is prepared with them; of several products [`Activations::shared`] leaves that to the app, to do it
+    /// once. Fails with [`Error::Number`] where there is no vector or `cols` is
     /// not a multiple of 32, with [`Error::ShortRange`] and [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
     pub fn int8(gpu: &Gpu, x: BufferBinding<'a>, batch: usize, cols: usize) -> Result<Self> {
         Self::exact(x, batch, cols).quantized(gpu)
@@ -101,20 +104,41 @@ impl<'a> Activations<'a> {
             gpu.buffer(bytes, BufferUsages::STORAGE)?
         };
         let bindings = in_order([Access::Read, Access::ReadWrite]);
-        let native_half = is_f16 && gpu.keeps_halves()?;
+        let native_half = is_f16 && gpu.keeps_halves();
         let name = if is_f16 { OF_F16 } else { NAME };
         let pipeline = gpu.pipeline(name, &bindings, Arithmetic::Loose, |_| wgsl(is_f16, native_half))?;
         let bound = in_order([self.range(false), whole("the activations", &blocks)]);
         let quantize = Op { steps: vec![gpu.bind(pipeline, Dispatch::of(count), &[], &bound)?] };
-        Ok(Self { int8: Some(Int8 { blocks, quantize }), ..self })
+        let int8 = Int8 { gpu: gpu.clone(), blocks, quantize, is_shared: false };
+        Ok(Self { int8: Some(int8), ..self })
     }
 
-    /// What makes eight bits of the numbers, if products take them so.
+    /// The same vectors, of which products that are prepared from now on do not make the eight-bit form: before them the app records [`Activations::quantize`], once for all
+    /// of them, or a kernel that fills [`Activations::blocks`]. Without that they multiply by what was there before.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.int8.iter_mut().for_each(|int8| int8.is_shared = true);
+        self
+    }
+
+    /// What makes eight bits of the numbers, if products take them so and leave that to the app ([`Activations::shared`]).
     pub fn quantize(&self) -> Option<&Op> {
-        self.int8.as_ref().map(|int8| &int8.quantize)
+        self.int8.as_ref().filter(|int8| int8.is_shared).map(|int8| &int8.quantize)
     }
 
-    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of [`Activations::quantize`].
+    /// What a product does first.
+    ///
+    /// Fails with [`Error::OtherDevice`] where the eight-bit form is not on `gpu`.
+    pub(super) fn included(&self, gpu: &Gpu, precision: Precision) -> Result<Op> {
+        let nothing = Op { steps: Vec::new() };
+        let Some(int8) = self.int8.as_ref().filter(|_| precision == Precision::Int8) else {
+            return Ok(nothing);
+        };
+        gpu.check_device(&int8.gpu, "the activations")?;
+        Ok(if int8.is_shared { nothing } else { int8.quantize.clone() })
+    }
+
+    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of [`Activations::quantize`], if they are [shared](Activations::shared).
     pub fn blocks(&self) -> Option<BufferBinding<'_>> {
         self.int8.as_ref().map(|int8| int8.blocks.as_entire_buffer_binding())
     }

@@ -1,19 +1,21 @@
 //! Which adapters there are, and which of them to use.
 
-use super::Gpu;
 use super::cooperative::{self, MatrixUnits};
-use super::fault::{Lost, guarded};
-use super::pipeline::Pipelines;
+use super::fault::Lost;
+use super::wait::Wait;
+use super::{Gpu, GpuOptions};
 use crate::{Error, Result};
 use std::convert::Infallible;
 use std::env;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use wgpu::DeviceType;
 
 /// What a user says about where to compute.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// A discrete GPU, or an integrated one, or the CPU: the twin is faster than a graphics driver that computes on the
     /// CPU itself.
@@ -57,6 +59,7 @@ impl fmt::Display for DeviceChoice {
 
 /// A way to a GPU: an adapter of one backend.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Adapter {
     /// Its number, by which it can be chosen.
     pub index: usize,
@@ -64,56 +67,84 @@ pub struct Adapter {
     pub handle: wgpu::Adapter,
 }
 
+/// The instance of every adapter here: devices of one instance tell when something is another's.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    INSTANCE
+        .get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()))
+}
+
 /// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its features
-/// `vulkan`, `metal` and `dx12`).
+/// `vulkan`, `metal` and `dx12`); of one wgpu instance, which the process keeps.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<Adapter> {
+    pollster::block_on(adapters_async())
+}
+
+/// [`adapters`](crate::gpu), to be awaited: in a browser that is the only way. Elsewhere it is done at once, and blocks while drivers are loaded.
+pub async fn adapters_async() -> Vec<Adapter> {
     // Without a backend an instance panics.
     if wgpu::Instance::enabled_backend_features().is_empty() {
         return Vec::new();
     }
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let handles = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let handles = instance().enumerate_adapters(wgpu::Backends::all()).await;
     handles.into_iter().enumerate().map(|(index, handle)| Adapter { index, handle }).collect()
 }
 
-/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name, or `None` for the CPU.
-pub(super) fn choose(choice: &DeviceChoice) -> Result<Option<Adapter>> {
+/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name.
+///
+/// Fails with [`Error::NoAdapter`], also where that is the CPU.
+pub(super) async fn chosen(choice: &DeviceChoice) -> Result<Adapter> {
+    let not_found = |adapters: &[Adapter]| {
+        let wanted = match choice {
+            DeviceChoice::Cpu => "that is a GPU and called cpu",
+            _ => "that is a GPU and not software",
+        };
+        Error::NoAdapter { wanted: wanted.to_owned(), found: listed(adapters) }
+    };
+    match choose(choice).await? {
+        (Some(adapter), _) => Ok(adapter),
+        (None, adapters) => Err(not_found(&adapters)),
+    }
+}
+
+/// What an error says of the adapters.
+fn listed(adapters: &[Adapter]) -> String {
+    let names =
+        adapters.iter().map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
+    let names = names.collect::<Vec<_>>().join(", ");
+    if names.is_empty() { "there is no adapter".to_owned() } else { format!("the adapters are {names}") }
+}
+
+/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name, or `None` for the CPU; and all that there are, if that was looked at.
+pub(super) async fn choose(choice: &DeviceChoice) -> Result<(Option<Adapter>, Vec<Adapter>)> {
     let named = |adapter: &Adapter, name: &str| {
         adapter.handle.get_info().name.to_lowercase().contains(&name.to_lowercase())
     };
     let environment = env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
     let is_software = |adapter: &Adapter| adapter.handle.get_info().device_type == DeviceType::Cpu;
+    let adapters = adapters_async().await;
     if *choice == DeviceChoice::Cpu {
-        return Ok(None);
+        return Ok((None, adapters));
     }
-    let adapters = adapters();
-    let found = || {
-        let names =
-            adapters.iter().map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
-        let names = names.collect::<Vec<_>>().join(", ");
-        if names.is_empty() { "there is no adapter".to_owned() } else { format!("the adapters are {names}") }
-    };
-    let not_found = |wanted: String| Error::NoAdapter { wanted, found: found() };
+    let not_found = |wanted: String| Error::NoAdapter { wanted, found: listed(&adapters) };
     let by_name = |name: &str| {
         let found = adapters.iter().find(|adapter| named(adapter, name));
-        found.cloned().map(Some).ok_or_else(|| not_found(format!("named {name:?}")))
+        found.ok_or_else(|| not_found(format!("named {name:?}")))
     };
-    match (choice, environment) {
+    let found = match (choice, environment) {
         (DeviceChoice::Index(index), _) => {
-            adapters.get(*index).cloned().map(Some).ok_or_else(|| not_found(format!("number {index}")))
+            Some(adapters.get(*index).ok_or_else(|| not_found(format!("number {index}")))?)
         }
-        (DeviceChoice::Name(name), _) => by_name(name),
-        (_, Some(name)) => by_name(&name),
+        (DeviceChoice::Name(name), _) => Some(by_name(name)?),
+        (_, Some(name)) => Some(by_name(&name)?),
         (DeviceChoice::Gpu, None) => {
             let best = adapters.iter().min_by_key(|adapter| rank(adapter));
-            best.cloned().map(Some).ok_or_else(|| not_found("that computes".to_owned()))
+            Some(best.ok_or_else(|| not_found("that computes".to_owned()))?)
         }
-        _ => Ok(adapters
-            .iter()
-            .filter(|adapter| !is_software(adapter))
-            .min_by_key(|adapter| rank(adapter))
-            .cloned()),
-    }
+        _ => adapters.iter().filter(|adapter| !is_software(adapter)).min_by_key(|adapter| rank(adapter)),
+    };
+    Ok((found.cloned(), adapters))
 }
 
 /// Discrete GPUs first, and of the kinds that are left, the one that more often has its own memory.
@@ -129,40 +160,66 @@ fn rank(adapter: &Adapter) -> u8 {
 
 impl Adapter {
     /// Opens a device with what qmill uses of it.
-    pub(super) fn open(&self, cache_folder: Option<&Path>) -> Result<Gpu> {
+    pub(super) async fn open(&self, wait: Wait, cache_folder: Option<&Path>) -> Result<Gpu> {
         let info = self.handle.get_info();
-        let cache_file =
-            cache_folder.zip(wgpu::util::pipeline_cache_key(&info)).map(|(folder, key)| folder.join(key));
-        let mut wanted = wgpu::Features::empty();
-        wanted.set(wgpu::Features::PIPELINE_CACHE, cache_file.is_some());
-        // Lanes that share a row add up without a barrier.
-        wanted |= wgpu::Features::SUBGROUP;
-        // For SPIR-V that forbids contraction.
-        wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, info.backend == wgpu::Backend::Vulkan);
-        // For benchmarks; what is not asked for costs nothing.
-        wanted.insert(wgpu::Features::TIMESTAMP_QUERY);
-        let has_matrix_units = MatrixUnits::of(&self.handle, &Gpu::required_limits(&self.handle)).is_some();
+        let mut descriptor = Gpu::device_descriptor(&self.handle);
+        descriptor.required_features.set(
+            wgpu::Features::PIPELINE_CACHE,
+            cache_folder.is_some() && self.handle.features().contains(wgpu::Features::PIPELINE_CACHE),
+        );
+        descriptor.memory_hints = wgpu::MemoryHints::MemoryUsage;
+        let (device, queue) = self
+            .handle
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| Error::Device { device: info.name.clone(), message: error.to_string() })?;
+        let lost = Lost::of(&device);
+        let options = match cache_folder {
+            Some(folder) => GpuOptions::new().cache_folder(folder),
+            None => GpuOptions::new(),
+        };
+        let pipelines = options.pipelines(&device)?;
+        Ok(Gpu::new(wait, device, queue, lost, pipelines).await?.with_matrix_units(&self.handle))
+    }
+}
+
+impl Gpu {
+    /// What an app had better request of an adapter, to merge into a descriptor of its own: of the features that make kernels faster those that the adapter has, and
+    /// [`Gpu::required_limits`].
+    ///
+    /// These are `SUBGROUP` (lanes add up without a barrier), `PASSTHROUGH_SHADERS` on Vulkan (shorter kernels), `TIMESTAMP_QUERY` (profiles), `PIPELINE_CACHE`
+    /// (faster starts), and where the adapter has matrix units that are of use `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SHADER_F16`. None is required: on a device
+    /// without them products take other kernels. Experimental features are enabled only with matrix units; an app's own shaders must then keep to what wgpu says of these.
+    ///
+    /// ```no_run
+    /// # use qmill::{Gpu, gpu::GpuOptions, wgpu};
+    /// # async fn f(adapter: wgpu::Adapter) -> Result<Gpu, Box<dyn std::error::Error>> {
+    /// let mut descriptor = Gpu::device_descriptor(&adapter);
+    /// // What the app needs itself.
+    /// descriptor.required_features |= wgpu::Features::TEXTURE_COMPRESSION_BC & adapter.features();
+    /// descriptor.required_limits = descriptor.required_limits.or_better_values_from(&wgpu::Limits::default());
+    /// let (device, queue) = adapter.request_device(&descriptor).await?;
+    /// let gpu = Gpu::from_device_async(device, queue, GpuOptions::new().adapter(&adapter)).await?;
+    /// # Ok(gpu)
+    /// # }
+    /// ```
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        let mut wanted =
+            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let is_vulkan = adapter.get_info().backend == wgpu::Backend::Vulkan;
+        wanted.set(wgpu::Features::PASSTHROUGH_SHADERS, is_vulkan);
+        let required_limits = Self::required_limits(adapter);
+        let has_matrix_units = MatrixUnits::of(adapter, &required_limits).is_some();
         if has_matrix_units {
             wanted |= cooperative::FEATURES;
         }
-        let descriptor = wgpu::DeviceDescriptor {
+        wgpu::DeviceDescriptor {
             label: Some("qmill"),
-            required_features: self.handle.features() & wanted,
+            required_features: adapter.features() & wanted,
             experimental_features: experimental(has_matrix_units),
-            required_limits: Gpu::required_limits(&self.handle),
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            required_limits,
             ..wgpu::DeviceDescriptor::default()
-        };
-        let (device, queue) = pollster::block_on(self.handle.request_device(&descriptor))
-            .map_err(|error| Error::Device { device: info.name.clone(), message: error.to_string() })?;
-        let lost = Lost::of(&device);
-        let pipelines = match cache_file {
-            Some(file) if device.features().contains(wgpu::Features::PIPELINE_CACHE) => {
-                guarded(&device, &info.name, || Pipelines::stored(&device, file))?
-            }
-            _ => Pipelines::default(),
-        };
-        Ok(Gpu::new(device, queue, lost, pipelines)?.with_matrix_units(&self.handle))
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! How long a device takes.
 
 use super::Gpu;
-use super::convert::map;
 use crate::Result;
 use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, ComputePassTimestampWrites, QueryType};
@@ -75,8 +74,9 @@ impl Clock {
         })?;
         let start = Instant::now();
         let submission = gpu.guarded(|| gpu.queue().submit([commands]))?;
-        gpu.wait(submission)?;
+        gpu.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
         let wall = start.elapsed();
+        gpu.check_alive()?;
         let device = self.stamps.as_ref().map(|stamps| stamps.read(gpu)).transpose()?.flatten();
         Ok(Lap { wall, device })
     }
@@ -85,7 +85,7 @@ impl Clock {
 impl Stamps {
     /// The time between both stamps; none where the device left none, as Metal does of an empty pass.
     fn read(&self, gpu: &Gpu) -> Result<Option<Duration>> {
-        map(gpu, &self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
+        gpu.map(&self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
         let view = self.readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
         drop(view);

@@ -2,17 +2,15 @@
 
 use super::Gpu;
 use super::kernel::Layout;
+use super::op::Op;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+use super::wait::Wait;
 use crate::cpu;
 use crate::{Error, Format, Result};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, MapMode};
 
 /// Larger pieces gain nothing: the work per submission is small beside this, and a watchdog never notices.
 const PIECE_BYTES: u64 = 16 << 20;
-/// How long a callback may be in coming once its work is done: far longer than any that comes at all.
-const CALLBACK_TIME: Duration = Duration::from_secs(10);
 /// Pieces are whole blocks of every format.
 const PIECE_STEP: u64 = 256;
 
@@ -36,6 +34,7 @@ pub struct Converter {
 
 /// What a conversion came to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Converted {
     /// Weights whose bytes the CPU twin made, because the kernel declined them for their unusual magnitude.
     pub redone_weights: u64,
@@ -94,8 +93,38 @@ impl Converter {
     /// or BF16. Fails with [`Error::Length`] when the lengths do not fit, with [`Error::NotEncoded`] where qmill has no
     /// encoder, with [`Error::Inexact`] on a device that must not quantize, and with what the device reports;
     /// `output` is then unspecified.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn convert(
         &mut self,
+        from: Format,
+        input: &[u8],
+        to: Format,
+        output: &mut [u8],
+    ) -> Result<Converted> {
+        pollster::block_on(self.convert_as(Wait::Blocking, from, input, to, output))
+    }
+
+    /// [`Converter::convert`], to be awaited. Nothing waits in the calling thread, but what the device declined is computed in it.
+    ///
+    /// A future that is dropped on the way leaves a converter of use.
+    pub async fn convert_async(
+        &mut self,
+        from: Format,
+        input: &[u8],
+        to: Format,
+        output: &mut [u8],
+    ) -> Result<Converted> {
+        // What is under way may never end.
+        let mut converter = std::mem::replace(self, self.without_buffers());
+        let converted = converter.convert_as(Wait::Async, from, input, to, output).await;
+        *self = converter;
+        converted
+    }
+
+    /// The same, waited for in this way.
+    pub(super) async fn convert_as(
+        &mut self,
+        wait: Wait,
         from: Format,
         input: &[u8],
         to: Format,
@@ -116,14 +145,14 @@ impl Converter {
         let bytes = |format: Format| format.bytes_for(piece) as usize;
         for (input, output) in input.chunks(bytes(from)).zip(output.chunks_mut(bytes(to))) {
             // After a failure a buffer may be mapped for ever.
-            let redone = self.convert_piece(from, input, to, output).inspect_err(|_| self.forget_buffers());
-            converted.redone_weights += redone?;
+            let redone = self.convert_piece(wait, from, input, to, output).await;
+            converted.redone_weights += redone.inspect_err(|_| *self = self.without_buffers())?;
         }
         Ok(converted)
     }
 
-    fn forget_buffers(&mut self) {
-        *self = Self { buffer_bytes: self.buffer_bytes, ..Self::new(&self.gpu, 0) };
+    fn without_buffers(&self) -> Self {
+        Self { buffer_bytes: self.buffer_bytes, ..Self::new(&self.gpu, 0) }
     }
 
     /// As many weights as the largest of the buffers has room for.
@@ -136,13 +165,17 @@ impl Converter {
     }
 
     /// Returns how many weights the twin did.
-    fn convert_piece(&mut self, from: Format, input: &[u8], to: Format, output: &mut [u8]) -> Result<u64> {
+    async fn convert_piece(
+        &mut self,
+        wait: Wait,
+        from: Format,
+        input: &[u8],
+        to: Format,
+        output: &mut [u8],
+    ) -> Result<u64> {
         let gpu = self.gpu.clone();
         let weights = (input.len() / from.info().block_bytes * from.info().block_weights) as u64;
         let (from_layout, to_layout) = (Layout::of(from), Layout::of(to));
-        // To F32 and F16 a decoder goes all the way, and from any bits.
-        let encodes = !matches!(to, Format::F32 | Format::F16);
-
         let from_bytes = from_layout.device_bytes(weights);
         let to_bytes = to_layout.device_bytes(weights);
         let declined_bytes = declined_bytes(to, weights);
@@ -151,88 +184,69 @@ impl Converter {
         let blocks = self.blocks.get(&gpu, to_bytes)?;
         let declined = self.declined.get(&gpu, declined_bytes)?;
         let readback = self.readback.get(&gpu, to_bytes + declined_bytes)?;
+        let ops = self.prepare(wait, (from, &source), (to, &blocks), &declined, weights).await?;
 
-        map(&gpu, &upload, MapMode::Write, from_bytes, None)?;
+        gpu.mapped(wait, &upload, MapMode::Write, from_bytes, None).await?;
         put_padded(&gpu, &upload, from_bytes, from_layout, input)?;
-
-        let mut encoder =
-            gpu.guarded(|| gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))?;
-        encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
-        encoder.clear_buffer(&declined, 0, Some(declined_bytes));
-        let whole = wgpu::Buffer::as_entire_buffer_binding;
-        let mut weights_now = (source, from);
-        if !(encodes && from.is_float()) {
-            let (result, to) = if encodes {
-                (self.middle.get(&gpu, 4 * weights)?, Format::F32)
-            } else {
-                (blocks.clone(), to)
-            };
-            gpu.prepare_dequantize(from, to, weights, &whole(&weights_now.0), &whole(&result))?
-                .record(&mut encoder);
-            weights_now = (result, to);
-        }
-        if encodes {
-            let scratch = self.scratch.get(&gpu, scratch_bytes(to, weights))?;
-            let (source, from) = &weights_now;
-            let buffers = QuantizeBuffers {
-                source: whole(source),
-                blocks: whole(&blocks),
-                declined: whole(&declined),
-                scratch: whole(&scratch),
-            };
-            gpu.prepare_quantize(*from, to, weights, &buffers)?.record(&mut encoder);
-        }
-        encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
-        encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
-        let submission = gpu.guarded(|| gpu.queue().submit([encoder.finish()]))?;
+        let submission = gpu.guarded(|| {
+            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
+            encoder.clear_buffer(&declined, 0, Some(declined_bytes));
+            ops.iter().for_each(|op| op.record(&mut encoder));
+            encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
+            encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
+            gpu.queue().submit([encoder.finish()])
+        })?;
 
         let bytes = to_bytes + declined_bytes;
-        map(&gpu, &readback, MapMode::Read, bytes, Some(submission))?;
-        let view = gpu
-            .guarded(|| readback.get_mapped_range(..bytes))?
-            .map_err(|error| gpu.fault(error.to_string()))?;
-        let (blocks, declined) = view.split_at(to_bytes as usize);
-        take_padded(to_layout, blocks, output);
-        let declined: Vec<u32> = bytemuck::pod_collect_to_vec(declined);
-        drop(view);
+        gpu.mapped(wait, &readback, MapMode::Read, bytes, Some(submission)).await?;
+        let declined: Vec<u32> = {
+            let view = gpu.guarded(|| readback.get_mapped_range(..bytes))?;
+            let view = view.map_err(|error| gpu.fault(error.to_string()))?;
+            let (blocks, declined) = view.split_at(to_bytes as usize);
+            take_padded(to_layout, blocks, output);
+            bytemuck::pod_collect_to_vec(declined)
+        };
         gpu.guarded(|| readback.unmap())?;
         Ok(redo(&declined, from, input, to, output))
     }
-}
 
-/// Maps a buffer and waits until it is; after `submission`, if one uses it.
-pub(super) fn map(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    mode: MapMode,
-    bytes: u64,
-    submission: Option<wgpu::SubmissionIndex>,
-) -> Result<()> {
-    let (sender, mapped) = mpsc::channel();
-    gpu.guarded(|| {
-        buffer.map_async(mode, ..bytes, move |result| {
-            // The receiver is gone only if waiting has failed.
-            let _ = sender.send(result);
-        });
-    })?;
-    if let Some(submission) = submission {
-        gpu.wait(submission)?;
-    }
-    // What is pending is the callback alone, which any thread that polls may be about to call.
-    let deadline = Instant::now() + CALLBACK_TIME;
-    loop {
-        let polled = gpu.device().poll(wgpu::PollType::Poll);
-        polled.map_err(|error| gpu.fault(error.to_string()))?;
-        gpu.check_lost()?;
-        match mapped.recv_timeout(Duration::from_millis(1)) {
-            Ok(Ok(())) => return Ok(()),
-            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-            // On a device that is gone a mapping fails, or is never heard of again.
-            Ok(Err(_)) | Err(_) => {
-                let reason = "a buffer could not be mapped".to_owned();
-                return Err(Error::DeviceLost { device: gpu.name().to_owned(), reason });
+    /// What is done between the way up and the way down.
+    async fn prepare(
+        &mut self,
+        wait: Wait,
+        (from, source): (Format, &wgpu::Buffer),
+        (to, blocks): (Format, &wgpu::Buffer),
+        declined: &wgpu::Buffer,
+        weights: u64,
+    ) -> Result<Vec<Op>> {
+        let gpu = self.gpu.clone();
+        // To F32 and F16 a decoder goes all the way, and from any bits.
+        let encodes = !matches!(to, Format::F32 | Format::F16);
+        let decodes = !(encodes && from.is_float());
+        let middle = if encodes && decodes { Some(self.middle.get(&gpu, 4 * weights)?) } else { None };
+        let scratch = if encodes { Some(self.scratch.get(&gpu, scratch_bytes(to, weights))?) } else { None };
+        let (source, blocks, declined) = (source.clone(), blocks.clone(), declined.clone());
+        let prepare = move |gpu: &Gpu| {
+            let whole = wgpu::Buffer::as_entire_buffer_binding;
+            let mut ops = Vec::new();
+            if decodes {
+                let (result, to) = middle.as_ref().map_or((&blocks, to), |middle| (middle, Format::F32));
+                ops.push(gpu.prepare_dequantize(from, to, weights, &whole(&source), &whole(result))?);
             }
-        }
+            if let Some(scratch) = &scratch {
+                let (source, from) = middle.as_ref().map_or((&source, from), |middle| (middle, Format::F32));
+                let buffers = QuantizeBuffers {
+                    source: whole(source),
+                    blocks: whole(&blocks),
+                    declined: whole(&declined),
+                    scratch: whole(scratch),
+                };
+                ops.push(gpu.prepare_quantize(from, to, weights, &buffers)?);
+            }
+            Ok(ops)
+        };
+        gpu.prepared(wait, prepare).await
     }
 }
 

@@ -1,9 +1,9 @@
 //! Kernels of an app's own, in the same pass as those of this crate.
 
 use super::Gpu;
-use super::convert::map;
 use super::op::{Op, Range, Step, in_order};
 use super::pipeline::{Arithmetic, Pipeline};
+use super::wait::Wait;
 use crate::{Error, Result};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const MAX_GROUPS: u32 = 65_535;
 ///     fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 ///         if (id.x < arrayLength(&x)) { x[id.x] *= factor; }
 ///     }";
-/// if let Some(gpu) = Gpu::open(&DeviceChoice::Auto, None)? {
+/// if let Ok(gpu) = Gpu::open(&DeviceChoice::Auto, None) {
 ///     let kernel = Kernel::new(&gpu, "scale", wgsl, &[Access::ReadWrite])?;
 ///     // kernel.prepare(&factor, &[x], [groups, 1, 1])? is recorded as often as it is wanted.
 /// }
@@ -89,13 +89,7 @@ impl Kernel {
                 resource: wgpu::BindingResource::Buffer(buffer.clone()),
             })
             .collect();
-        let bind_group = self.gpu.guarded(|| {
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: None,
-                layout: &self.pipeline.bindings,
-                entries: &entries,
-            })
-        })?;
+        let bind_group = self.gpu.bind_group(&self.pipeline, &entries)?;
         Ok(Op { steps: vec![Step { pipeline: self.pipeline.clone(), bind_group, groups }] })
     }
 }
@@ -104,6 +98,7 @@ impl Gpu {
     /// Submits what is recorded, waits for it, and reads from the start of `readback`, a buffer with usage `MAP_READ`.
     ///
     /// The bytes are a multiple of 4. Fails with [`Error::ShortRange`], and with what the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn submit_and_read(
         &self,
         encoder: wgpu::CommandEncoder,
@@ -113,10 +108,24 @@ impl Gpu {
         self.submit_and_read_after(self.guarded(|| encoder.finish())?, readback, bytes, || Ok(()))
     }
 
+    /// [`Gpu::submit_and_read`], to be awaited. Nothing blocks, and the app need not poll the device.
+    pub async fn submit_and_read_async(
+        &self,
+        encoder: wgpu::CommandEncoder,
+        readback: &wgpu::Buffer,
+        bytes: &mut [u8],
+    ) -> Result<()> {
+        let commands = self.guarded(|| encoder.finish())?;
+        let submission = self.submit_to_read(commands, readback, bytes)?;
+        self.read(Wait::Async, readback, bytes, Some(submission)).await?;
+        self.settle().await
+    }
+
     /// [`Gpu::submit_and_read`] of what is recorded to its end. Before it waits, it does `meanwhile`, as to record what comes next: of hundreds of operations that takes
     /// about as long as a large GPU takes for some of them.
     ///
     /// Fails as that does, and as `meanwhile` does; nothing is read then.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn submit_and_read_after(
         &self,
         commands: wgpu::CommandBuffer,
@@ -124,16 +133,21 @@ impl Gpu {
         bytes: &mut [u8],
         meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
+        let submission = self.submit_to_read(commands, readback, bytes)?;
+        meanwhile()?;
+        pollster::block_on(self.read(Wait::Blocking, readback, bytes, Some(submission)))
+    }
+
+    fn submit_to_read(
+        &self,
+        commands: wgpu::CommandBuffer,
+        readback: &wgpu::Buffer,
+        bytes: &[u8],
+    ) -> Result<wgpu::SubmissionIndex> {
         let (needed_bytes, has) = (bytes.len() as u64, readback.size());
         if needed_bytes > has {
             return Err(Error::ShortRange { name: "the buffer to read", needed_bytes, bytes: has });
         }
-        let submission = self.guarded(|| self.queue().submit([commands]))?;
-        meanwhile()?;
-        map(self, readback, wgpu::MapMode::Read, needed_bytes, Some(submission))?;
-        let view = self.guarded(|| readback.get_mapped_range(..needed_bytes))?;
-        bytes.copy_from_slice(&view.map_err(|error| self.fault(error.to_string()))?);
-        self.guarded(|| readback.unmap())?;
-        Ok(())
+        self.guarded(|| self.queue().submit([commands]))
     }
 }

@@ -4,6 +4,7 @@ use super::Gpu;
 use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
 use super::matvec::PLACES;
+use super::once::Prepare;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
 use super::split;
@@ -79,19 +80,23 @@ impl Gpu {
     ///
     /// `result` has a row of [`Matrix::cols`] for each of `numbers`. Fails with [`Error::Number`](crate::Error::Number)
     /// where a number is that of no row or the lengths do not fit, and with what the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn get_rows(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
-        self.run_once(numbers, result, |numbers_range, result| {
-            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
-        })
+        self.run_once(numbers, result, rows_of(matrix, numbers.len()))
     }
 
-    /// [`Gpu::get_rows`], to be awaited: the app polls the device meanwhile.
+    /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own.
     pub async fn get_rows_async(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
-        let prepare = |numbers_range: &BufferBinding, result: &BufferBinding| {
-            self.prepare_get_rows(matrix, numbers_range, result, numbers.len())
-        };
-        self.run_once_async(numbers, result, prepare).await
+        self.run_once_async(numbers, result, rows_of(matrix, numbers.len())).await
+    }
+}
+
+/// What looks up so many rows.
+fn rows_of(matrix: &Matrix, count: usize) -> impl Prepare + use<> {
+    let matrix = matrix.clone();
+    move |gpu: &Gpu, numbers: &BufferBinding, result: &BufferBinding| {
+        gpu.prepare_get_rows(&matrix, numbers, result, count)
     }
 }

@@ -69,7 +69,7 @@ impl Gpu {
             return Ok(known.clone());
         }
         let sizes = self.buffer(4 * u64::from(shard.rows), BufferUsages::STORAGE)?;
-        let program = Program { native_half: self.keeps_halves()?, ..row_sizes(matrix.format()) };
+        let program = Program { native_half: self.keeps_halves(), ..row_sizes(matrix.format()) };
         let bound = Bound {
             input: None,
             input_is_uniform: false,

@@ -6,6 +6,7 @@ use super::bundles::Bundles;
 use super::halves;
 use super::matrix::{Bound, Matrix, Program, Work, whole};
 use super::matvec::{MOST_COLUMNS, Picks};
+use super::once::Prepare;
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::spans::Scratch;
@@ -15,6 +16,7 @@ use wgpu::BufferBinding;
 
 /// How exactly vectors enter a product.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum Precision {
     /// As they are.
     #[default]
@@ -63,13 +65,15 @@ impl Gpu {
         let y = floats("y", y, x.batch() * matrix.rows());
         let bias = bias.map(|bias| floats("the bias", bias, matrix.rows()));
         let spans = variant.spans();
+        let quantize = x.included(self, variant.precision())?;
         if spans == 1 {
-            return self.prepare_product(variant, matrix, x, bias, y);
+            return Ok(quantize.then(self.prepare_product(variant, matrix, x, bias, y)?));
         }
         let sums = self.scratch(Scratch::Sums, 4 * (spans * x.batch() * matrix.rows()) as u64)?;
         let product = self.prepare_product(variant, matrix, x, None, whole("the sums", &sums))?;
         let count = (x.batch() * matrix.rows()) as u64;
-        Ok(product.then(self.prepare_sum(&sums, spans, matrix.rows(), count, bias, y)?))
+        let sum = self.prepare_sum(&sums, spans, matrix.rows(), count, bias, y)?;
+        Ok(quantize.then(product).then(sum))
     }
 
     fn prepare_product(
@@ -95,7 +99,7 @@ impl Gpu {
             numbers: None,
             slots: None,
         };
-        program.native_half = self.keeps_halves()?;
+        program.native_half = self.keeps_halves();
         if input_is_uniform {
             program = program.reading_uniform();
         } else if self.prefers_broadcasts()
@@ -123,7 +127,7 @@ impl Gpu {
         let scratch = self.scratch(Scratch::Halves, halves::bytes(x.cols(), x.batch()))?;
         let halves = whole("the vectors as f16", &scratch);
         let program = variant.program(matrix.format(), matrix.is_ragged(), bias.is_some());
-        let program = Program { native_half: self.keeps_halves()?, ..program };
+        let program = Program { native_half: self.keeps_halves(), ..program };
         let mut op = self.prepare_halves(x, &halves)?;
         for shard in &matrix.shards {
             let row_sizes = self.row_sizes(matrix, shard)?;
@@ -178,7 +182,7 @@ impl Gpu {
         let y = Range::new("y", y, 4 * (count * expert_rows) as u64);
         let way = if is_bundled { Picks::InBundles } else { Picks::OneByOne };
         let mut program = form.program(format, experts.is_ragged(), false, Some(way));
-        program.native_half = self.keeps_halves()?;
+        program.native_half = self.keeps_halves();
         if x.is_f16() && !form.int8 {
             program = program.reading_f16();
         }
@@ -203,9 +207,10 @@ impl Gpu {
             experts: expert_count,
             spans: 1,
         })?;
+        let quantize = x.included(self, if form.int8 { Precision::Int8 } else { Precision::Exact })?;
         match slots {
-            Some(slots) => Ok(self.prepare_bundles(bundles, &numbers, &slots)?.then(product)),
-            None => Ok(product),
+            Some(slots) => Ok(quantize.then(self.prepare_bundles(bundles, &numbers, &slots)?).then(product)),
+            None => Ok(quantize.then(product)),
         }
     }
 
@@ -218,12 +223,14 @@ impl Gpu {
     /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]. As exact as
     /// [`Gpu::prepare_matmul`], which costs less where it is done again. Fails with [`Error::Number`] where the
     /// lengths do not fit, and with what the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn matmul(&self, matrix: &Matrix, precision: Precision, x: &[f32], y: &mut [f32]) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y))
+        self.run_once(x, y, whole_product(matrix, precision, batch))
     }
 
-    /// [`Gpu::matmul`], to be awaited: the app polls the device meanwhile.
+    /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own
+    /// ([`Gpu::prepare_async`] compiles before).
     pub async fn matmul_async(
         &self,
         matrix: &Matrix,
@@ -232,29 +239,21 @@ impl Gpu {
         y: &mut [f32],
     ) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once_async(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y)).await
+        self.run_once_async(x, y, whole_product(matrix, precision, batch)).await
     }
+}
 
-    /// The product, and before it what makes eight bits of the vectors.
-    fn prepare_whole(
-        &self,
-        matrix: &Matrix,
-        precision: Precision,
-        batch: usize,
-        x: &BufferBinding,
-        y: &BufferBinding,
-    ) -> Result<Op> {
-        if precision == Precision::Exact || matrix.format().is_float() {
-            return self.prepare_matmul(
-                matrix,
-                &Activations::exact(x.clone(), batch, matrix.cols()),
-                None,
-                y,
-            );
-        }
-        let x = Activations::int8(self, x.clone(), batch, matrix.cols())?;
-        let product = self.prepare_matmul(matrix, &x, None, y)?;
-        Ok(x.quantize().cloned().map_or(product.clone(), |quantize| quantize.then(product)))
+/// The product of vectors as slices are multiplied.
+fn whole_product(matrix: &Matrix, precision: Precision, batch: usize) -> impl Prepare + use<> {
+    let matrix = matrix.clone();
+    move |gpu: &Gpu, x: &BufferBinding, y: &BufferBinding| {
+        let in_eight_bits = precision == Precision::Int8 && !matrix.format().is_float();
+        let x = if in_eight_bits {
+            Activations::int8(gpu, x.clone(), batch, matrix.cols())?
+        } else {
+            Activations::exact(x.clone(), batch, matrix.cols())
+        };
+        gpu.prepare_matmul(&matrix, &x, None, y)
     }
 }
 

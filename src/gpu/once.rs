@@ -1,70 +1,62 @@
 //! An operation that is done once, on slices, in buffers of its own: waited for, or awaited.
 
 use super::Gpu;
-use super::convert::map;
 use super::op::Op;
-use crate::{Error, Result};
+use super::wait::Wait;
+use crate::Result;
 use bytemuck::Pod;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 use wgpu::{BufferBinding, BufferUsages, MapMode};
 
-/// What was submitted, and where its result will be.
-struct Started {
-    readback: wgpu::Buffer,
-    submission: wgpu::SubmissionIndex,
+/// What an operation makes of a range with its input and one for its output.
+pub(super) trait Prepare:
+    Fn(&Gpu, &BufferBinding, &BufferBinding) -> Result<Op> + Send + 'static
+{
 }
+
+impl<T: Fn(&Gpu, &BufferBinding, &BufferBinding) -> Result<Op> + Send + 'static> Prepare for T {}
 
 impl Gpu {
     /// Does the operation that `prepare` makes for a range with `input` and one for `output`, and waits for it. What the operation does not write of `output`
     /// stays.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn run_once<I: Pod, O: Pod>(
         &self,
         input: &[I],
         output: &mut [O],
-        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
+        prepare: impl Prepare,
     ) -> Result<()> {
-        let started = self.start_once(input, output, prepare)?;
-        map(self, &started.readback, MapMode::Read, started.readback.size(), Some(started.submission))?;
-        self.read_mapped(&started.readback, output)
+        pollster::block_on(self.run_once_as(Wait::Blocking, input, output, prepare))
     }
 
-    /// The same, to be awaited while the app polls the device.
+    /// The same, to be awaited. What is not compiled yet is compiled in a thread of its own.
     pub(super) async fn run_once_async<I: Pod, O: Pod>(
         &self,
         input: &[I],
         output: &mut [O],
-        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
+        prepare: impl Prepare,
     ) -> Result<()> {
-        let readback = self.start_once(input, output, prepare)?.readback;
-        let mapping = Mapping::default();
-        let shared = mapping.shared.clone();
-        self.guarded(|| {
-            readback.map_async(MapMode::Read, .., move |result| Mapping::finish(&shared, result));
-        })?;
-        if mapping.await.is_err() {
-            self.check_lost()?;
-            let reason = "a buffer could not be mapped".to_owned();
-            return Err(Error::DeviceLost { device: self.name().to_owned(), reason });
-        }
-        self.read_mapped(&readback, output)
+        self.run_once_as(Wait::Async, input, output, prepare).await
     }
 
-    fn start_once<I: Pod, O: Pod>(
+    /// The same, waited for in this way.
+    pub(super) async fn run_once_as<I: Pod, O: Pod>(
         &self,
+        wait: Wait,
         input: &[I],
-        output: &[O],
-        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
-    ) -> Result<Started> {
-        let (input, output): (&[u8], &[u8]) = (bytemuck::cast_slice(input), bytemuck::cast_slice(output));
+        output: &mut [O],
+        prepare: impl Prepare,
+    ) -> Result<()> {
+        let (input, output): (&[u8], &mut [u8]) =
+            (bytemuck::cast_slice(input), bytemuck::cast_slice_mut(output));
         let bytes = output.len() as u64;
         let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let source = self.buffer(input.len() as u64, on_device)?;
         let result = self.buffer(bytes, on_device)?;
         let readback = self.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
-        let op = prepare(&source.as_entire_buffer_binding(), &result.as_entire_buffer_binding())?;
+        let (x, y) = (source.clone(), result.clone());
+        let prepare =
+            move |gpu: &Gpu| prepare(gpu, &x.as_entire_buffer_binding(), &y.as_entire_buffer_binding());
+        let op = self.prepared(wait, prepare).await?;
         let submission = self.guarded(|| {
             self.queue().write_buffer(&source, 0, input);
             self.queue().write_buffer(&result, 0, output);
@@ -74,43 +66,23 @@ impl Gpu {
             encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
             self.queue().submit([encoder.finish()])
         })?;
-        Ok(Started { readback, submission })
+        self.read(wait, &readback, output, Some(submission)).await
     }
 
-    fn read_mapped<O: Pod>(&self, readback: &wgpu::Buffer, output: &mut [O]) -> Result<()> {
-        let view = readback.get_mapped_range(..).map_err(|error| self.fault(error.to_string()))?;
-        bytemuck::cast_slice_mut(output).copy_from_slice(&view);
-        Ok(())
-    }
-}
-
-type Outcome = Result<(), wgpu::BufferAsyncError>;
-
-/// A buffer that is being mapped, as a future.
-#[derive(Default)]
-struct Mapping {
-    shared: Arc<Mutex<(Option<Outcome>, Option<Waker>)>>,
-}
-
-impl Mapping {
-    fn finish(shared: &Mutex<(Option<Outcome>, Option<Waker>)>, outcome: Outcome) {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.0 = Some(outcome);
-        if let Some(waker) = shared.1.take() {
-            waker.wake();
+    /// Reads from the start of a buffer with usage `MAP_READ`, after `submission` if one writes it.
+    pub(super) async fn read(
+        &self,
+        wait: Wait,
+        readback: &wgpu::Buffer,
+        bytes: &mut [u8],
+        submission: Option<wgpu::SubmissionIndex>,
+    ) -> Result<()> {
+        let count = bytes.len() as u64;
+        self.mapped(wait, readback, MapMode::Read, count, submission).await?;
+        {
+            let view = self.guarded(|| readback.get_mapped_range(..count))?;
+            bytes.copy_from_slice(&view.map_err(|error| self.fault(error.to_string()))?);
         }
-    }
-}
-
-impl Future for Mapping {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context) -> Poll<Outcome> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = shared.0.take() {
-            return Poll::Ready(outcome);
-        }
-        shared.1 = Some(context.waker().clone());
-        Poll::Pending
+        self.guarded(|| readback.unmap())
     }
 }

@@ -4,6 +4,7 @@ use super::Gpu;
 use super::kernel::{Layout, Program, WORKGROUP};
 use super::pipeline::{Arithmetic, Pipeline};
 use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wgpu::{BufferBinding, BufferUsages};
 
@@ -137,7 +138,7 @@ impl Gpu {
         bound: &[(u32, impl Into<Resource<'a>> + Clone)],
     ) -> Result<Step> {
         let alignment = u64::from(self.device().limits().min_storage_buffer_offset_alignment);
-        let mut resources = Vec::with_capacity(bound.len());
+        let mut resources = Vec::with_capacity(bound.len() + 1);
         for (binding, resource) in bound {
             let resource = match resource.clone().into() {
                 Resource::Range(range) => {
@@ -153,15 +154,9 @@ impl Gpu {
         let mut params = [&[dispatch.count as u32, 0, groups_per_row as u32], more].concat();
         params.resize(params.len().next_multiple_of(4), 0);
         let uniform = self.buffer_with(bytemuck::cast_slice(&params), BufferUsages::UNIFORM)?;
-        let bind_group = self.guarded(|| {
-            let params = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
-            let entries = std::iter::once(params).chain(resources);
-            self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: None,
-                layout: &pipeline.bindings,
-                entries: &entries.collect::<Vec<_>>(),
-            })
-        })?;
+        let params = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
+        resources.insert(0, params);
+        let bind_group = self.bind_group(&pipeline, &resources)?;
         Ok(Step {
             pipeline,
             bind_group,
@@ -170,6 +165,26 @@ impl Gpu {
                 dispatch.groups.div_ceil(groups_per_row) as u32,
                 dispatch.tiles as u32,
             ],
+        })
+    }
+
+    /// The resources of a pipeline.
+    ///
+    /// Fails with [`Error::Device`] where one of them is of another device. Of another wgpu instance its number may be that of nothing here, at which wgpu panics: that
+    /// fails so too. It may also be that of something else, which wgpu 30 gives no way to see.
+    pub(super) fn bind_group(
+        &self,
+        pipeline: &Pipeline,
+        entries: &[wgpu::BindGroupEntry],
+    ) -> Result<wgpu::BindGroup> {
+        let descriptor = wgpu::BindGroupDescriptor { label: None, layout: &pipeline.bindings, entries };
+        let create = || self.device().create_bind_group(&descriptor);
+        let created = self.guarded(|| catch_unwind(AssertUnwindSafe(create)))?;
+        created.map_err(|panic| match panic.downcast_ref::<String>() {
+            Some(message) if message.contains("Cannot get ") => {
+                self.fault("a buffer is of another instance of wgpu".to_owned())
+            }
+            _ => resume_unwind(panic),
         })
     }
 }

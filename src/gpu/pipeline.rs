@@ -2,11 +2,12 @@
 
 use super::kernel::Slot;
 use super::{Gpu, Rewrite, cache_file, spirv};
-use crate::Result;
+use crate::{Error, Result};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a kernel's float operations must be.
@@ -34,13 +35,16 @@ type Place = Arc<Mutex<Option<Arc<Pipeline>>>>;
 #[derive(Default)]
 pub(super) struct Pipelines {
     places: Mutex<HashMap<String, Place>>,
-    stored: Option<(wgpu::PipelineCache, PathBuf)>,
+    /// What the driver is given of earlier runs.
+    cache: Option<wgpu::PipelineCache>,
+    /// Where that is kept, unless an app does so itself.
+    file: Option<PathBuf>,
     rewrite: Option<Rewrite>,
 }
 
 impl fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipelines").field("stored", &self.stored).finish_non_exhaustive()
+        f.debug_struct("Pipelines").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -58,11 +62,16 @@ impl Pipelines {
         // SAFETY: the file was written by `store`, in a folder of the user's own, under a name made of the adapter's
         // identity; wgpu checks its header, with the driver's version in it, and starts empty where that differs.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        Self { stored: Some((cache, file)), ..Self::default() }
+        Self { file: Some(file), ..Self::with(cache) }
+    }
+
+    /// Pipelines that are compiled with a cache of the app's own.
+    pub(super) fn with(cache: wgpu::PipelineCache) -> Self {
+        Self { cache: Some(cache), ..Self::default() }
     }
 
     pub(super) fn store(&self) {
-        let Some((cache, file)) = &self.stored else { return };
+        let Some((cache, file)) = self.cache.as_ref().zip(self.file.as_ref()) else { return };
         let Some(data) = cache.get_data() else { return };
         // The next start compiles again where this fails.
         let _ = cache_file::write(file, &data);
@@ -85,6 +94,17 @@ impl Gpu {
             let mut places = pipelines.places.lock().unwrap_or_else(PoisonError::into_inner);
             places.entry(name.to_owned()).or_default().clone()
         };
+        if let Some(is_missing) = &self.looks_only {
+            // Another thread may be compiling it.
+            if let Some(pipeline) = place.try_lock().ok().and_then(|made| made.clone()) {
+                return Ok(pipeline);
+            }
+            is_missing.store(true, Relaxed);
+            return Err(Error::Device {
+                device: self.name().to_owned(),
+                message: format!("{name} is not compiled"),
+            });
+        }
         let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = &*made {
             return Ok(pipeline.clone());
@@ -104,6 +124,8 @@ impl Gpu {
             };
             self.compile(name, bindings, &module)
         })?;
+        // A device that is gone compiles nothing and reports nothing.
+        self.check_alive()?;
         let pipeline = Arc::new(pipeline);
         *made = Some(pipeline.clone());
         Ok(pipeline)
@@ -176,7 +198,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..wgpu::PipelineCompilationOptions::default()
             },
-            cache: self.shared.pipelines.stored.as_ref().map(|(cache, _)| cache),
+            cache: self.shared.pipelines.cache.as_ref(),
         });
         Pipeline { compute, bindings }
     }

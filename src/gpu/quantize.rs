@@ -8,6 +8,7 @@ use wgpu::BufferBinding;
 
 /// Where a quantization finds its operands: ranges of buffers with usage `STORAGE`, which must not overlap.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct QuantizeBuffers<'a> {
     /// Weights, F32, F16 or BF16, as a file holds them, in whole quads: at least [`device_bytes`].
     pub source: BufferBinding<'a>,
@@ -17,6 +18,18 @@ pub struct QuantizeBuffers<'a> {
     pub declined: BufferBinding<'a>,
     /// What is kept between two passes: [`scratch_bytes`].
     pub scratch: BufferBinding<'a>,
+}
+
+impl<'a> QuantizeBuffers<'a> {
+    /// Ranges for the weights, the blocks, the map of those that are declined, and what is kept meanwhile.
+    pub fn new(
+        source: BufferBinding<'a>,
+        blocks: BufferBinding<'a>,
+        declined: BufferBinding<'a>,
+        scratch: BufferBinding<'a>,
+    ) -> Self {
+        Self { source, blocks, declined, scratch }
+    }
 }
 
 /// Bytes of the bitmap of declined blocks of `weights` weights.

@@ -3,12 +3,15 @@
 use super::kernel::{Access, NO_CONTRACTION};
 use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
+use super::wait::Wait;
 use super::{Gpu, shader};
 use crate::{Format, Result};
 use std::fmt;
+use wgpu::BufferBinding;
 
 /// A result that a device rounds otherwise than IEEE 754 says.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Misrounding {
     /// The operation.
     pub operation: &'static str,
@@ -73,18 +76,18 @@ fn operands() -> Vec<[f32; 2]> {
 }
 
 /// The first result that is not the CPU's, if there is one.
-pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
+pub(super) async fn run(gpu: &Gpu, wait: Wait) -> Result<Option<Misrounding>> {
     let operands = operands();
     let mut results = vec![0f32; OPERATIONS.len() * operands.len()];
-    let bindings = in_order([Access::Read, Access::ReadWrite]);
-    let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Exact, wgsl)?;
-    let (in_bytes, out_bytes) = (size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
-    gpu.run_once(&operands, &mut results, |input, output| {
+    let (count, in_bytes, out_bytes) =
+        (operands.len() as u64, size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
+    let prepare = move |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
+        let bindings = in_order([Access::Read, Access::ReadWrite]);
+        let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Exact, wgsl)?;
         let bound = [Range::new("operands", input, in_bytes), Range::new("results", output, out_bytes)];
-        Ok(Op {
-            steps: vec![gpu.bind(pipeline, Dispatch::of(operands.len() as u64), &[], &in_order(bound))?],
-        })
-    })?;
+        Ok(Op { steps: vec![gpu.bind(pipeline, Dispatch::of(count), &[], &in_order(bound))?] })
+    };
+    gpu.run_once_as(wait, &operands, &mut results, prepare).await?;
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {
             let expected = expected(operands[0], operands[1]);
@@ -98,17 +101,18 @@ pub(super) fn run(gpu: &Gpu) -> Result<Option<Misrounding>> {
 }
 
 /// Whether the device's own conversion from f16 is exact for all numbers, subnormals too.
-pub(super) fn keeps_halves(gpu: &Gpu) -> Result<bool> {
+pub(super) async fn keeps_halves(gpu: &Gpu, wait: Wait) -> Result<bool> {
     let halves: Vec<u16> = (0..=u16::MAX).collect();
     let mut values = vec![0f32; halves.len()];
-    let bindings = in_order([Access::Read, Access::ReadWrite]);
-    let pipeline = gpu.pipeline(HALF_NAME, &bindings, Arithmetic::Loose, |_| half_wgsl())?;
     let (in_bytes, out_bytes) = (size_of_val(&halves[..]) as u64, size_of_val(&values[..]) as u64);
-    gpu.run_once(&halves, &mut values, |input, output| {
+    let dispatch = Dispatch::of(halves.len() as u64 / 2);
+    let prepare = move |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
+        let bindings = in_order([Access::Read, Access::ReadWrite]);
+        let pipeline = gpu.pipeline(HALF_NAME, &bindings, Arithmetic::Loose, |_| half_wgsl())?;
         let bound = [Range::new("halves", input, in_bytes), Range::new("values", output, out_bytes)];
-        let dispatch = Dispatch::of(halves.len() as u64 / 2);
         Ok(Op { steps: vec![gpu.bind(pipeline, dispatch, &[], &in_order(bound))?] })
-    })?;
+    };
+    gpu.run_once_as(wait, &halves, &mut values, prepare).await?;
     let mut expected = vec![0f32; halves.len()];
     Format::F16.dequantize_blocks(bytemuck::cast_slice(&halves), &mut expected);
     Ok(values.iter().zip(&expected).all(|(value, expected)| value == expected || !expected.is_finite()))

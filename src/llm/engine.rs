@@ -452,7 +452,7 @@ impl<'a> Preparation<'a> {
         let (count, cols) = (self.count * vectors, slot.width(config) / vectors);
         let x = if slot == Slot::Normed { self.normed.clone() } else { self.buffers.slot(slot) };
         let x = if self.int8 && cols.is_multiple_of(INT8_BLOCK) {
-            Activations::int8(&self.weights.gpu, x, count, cols)?
+            Activations::int8(&self.weights.gpu, x, count, cols)?.shared()
         } else {
             Activations::exact(x, count, cols)
         };

@@ -3,6 +3,7 @@
 
 mod cli;
 mod custom;
+mod embedding;
 mod experts;
 mod get_rows;
 mod golden;
@@ -27,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
-        Ok(gpu) => gpu.map(|gpu| gpu.with_weights_in_textures(false)),
+        Ok(gpu) => Some(gpu.with_weights_in_textures(false)),
         Err(error) if std::env::var_os("QMILL_REQUIRE_GPU").is_some_and(|value| value != "0") => {
             panic!("QMILL_REQUIRE_GPU is set, but {error}")
         }

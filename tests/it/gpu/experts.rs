@@ -29,9 +29,10 @@ impl Mixture {
         let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
         let number_buffer = buffer(gpu, bytemuck::cast_slice(numbers), BufferUsages::STORAGE);
         let x_binding = x_buffer.as_entire_buffer_binding();
-        let activations = match precision {
-            Precision::Exact => Activations::exact(x_binding, vectors, cols),
-            Precision::Int8 => Activations::int8(gpu, x_binding, vectors, cols).unwrap(),
+        let activations = if precision == Precision::Int8 {
+            Activations::int8(gpu, x_binding, vectors, cols).unwrap()
+        } else {
+            Activations::exact(x_binding, vectors, cols)
         };
         let y_bytes = 4 * (numbers.len() * ROWS) as u64;
         let y_buffer = poisoned(gpu, y_bytes);

@@ -386,7 +386,7 @@ fn every_variant_in_many_shapes() {
     }
     for format in formats() {
         // A device of its own: of one, llvmpipe would keep all the pipelines, a gigabyte for each format.
-        let gpu = Gpu::open(&DeviceChoice::Gpu, None).unwrap().unwrap().with_weights_in_textures(false);
+        let gpu = Gpu::open(&DeviceChoice::Gpu, None).unwrap().with_weights_in_textures(false);
         let mut worst: BTreeMap<String, Errors> = BTreeMap::new();
         for (rows, cols, batch) in long_shapes(format) {
             if wanted != "all" && wanted != cols.to_string() {

@@ -184,12 +184,8 @@ pub(crate) fn check_quantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64) 
     let sizes = [device_bytes(to, weights), declined_bytes(to, weights), scratch_bytes(to, weights)];
     let [block_bytes, declined_bytes, scratch_bytes] = sizes;
     let [block_buffer, declined, scratch] = &sizes.map(|bytes| poisoned(gpu, bytes));
-    let buffers = QuantizeBuffers {
-        source: binding(&source),
-        blocks: binding(block_buffer),
-        declined: binding(declined),
-        scratch: binding(scratch),
-    };
+    let buffers =
+        QuantizeBuffers::new(binding(&source), binding(block_buffer), binding(declined), binding(scratch));
     let op = gpu.prepare_quantize(from, to, weights, &buffers).map_err(|error| error.to_string())?;
     submit(gpu, |encoder| {
         encoder.clear_buffer(declined, OFFSET, Some(declined_bytes));
@@ -277,7 +273,7 @@ fn ranges_that_are_too_short_are_refused() {
             })
             .collect();
         let [source, blocks, declined, scratch] = [0, 1, 2, 3].map(|i| ranges[i].as_entire_buffer_binding());
-        let buffers = QuantizeBuffers { source, blocks, declined, scratch };
+        let buffers = QuantizeBuffers::new(source, blocks, declined, scratch);
         let result = gpu.prepare_quantize(from, to, weights, &buffers).map(|_| ());
         // The bitmap of 8 blocks is one word, which cannot be shorter.
         let expected = if short == 2 { None } else { Some(right[short]) };

@@ -136,12 +136,12 @@ impl Case {
     /// What rounding may do to each product with a weight, over γ; in eight bits by the block.
     fn sizes(&self, precision: Precision) -> Vec<f32> {
         match precision {
-            Precision::Exact => self.weights.iter().map(|w| w.abs()).collect(),
             Precision::Int8 => {
                 let largest = |block: &[f32]| block.iter().fold(0.0, |largest: f32, w| largest.max(w.abs()));
                 let blocks = self.weights.chunks(self.format.info().block_weights);
                 blocks.flat_map(|block| vec![4.0 * largest(block); block.len()]).collect()
             }
+            _ => self.weights.iter().map(|w| w.abs()).collect(),
         }
     }
 

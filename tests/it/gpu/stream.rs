@@ -86,7 +86,7 @@ fn a_device_that_is_lost_on_the_way_is_given_up_and_the_file_is_right() {
     let host = || another_device().map(|(device, queue)| Gpu::from_device(device, queue).unwrap());
     let own = || {
         let name = gpu()?.device().adapter_info().name;
-        Gpu::open(&qmill::gpu::DeviceChoice::Name(name), None).unwrap()
+        Some(Gpu::open(&qmill::gpu::DeviceChoice::Name(name), None).unwrap())
     };
     let model = trained();
     let request = Request::new(FileType::Q8_0);

@@ -191,7 +191,7 @@ fn a_machine_is_tuned() {
     assert_eq!((defaults.len(), best.len()), (2, 2), "{text}");
     let tuning = Tuning::load(&path).unwrap();
     assert_eq!(tuning.len(), defaults.iter().zip(&best).filter(|(default, best)| default != best).count());
-    let fresh = Gpu::open(&qmill::gpu::DeviceChoice::Gpu, None).unwrap().unwrap();
+    let fresh = Gpu::open(&qmill::gpu::DeviceChoice::Gpu, None).unwrap();
     fresh.set_tuning(tuning).unwrap();
     for (precision, best) in [Precision::Exact, Precision::Int8].into_iter().zip(best) {
         let chosen = Variant::chosen(&fresh, Format::Q4_0, 33, 256, precision, 9);
