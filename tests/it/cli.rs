@@ -277,7 +277,7 @@ fn a_wrong_word_is_answered_with_the_one_that_may_be_meant() {
 
 #[test]
 fn completions_offer_types_formats_operations_and_devices() {
-    for shell in ["bash", "zsh", "fish", "powershell"] {
+    for shell in ["bash", "zsh", "fish"] {
         let script = stdout(&["completions", shell]);
         for word in ["Q4_K_M", "IQ4_XS", "matvec", "auto"] {
             assert!(script.contains(word), "{shell} does not offer {word}");
