@@ -42,18 +42,28 @@ impl ModelOptions {
     ) -> Result<(Model, Tokenizer), Failure> {
         let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
         let model = Model::load(&self.model, &options)?;
+        warn(&model);
         let tokenizer = Tokenizer::new(model.metadata())?;
         Ok((model, tokenizer))
     }
 
     /// Another model, as its file has it.
     pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
-        Ok(Model::load(path, &self.options(device, Some(context)))?)
+        let model = Model::load(path, &self.options(device, Some(context)))?;
+        warn(&model);
+        Ok(model)
     }
 
     fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+    }
+}
+
+/// Says on standard error what of the file the model does not follow.
+fn warn(model: &Model) {
+    for warning in model.warnings() {
+        eprintln!("qmill: warning: {warning}");
     }
 }
 
