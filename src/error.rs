@@ -431,6 +431,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Another run, of this program or another thread, is writing the output.
+    #[error("{path}: another run is writing it", path = path.display())]
+    OutputInUse {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The disk is too full for the output.
     #[error("{folder}: {needed_bytes} bytes are needed and {free_bytes} are free", folder = folder.display())]
     NoSpace {

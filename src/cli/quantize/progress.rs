@@ -3,7 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::cli::show;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use qmill::stream::{Plan, PlannedTensor, Progress, Report};
+use qmill::stream::{self, Plan, PlannedTensor, Progress, Report};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Write};
@@ -46,8 +46,8 @@ impl Narrator {
                 "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is constant"))
         });
-        let is_stdout = output == Path::new("/dev/stdout") || output == Path::new("/dev/fd/1");
-        let lines: Box<dyn Write> = if is_stdout { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let lines: Box<dyn Write> =
+            if stream::is_stdout(output) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
         Ok(Self { json, bar, interrupted, lines, lines_error: None })
     }
 
