@@ -16,6 +16,7 @@ pub use file_type::{FILE_TYPES, FileType, FileTypeInfo, IMATRIX_FILE_TYPES, Imat
 use crate::{Error, Format, Result};
 use regex::Regex;
 use rules::{Category, Mix};
+use std::fmt;
 use std::str::FromStr;
 
 /// What the selection needs to know of a model, as the file's metadata says it; `None` is a missing key.
@@ -117,6 +118,19 @@ impl FromStr for TensorRule {
     }
 }
 
+impl TensorRule {
+    /// Whether the pattern matches this name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.regex.is_match(name)
+    }
+}
+
+impl fmt::Display for TensorRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.regex.as_str(), self.format)
+    }
+}
+
 /// What the user asks for beside the file type; llama-quantize's flags of the same names.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -134,7 +148,7 @@ pub struct Options {
 
 impl Options {
     fn by_name(&self, name: &str) -> Option<Format> {
-        self.tensor_types.iter().find(|rule| rule.regex.is_match(name)).map(|rule| rule.format)
+        self.tensor_types.iter().find(|rule| rule.matches(name)).map(|rule| rule.format)
     }
 
     /// The format that a flag demands for this tensor whatever its rows are.
@@ -190,6 +204,22 @@ pub(crate) fn layer(name: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
+/// Whether a file type other than `COPY` says what format this tensor gets; others are copied whatever it is.
+pub(crate) fn may_change(facts: &Facts, tensor: &Tensor, options: &Options) -> bool {
+    let is_left = options.leave_output_tensor && tensor.name == rules::OUTPUT;
+    tensor.format.is_some() && !is_left && !rules::is_never_quantized(&facts.architecture, tensor)
+}
+
+/// Whether this is the output matrix.
+pub(crate) fn is_output(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::Output
+}
+
+/// Whether this is a token embedding.
+pub(crate) fn is_token_embedding(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::TokenEmbd
+}
+
 /// Chooses a format for every tensor; one [`Choice`] each, in their order.
 ///
 /// `tensors` are all tensors of the model in [`file_order`]: some rules count the tensors before. Whether
@@ -207,10 +237,7 @@ pub fn choose(
     };
     let mut mix = Mix::new(facts, tensors, file_type, default, options);
     let choose_one = |tensor: &Tensor| {
-        let keep = tensor.format.is_none()
-            || rules::is_never_quantized(&facts.architecture, tensor)
-            || options.leave_output_tensor && tensor.name == rules::OUTPUT;
-        if keep {
+        if !may_change(facts, tensor, options) {
             return Ok(Choice::KEEP);
         }
         let category = Category::of(tensor.name);

@@ -15,7 +15,7 @@ mod run;
 
 pub use destination::is_stdout;
 pub use output::OutputFile;
-pub use plan::{Plan, PlannedFile, PlannedTensor, Request, Verify};
+pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor, Request, Verify};
 pub use report::{FormatTotal, Progress, Report};
 pub use run::Resources;
 
