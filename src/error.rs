@@ -231,8 +231,8 @@ pub enum Error {
 
     /// Two models have no tensor that can be compared.
     #[error(
-        "{reference} and {other} have no tensor to compare: {only_in_reference} names are only in the first, \
-         {only_in_other} only in the second, {other_shape} tensors have other shapes, {not_weights} hold no weights",
+        "{reference} and {other} have no tensor to compare; only in the first: {only_in_reference}, only in the second: \
+         {only_in_other}, of other shapes: {other_shape}, without weights: {not_weights}",
         reference = reference.display(), other = other.display()
     )]
     NothingToCompare {

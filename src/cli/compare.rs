@@ -77,9 +77,8 @@ fn write_text(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
 
 /// `3 only in the reference, 1 of another shape`: why tensors were not compared, and how many.
 fn reasons(comparison: &Comparison) -> String {
-    let count = |is: fn(&Mismatch) -> bool| {
-        comparison.mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count()
-    };
+    let count =
+        |is: fn(&Mismatch) -> bool| comparison.mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count();
     let kinds = [
         (count(|mismatch| matches!(mismatch, Mismatch::OnlyInReference)), "only in the reference"),
         (count(|mismatch| matches!(mismatch, Mismatch::OnlyInOther)), "not in the reference"),

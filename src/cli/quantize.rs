@@ -132,7 +132,7 @@ struct RunOptions {
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     device: DeviceChoice,
-    /// Make a sixteenth of what a GPU makes again on the CPU, or all, and fail on any difference
+    /// Check what a GPU makes against the CPU, a sixteenth of it or all; a difference is an error
     #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true, default_missing_value = "sample")]
     verify: Option<VerifyChoice>,
     /// Threads that compute; 0 is all cores [default: all cores]
@@ -271,7 +271,8 @@ impl Positional {
             [] => unreachable!("clap asks for one at least"),
         };
         let file_type: FileType = file_type.to_string_lossy().parse()?;
-        let threads = threads.map(|text| show::parse_threads(&text.to_string_lossy()).map_err(Failure::Usage));
+        let threads =
+            threads.map(|text| show::parse_threads(&text.to_string_lossy()).map_err(Failure::Usage));
         let output = output.map_or_else(|| default_output(input, file_type), PathBuf::from);
         Ok(Self { output, file_type, threads: threads.transpose()? })
     }
@@ -280,10 +281,7 @@ impl Positional {
 /// Whether a word stands for a type, be it one that qmill cannot make.
 fn is_type(word: &OsStr) -> bool {
     use qmill::Error::{NeedsImatrix, NotEncoded};
-    matches!(
-        word.to_string_lossy().parse::<FileType>(),
-        Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. })
-    )
+    matches!(word.to_string_lossy().parse::<FileType>(), Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. }))
 }
 
 /// Whether it does so by name.

@@ -82,7 +82,9 @@ impl Outputs {
     /// Names the file in an error of writing it.
     pub(super) fn name(&self, error: Error) -> Error {
         match error {
-            Error::Write { file_index, source } => io_error(self.targets[file_index].written(), "write")(source),
+            Error::Write { file_index, source } => {
+                io_error(self.targets[file_index].written(), "write")(source)
+            }
             other => other,
         }
     }
@@ -201,7 +203,11 @@ impl Plan {
         }
         let count = self.files.len() as u64;
         // As llama-quantize, the name of the parts is that of the whole without its extension.
-        let stem = if output.extension() == Some(OsStr::new("gguf")) { output.file_stem() } else { output.file_name() };
+        let stem = if output.extension() == Some(OsStr::new("gguf")) {
+            output.file_stem()
+        } else {
+            output.file_name()
+        };
         let part = |number| {
             let mut name = stem.unwrap_or_default().to_owned();
             name.push(split_suffix(number, count));

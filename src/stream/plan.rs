@@ -289,7 +289,9 @@ fn ineffective(facts: &Facts, views: &[mix::Tensor], request: &Request) -> Vec<S
                 .tensor_types
                 .iter()
                 .filter(|rule| !views.iter().filter(changing).any(|view| rule.matches(view.name)));
-            notes.extend(unmatched.map(|rule| format!("{rule} matches the name of no tensor that is quantized")));
+            notes.extend(
+                unmatched.map(|rule| format!("{rule} matches the name of no tensor that is quantized")),
+            );
         }
         _ if !options.tensor_types.is_empty() => {
             notes.push(format!("formats by tensor name have no effect with {file_type}"));
@@ -302,7 +304,12 @@ fn ineffective(facts: &Facts, views: &[mix::Tensor], request: &Request) -> Vec<S
     let output_is_used = has_output || has_embedding && !options.pure;
     for (is_set, is_used, what, needed) in [
         (options.output_tensor_type.is_some(), output_is_used, "the format of the output", "output.weight"),
-        (options.token_embedding_type.is_some(), has_embedding, "the format of the embedding", "token_embd.weight"),
+        (
+            options.token_embedding_type.is_some(),
+            has_embedding,
+            "the format of the embedding",
+            "token_embd.weight",
+        ),
         (options.leave_output_tensor, has_output, "leaving the output as it is", "output.weight"),
     ] {
         if is_set && !is_used {
@@ -327,7 +334,8 @@ fn alternative(
     let file_type = request.file_type.of_short_blocks()?;
     let other = mix::choose(facts, views, file_type, &request.mix).ok()?;
     let bits_per_weight = bits_per_weight(views, &other);
-    (bits_per_weight < self::bits_per_weight(views, choices)).then_some(Alternative { file_type, bits_per_weight })
+    (bits_per_weight < self::bits_per_weight(views, choices))
+        .then_some(Alternative { file_type, bits_per_weight })
 }
 
 /// Of the tensors that hold weights.

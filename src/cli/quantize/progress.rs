@@ -217,12 +217,7 @@ fn merge(object: &mut Value, more: Value) {
     }
 }
 
-fn write_report(
-    out: &mut dyn Write,
-    report: &Report,
-    outputs: &[PathBuf],
-    is_done: bool,
-) -> io::Result<()> {
+fn write_report(out: &mut dyn Write, report: &Report, outputs: &[PathBuf], is_done: bool) -> io::Result<()> {
     for total in &report.formats {
         let (weights, bytes) = (show::count(total.weights), show::bytes(total.bytes));
         writeln!(
@@ -244,15 +239,16 @@ fn write_report(
         write!(out, ", not written")?;
     }
     match outputs {
+        [] => writeln!(out)?,
+        [only] => writeln!(out, ": {}", only.display())?,
         [first, .., last] => {
             writeln!(out, ": {} files, {} to {}", outputs.len(), first.display(), last.display())?;
         }
-        _ => writeln!(out, ": {}", outputs.iter().map(|path| path.display().to_string()).collect::<String>())?,
     }
     if report.verified_weights > 0 {
         writeln!(
             out,
-            "{} weights made again on the CPU: the same bytes",
+            "{} weights checked against the CPU: the same bytes",
             show::count(report.verified_weights)
         )?;
     }
@@ -268,7 +264,9 @@ fn fallback_lines(report: &Report) -> Vec<String> {
         let key = (row_len, block_weights);
         match lines.iter_mut().find(|(known, _)| *known == key) {
             Some((_, line)) => *line = format!("{line}, {what}"),
-            None => lines.push((key, format!("{row_len} columns are no multiple of {block_weights}: {what}"))),
+            None => {
+                lines.push((key, format!("{row_len} columns are no multiple of {block_weights}: {what}")));
+            }
         }
     }
     let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();

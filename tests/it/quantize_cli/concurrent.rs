@@ -40,7 +40,8 @@ fn two_runs_with_one_output_and_random_kills_leave_a_whole_file() {
         let before = fs::read(folder.path("out.gguf")).unwrap();
         let first = start(&folder, TYPES[round % 2]);
         thread::sleep(Duration::from_millis(random.random_range(0..12)));
-        let mut runs = [(first, TYPES[round % 2]), (start(&folder, TYPES[1 - round % 2]), TYPES[1 - round % 2])];
+        let mut runs =
+            [(first, TYPES[round % 2]), (start(&folder, TYPES[1 - round % 2]), TYPES[1 - round % 2])];
         // Three rounds of four end with a kill: of the first, of the second, of both.
         thread::sleep(Duration::from_millis(random.random_range(0..40)));
         for (number, (run, _)) in runs.iter_mut().enumerate() {

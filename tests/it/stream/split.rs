@@ -159,9 +159,11 @@ fn when_a_name_cannot_be_given_none_is() {
         let _ = std::fs::create_dir(split.path("out", 2));
         ControlFlow::Continue(())
     };
-    let error = quantize_file(&input, &output, &request, &Resources::default(), true, &mut occupy).unwrap_err();
+    let error =
+        quantize_file(&input, &output, &request, &Resources::default(), true, &mut occupy).unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if *path == split.path("out", 2)), "{error}");
-    let left: Vec<_> = files_in(split.folder.path()).into_iter().filter(|name| !name.starts_with("in")).collect();
+    let left: Vec<_> =
+        files_in(split.folder.path()).into_iter().filter(|name| !name.starts_with("in")).collect();
     assert_eq!(left, ["out-00002-of-00003.gguf"]);
 }
 
