@@ -15,6 +15,7 @@ pub use file_type::{FILE_TYPES, FileType, FileTypeInfo, IMATRIX_FILE_TYPES, Imat
 
 use crate::{Error, Format, Result};
 use rules::{Category, Mix};
+use std::fmt;
 #[cfg(feature = "regex")]
 use {regex::Regex, std::str::FromStr};
 
@@ -112,7 +113,8 @@ impl TensorRule {
         Self { names: Names::One(name.into()), format }
     }
 
-    fn is_for(&self, name: &str) -> bool {
+    /// Whether a tensor of this name gets the format.
+    pub(crate) fn matches(&self, name: &str) -> bool {
         match &self.names {
             Names::One(named) => named == name,
             #[cfg(feature = "regex")]
@@ -141,6 +143,17 @@ impl FromStr for TensorRule {
     }
 }
 
+impl fmt::Display for TensorRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match &self.names {
+            Names::One(name) => name,
+            #[cfg(feature = "regex")]
+            Names::Matching(pattern) => pattern.as_str(),
+        };
+        write!(f, "{names}={}", self.format)
+    }
+}
+
 /// What the user asks for beside the file type; llama-quantize's flags of the same names.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -158,7 +171,7 @@ pub struct Options {
 
 impl Options {
     fn by_name(&self, name: &str) -> Option<Format> {
-        self.tensor_types.iter().find(|rule| rule.is_for(name)).map(|rule| rule.format)
+        self.tensor_types.iter().find(|rule| rule.matches(name)).map(|rule| rule.format)
     }
 
     /// The format that a flag demands for this tensor whatever its rows are.
@@ -214,6 +227,22 @@ pub(crate) fn layer(name: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
+/// Whether a file type other than `COPY` says what format this tensor gets; others are copied whatever it is.
+pub(crate) fn may_change(facts: &Facts, tensor: &Tensor, options: &Options) -> bool {
+    let is_left = options.leave_output_tensor && tensor.name == rules::OUTPUT;
+    tensor.format.is_some() && !is_left && !rules::is_never_quantized(&facts.architecture, tensor)
+}
+
+/// Whether this is the output matrix.
+pub(crate) fn is_output(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::Output
+}
+
+/// Whether this is a token embedding.
+pub(crate) fn is_token_embedding(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::TokenEmbd
+}
+
 /// Chooses a format for every tensor; one [`Choice`] each, in their order.
 ///
 /// `tensors` are all tensors of the model in [`file_order`]: some rules count the tensors before. Whether
@@ -231,10 +260,7 @@ pub fn choose(
     };
     let mut mix = Mix::new(facts, tensors, file_type, default, options);
     let choose_one = |tensor: &Tensor| {
-        let keep = tensor.format.is_none()
-            || rules::is_never_quantized(&facts.architecture, tensor)
-            || options.leave_output_tensor && tensor.name == rules::OUTPUT;
-        if keep {
+        if !may_change(facts, tensor, options) {
             return Ok(Choice::KEEP);
         }
         let category = Category::of(tensor.name);
