@@ -18,6 +18,7 @@ mod stream;
 mod vocabulary;
 
 pub use stream::TextStream;
+pub(super) use stream::Utf8Stream;
 
 use crate::gguf::Metadata;
 use crate::{Error, Result};

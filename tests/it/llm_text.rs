@@ -193,8 +193,9 @@ fn draws(options: SamplerOptions, logits: [f32; 4]) -> [usize; 4] {
     counts
 }
 
-const EVERYTHING: SamplerOptions =
-    SamplerOptions { repeat_penalty: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, temperature: 1.0, seed: 1 };
+fn everything() -> SamplerOptions {
+    SamplerOptions::default().with_top_k(0).with_top_p(1.0).with_min_p(0.0).with_temperature(1.0).with_seed(1)
+}
 
 #[test]
 fn samples_follow_the_probabilities() {
@@ -205,27 +206,24 @@ fn samples_follow_the_probabilities() {
             counts.iter().zip(shares).all(|(&count, share)| (count as f64 - 1e5 * share).abs() < 640.0);
         assert!(fits, "{counts:?} for {shares:?}");
     };
-    near(draws(EVERYTHING, logits), [0.1, 0.2, 0.3, 0.4]);
+    near(draws(everything(), logits), [0.1, 0.2, 0.3, 0.4]);
     // Squared and made to sum to one.
-    near(
-        draws(SamplerOptions { temperature: 0.5, ..EVERYTHING }, logits),
-        [1.0 / 30.0, 4.0 / 30.0, 0.3, 16.0 / 30.0],
-    );
-    near(draws(SamplerOptions { top_k: 2, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    near(draws(everything().with_temperature(0.5), logits), [1.0 / 30.0, 4.0 / 30.0, 0.3, 16.0 / 30.0]);
+    near(draws(everything().with_top_k(2), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
     // 40 % and 30 % do not reach 71 %; the third does.
-    near(draws(SamplerOptions { top_p: 0.71, ..EVERYTHING }, logits), [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
-    near(draws(SamplerOptions { top_p: 0.69, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    near(draws(everything().with_top_p(0.71), logits), [0.0, 2.0 / 9.0, 3.0 / 9.0, 4.0 / 9.0]);
+    near(draws(everything().with_top_p(0.69), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
     // Of 40 %, 60 % is 24 %.
-    near(draws(SamplerOptions { min_p: 0.6, ..EVERYTHING }, logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
+    near(draws(everything().with_min_p(0.6), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
     // The temperature comes last: it changes nothing of what is kept.
-    let hot = SamplerOptions { top_p: 0.69, temperature: 1000.0, ..EVERYTHING };
+    let hot = everything().with_top_p(0.69).with_temperature(1000.0);
     near(draws(hot, logits), [0.0, 0.0, 0.5, 0.5]);
 }
 
 #[test]
 fn samples_are_reproducible() {
     let run = |seed| {
-        let mut sampler = Sampler::new(SamplerOptions { seed, ..SamplerOptions::default() });
+        let mut sampler = Sampler::new(SamplerOptions::default().with_seed(seed));
         (0..50).map(|_| sampler.sample(&[1.0, 1.1, 1.2, 1.3, 1.4])).collect::<Vec<_>>()
     };
     assert_eq!(run(7), run(7));
@@ -238,14 +236,14 @@ fn greedy_takes_the_first_of_the_best() {
     assert_eq!(sampler.sample(&[1.0, 3.0, f32::NAN, 3.0, 2.0]), 1);
     assert_eq!(sampler.sample(&[]), 0);
     // Whatever the logits are, a token comes.
-    let mut sampler = Sampler::new(EVERYTHING);
+    let mut sampler = Sampler::new(everything());
     assert_eq!(sampler.sample(&[f32::NEG_INFINITY, f32::INFINITY, f32::NAN]), 1);
     assert_eq!(sampler.sample(&[f32::NAN]), 0);
 }
 
 #[test]
 fn repetition_is_penalized_as_far_back_as_it_counts() {
-    let mut sampler = Sampler::new(SamplerOptions { repeat_penalty: 2.0, ..SamplerOptions::greedy() });
+    let mut sampler = Sampler::new(SamplerOptions::greedy().with_repeat_penalty(2.0));
     assert_eq!(sampler.sample(&[4.0, 3.0]), 0);
     sampler.accept(0);
     sampler.accept(0);
