@@ -16,8 +16,8 @@
 //!
 //! let model = Model::load("model.gguf", &LoadOptions::default())?;
 //! let tokenizer = Tokenizer::new(model.metadata())?;
-//! let mut generator = Generator::new(Session::new(&model)?, &tokenizer, SamplerOptions::default())?;
 //! let prompt = tokenizer.prompt("Once upon a time");
+//! let mut generator = Generator::new(Session::new(&model)?, tokenizer, SamplerOptions::default())?;
 //! let answer = generator.answer(&prompt, 100, &mut |text| {
 //!     print!("{text}");
 //!     ControlFlow::Continue(())
@@ -46,11 +46,11 @@ mod weights;
 
 pub use chat::{ChatTemplate, Message};
 pub use config::{Activation, Config, Experts, Rope, RopeLayout, Window, Yarn};
-pub use generate::{Answer, End, Generator};
+pub use generate::{Answer, End, Generator, Token, Tokens};
 pub use model::{LoadOptions, Model};
 #[doc(hidden)]
 pub use ops::shaders;
 pub use profile::{KindTime, Phase, Profile};
 pub use sampler::{REPEAT_LAST, Sampler, SamplerOptions};
-pub use session::Session;
+pub use session::{Progress, Session};
 pub use tokenizer::{TextStream, Tokenizer};

@@ -10,6 +10,7 @@ use qmill::llm::{LoadOptions, Model, Tokenizer};
 use qmill::mix::FileType;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Args)]
 pub(super) struct ModelOptions {
@@ -39,11 +40,11 @@ impl ModelOptions {
         &self,
         device: &Device,
         context: Option<usize>,
-    ) -> Result<(Model, Tokenizer), Failure> {
-        let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
+    ) -> Result<(Model, Arc<Tokenizer>), Failure> {
+        let options = self.options(device, context).with_quantize(self.quantize);
         let model = Model::load(&self.model, &options)?;
         warn(&model);
-        let tokenizer = Tokenizer::new(model.metadata())?;
+        let tokenizer = Arc::new(Tokenizer::new(model.metadata())?);
         Ok((model, tokenizer))
     }
 
@@ -56,7 +57,7 @@ impl ModelOptions {
 
     fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
-        LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+        LoadOptions::default().with_device(device.clone()).with_context(context).with_precision(precision)
     }
 }
 

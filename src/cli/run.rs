@@ -76,14 +76,13 @@ struct SamplerArgs {
 impl SamplerArgs {
     fn options(&self) -> SamplerOptions {
         let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| u64::from(since.subsec_nanos()));
-        SamplerOptions {
-            repeat_penalty: self.repeat_penalty,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            temperature: self.temp,
-            seed: self.seed.unwrap_or_else(now),
-        }
+        SamplerOptions::default()
+            .with_repeat_penalty(self.repeat_penalty)
+            .with_top_k(self.top_k)
+            .with_top_p(self.top_p)
+            .with_min_p(self.min_p)
+            .with_temperature(self.temp)
+            .with_seed(self.seed.unwrap_or_else(now))
     }
 }
 
@@ -97,7 +96,7 @@ impl Run {
         if self.profile {
             session.start_profile()?;
         }
-        let mut generator = Generator::new(session, &tokenizer, options)?;
+        let mut generator = Generator::new(session, tokenizer.clone(), options)?;
         if self.chat {
             self.talk(&tokenizer, &mut generator, &mut teller)?;
         } else {

@@ -203,7 +203,12 @@ impl Config {
             .optional_float("attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon", "a float"))?;
         keys.only("attention.causal", "the attention", &[1.0], "causal models")?;
-        keys.only("nextn_predict_layers", "a number of layers", &[0.0], "models without layers that predict further tokens")?;
+        keys.only(
+            "nextn_predict_layers",
+            "a number of layers",
+            &[0.0],
+            "models without layers that predict further tokens",
+        )?;
         let experts = experts(&keys, name == "qwen3moe")?;
         let feed_forward = match experts {
             Some(experts) => experts.feed_forward,

@@ -224,7 +224,8 @@ impl<'a> Keys<'a> {
             }
             let mut words = key.split(['.', '_']);
             if words.any(|word| PARTS.contains(&word)) {
-                let read: Vec<_> = keys.iter().filter(|&(_, &is_read)| is_read).map(|(key, _)| *key).collect();
+                let read: Vec<_> =
+                    keys.iter().filter(|&(_, &is_read)| is_read).map(|(key, _)| *key).collect();
                 return Err(Error::Unsupported {
                     what: "a key that may change what the model computes",
                     found: format!("{name} = {value}"),

@@ -15,14 +15,12 @@ const CONTEXT: usize = 1024;
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     let [path, device] = &words[..] else { return Err("usage: logits MODEL DEVICE <LINES".into()) };
-    let options = LoadOptions {
-        device: Device::open(&device.parse()?, None)?,
-        context: Some(CONTEXT),
-        cache_keys: Format::F32,
-        cache_values: Format::F32,
-        precision: Precision::Exact,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default()
+        .with_device(Device::open(&device.parse()?, None)?)
+        .with_context(CONTEXT)
+        .with_cache_keys(Format::F32)
+        .with_cache_values(Format::F32)
+        .with_precision(Precision::Exact);
     let model = Model::load(path, &options)?;
     eprintln!("{}", model.device());
     let mut session = Session::new(&model)?;

@@ -4,7 +4,7 @@ use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, tokens};
 use crate::support::{ModelFile, dequantized, quantized};
 use qmill::gguf::{self, TensorType};
 use qmill::gpu::Precision;
-use qmill::llm::{LoadOptions, Model, Session};
+use qmill::llm::{Model, Session};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
 use qmill::{Device, FORMATS, Format};
@@ -63,7 +63,7 @@ fn every_format_gives_the_twins_logits() {
         let on_gpu = exact(Device::Gpu(gpu.clone()));
         let found = logits(&Model::from_gguf(&file, &on_gpu).unwrap());
         assert_near(&found, &right, EXACT, &format!("{}", info.format));
-        let int8 = LoadOptions { precision: Precision::Int8, ..on_gpu };
+        let int8 = on_gpu.with_precision(Precision::Int8);
         let found = logits(&Model::from_gguf(&file, &int8).unwrap());
         assert_near(&found, &right, INT8, &format!("{} by int8", info.format));
     }
@@ -121,7 +121,7 @@ fn heads_of_every_shape_give_the_twins_logits() {
         let file = of_heads(shape);
         let right = Model::from_gguf(&file, &exact(Device::Cpu)).unwrap();
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
-            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
             // More keys than are scored at once, in a batch and after it.
             let text = tokens(530, 96);
             let long = |model: &Model| {
@@ -151,7 +151,7 @@ fn rows_of_every_width_give_the_twins_logits() {
         let file = of_shape(width, [1, 1, 32], format);
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
-            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
             for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
                 assert_near(&logits(&found), &right, bound, &format!("{width} wide, {precision:?}"));
             }
@@ -166,7 +166,7 @@ fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
     for name in SEEDED {
         let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
-        let options = LoadOptions { precision: Precision::Int8, ..exact(Device::Gpu(gpu.clone())) };
+        let options = exact(Device::Gpu(gpu.clone())).with_precision(Precision::Int8);
         for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
             assert_near(&logits(&found), &right, INT8, name);
         }
@@ -182,7 +182,7 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
         for (cache_keys, cache_values, bound) in same.into_iter().chain(mixed) {
             let text = tokens(115, 96);
             let load = |device: Device| {
-                let options = LoadOptions { cache_keys, cache_values, ..exact(device) };
+                let options = exact(device).with_cache_keys(cache_keys).with_cache_values(cache_values);
                 Model::load(seeded(name), &options).unwrap()
             };
             // Few at once, more than a workgroup has and keys in a tile, and the last one by one.
@@ -227,7 +227,7 @@ fn quantizing_while_loading_gives_what_the_file_would() {
         let mut on_cpu = None;
         for device in super::devices() {
             let written = Model::from_gguf(&file, &exact(device.clone())).unwrap();
-            let options = LoadOptions { quantize: Some(file_type), ..exact(device.clone()) };
+            let options = exact(device.clone()).with_quantize(file_type);
             let loaded = Model::from_gguf(&source, &options).unwrap();
             assert_eq!(loaded.device_bytes(), written.device_bytes());
             let (loaded, written) = (logits(&loaded), logits(&written));
@@ -250,7 +250,7 @@ fn matrices_with_one_input_may_be_of_different_formats() {
     let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
     assert_ne!(right, logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap()));
     for precision in [Precision::Exact, Precision::Int8] {
-        let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+        let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
         let found = logits(&Model::from_gguf(&file, &options).unwrap());
         let bound = if precision == Precision::Exact { EXACT } else { INT8 };
         assert_near(&found, &right, bound, &format!("{precision:?}"));

@@ -60,7 +60,8 @@ fn set(metadata: &mut Metadata, key: &str, value: &Value) {
         "f32" => metadata.set(key, float(value)),
         "str" => metadata.set(key, value.as_str().unwrap()),
         "bools" => {
-            let flags: Vec<bool> = value.as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect();
+            let flags: Vec<bool> =
+                value.as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect();
             metadata.set(key, Array::from(flags.as_slice()));
         }
         other => panic!("{other}"),
@@ -78,9 +79,8 @@ fn variant_file(variant: &Value) -> gguf::Model {
         set(&mut metadata, key, value);
     }
     let dropped = list(variant, "drop");
-    let kept = base.tensors().filter(|tensor| {
-        !dropped.iter().any(|name| name == "*" || name == tensor.info.name())
-    });
+    let kept =
+        base.tensors().filter(|tensor| !dropped.iter().any(|name| name == "*" || name == tensor.info.name()));
     let file = kept.fold(ModelFile::of(metadata), |file, tensor| {
         let bytes = tensor_bytes(&base, tensor.info.name());
         file.with_bytes(tensor.info.name(), tensor.info.shape(), tensor.info.tensor_type(), bytes)
@@ -102,7 +102,10 @@ fn everywhere(file: &gguf::Model) -> Vec<(String, Model)> {
     if let Some(gpu) = gpu() {
         let model = load(Device::Gpu(gpu.clone()));
         for on_cpu in [false, true] {
-            models.push((format!("{}, kernels for a CPU: {on_cpu}", model.device()), model.with_kernels_for(on_cpu)));
+            models.push((
+                format!("{}, kernels for a CPU: {on_cpu}", model.device()),
+                model.with_kernels_for(on_cpu),
+            ));
         }
     }
     models
@@ -153,7 +156,8 @@ fn a_variant_is_not_its_base_unless_it_should_be() {
         let record = &list(&variant, "records")[2];
         let right = floats(&record["logits"]);
         let logits = logits_of(&base, &tokens(&record["prompt"]));
-        let off = logits.iter().zip(&right).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / magnitude(&right);
+        let off =
+            logits.iter().zip(&right).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / magnitude(&right);
         if variant["same"] == true {
             assert!(off < GELU_BOUND, "{name}: {off}");
             same.push(name);
@@ -212,7 +216,8 @@ fn a_key_that_the_architecture_has_no_part_for_draws_a_warning() {
         load(&file).unwrap().warnings().to_vec()
     };
     let cap = warnings("llama", "llama.final_logit_softcapping", 0.01f32.into());
-    let text = "llama.final_logit_softcapping = 0.01 is ignored: a model of the architecture llama has no such part";
+    let text =
+        "llama.final_logit_softcapping = 0.01 is ignored: a model of the architecture llama has no such part";
     assert_eq!(cap, [text]);
     for (name, key, value) in [
         ("llama", "llama.attention.sliding_window", gguf::Value::from(4096u32)),
@@ -321,7 +326,9 @@ fn zeros_behind_heads_are_zeros_in_every_format() {
     let variant = &variants()["heads_of_18"];
     let source = variant_file(variant);
     let mut found = BTreeMap::new();
-    for format in [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q5_1, Format::MXFP4] {
+    for format in
+        [Format::F32, Format::F16, Format::BF16, Format::Q8_0, Format::Q4_0, Format::Q5_1, Format::MXFP4]
+    {
         let file = source.tensors().fold(ModelFile::of(source.metadata().clone()), |file, tensor| {
             let (name, shape) = (tensor.info.name(), tensor.info.shape());
             let bytes = tensor_bytes(&source, name);
