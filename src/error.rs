@@ -269,6 +269,15 @@ pub enum Error {
         message: String,
     },
 
+    /// Something that is on one device was given to another.
+    #[error("{what} is not on {device}, but on another device")]
+    OtherDevice {
+        /// What was given.
+        what: &'static str,
+        /// The device that was to use it.
+        device: String,
+    },
+
     /// A range of a buffer is too short for an operation.
     #[error("the range for {name} has {bytes} bytes, {needed_bytes} are needed")]
     ShortRange {
@@ -394,6 +403,15 @@ pub enum Error {
     #[error("there is no tensor {tensor}, which the architecture needs")]
     MissingTensor {
         /// The tensor.
+        tensor: String,
+    },
+
+    /// The file has no tensor of this name.
+    #[error("{path}: there is no tensor {tensor:?}", path = path.display())]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// The name.
         tensor: String,
     },
 

@@ -35,6 +35,7 @@ mod cooperative;
 mod custom;
 mod dequantize;
 mod fault;
+mod from_gguf;
 mod get_rows;
 mod halves;
 mod kernel;
@@ -45,6 +46,8 @@ mod once;
 mod op;
 mod pipeline;
 mod quantize;
+mod quantizing;
+mod read;
 mod self_test;
 mod shader;
 mod spans;
@@ -61,10 +64,12 @@ pub use adapter::{Adapter, DeviceChoice, adapters};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
+pub use from_gguf::TensorOptions;
 pub use matmul::Precision;
 pub use matrix::Matrix;
 pub use op::Op;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+pub use quantizing::{Check, QuantizeOptions};
 pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
@@ -349,8 +354,10 @@ fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix =
-        get_rows::programs().map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let with_matrix = get_rows::programs().chain(read::programs());
+    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
     let upload = (upload::NAME.to_owned(), joined(upload::wgsl()));
-    [self_test, upload].into_iter().chain(programs).chain(with_matrix)
+    let copy_rows = (upload::COPY_ROWS.to_owned(), joined(upload::copy_rows_wgsl()));
+    let checks = quantizing::texts().map(|(name, wgsl)| (name, joined(wgsl)));
+    [self_test, upload, copy_rows].into_iter().chain(programs).chain(with_matrix).chain(checks)
 }

@@ -48,6 +48,7 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
 pub use gpu::Gpu;
+pub use half;
 pub use stream::quantize_file;
 pub use wgpu;
 

@@ -10,7 +10,8 @@ use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::spans::Scratch;
 use super::variant::{RowsForm, Variant};
-use crate::{Error, Result, cpu};
+use crate::cpu::{self, Float};
+use crate::{Error, Result};
 use wgpu::BufferBinding;
 
 /// How exactly vectors enter a product.
@@ -35,7 +36,7 @@ impl Gpu {
     /// below 2⁻¹²⁶ may count as 0.
     ///
     /// Compiles what was not needed before. Fails with [`Error::Number`] where the vectors are none or of another length than the rows, with
-    /// [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do, and with what the device reports.
+    /// [`Error::OtherDevice`], with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do, and with what the device reports.
     pub fn prepare_matmul(
         &self,
         matrix: &Matrix,
@@ -58,6 +59,7 @@ impl Gpu {
         bias: Option<&BufferBinding>,
         y: &BufferBinding,
     ) -> Result<Op> {
+        matrix.check_device(self)?;
         check_input(matrix, x)?;
         let floats = |name, binding, count: usize| Range::new(name, binding, 4 * count as u64);
         let y = floats("y", y, x.batch() * matrix.rows());
@@ -163,6 +165,7 @@ impl Gpu {
         picks: usize,
         y: &BufferBinding,
     ) -> Result<Op> {
+        experts.check_device(self)?;
         check_input(experts, x)?;
         cpu::check_experts(experts.rows(), expert_rows, picks)?;
         let (count, expert_count) = (x.batch() * picks, experts.rows() / expert_rows);
@@ -215,24 +218,40 @@ impl Gpu {
 
     /// y = x·Wᵀ on slices, in buffers of its own; waits for the result.
     ///
-    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]. As exact as
-    /// [`Gpu::prepare_matmul`], which costs less where it is done again. Fails with [`Error::Number`] where the
-    /// lengths do not fit, and with what the device reports.
-    pub fn matmul(&self, matrix: &Matrix, precision: Precision, x: &[f32], y: &mut [f32]) -> Result<()> {
-        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y))
-    }
-
-    /// [`Gpu::matmul`], to be awaited: the app polls the device meanwhile.
-    pub async fn matmul_async(
+    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]; both are f32, f16 or bf16. As exact as
+    /// [`Gpu::prepare_matmul`], which costs less where it is done again; sums are rounded once more where `y` is of halves. Fails with [`Error::Number`] where the
+    /// lengths do not fit, with [`Error::OtherDevice`], and with what the device reports.
+    pub fn matmul<X: Float, Y: Float>(
         &self,
         matrix: &Matrix,
         precision: Precision,
-        x: &[f32],
-        y: &mut [f32],
+        x: &[X],
+        y: &mut [Y],
     ) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once_async(x, y, |x, y| self.prepare_whole(matrix, precision, batch, x, y)).await
+        let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
+        let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
+        self.run_once(wide_x, wide_y, |x, y| self.prepare_whole(matrix, precision, batch, x, y))?;
+        Y::store(y, &y_room);
+        Ok(())
+    }
+
+    /// [`Gpu::matmul`], to be awaited: the app polls the device meanwhile.
+    pub async fn matmul_async<X: Float, Y: Float>(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        x: &[X],
+        y: &mut [Y],
+    ) -> Result<()> {
+        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
+        let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
+        let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
+        let prepare =
+            |x: &BufferBinding, y: &BufferBinding| self.prepare_whole(matrix, precision, batch, x, y);
+        self.run_once_async(wide_x, wide_y, prepare).await?;
+        Y::store(y, &y_room);
+        Ok(())
     }
 
     /// The product, and before it what makes eight bits of the vectors.
