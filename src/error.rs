@@ -269,12 +269,12 @@ pub enum Error {
         message: String,
     },
 
-    /// Something that is on one device was given to another.
-    #[error("{what} is not on {device}, but on another device")]
+    /// Something was made on another device than the one that is to use it.
+    #[error("{what} is of another device than {device}, which is to use it")]
     OtherDevice {
-        /// What was given.
+        /// What it is.
         what: &'static str,
-        /// The device that was to use it.
+        /// The device that is to use it.
         device: String,
     },
 

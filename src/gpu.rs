@@ -58,6 +58,7 @@ mod tile;
 mod tuning;
 mod upload;
 mod variant;
+mod wait;
 
 pub use activations::{Activations, INT8_BLOCK_WGSL};
 pub use adapter::{Adapter, DeviceChoice, adapters};
@@ -77,7 +78,7 @@ pub use variant::Variant;
 
 use crate::{Error, Format, Result};
 use cooperative::MatrixUnits;
-use fault::{Lost, guarded};
+use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
 use pipeline::Pipelines;
 use std::collections::HashMap;
@@ -101,6 +102,11 @@ struct Shared {
     name: String,
     backend: wgpu::Backend,
     lost: Lost,
+    /// What calls came to that has not been reported yet.
+    pending: Pending,
+    /// Polls the device while tasks wait for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: wait::Poller,
     pipelines: Pipelines,
     /// The codebooks that shaders need.
     grids: Mutex<HashMap<Format, wgpu::Buffer>>,
@@ -152,6 +158,9 @@ impl Gpu {
             name,
             backend: info.backend,
             lost,
+            pending: Pending::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: wait::Poller::default(),
             pipelines,
             grids,
             misrounding: None,
@@ -229,38 +238,82 @@ impl Gpu {
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
     ///
-    /// Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    /// In a browser errors are reported later: [`Gpu::settle`] has them. Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
     pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
-        guarded(&self.shared.device, self.name(), work)
+        let done = guarded(&self.shared.device, self.name(), &self.shared.pending, work);
+        done.map_err(|error| self.lost_or(error))
+    }
+
+    /// Waits for what the device has not reported yet of the calls that were made, and fails with the first error among it, as [`Gpu::guarded`] does.
+    ///
+    /// Only a browser reports errors later than at once; every `async` function of this module that returns has seen to it, but what is prepared and
+    /// recorded by calls that are not `async` fails here.
+    pub async fn settle(&self) -> Result<()> {
+        self.shared.pending.settle(self.name()).await
     }
 
     /// Sends on what was written to buffers and waits until it is there.
+    #[cfg(not(target_arch = "wasm32"))]
     fn flush(&self) -> Result<()> {
-        let submission = self.guarded(|| self.queue().submit([]))?;
-        self.wait(submission)
+        pollster::block_on(self.flushed(wait::Wait::Blocking))
     }
 
     fn check_lost(&self) -> Result<()> {
         self.shared.lost.check(self.name())
     }
 
+    /// Fails with [`Error::DeviceLost`] on a device that is gone, even if nothing has told of it: what is submitted to such a device is dropped without a word.
+    fn check_alive(&self) -> Result<()> {
+        self.check_lost()?;
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("qmill"),
+            size: wgpu::COPY_BUFFER_ALIGNMENT,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        };
+        // Memory of a device that is gone is not there to be written, and nothing is reported of that.
+        let is_there = guarded(&self.shared.device, self.name(), &self.shared.pending, || {
+            self.shared.device.create_buffer(&descriptor).get_mapped_range(..).is_ok()
+        });
+        match is_there {
+            Ok(false) => Err(self.lost("it takes no commands any more")),
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Fails with [`Error::OtherDevice`] where `what` was made with a handle of another device.
+    fn check_device(&self, other: &Self, what: &'static str) -> Result<()> {
+        let is_same =
+            Arc::ptr_eq(&self.shared, &other.shared) || fault::is_same(self.device(), other.device());
+        if is_same { Ok(()) } else { Err(Error::OtherDevice { what, device: self.name().to_owned() }) }
+    }
+
+    /// That the device is gone, if it is, or else this error.
+    fn lost_or(&self, error: Error) -> Error {
+        match (error, self.check_alive()) {
+            (Error::Device { .. }, Err(lost)) => lost,
+            (error, _) => error,
+        }
+    }
+
     /// Waits until `submission` is done, and so its callbacks are called.
+    #[cfg(not(target_arch = "wasm32"))]
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
-        self.check_lost()
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
+        self.check_alive()
     }
 
     /// Waits until all that was submitted is done, and its callbacks are called.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn wait_for_all(&self) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: None };
-        self.shared.device.poll(wait).map_err(|error| self.fault(error.to_string()))?;
-        self.check_lost()
+        self.poll(wgpu::PollType::Wait { submission_index: None, timeout: None })?;
+        self.check_alive()
     }
 
+    /// What a call reports that is not an error of wgpu's.
     fn fault(&self, message: String) -> Error {
-        Error::Device { device: self.name().to_owned(), message }
+        self.lost_or(Error::Device { device: self.name().to_owned(), message })
     }
 
     /// A buffer, or [`Error::DeviceMemory`].

@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use super::cooperative::{self, MatrixUnits};
-use super::fault::{Lost, guarded};
+use super::fault::{Lost, Pending, guarded};
 use super::pipeline::Pipelines;
 use crate::{Error, Result};
 use std::convert::Infallible;
@@ -153,7 +153,7 @@ impl Adapter {
         let lost = Lost::of(&device);
         let pipelines = match cache_file {
             Some(file) if device.features().contains(wgpu::Features::PIPELINE_CACHE) => {
-                guarded(&device, &info.name, || Pipelines::stored(&device, file))?
+                guarded(&device, &info.name, &Pending::default(), || Pipelines::stored(&device, file))?
             }
             _ => Pipelines::default(),
         };

@@ -1,7 +1,6 @@
 //! How long a device takes.
 
 use super::Gpu;
-use super::convert::map;
 use crate::Result;
 use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, ComputePassTimestampWrites, QueryType};
@@ -85,7 +84,7 @@ impl Clock {
 impl Stamps {
     /// The time between both stamps; none where the device left none, as Metal does of an empty pass.
     fn read(&self, gpu: &Gpu) -> Result<Option<Duration>> {
-        map(gpu, &self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
+        gpu.map(&self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
         let view = self.readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
         drop(view);

@@ -5,14 +5,10 @@ use super::kernel::Layout;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 use crate::cpu;
 use crate::{Error, Format, Result};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, MapMode};
 
 /// Larger pieces gain nothing: the work per submission is small beside this, and a watchdog never notices.
 const PIECE_BYTES: u64 = 16 << 20;
-/// How long a callback may be in coming once its work is done: far longer than any that comes at all.
-const CALLBACK_TIME: Duration = Duration::from_secs(10);
 /// Pieces are whole blocks of every format.
 const PIECE_STEP: u64 = 256;
 
@@ -152,7 +148,7 @@ impl Converter {
         let declined = self.declined.get(&gpu, declined_bytes)?;
         let readback = self.readback.get(&gpu, to_bytes + declined_bytes)?;
 
-        map(&gpu, &upload, MapMode::Write, from_bytes, None)?;
+        gpu.map(&upload, MapMode::Write, from_bytes, None)?;
         put_padded(&gpu, &upload, from_bytes, from_layout, input)?;
 
         let mut encoder =
@@ -187,7 +183,7 @@ impl Converter {
         let submission = gpu.guarded(|| gpu.queue().submit([encoder.finish()]))?;
 
         let bytes = to_bytes + declined_bytes;
-        map(&gpu, &readback, MapMode::Read, bytes, Some(submission))?;
+        gpu.map(&readback, MapMode::Read, bytes, Some(submission))?;
         let view = gpu
             .guarded(|| readback.get_mapped_range(..bytes))?
             .map_err(|error| gpu.fault(error.to_string()))?;
@@ -197,42 +193,6 @@ impl Converter {
         drop(view);
         gpu.guarded(|| readback.unmap())?;
         Ok(redo(&declined, from, input, to, output))
-    }
-}
-
-/// Maps a buffer and waits until it is; after `submission`, if one uses it.
-pub(super) fn map(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    mode: MapMode,
-    bytes: u64,
-    submission: Option<wgpu::SubmissionIndex>,
-) -> Result<()> {
-    let (sender, mapped) = mpsc::channel();
-    gpu.guarded(|| {
-        buffer.map_async(mode, ..bytes, move |result| {
-            // The receiver is gone only if waiting has failed.
-            let _ = sender.send(result);
-        });
-    })?;
-    if let Some(submission) = submission {
-        gpu.wait(submission)?;
-    }
-    // What is pending is the callback alone, which any thread that polls may be about to call.
-    let deadline = Instant::now() + CALLBACK_TIME;
-    loop {
-        let polled = gpu.device().poll(wgpu::PollType::Poll);
-        polled.map_err(|error| gpu.fault(error.to_string()))?;
-        gpu.check_lost()?;
-        match mapped.recv_timeout(Duration::from_millis(1)) {
-            Ok(Ok(())) => return Ok(()),
-            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-            // On a device that is gone a mapping fails, or is never heard of again.
-            Ok(Err(_)) | Err(_) => {
-                let reason = "a buffer could not be mapped".to_owned();
-                return Err(Error::DeviceLost { device: gpu.name().to_owned(), reason });
-            }
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Kernels of an app's own, in the same pass as those of this crate.
 
 use super::Gpu;
-use super::convert::map;
 use super::op::{Op, Range, Step, in_order};
 use super::pipeline::{Arithmetic, Pipeline};
 use crate::{Error, Result};
@@ -130,7 +129,7 @@ impl Gpu {
         }
         let submission = self.guarded(|| self.queue().submit([commands]))?;
         meanwhile()?;
-        map(self, readback, wgpu::MapMode::Read, needed_bytes, Some(submission))?;
+        self.map(readback, wgpu::MapMode::Read, needed_bytes, Some(submission))?;
         let view = self.guarded(|| readback.get_mapped_range(..needed_bytes))?;
         bytes.copy_from_slice(&view.map_err(|error| self.fault(error.to_string()))?);
         self.guarded(|| readback.unmap())?;

@@ -1,14 +1,10 @@
 //! An operation that is done once, on slices, in buffers of its own: waited for, or awaited.
 
 use super::Gpu;
-use super::convert::map;
 use super::op::Op;
-use crate::{Error, Result};
+use super::wait::Wait;
+use crate::Result;
 use bytemuck::Pod;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 use wgpu::{BufferBinding, BufferUsages, MapMode};
 
 /// What was submitted, and where its result will be.
@@ -20,35 +16,36 @@ struct Started {
 impl Gpu {
     /// Does the operation that `prepare` makes for a range with `input` and one for `output`, and waits for it. What the operation does not write of `output`
     /// stays.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn run_once<I: Pod, O: Pod>(
         &self,
         input: &[I],
         output: &mut [O],
         prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
     ) -> Result<()> {
-        let started = self.start_once(input, output, prepare)?;
-        map(self, &started.readback, MapMode::Read, started.readback.size(), Some(started.submission))?;
-        self.read_mapped(&started.readback, output)
+        pollster::block_on(self.run_once_as(Wait::Blocking, input, output, prepare))
     }
 
-    /// The same, to be awaited while the app polls the device.
+    /// The same, to be awaited.
     pub(super) async fn run_once_async<I: Pod, O: Pod>(
         &self,
         input: &[I],
         output: &mut [O],
         prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
     ) -> Result<()> {
-        let readback = self.start_once(input, output, prepare)?.readback;
-        let mapping = Mapping::default();
-        let shared = mapping.shared.clone();
-        self.guarded(|| {
-            readback.map_async(MapMode::Read, .., move |result| Mapping::finish(&shared, result));
-        })?;
-        if mapping.await.is_err() {
-            self.check_lost()?;
-            let reason = "a buffer could not be mapped".to_owned();
-            return Err(Error::DeviceLost { device: self.name().to_owned(), reason });
-        }
+        self.run_once_as(Wait::Async, input, output, prepare).await
+    }
+
+    /// The same, waited for in this way.
+    pub(super) async fn run_once_as<I: Pod, O: Pod>(
+        &self,
+        wait: Wait,
+        input: &[I],
+        output: &mut [O],
+        prepare: impl FnOnce(&BufferBinding, &BufferBinding) -> Result<Op>,
+    ) -> Result<()> {
+        let Started { readback, submission } = self.start_once(input, output, prepare)?;
+        self.mapped(wait, &readback, MapMode::Read, readback.size(), Some(submission)).await?;
         self.read_mapped(&readback, output)
     }
 
@@ -81,36 +78,5 @@ impl Gpu {
         let view = readback.get_mapped_range(..).map_err(|error| self.fault(error.to_string()))?;
         bytemuck::cast_slice_mut(output).copy_from_slice(&view);
         Ok(())
-    }
-}
-
-type Outcome = Result<(), wgpu::BufferAsyncError>;
-
-/// A buffer that is being mapped, as a future.
-#[derive(Default)]
-struct Mapping {
-    shared: Arc<Mutex<(Option<Outcome>, Option<Waker>)>>,
-}
-
-impl Mapping {
-    fn finish(shared: &Mutex<(Option<Outcome>, Option<Waker>)>, outcome: Outcome) {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.0 = Some(outcome);
-        if let Some(waker) = shared.1.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Future for Mapping {
-    type Output = Outcome;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context) -> Poll<Outcome> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = shared.0.take() {
-            return Poll::Ready(outcome);
-        }
-        shared.1 = Some(context.waker().clone());
-        Poll::Pending
     }
 }
