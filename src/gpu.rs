@@ -253,12 +253,6 @@ impl Gpu {
         self.shared.pending.settle(self.name()).await
     }
 
-    /// Sends on what was written to buffers and waits until it is there.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn flush(&self) -> Result<()> {
-        pollster::block_on(self.flushed(wait::Wait::Blocking))
-    }
-
     fn check_lost(&self) -> Result<()> {
         self.shared.lost.check(self.name())
     }

@@ -4,6 +4,7 @@ use super::Gpu;
 use super::matrix::Matrix;
 use super::quantizing::{Check, Load, QuantizeOptions, Quantizing, check_finite};
 use super::upload::{Filling, PIECE_BYTES};
+use super::wait::Wait;
 use crate::gguf::{Model, Tensor};
 use crate::{Error, Format, Result};
 
@@ -50,6 +51,7 @@ impl Matrix {
     /// Its rows are those of [`TensorInfo::rows`](crate::gguf::TensorInfo::rows). They are read 16 MiB at a time, or a row where that is longer. Fails with [`Error::NoTensor`]; with
     /// [`Error::Unsupported`] where the tensor holds no weights; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with [`Error::NotFinite`] and
     /// [`Error::BadBlock`] where a weight or a scale is no finite number.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf(gpu: &Gpu, model: &Model, name: &str) -> Result<Self> {
         Self::from_gguf_with(gpu, model, name, &TensorOptions::default())
     }
@@ -58,12 +60,23 @@ impl Matrix {
     ///
     /// Fails besides with [`Error::Number`] for a matrix that the tensor has not, with [`Error::RowLength`] where rows are no whole blocks of the format, and as
     /// [`Matrix::quantized`] does.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf_with(gpu: &Gpu, model: &Model, name: &str, options: &TensorOptions) -> Result<Self> {
-        pollster::block_on(Self::from_gguf_async(gpu, model, name, options))
+        pollster::block_on(Self::from_gguf_as(Wait::Blocking, gpu, model, name, options))
     }
 
     /// [`Matrix::from_gguf_with`], to be awaited. The file is read as [`ReadAt`](crate::gguf::ReadAt) reads it, which may block.
     pub async fn from_gguf_async(
+        gpu: &Gpu,
+        model: &Model,
+        name: &str,
+        options: &TensorOptions,
+    ) -> Result<Self> {
+        Self::from_gguf_as(Wait::Async, gpu, model, name, options).await
+    }
+
+    async fn from_gguf_as(
+        wait: Wait,
         gpu: &Gpu,
         model: &Model,
         name: &str,
@@ -89,7 +102,7 @@ impl Matrix {
         };
         let mut bytes = Vec::new();
         if to == format {
-            let mut filling = Filling::new(gpu, format, rows, cols)?;
+            let mut filling = Filling::new(gpu, wait, format, rows, cols)?;
             let piece_rows = (PIECE_BYTES / (row_bytes as usize).max(1)).max(1);
             for row in (0..rows).step_by(piece_rows) {
                 read(row, piece_rows.min(rows - row), &mut bytes)?;
@@ -100,7 +113,7 @@ impl Matrix {
             return filling.finish().await;
         }
         let quantize = QuantizeOptions::new(to).with_check(options.check).with_name(name);
-        let quantizing = Quantizing::new(gpu, format, rows, cols, &quantize)?;
+        let quantizing = Quantizing::new(gpu, wait, format, rows, cols, &quantize)?;
         let mut quantizing = quantizing.of_rows_from(first_row);
         let piece_rows = quantizing.piece_rows();
         for row in (0..rows).step_by(piece_rows) {

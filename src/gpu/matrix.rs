@@ -6,7 +6,8 @@ use super::pipeline::Arithmetic;
 use super::quantizing::{Check, Load, QuantizeOptions, Quantizing, check_finite};
 use super::split::{CHUNK_BYTES, Split};
 use super::texels::Texels;
-use super::upload::{Filling, PIECE_BYTES, Source, done};
+use super::upload::{Filling, PIECE_BYTES, Source};
+use super::wait::Wait;
 use super::{Gpu, shader, texels};
 use crate::cpu::{self, Float};
 use crate::{Error, Format, Result};
@@ -58,6 +59,7 @@ impl Matrix {
     /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row
     /// is longer than the device can bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not
     /// that many whole blocks; and with [`Error::DeviceMemory`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
     }
@@ -70,8 +72,9 @@ impl Matrix {
     /// The rows of several matrices of one format and width one below the other, so that one product has them all: gate and up, or query, key and value.
     ///
     /// `parts` are the rows of each and their blocks. Fails as [`Matrix::new`] does.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn stacked(gpu: &Gpu, format: Format, cols: usize, parts: &[(usize, &[u8])]) -> Result<Self> {
-        pollster::block_on(Self::stacked_async(gpu, format, cols, parts))
+        pollster::block_on(Self::stacked_as(Wait::Blocking, gpu, format, cols, parts))
     }
 
     /// [`Matrix::stacked`], to be awaited.
@@ -81,10 +84,20 @@ impl Matrix {
         cols: usize,
         parts: &[(usize, &[u8])],
     ) -> Result<Self> {
+        Self::stacked_as(Wait::Async, gpu, format, cols, parts).await
+    }
+
+    async fn stacked_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        parts: &[(usize, &[u8])],
+    ) -> Result<Self> {
         for (rows, bytes) in parts {
             cpu::check_matrix(format, *rows, cols, bytes.len())?;
         }
-        let mut filling = Filling::new(gpu, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
+        let mut filling = Filling::new(gpu, wait, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
         let mut first_row = 0;
         for (rows, bytes) in parts {
             filling.upload(first_row, bytes).await?;
@@ -99,6 +112,7 @@ impl Matrix {
     /// matrix meanwhile. Fails as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where [`Gpu::prepare_quantize`] does; and, unless
     /// [`Check::Nothing`](super::Check::Nothing) is asked for, with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a scale of `source`
     /// that is, and [`Error::Overflow`] for weights that are too large for the format.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized(
         gpu: &Gpu,
         source: Format,
@@ -107,7 +121,7 @@ impl Matrix {
         bytes: &[u8],
         options: impl Into<QuantizeOptions>,
     ) -> Result<Self> {
-        pollster::block_on(Self::quantized_async(gpu, source, rows, cols, bytes, options))
+        pollster::block_on(Self::quantized_as(Wait::Blocking, gpu, source, rows, cols, bytes, &options.into()))
     }
 
     /// [`Matrix::quantized`], to be awaited.
@@ -119,13 +133,24 @@ impl Matrix {
         bytes: &[u8],
         options: impl Into<QuantizeOptions>,
     ) -> Result<Self> {
-        let options = options.into();
+        Self::quantized_as(Wait::Async, gpu, source, rows, cols, bytes, &options.into()).await
+    }
+
+    async fn quantized_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: &QuantizeOptions,
+    ) -> Result<Self> {
         cpu::check_matrix(source, rows, cols, bytes.len())?;
         if source == options.format {
             check_finite(&options.name, source, bytes, 0, cols, options.check)?;
-            return Self::new_async(gpu, source, rows, cols, bytes).await;
+            return Self::stacked_as(wait, gpu, source, cols, &[(rows, bytes)]).await;
         }
-        let mut quantizing = Quantizing::new(gpu, source, rows, cols, &options)?;
+        let mut quantizing = Quantizing::new(gpu, wait, source, rows, cols, options)?;
         let (row_bytes, piece_rows) = (bytes.len() / rows, quantizing.piece_rows());
         for (i, piece) in bytes.chunks(piece_rows * row_bytes).enumerate() {
             quantizing.piece(i * piece_rows, piece.len() / row_bytes, Load::Host(piece)).await?;
@@ -136,6 +161,7 @@ impl Matrix {
     /// [`Matrix::quantized`] of a slice of f32, f16 or bf16. To their own format they are copied.
     ///
     /// Fails as that does.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_weights<W: Float>(
         gpu: &Gpu,
         rows: usize,
@@ -161,6 +187,7 @@ impl Matrix {
     ///
     /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last, bytes after the blocks mean nothing. What was submitted before this call is done by
     /// then. The matrix is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_buffer(
         gpu: &Gpu,
         format: Format,
@@ -168,7 +195,7 @@ impl Matrix {
         cols: usize,
         blocks: &BufferBinding<'_>,
     ) -> Result<Self> {
-        pollster::block_on(Self::from_buffer_async(gpu, format, rows, cols, blocks))
+        pollster::block_on(Self::from_buffer_as(Wait::Blocking, gpu, format, rows, cols, blocks))
     }
 
     /// [`Matrix::from_buffer`], to be awaited.
@@ -179,15 +206,26 @@ impl Matrix {
         cols: usize,
         blocks: &BufferBinding<'_>,
     ) -> Result<Self> {
+        Self::from_buffer_as(Wait::Async, gpu, format, rows, cols, blocks).await
+    }
+
+    async fn from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
         let source = range_of(format, rows, cols, blocks)?;
-        let filling = Filling::new(gpu, format, rows, cols)?;
+        let filling = Filling::new(gpu, wait, format, rows, cols)?;
         let row_bytes = format.bytes_for(cols as u64) as usize;
         let piece_rows = (PIECE_BYTES / row_bytes).max(1);
         for row in (0..rows).step_by(piece_rows) {
             let source = Source { offset: source.offset + (row * row_bytes) as u64, ..source.clone() };
             let op = filling.prepare_copy(row, piece_rows.min(rows - row), &source)?;
             let submission = gpu.guarded(|| gpu.submit(|encoder| op.record(encoder)))?;
-            done(gpu, submission).await?;
+            gpu.done(wait, submission).await?;
         }
         filling.finish().await
     }
@@ -195,6 +233,7 @@ impl Matrix {
     /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has them; of F32, F16 and BF16 the numbers, one after the other.
     ///
     /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the format that they are to have, only those in F32, F16 and BF16 are looked at.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized_from_buffer(
         gpu: &Gpu,
         source: Format,
@@ -203,7 +242,16 @@ impl Matrix {
         weights: &BufferBinding<'_>,
         options: impl Into<QuantizeOptions>,
     ) -> Result<Self> {
-        pollster::block_on(Self::quantized_from_buffer_async(gpu, source, rows, cols, weights, options))
+        let options = options.into();
+        pollster::block_on(Self::quantized_from_buffer_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            weights,
+            &options,
+        ))
     }
 
     /// [`Matrix::quantized_from_buffer`], to be awaited.
@@ -216,11 +264,23 @@ impl Matrix {
         options: impl Into<QuantizeOptions>,
     ) -> Result<Self> {
         let options = options.into();
+        Self::quantized_from_buffer_as(Wait::Async, gpu, source, rows, cols, weights, &options).await
+    }
+
+    async fn quantized_from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: &QuantizeOptions,
+    ) -> Result<Self> {
         if source == options.format && (!source.is_float() || options.check == Check::Nothing) {
-            return Self::from_buffer_async(gpu, source, rows, cols, weights).await;
+            return Self::from_buffer_as(wait, gpu, source, rows, cols, weights).await;
         }
         let range = range_of(source, rows, cols, weights)?;
-        let mut quantizing = Quantizing::new(gpu, source, rows, cols, &options)?;
+        let mut quantizing = Quantizing::new(gpu, wait, source, rows, cols, options)?;
         let (row_bytes, piece_rows) = (source.bytes_for(cols as u64), quantizing.piece_rows());
         for row in (0..rows).step_by(piece_rows) {
             let piece = Source { offset: range.offset + row as u64 * row_bytes, ..range.clone() };
@@ -293,11 +353,7 @@ impl Matrix {
 
     /// Fails with [`Error::OtherDevice`] where `gpu` is not the device that it is on.
     pub(super) fn check_device(&self, gpu: &Gpu) -> Result<()> {
-        if self.gpu.is_same_device(gpu) {
-            Ok(())
-        } else {
-            Err(Error::OtherDevice { what: "the matrix", device: gpu.name().to_owned() })
-        }
+        gpu.check_device(&self.gpu, "the matrix")
     }
 
     /// Whether a row ends within a block.
@@ -318,30 +374,6 @@ fn range_of<'a>(format: Format, rows: usize, cols: usize, binding: &BufferBindin
     Range::new("the weights", binding, end.next_multiple_of(4) - start).check(1)?;
     let stride = format.info().block_bytes as u64;
     Ok(Source { name: "the weights", buffer: binding.buffer, offset: start, stride })
-}
-
-impl Gpu {
-    /// Whether what is made on one of them can be used on the other.
-    pub(super) fn is_same_device(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-            || self.device() == other.device() && shares_error_scopes(self.device(), other.device())
-    }
-}
-
-/// Whether two handles that are equal are of one device. Those of two instances of wgpu may be equal and are not; but what goes wrong on one is not seen in a scope of the other.
-fn shares_error_scopes(a: &wgpu::Device, b: &wgpu::Device) -> bool {
-    let of_b = b.push_error_scope(wgpu::ErrorFilter::Validation);
-    let of_a = a.push_error_scope(wgpu::ErrorFilter::Validation);
-    // A buffer for nothing is an error, which the innermost scope sees.
-    drop(b.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("qmill"),
-        size: 4,
-        usage: BufferUsages::empty(),
-        mapped_at_creation: false,
-    }));
-    let seen_by_a = pollster::block_on(of_a.pop());
-    drop(pollster::block_on(of_b.pop()));
-    seen_by_a.is_some()
 }
 
 /// A kernel that takes a matrix, joined with a format: one shader module.

@@ -5,11 +5,12 @@ use super::matrix::{Matrix, whole};
 use super::op::{Dispatch, Op, in_order};
 use super::pipeline::Arithmetic;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
-use super::upload::{Filling, PIECE_BYTES, RowShape, Source, done, mapped, write_padded};
+use super::upload::{Filling, PIECE_BYTES, RowShape, Source, write_padded};
+use super::wait::Wait;
 use super::{Gpu, shader};
 use crate::{Error, Format, Result, cpu};
 use std::ops::Range;
-use wgpu::BufferUsages;
+use wgpu::{BufferUsages, MapMode};
 
 /// Most runs of blocks that are read back one by one.
 const MOST_RUNS: usize = 1024;
@@ -114,6 +115,7 @@ pub(super) enum Load<'a> {
 /// A matrix in the making, of rows that are quantized some at a time.
 pub(super) struct Quantizing<'a> {
     gpu: &'a Gpu,
+    wait: Wait,
     from: Format,
     /// F32, F16 or BF16: what quantizers take, after decoding where that is another format.
     floats: Format,
@@ -140,13 +142,14 @@ struct Buffers {
 impl<'a> Quantizing<'a> {
     pub(super) fn new(
         gpu: &'a Gpu,
+        wait: Wait,
         from: Format,
         rows: usize,
         cols: usize,
         options: &'a QuantizeOptions,
     ) -> Result<Self> {
         let to = options.format;
-        let filling = Filling::new(gpu, to, rows, cols)?;
+        let filling = Filling::new(gpu, wait, to, rows, cols)?;
         let floats = if from.is_float() { from } else { Format::F32 };
         // The longest form of a row, but for what a binding may begin before.
         let row_bytes = [from, floats, to].map(|format| Layout::of(format).device_bytes(cols as u64));
@@ -175,7 +178,7 @@ impl<'a> Quantizing<'a> {
             scratch: gpu.buffer(scratch_bytes(to, weights), BufferUsages::STORAGE)?,
             readback: gpu.buffer(declined_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
         };
-        Ok(Self { gpu, from, floats, cols, options, filling, piece_rows, named_row: 0, buffers })
+        Ok(Self { gpu, wait, from, floats, cols, options, filling, piece_rows, named_row: 0, buffers })
     }
 
     /// The same of rows that are, from row `named_row` on, those of a larger tensor, as errors should say.
@@ -227,7 +230,7 @@ impl<'a> Quantizing<'a> {
         }
         self.redo(&runs, first_row, weights).await?;
         let submission = self.gpu.guarded(|| self.gpu.submit(|encoder| fill.record(encoder)))?;
-        done(self.gpu, submission).await
+        self.gpu.done(self.wait, submission).await
     }
 
     /// What is in a readback buffer once it was submitted for.
@@ -238,7 +241,7 @@ impl<'a> Quantizing<'a> {
         submission: wgpu::SubmissionIndex,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T> {
-        mapped(self.gpu, readback, bytes, submission).await?;
+        self.gpu.mapped(self.wait, readback, MapMode::Read, bytes, Some(submission)).await?;
         let view = self.gpu.guarded(|| readback.get_mapped_range(..bytes))?;
         let taken = take(&view.map_err(|error| self.gpu.fault(error.to_string()))?);
         self.gpu.guarded(|| readback.unmap())?;

@@ -6,10 +6,11 @@ use super::matvec::PLACES;
 use super::op::{Dispatch, Op};
 use super::pipeline::Arithmetic;
 use super::split;
-use super::upload::{PIECE_BYTES, mapped};
+use super::upload::PIECE_BYTES;
+use super::wait::Wait;
 use crate::{FORMATS, Format, Result, cpu};
 use std::ops::Range;
-use wgpu::BufferUsages;
+use wgpu::{BufferUsages, MapMode};
 
 fn program(format: Format) -> Program {
     Program {
@@ -35,26 +36,36 @@ impl Matrix {
     /// Reads the matrix back: the blocks of all its rows, byte for byte as a file has them.
     ///
     /// Goes through 16 MiB of the device's memory and of the host's at a time, or through a row where that is longer. Fails with what the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self) -> Result<Vec<u8>> {
-        pollster::block_on(self.read_async())
+        pollster::block_on(self.read_as(Wait::Blocking))
     }
 
     /// [`Matrix::read`], to be awaited.
     pub async fn read_async(&self) -> Result<Vec<u8>> {
+        self.read_as(Wait::Async).await
+    }
+
+    async fn read_as(&self, wait: Wait) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.row_bytes() * self.rows()];
-        self.read_rows_async(0..self.rows(), &mut bytes).await?;
+        self.read_rows_as(wait, 0..self.rows(), &mut bytes).await?;
         Ok(bytes)
     }
 
     /// [`Matrix::read`] of some rows.
     ///
     /// Fails with [`Error::Number`](crate::Error::Number) where there are no such rows or `bytes` have not their length.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read_rows(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
-        pollster::block_on(self.read_rows_async(rows, bytes))
+        pollster::block_on(self.read_rows_as(Wait::Blocking, rows, bytes))
     }
 
     /// [`Matrix::read_rows`], to be awaited.
     pub async fn read_rows_async(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
+        self.read_rows_as(Wait::Async, rows, bytes).await
+    }
+
+    async fn read_rows_as(&self, wait: Wait, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
         let row_bytes = self.row_bytes();
         if rows.end > self.rows() {
             let (needed, found) = (format!("at most {}", self.rows()), rows.end as u64);
@@ -102,7 +113,7 @@ impl Matrix {
                         encoder.copy_buffer_to_buffer(&on_device, 0, &readback, 0, 4 * words);
                     })
                 })?;
-                mapped(gpu, &readback, 4 * words, submission).await?;
+                gpu.mapped(wait, &readback, MapMode::Read, 4 * words, Some(submission)).await?;
                 let view = gpu.guarded(|| readback.get_mapped_range(..4 * words))?;
                 piece.copy_from_slice(&view.map_err(|error| gpu.fault(error.to_string()))?[..piece.len()]);
                 gpu.guarded(|| readback.unmap())?;

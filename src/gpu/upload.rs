@@ -7,6 +7,7 @@ use super::op::{Dispatch, Op, Range as Bound, Step, in_order};
 use super::pipeline::Arithmetic;
 use super::shader;
 use super::split::{self, CHUNK_BYTES, Split};
+use super::wait::Wait;
 use crate::{Error, Format, Result, cpu};
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -80,6 +81,7 @@ impl Gpu {
 /// A matrix on its way to the device: buffers with some of the rows each, and at first zero bits.
 pub(super) struct Filling<'a> {
     gpu: &'a Gpu,
+    wait: Wait,
     format: Format,
     rows: usize,
     cols: usize,
@@ -93,7 +95,7 @@ pub(super) struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
-    pub(super) fn new(gpu: &'a Gpu, format: Format, rows: usize, cols: usize) -> Result<Self> {
+    pub(super) fn new(gpu: &'a Gpu, wait: Wait, format: Format, rows: usize, cols: usize) -> Result<Self> {
         cpu::check_positive("the number of rows", rows)?;
         cpu::check_positive("the number of columns", cols)?;
         if !cols.is_multiple_of(format.info().block_weights) {
@@ -122,7 +124,7 @@ impl<'a> Filling<'a> {
             gpu.buffer(split.device_bytes(row_blocks * rows.next_multiple_of(band) as u64), usage)
         });
         let buffers = buffers.collect::<Result<_>>()?;
-        Ok(Self { gpu, format, rows, cols, buffers, buffer_rows, band, staging: None })
+        Ok(Self { gpu, wait, format, rows, cols, buffers, buffer_rows, band, staging: None })
     }
 
     /// Fills rows from `first_row` on with a file's blocks.
@@ -193,11 +195,8 @@ impl<'a> Filling<'a> {
                 padded.resize(padded.len().next_multiple_of(CHUNK_BYTES), 0);
             }
             let at = (first_row + i * PIECE_BYTES.div_ceil(row_bytes)) * stride;
-            let submission = gpu.guarded(|| {
-                gpu.queue().write_buffer(&self.buffers[buffer], at as u64, &padded);
-                gpu.queue().submit([])
-            })?;
-            done(gpu, submission).await?;
+            gpu.guarded(|| gpu.queue().write_buffer(&self.buffers[buffer], at as u64, &padded))?;
+            gpu.flushed(self.wait).await?;
         }
         Ok(())
     }
@@ -222,7 +221,7 @@ impl<'a> Filling<'a> {
                 write_padded(gpu, &staging, piece);
                 gpu.submit(|encoder| op.record(encoder))
             })?;
-            done(gpu, submission).await?;
+            gpu.done(self.wait, submission).await?;
             block += count;
         }
         self.staging = Some(staging);
@@ -272,7 +271,7 @@ impl<'a> Filling<'a> {
         for (i, (buffer, rows)) in self.buffers.into_iter().zip(rows).enumerate() {
             let (blocks, bytes) = if gpu.prefers_texels() {
                 let chunk_bytes = chunk_bytes * u64::from(rows.next_multiple_of(band));
-                let (texels, bytes) = gpu.texels(&buffer, chunk_bytes).await?;
+                let (texels, bytes) = gpu.texels(self.wait, &buffer, chunk_bytes).await?;
                 (Blocks::Texels(texels), bytes)
             } else {
                 let bytes = buffer.size();
@@ -309,23 +308,6 @@ impl Gpu {
         record(&mut encoder);
         self.queue().submit([encoder.finish()])
     }
-}
-
-/// Until a submission is done.
-#[expect(clippy::unused_async, reason = "it waits by polling, until waiting is a future")]
-pub(super) async fn done(gpu: &Gpu, submission: wgpu::SubmissionIndex) -> Result<()> {
-    gpu.wait(submission)
-}
-
-/// Until the first bytes of a buffer are there to be read, of what was submitted before.
-#[expect(clippy::unused_async, reason = "it waits by polling, until waiting is a future")]
-pub(super) async fn mapped(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    bytes: u64,
-    submission: wgpu::SubmissionIndex,
-) -> Result<()> {
-    super::convert::map(gpu, buffer, wgpu::MapMode::Read, bytes, Some(submission))
 }
 
 /// How blocks lie in a buffer.
