@@ -15,6 +15,7 @@ mod run;
 mod shaders;
 mod show;
 mod tune;
+mod words;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use failure::Failure;

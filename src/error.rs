@@ -122,7 +122,7 @@ pub enum Error {
         /// The pattern as given.
         pattern: String,
         /// What is wrong with it.
-        source: regex::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// A tensor's rows are not a whole number of blocks, and no other format may stand in.
@@ -155,6 +155,30 @@ pub enum Error {
         from: Format,
         /// The format it was to get.
         to: Format,
+    },
+
+    /// No tensor of the file is of a kind that is ever quantized.
+    #[error(
+        "{path}: there is nothing to quantize to {file_type}: the file is {kind}, and none of its {tensors} tensors is \
+         one that is quantized (two dimensions or more, a name that ends in \"weight\")",
+        path = path.display()
+    )]
+    NothingToQuantize {
+        /// The file.
+        path: PathBuf,
+        /// What the file says that it is, from `general.type` and `general.architecture`.
+        kind: String,
+        /// Tensors in the file.
+        tensors: usize,
+        /// The file type that was asked for.
+        file_type: FileType,
+    },
+
+    /// A key was to be set that says how a model is split into files.
+    #[error("{key} cannot be set: it says how a model is split into files, which is for the writer to know")]
+    SplitKey {
+        /// The key.
+        key: String,
     },
 
     /// A layer that was to be left out is not there.
@@ -203,6 +227,27 @@ pub enum Error {
         column: u64,
         /// The weight as decoded.
         value: f32,
+    },
+
+    /// Two models have no tensor that can be compared.
+    #[error(
+        "{reference} and {other} have no tensor to compare; only in the first: {only_in_reference}, only in the second: \
+         {only_in_other}, of other shapes: {other_shape}, without weights: {not_weights}",
+        reference = reference.display(), other = other.display()
+    )]
+    NothingToCompare {
+        /// The file of the reference.
+        reference: PathBuf,
+        /// The file of the other model.
+        other: PathBuf,
+        /// Tensors that only the reference has.
+        only_in_reference: usize,
+        /// Tensors that only the other model has.
+        only_in_other: usize,
+        /// Tensors of both models whose shapes differ.
+        other_shape: usize,
+        /// Tensors of both models that hold no weights in one of them.
+        not_weights: usize,
     },
 
     /// A block of quantized weights has a scale that is infinite or not a number.
@@ -445,6 +490,13 @@ pub enum Error {
     /// The output exists and may not be replaced.
     #[error("{path}: exists already", path = path.display())]
     OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// Another run, of this program or another thread, is writing the output.
+    #[error("{path}: another run is writing it", path = path.display())]
+    OutputInUse {
         /// The file.
         path: PathBuf,
     },

@@ -29,7 +29,7 @@ mod write;
 
 pub use fault::{Fault, SplitFault};
 pub use metadata::Metadata;
-pub use model::{Model, Shard, Tensor};
+pub use model::{Model, Shard, Tensor, split_name};
 pub(crate) use model::{SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY, split_suffix};
 pub use read::Header;
 pub use source::ReadAt;

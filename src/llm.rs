@@ -33,6 +33,7 @@ mod config;
 mod engine;
 mod generate;
 mod graph;
+mod keys;
 mod kv_cache;
 mod model;
 mod ops;
@@ -44,7 +45,7 @@ mod tokenizer;
 mod weights;
 
 pub use chat::{ChatTemplate, Message};
-pub use config::{Activation, Config, Experts, Rope, RopeLayout, Window};
+pub use config::{Activation, Config, Experts, Rope, RopeLayout, Window, Yarn};
 pub use generate::{Answer, End, Generator};
 pub use model::{LoadOptions, Model};
 #[doc(hidden)]

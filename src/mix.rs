@@ -14,9 +14,10 @@ mod rules;
 pub use file_type::{FILE_TYPES, FileType, FileTypeInfo, IMATRIX_FILE_TYPES, ImatrixFileType};
 
 use crate::{Error, Format, Result};
-use regex::Regex;
 use rules::{Category, Mix};
-use std::str::FromStr;
+use std::fmt;
+#[cfg(feature = "regex")]
+use {regex::Regex, std::str::FromStr};
 
 /// What the selection needs to know of a model, as the file's metadata says it; `None` is a missing key.
 #[derive(Clone, Debug, Default)]
@@ -91,13 +92,38 @@ impl Tensor<'_> {
     }
 }
 
-/// A user's format for the tensors whose name a pattern matches: `ffn_down=Q6_K`.
+/// A user's format for the tensors whose name a pattern matches: `ffn_down=Q6_K`. Or for one tensor.
 #[derive(Clone, Debug)]
 pub struct TensorRule {
-    regex: Regex,
+    names: Names,
     format: Format,
 }
 
+/// Which tensors a rule is for.
+#[derive(Clone, Debug)]
+enum Names {
+    One(String),
+    #[cfg(feature = "regex")]
+    Matching(Regex),
+}
+
+impl TensorRule {
+    /// A format for the tensor of exactly this name.
+    pub fn named(name: impl Into<String>, format: Format) -> Self {
+        Self { names: Names::One(name.into()), format }
+    }
+
+    /// Whether a tensor of this name gets the format.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.names {
+            Names::One(named) => named == name,
+            #[cfg(feature = "regex")]
+            Names::Matching(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
+#[cfg(feature = "regex")]
 impl FromStr for TensorRule {
     type Err = Error;
 
@@ -112,8 +138,19 @@ impl FromStr for TensorRule {
             .filter(|(pattern, _)| !pattern.is_empty())
             .ok_or_else(|| Error::TensorRule { rule: rule.to_owned() })?;
         let regex = Regex::new(&pattern.to_ascii_lowercase())
-            .map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
-        Ok(Self { regex, format: format.parse()? })
+            .map_err(|error| Error::Pattern { pattern: pattern.to_owned(), source: error.into() })?;
+        Ok(Self { names: Names::Matching(regex), format: format.parse()? })
+    }
+}
+
+impl fmt::Display for TensorRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match &self.names {
+            Names::One(name) => name,
+            #[cfg(feature = "regex")]
+            Names::Matching(pattern) => pattern.as_str(),
+        };
+        write!(f, "{names}={}", self.format)
     }
 }
 
@@ -134,7 +171,7 @@ pub struct Options {
 
 impl Options {
     fn by_name(&self, name: &str) -> Option<Format> {
-        self.tensor_types.iter().find(|rule| rule.regex.is_match(name)).map(|rule| rule.format)
+        self.tensor_types.iter().find(|rule| rule.matches(name)).map(|rule| rule.format)
     }
 
     /// The format that a flag demands for this tensor whatever its rows are.
@@ -190,6 +227,22 @@ pub(crate) fn layer(name: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
+/// Whether a file type other than `COPY` says what format this tensor gets; others are copied whatever it is.
+pub(crate) fn may_change(facts: &Facts, tensor: &Tensor, options: &Options) -> bool {
+    let is_left = options.leave_output_tensor && tensor.name == rules::OUTPUT;
+    tensor.format.is_some() && !is_left && !rules::is_never_quantized(&facts.architecture, tensor)
+}
+
+/// Whether this is the output matrix.
+pub(crate) fn is_output(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::Output
+}
+
+/// Whether this is a token embedding.
+pub(crate) fn is_token_embedding(tensor: &Tensor) -> bool {
+    Category::of(tensor.name) == Category::TokenEmbd
+}
+
 /// Chooses a format for every tensor; one [`Choice`] each, in their order.
 ///
 /// `tensors` are all tensors of the model in [`file_order`]: some rules count the tensors before. Whether
@@ -207,10 +260,7 @@ pub fn choose(
     };
     let mut mix = Mix::new(facts, tensors, file_type, default, options);
     let choose_one = |tensor: &Tensor| {
-        let keep = tensor.format.is_none()
-            || rules::is_never_quantized(&facts.architecture, tensor)
-            || options.leave_output_tensor && tensor.name == rules::OUTPUT;
-        if keep {
+        if !may_change(facts, tensor, options) {
             return Ok(Choice::KEEP);
         }
         let category = Category::of(tensor.name);

@@ -5,6 +5,7 @@
 //! with the model. A GPU that fails on the way is given up, and the CPU goes on: [`Report::given_up`] says so.
 //! [`quantize_file`] does both, and puts the result under its name only when it is complete.
 
+mod destination;
 mod engine;
 mod output;
 mod part_file;
@@ -12,7 +13,9 @@ mod plan;
 mod report;
 mod run;
 
-pub use plan::{Plan, PlannedFile, PlannedTensor, Request, Verify};
+pub use destination::is_stdout;
+pub use output::OutputFile;
+pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor, Request, Verify};
 pub use report::{FormatTotal, Progress, Report};
 pub use run::Resources;
 
@@ -29,13 +32,19 @@ use std::time::Instant;
 /// Quantizes the GGUF file at `input` into `output`.
 ///
 /// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk; on
-/// any error, or when `progress` breaks off, it is removed. A device file or a pipe is written directly. With
-/// [`Request::keep_split`] `output` is the name of all parts, which are renamed together. An existing `output` is
-/// replaced only if `overwrite` is set.
+/// any error, or when `progress` breaks off, it is removed. While it is written it is locked: a second run with the
+/// same output, by whatever name, is refused, and what a killed run left is replaced. With [`Request::keep_split`]
+/// `output` is the name of all files ([`Plan::output_paths`]), which are renamed together.
+///
+/// An existing `output` is replaced only if `overwrite` is set. Where `output` is a symbolic link, the link stays and
+/// the file it leads to is replaced, or created where there is none: a link that leads nowhere counts as an existing
+/// output. A device, a pipe, or a descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly,
+/// whatever `overwrite` says.
 ///
 /// `progress` is called on this thread after every portion written; [`ControlFlow::Break`] stops with
 /// [`Error::Cancelled`]. Other errors: those of [`Model::open`], [`Plan::new`] and [`Plan::write`];
-/// [`Error::SameFile`], [`Error::OutputExists`] and [`Error::NoSpace`], before anything is written.
+/// [`Error::SameFile`], [`Error::OutputExists`], [`Error::OutputInUse`] and [`Error::NoSpace`], before anything is
+/// written.
 pub fn quantize_file(
     input: &Path,
     output: &Path,
@@ -60,7 +69,8 @@ impl Plan {
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
         let start = Instant::now();
-        let outputs = Outputs::check(model, self, output, overwrite)?;
+        resources.check(self)?;
+        let outputs = Outputs::create(model, self, output, overwrite)?;
         let tally = run::run(self, model, resources, |index| outputs.open(index), progress)
             .map_err(|error| outputs.name(error))?;
         outputs.commit()?;

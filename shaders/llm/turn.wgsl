@@ -1,6 +1,6 @@
 // Of queries and keys, norms each head if NORMED, and turns its first 2·PAIRS floats by position; keys and values go into the cache. A workgroup does a head of a token.
 //
-// A pair is two neighbours, or, with HALVES, one of the first half and its counterpart in the second. Two floats of the cache are a word if they are f16.
+// Of the HEAD floats that a head takes HEAD_FLOATS are its own, and zeros follow. A pair is two neighbours, or, with HALVES, one of the first half and its counterpart in the second. Two floats of the cache are a word if they are f16.
 
 struct State {
   position: u32,  // of the first token
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   // Of values it is not used; no barrier may depend on which head this is.
   if (NORMED) {
-    let factor = 1.0 / sqrt(sum_of_lanes(lane, squares) / f32(HEAD) + EPSILON);
+    let factor = 1.0 / sqrt(sum_of_lanes(lane, squares) / f32(HEAD_FLOATS) + EPSILON);
     for (var i = lane; i < HEAD && !is_value; i += LANES) {
       floats[i] *= factor * norms[select(HEAD, 0u, is_query) + i];
     }

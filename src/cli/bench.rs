@@ -9,6 +9,7 @@ mod record;
 
 use super::devices;
 use super::failure::Failure;
+use super::words::{self, Words};
 use clap::Args;
 use models::Models;
 use operations::Operations;
@@ -51,6 +52,7 @@ pub(crate) struct Bench {
 struct Common {
     /// auto, gpu, cpu, or numbers or names from `qmill devices`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: Vec<DeviceChoice>,
     /// Repetitions that count
     #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]

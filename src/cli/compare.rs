@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::show;
 use clap::Args;
-use qmill::eval::{self, Comparison, Distortion, TensorDistortion};
+use qmill::eval::{self, Comparison, Distortion, Mismatch, TensorDistortion};
 use qmill::gguf::Model;
 use qmill::stream::Resources;
 use serde_json::{Value, json};
@@ -15,6 +15,9 @@ use std::path::PathBuf;
 ///
 /// With a the weights of A and b those of B: RMSE = √(Σ(a-b)²/n), max error = max |a-b|,
 /// SQNR = 10·log10(Σa²/Σ(a-b)²) dB, which is infinite for equal weights, cosine = Σab/√(Σa²·Σb²).
+///
+/// Tensors are paired by name. What only one of the files has, or has in another shape, is listed and not compared; files
+/// with no tensor in common are an error.
 #[derive(Args)]
 pub(crate) struct Compare {
     /// The reference, such as the F16 model
@@ -23,9 +26,9 @@ pub(crate) struct Compare {
     /// The model to judge
     #[arg(value_name = "B")]
     model: PathBuf,
-    /// Threads that compute; the result does not depend on it [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    /// Threads that compute, 0 for all cores; the result does not depend on it [default: all cores]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = show::parse_threads)]
+    threads: Option<usize>,
     /// Print one JSON object; `sqnr_db` is null where it is infinite
     #[arg(long)]
     json: bool,
@@ -34,7 +37,7 @@ pub(crate) struct Compare {
 impl Compare {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (reference, model) = (Model::open(&self.reference)?, Model::open(&self.model)?);
-        let threads = self.threads.unwrap_or(Resources::default().threads);
+        let threads = self.threads.and_then(NonZeroUsize::new).unwrap_or(Resources::default().threads);
         let comparison = eval::distortion(&reference, &model, threads)?;
         let mut out = io::stdout().lock();
         if self.json {
@@ -63,8 +66,27 @@ fn write_text(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
     for (name, mismatch) in &comparison.mismatches {
         writeln!(out, "{:name_width$}  not compared: {mismatch}", show::escaped(name))?;
     }
-    let compared = format!("{} tensors", rows.len());
-    writeln!(out, "{:name_width$}  {compared:<16} {}", "total", figures(&comparison.total))
+    let compared = show::counted(rows.len(), "tensor");
+    writeln!(out, "{:name_width$}  {compared:<16} {}", "total", figures(&comparison.total))?;
+    if !comparison.mismatches.is_empty() {
+        let all = show::counted(rows.len() + comparison.mismatches.len(), "tensor");
+        writeln!(out, "The total is of {} of {all}: {}", rows.len(), reasons(comparison))?;
+    }
+    Ok(())
+}
+
+/// `3 only in the reference, 1 of another shape`: why tensors were not compared, and how many.
+fn reasons(comparison: &Comparison) -> String {
+    let count =
+        |is: fn(&Mismatch) -> bool| comparison.mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count();
+    let kinds = [
+        (count(|mismatch| matches!(mismatch, Mismatch::OnlyInReference)), "only in the reference"),
+        (count(|mismatch| matches!(mismatch, Mismatch::OnlyInOther)), "not in the reference"),
+        (count(|mismatch| matches!(mismatch, Mismatch::Shape { .. })), "of another shape"),
+        (count(|mismatch| matches!(mismatch, Mismatch::NotWeights { .. })), "without weights"),
+    ];
+    let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+    kinds.map(|(count, reason)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
 fn formats(tensor: &TensorDistortion) -> String {
@@ -93,7 +115,10 @@ fn to_json(comparison: &Comparison) -> Value {
     let mismatches = comparison.mismatches.iter();
     let mismatches =
         mismatches.map(|(name, mismatch)| json!({ "name": name, "reason": mismatch.to_string() }));
-    let mut total = json!({});
+    let mut total = json!({
+        "tensors": comparison.tensors.len(),
+        "not_compared": comparison.mismatches.len(),
+    });
     add_figures(&mut total, &comparison.total);
     json!({
         "tensors": tensors.collect::<Vec<_>>(),

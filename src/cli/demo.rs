@@ -7,7 +7,7 @@ use clap::Args;
 use qmill::eval::{self, Comparison};
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Plan, Report, Request, Resources};
+use qmill::stream::{OutputFile, Plan, Report, Request, Resources};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Write};
@@ -147,11 +147,8 @@ fn write_heading(model: &Model, out: &mut impl Write) -> io::Result<()> {
 
 /// Writes a file that appears under its name complete or not at all.
 fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let (path, part) = (folder.join(name), folder.join(format!(".{name}.qmill-part")));
-    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, &path));
-    written.map_err(|source| {
-        // The error of writing is the one to tell.
-        let _ = fs::remove_file(&part);
-        Failure::from(qmill::Error::Io { path, action: "write", source })
-    })
+    let path = folder.join(name);
+    let mut file = OutputFile::create(&path, true)?;
+    file.write_all(bytes).map_err(|source| qmill::Error::Io { path, action: "write", source })?;
+    Ok(file.commit()?)
 }

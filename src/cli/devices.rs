@@ -43,7 +43,7 @@ pub(super) fn list() -> Result<(), Failure> {
     for adapter in &adapters() {
         write_text(&mut out, adapter)?;
     }
-    Ok(writeln!(out, "cpu: the CPU, by the twins of the kernels")?)
+    Ok(writeln!(out, "cpu: the CPU")?)
 }
 
 /// What an adapter has of that which makes kernels faster.

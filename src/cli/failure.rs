@@ -1,5 +1,6 @@
 //! How a command fails, and what the shell sees of it.
 
+use super::words;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ pub(crate) enum Failure {
     Signals(#[source] io::Error),
     #[error("{0}")]
     Usage(String),
+    /// With what can be done about it on this command line.
+    #[error("{0}")]
+    Hinted(Box<Failure>, &'static str),
 }
 
 /// An error and its causes.
@@ -40,7 +44,11 @@ pub(crate) fn on_one_line(error: &dyn Error) -> String {
 impl Failure {
     /// Prints the error with its causes on one line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        match self {
+        let (failure, hint) = match self {
+            Self::Hinted(failure, hint) => (failure.as_ref(), (*hint).to_owned()),
+            _ => (self, self.hint()),
+        };
+        match failure {
             // Whoever read our output has seen enough.
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Qmill(qmill::Error::Cancelled) => {
@@ -49,9 +57,9 @@ impl Failure {
             }
             _ => {}
         }
-        let line = on_one_line(self);
-        eprintln!("qmill: {line}{}", self.hint());
-        ExitCode::from(if self.is_usage() { 2 } else { 1 })
+        let line = on_one_line(failure);
+        eprintln!("qmill: {line}{hint}");
+        ExitCode::from(if failure.is_usage() { 2 } else { 1 })
     }
 
     /// Whether the words of the command are wrong, whatever the files are.
@@ -67,21 +75,29 @@ impl Failure {
                     | Error::NotEncoded { .. }
                     | Error::TensorRule { .. }
                     | Error::Pattern { .. }
+                    | Error::SplitKey { .. }
             ),
             _ => false,
         }
     }
 
-    /// What the user can do about it on this command line.
-    fn hint(&self) -> &'static str {
-        match self {
-            Self::Qmill(qmill::Error::OutputExists { .. }) => "; --force replaces it",
-            Self::Qmill(qmill::Error::Requantize { .. }) => "; --allow-requantize does it all the same",
-            Self::Qmill(qmill::Error::Memory { .. }) => "; --memory allows more",
-            Self::Qmill(qmill::Error::UnknownFormat { .. } | qmill::Error::UnknownFileType { .. }) => {
-                "; `qmill formats` lists them"
+    /// What the user can do about it on every command line.
+    fn hint(&self) -> String {
+        use qmill::Error;
+        let Self::Qmill(error) = self else { return String::new() };
+        match error {
+            Error::UnknownFormat { name } => listed(words::nearest(name, words::formats())),
+            Error::UnknownFileType { name } => listed(words::nearest(name, words::file_types())),
+            Error::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                words::similar_file(path)
             }
-            _ => "",
+            _ => String::new(),
         }
     }
+}
+
+/// Where all types are, and which one may be meant.
+fn listed(meant: Option<&str>) -> String {
+    let all = "`qmill formats` lists them";
+    meant.map_or_else(|| format!("; {all}"), |meant| format!("; did you mean {meant}? {all}"))
 }

@@ -1,6 +1,7 @@
 //! What commands that run a model have in common: which model, and where.
 
 use super::failure::Failure;
+use super::words::{self, Words};
 use super::{device, show};
 use clap::Args;
 use qmill::Device;
@@ -16,11 +17,13 @@ pub(super) struct ModelOptions {
     #[arg(short, long, value_name = "MODEL")]
     pub(super) model: PathBuf,
     /// Quantize the weights while they are loaded, as `qmill quantize` would to this type; no file is written
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", value_parser = Words::<FileType>::of(words::file_types))]
+    #[arg(hide_possible_values = true)]
     quantize: Option<FileType>,
     /// Where to compute: auto takes a GPU if there is one, gpu a software adapter too;
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
+    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
     /// Take activations as they are in products on a GPU, not in eight bits; slower
     #[arg(long)]
@@ -39,18 +42,28 @@ impl ModelOptions {
     ) -> Result<(Model, Tokenizer), Failure> {
         let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
         let model = Model::load(&self.model, &options)?;
+        warn(&model);
         let tokenizer = Tokenizer::new(model.metadata())?;
         Ok((model, tokenizer))
     }
 
     /// Another model, as its file has it.
     pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
-        Ok(Model::load(path, &self.options(device, Some(context)))?)
+        let model = Model::load(path, &self.options(device, Some(context)))?;
+        warn(&model);
+        Ok(model)
     }
 
     fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+    }
+}
+
+/// Says on standard error what of the file the model does not follow.
+fn warn(model: &Model) {
+    for warning in model.warnings() {
+        eprintln!("qmill: warning: {warning}");
     }
 }
 

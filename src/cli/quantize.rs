@@ -6,12 +6,13 @@ use super::failure::{Failure, on_one_line};
 use super::{device, show};
 use clap::{Args, ValueEnum};
 use progress::Narrator;
-use qmill::gguf::{Model, Value};
+use qmill::gguf::{self, Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
 use qmill::stream::{Plan, Request, Resources, Verify};
 use qmill::{Device, Format};
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ use std::path::{Path, PathBuf};
 /// Quantizes a GGUF model, byte for byte as llama-quantize does.
 ///
 /// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
-/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all.
+/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all; a device, a pipe or
+/// /dev/stdout is written directly. THREADS is as --threads.
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
@@ -28,8 +30,8 @@ pub(crate) struct Quantize {
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write, its type, and a number of threads
-    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3)]
-    rest: Vec<String>,
+    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3, allow_negative_numbers = true)]
+    rest: Vec<OsString>,
 
     /// Give every tensor the type's own format, without exceptions
     #[arg(long)]
@@ -61,11 +63,12 @@ pub(crate) struct Quantize {
     /// Write as many files as a split model has
     #[arg(long)]
     keep_split: bool,
-    /// Say what would be done, from the header alone
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     run: RunOptions,
+
+    /// llama-quantize's word for --memory, in MiB
+    #[arg(long, hide = true, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_buffer_size: Option<u64>,
 
     // llama-quantize's flags that need what qmill has not.
     #[arg(long, hide = true, value_name = "FILE")]
@@ -74,6 +77,36 @@ pub(crate) struct Quantize {
     include_weights: Vec<String>,
     #[arg(long, hide = true, value_name = "NAME")]
     exclude_weights: Vec<String>,
+
+    // Words of llama.cpp's other programs, which never parse: the error says what to type instead.
+    #[arg(short = 'o', long = "outfile", alias = "output", hide = true, value_name = "OUT", value_parser = no_output)]
+    _outfile: Option<Never>,
+    #[arg(long = "outtype", alias = "type", hide = true, value_name = "TYPE", value_parser = no_type)]
+    _outtype: Option<Never>,
+    #[arg(long = "override-tensor", hide = true, value_name = "PATTERN", value_parser = no_override)]
+    _override_tensor: Option<Never>,
+}
+
+/// The value of a flag that is refused.
+#[derive(Clone)]
+enum Never {}
+
+fn no_output(value: &str) -> Result<Never, String> {
+    // `-ot` comes as `-o` with the value `t`.
+    match value {
+        "t" => no_override(value),
+        _ => Err("the output is named without a flag: qmill quantize IN OUT TYPE".to_owned()),
+    }
+}
+
+fn no_type(_: &str) -> Result<Never, String> {
+    Err("the type is named without a flag: qmill quantize IN OUT TYPE".to_owned())
+}
+
+fn no_override(_: &str) -> Result<Never, String> {
+    Err("-ot places tensors on devices when llama.cpp runs a model; \
+         --tensor-type REGEX=FORMAT chooses formats, and --device where to compute"
+        .to_owned())
 }
 
 /// Turns a GGUF model into plain floats: the file that `llama-quantize --allow-requantize IN OUT F16` writes.
@@ -99,18 +132,21 @@ struct RunOptions {
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     device: DeviceChoice,
-    /// Make a sixteenth of what a GPU makes again on the CPU, or all, and fail on any difference
+    /// Check what a GPU makes against the CPU, a sixteenth of it or all; a difference is an error
     #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true, default_missing_value = "sample")]
     verify: Option<VerifyChoice>,
-    /// Threads that compute [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    /// Threads that compute; 0 is all cores [default: all cores]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = show::parse_threads)]
+    threads: Option<usize>,
     /// Memory for buffers: K, M and G are binary
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = show::parse_bytes)]
     memory: u64,
-    /// Replace an existing output
+    /// Replace an existing output; of a symbolic link, what it leads to
     #[arg(long)]
     force: bool,
+    /// Say what would be done, from the header alone
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON: a line for every tensor and one for the result, or one object with --dry-run
     #[arg(long)]
     json: bool,
@@ -131,6 +167,7 @@ impl Quantize {
             return Err(Failure::Usage(message.to_owned()));
         }
         let Positional { output, file_type, threads } = Positional::parse(&self.input, &self.rest)?;
+        let memory = self.max_buffer_size.map_or(self.run.memory, |mib| mib.saturating_mul(1 << 20));
         let mut rules = self.tensor_type;
         if let Some(path) = &self.tensor_type_file {
             let text = fs::read_to_string(path).map_err(|source| {
@@ -156,8 +193,8 @@ impl Quantize {
             keep_split: self.keep_split,
             verify: self.run.verify(),
         };
-        let run = RunOptions { threads: self.run.threads.or(threads), ..self.run };
-        run.run(&self.input, &output, &request, self.dry_run)
+        let run = RunOptions { threads: self.run.threads.or(threads), memory, ..self.run };
+        run.run(&self.input, &output, &request).map_err(|failure| hinted(failure, true))
     }
 }
 
@@ -165,8 +202,23 @@ impl Dequantize {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let verify = self.run.verify();
         let request = Request { allow_requantize: true, verify, ..Request::new(self.file_type) };
-        self.run.run(&self.input, &self.output, &request, false)
+        self.run.run(&self.input, &self.output, &request).map_err(|failure| hinted(failure, false))
     }
+}
+
+/// Adds what can be done about a failure with the flags of these two subcommands.
+fn hinted(failure: Failure, may_forbid_requantizing: bool) -> Failure {
+    use qmill::Error;
+    let hint = match &failure {
+        Failure::Qmill(Error::OutputExists { .. }) => "; --force replaces it",
+        Failure::Qmill(Error::OutputInUse { .. }) => "; wait for it, or name another output",
+        Failure::Qmill(Error::Requantize { .. }) if may_forbid_requantizing => {
+            "; --allow-requantize does it all the same"
+        }
+        Failure::Qmill(Error::Memory { .. }) => "; --memory allows more",
+        _ => return failure,
+    };
+    Failure::Hinted(Box::new(failure), hint)
 }
 
 impl RunOptions {
@@ -178,25 +230,25 @@ impl RunOptions {
         }
     }
 
-    fn run(&self, input: &Path, output: &Path, request: &Request, dry_run: bool) -> Result<(), Failure> {
+    fn run(&self, input: &Path, output: &Path, request: &Request) -> Result<(), Failure> {
         let model = Model::open(input)?;
         let plan = Plan::new(&model, request)?;
         let mut narrator = Narrator::new(self.json, &plan, output)?;
-        if dry_run {
+        if self.dry_run {
             return narrator.dry_run(&plan);
         }
         let device = Device::open(&self.device, device::cache_folder().as_deref())?;
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
         }
-        let threads = self.threads.unwrap_or(Resources::default().threads);
+        let threads = self.threads.and_then(NonZeroUsize::new).unwrap_or(Resources::default().threads);
         let resources = Resources { device, threads, memory_bytes: self.memory };
         let report =
             plan.write_files(&model, output, &resources, self.force, &mut |progress| narrator.tell(progress));
         if let Device::Gpu(gpu) = &resources.device {
             gpu.store_pipelines();
         }
-        narrator.finish(report, output)
+        narrator.finish(report)
     }
 }
 
@@ -204,12 +256,11 @@ impl RunOptions {
 struct Positional {
     output: PathBuf,
     file_type: FileType,
-    threads: Option<NonZeroUsize>,
+    threads: Option<usize>,
 }
 
 impl Positional {
-    fn parse(input: &Path, rest: &[String]) -> Result<Self, Failure> {
-        let is_type = |text: &String| text.parse::<FileType>().is_ok();
+    fn parse(input: &Path, rest: &[OsString]) -> Result<Self, Failure> {
         let (output, file_type, threads) = match rest {
             [file_type] => (None, file_type, None),
             [file_type, threads] if is_type(file_type) && !is_type_name(threads) => {
@@ -219,24 +270,33 @@ impl Positional {
             [output, file_type, threads, ..] => (Some(output), file_type, Some(threads)),
             [] => unreachable!("clap asks for one at least"),
         };
-        let file_type: FileType = file_type.parse()?;
-        let threads = threads.map(|text| {
-            text.parse().map_err(|_| Failure::Usage(format!("{text:?} is no number of threads")))
-        });
+        let file_type: FileType = file_type.to_string_lossy().parse()?;
+        let threads =
+            threads.map(|text| show::parse_threads(&text.to_string_lossy()).map_err(Failure::Usage));
         let output = output.map_or_else(|| default_output(input, file_type), PathBuf::from);
         Ok(Self { output, file_type, threads: threads.transpose()? })
     }
 }
 
-fn is_type_name(text: &str) -> bool {
-    text.parse::<u32>().is_err() && text.parse::<FileType>().is_ok()
+/// Whether a word stands for a type, be it one that qmill cannot make.
+fn is_type(word: &OsStr) -> bool {
+    use qmill::Error::{NeedsImatrix, NotEncoded};
+    matches!(word.to_string_lossy().parse::<FileType>(), Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. }))
+}
+
+/// Whether it does so by name.
+fn is_type_name(word: &OsStr) -> bool {
+    word.to_string_lossy().parse::<i64>().is_err() && is_type(word)
 }
 
 /// `NAME-TYPE.gguf` beside the input, without the number of a split model's file.
 fn default_output(input: &Path, file_type: FileType) -> PathBuf {
-    let stem = input.file_stem().unwrap_or_default().to_string_lossy();
-    let name = stem.rfind("-00001-of-").map_or(&*stem, |end| &stem[..end]);
-    input.with_file_name(format!("{name}-{file_type}.gguf"))
+    // What follows another dot is part of the name, as in llama-3.1.
+    let is_gguf = input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let name = if is_gguf { input.file_stem() } else { input.file_name() };
+    let mut name = gguf::split_name(input).unwrap_or_else(|| name.unwrap_or_default().to_owned());
+    name.push(format!("-{file_type}.gguf"));
+    input.with_file_name(name)
 }
 
 fn parse_float_type(text: &str) -> Result<FileType, String> {

@@ -1,11 +1,14 @@
-//! `qmill shaders`: the WGSL that runs on the GPU, as it is joined.
+//! `qmill shaders`: the WGSL that runs on the GPU, as it is joined, or what a backend makes of it.
+
+mod translate;
 
 use super::failure::Failure;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use qmill::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use translate::{Hlsl, SHADER_MODELS, Shader};
 
 /// Lists the shaders by name, prints one, or writes all of them.
 #[derive(Args)]
@@ -15,6 +18,39 @@ pub(crate) struct Shaders {
     /// Write every shader into this folder, as NAME.wgsl
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     out: Option<PathBuf>,
+    /// Print it as a backend is given it: Vulkan SPIR-V (binary), Metal MSL, DX12 HLSL for the newest shader model, or
+    /// the WGSL that naga writes of it
+    #[arg(long, value_name = "LANGUAGE", requires = "name")]
+    to: Option<Language>,
+}
+
+/// What a shader can be translated to.
+#[derive(Clone, Copy, ValueEnum)]
+enum Language {
+    Spirv,
+    Msl,
+    Hlsl,
+    Wgsl,
+}
+
+impl Language {
+    /// The shader in this language, or `None` where its backend lacks what the shader needs.
+    fn of(self, name: &str, wgsl: &str) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error>> {
+        let shader = Shader::new(name, wgsl)?;
+        Ok(match self {
+            Self::Spirv => Some(shader.spirv()?.iter().flat_map(|word| word.to_le_bytes()).collect()),
+            Self::Msl => shader.msl()?.map(String::into_bytes),
+            Self::Hlsl => {
+                let [.., (_, newest)] = SHADER_MODELS;
+                let hlsl = shader.hlsl(newest)?;
+                hlsl.map(|Hlsl { text, entry_point }| format!("// Entry point: {entry_point}\n{text}").into())
+            }
+            Self::Wgsl => {
+                let flags = naga::back::wgsl::WriterFlags::empty();
+                Some(naga::back::wgsl::write_string(&shader.module, &shader.info, flags)?.into_bytes())
+            }
+        })
+    }
 }
 
 impl Shaders {
@@ -35,7 +71,17 @@ impl Shaders {
                 let (_, wgsl) = found.ok_or_else(|| {
                     Failure::Usage(format!("{wanted:?} is none of what `qmill shaders` lists"))
                 })?;
-                out.write_all(wgsl.as_bytes())?;
+                let text = match self.to {
+                    None => Some(wgsl.into_bytes()),
+                    Some(language) => {
+                        let translated = language.of(&wanted, &wgsl);
+                        translated.map_err(|error| Failure::Usage(format!("{wanted}: {error}")))?
+                    }
+                };
+                let text = text.ok_or_else(|| {
+                    Failure::Usage(format!("{wanted} has operations that this backend does not have"))
+                })?;
+                out.write_all(&text)?;
             }
             None => {
                 for (name, _) in qmill::gpu::shaders() {

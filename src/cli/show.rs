@@ -62,6 +62,17 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     Ok((number * (1u64 << shift) as f64) as u64)
 }
 
+/// Reads a number of threads; as in llama.cpp, 0 and less are all cores, which is 0 here.
+pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
+    let count: i64 = text.parse().map_err(|_| format!("{text:?} is no number of threads"))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// `1 tensor`, `2 tensors`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use super::bench::{Formats, Shape};
 use super::device;
 use super::failure::{Failure, on_one_line};
 use super::show;
+use super::words::{self, Words};
 use clap::Args;
 use qmill::bench::{Case, Operation, Settings, rank};
 use qmill::gpu::{DeviceChoice, Precision, Tuning};
@@ -24,9 +25,11 @@ const REPETITION_TIME: Duration = Duration::from_millis(20);
 pub(crate) struct Tune {
     /// The device, as for `qmill run`; cpu has nothing to choose from
     #[arg(long, value_name = "gpu|INDEX|NAME", default_value = "gpu")]
+    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
     /// Formats, or all
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "Q4_0,Q8_0,Q4_K,Q6_K")]
+    #[arg(value_parser = Words::<Formats>::of(words::formats_or_all), hide_possible_values = true)]
     format: Vec<Formats>,
     /// Shapes of the matrix, rows x columns
     #[arg(

@@ -33,10 +33,13 @@ const PORTION_WEIGHTS: u64 = 256 * 1024;
 /// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
 /// error. Takes some 3 MiB a thread, whatever the size of the models.
 ///
-/// Fails with [`Error::Incomparable`] at a weight that is not finite, the first in the order of `reference`, and
-/// with [`Error::Io`].
+/// Fails with [`Error::NothingToCompare`] where all tensors are mismatches, with [`Error::Incomparable`] at a weight
+/// that is not finite, the first in the order of `reference`, and with [`Error::Io`].
 pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Result<Comparison> {
     let (pairs, mismatches) = pair_up(reference, other);
+    if pairs.is_empty() {
+        return Err(nothing_to_compare(reference, other, &mismatches));
+    }
     let sums = sum_all(&pairs, threads)?;
     let total = sums.iter().fold(Sums::default(), |total, sums| total.plus(sums));
     let tensors = pairs.iter().zip(&sums).map(|(pair, sums)| TensorDistortion {
@@ -169,6 +172,19 @@ fn pair_up<'a>(reference: &'a Model, other: &'a Model) -> (Vec<Pair<'a>>, Vec<(S
     let only_in_other = other.tensors().map(|b| b.info.name()).filter(|name| !names.contains(name));
     mismatches.extend(only_in_other.map(|name| (name.to_owned(), Mismatch::OnlyInOther)));
     (pairs, mismatches)
+}
+
+fn nothing_to_compare(reference: &Model, other: &Model, mismatches: &[(String, Mismatch)]) -> Error {
+    let path = |model: &Model| model.shards()[0].path().to_owned();
+    let count = |is: fn(&Mismatch) -> bool| mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count();
+    Error::NothingToCompare {
+        reference: path(reference),
+        other: path(other),
+        only_in_reference: count(|mismatch| matches!(mismatch, Mismatch::OnlyInReference)),
+        only_in_other: count(|mismatch| matches!(mismatch, Mismatch::OnlyInOther)),
+        other_shape: count(|mismatch| matches!(mismatch, Mismatch::Shape { .. })),
+        not_weights: count(|mismatch| matches!(mismatch, Mismatch::NotWeights { .. })),
+    }
 }
 
 /// The shape without the final ones, which some writers leave out.

@@ -3,6 +3,7 @@
 use super::{Header, Metadata, ReadAt, SplitFault, TensorInfo};
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -52,8 +53,9 @@ impl Model {
             shards[0].check_first(count)?;
             let prefix = split_prefix(path, count)?;
             for number in 1..count {
-                let name = format!("{prefix}{}", split_suffix(number, count));
-                shards.push(Shard::open(Path::new(&name))?);
+                let mut name = prefix.clone();
+                name.push(split_suffix(number, count));
+                shards.push(Shard::open(&path.with_file_name(name))?);
             }
         }
         Self::from_shards(shards)
@@ -214,11 +216,31 @@ pub(crate) fn split_suffix(number: u64, count: u64) -> String {
     format!("-{:05}-of-{count:05}.gguf", number + 1)
 }
 
-/// The path of a split model's first file up to the suffix.
-fn split_prefix(first: &Path, count: u64) -> Result<String> {
+/// The NAME of a split model whose first file is `NAME-00001-of-00003.gguf`; `None` for another name.
+pub fn split_name(first: &Path) -> Option<OsString> {
+    let name = first.file_name()?;
+    // Bytes that are no text do not matter: the end is.
+    let text = name.to_string_lossy();
+    let count = text.strip_suffix(".gguf")?.rsplit_once("-of-")?.1.parse().ok()?;
+    without_end(name, &split_suffix(0, count))
+}
+
+/// The name of a split model's first file up to the suffix.
+fn split_prefix(first: &Path, count: u64) -> Result<OsString> {
     let expected = split_suffix(0, count);
-    match first.to_str().and_then(|path| path.strip_suffix(&expected)) {
-        Some(prefix) => Ok(prefix.to_owned()),
-        None => Err(Error::Split { path: first.to_owned(), fault: SplitFault::Name { expected } }),
+    let name = first.file_name().and_then(|name| without_end(name, &expected));
+    name.ok_or_else(|| Error::Split { path: first.to_owned(), fault: SplitFault::Name { expected } })
+}
+
+/// `name` without `end`, whatever bytes are before it.
+fn without_end(name: &OsStr, end: &str) -> Option<OsString> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        name.as_bytes().strip_suffix(end.as_bytes()).map(|start| OsStr::from_bytes(start).to_owned())
+    }
+    #[cfg(not(unix))]
+    {
+        name.to_str()?.strip_suffix(end).map(OsString::from)
     }
 }

@@ -74,7 +74,8 @@ fn instance() -> &'static wgpu::Instance {
         .get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()))
 }
 
-/// All adapters of the backends that `WGPU_BACKEND` allows, by default all; of one wgpu instance, which the process keeps.
+/// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its features
+/// `vulkan`, `metal` and `dx12`); of one wgpu instance, which the process keeps.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<Adapter> {
     pollster::block_on(adapters_async())
@@ -82,6 +83,10 @@ pub fn adapters() -> Vec<Adapter> {
 
 /// [`adapters`](crate::gpu), to be awaited: in a browser that is the only way. Elsewhere it is done at once, and blocks while drivers are loaded.
 pub async fn adapters_async() -> Vec<Adapter> {
+    // Without a backend an instance panics.
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Vec::new();
+    }
     let handles = instance().enumerate_adapters(wgpu::Backends::all()).await;
     handles.into_iter().enumerate().map(|(index, handle)| Adapter { index, handle }).collect()
 }

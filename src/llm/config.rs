@@ -1,11 +1,12 @@
 //! What a file says of its model, as numbers that the graph goes by.
 
-use crate::gguf::{Metadata, Model, Value};
+use super::keys::Keys;
+use crate::gguf::Model;
 use crate::{Error, Result};
 
 /// A model's shape, and the ways in which its architecture differs from others.
 #[derive(Clone, PartialEq, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a part that an architecture has or has not")]
+#[non_exhaustive]
 pub struct Config {
     /// `general.architecture`.
     pub architecture: String,
@@ -39,8 +40,6 @@ pub struct Config {
     pub activation: Activation,
     /// The logits `x` become `cap·tanh(x / cap)`.
     pub logit_cap: Option<f32>,
-    /// Queries, keys and values have biases.
-    pub biases: bool,
     /// Heads of queries and keys are normed.
     pub head_norms: bool,
     /// What attention and feed-forward network give is normed before it is added.
@@ -49,10 +48,15 @@ pub struct Config {
     pub tied_output: bool,
     /// Feed-forward networks to choose from, in place of one.
     pub experts: Option<Experts>,
+    /// Products that biases are added to, where the file has them.
+    pub(super) may_have_biases: &'static [&'static str],
+    /// What of the metadata is not followed, a sentence for each key.
+    pub(super) warnings: Vec<String>,
 }
 
 /// How positions turn queries and keys: pair `i` of a head by `position·scale·base^(-2i / dimensions)`.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Rope {
     /// Which floats are a pair.
     pub layout: RopeLayout,
@@ -62,8 +66,21 @@ pub struct Rope {
     pub base: f64,
     /// What positions are multiplied by in those layers.
     pub scale: f64,
+    /// What cosines and sines are multiplied by, whatever the scaling is.
+    pub attention_factor: f64,
+    /// Pairs that turn fast keep their angle, and only the others are scaled.
+    pub yarn: Option<Yarn>,
     /// A tensor has a divisor for the frequency of each pair, as in Llama 3.
     pub divisors: bool,
+}
+
+/// YaRN, with the parameters that libllama has for these architectures: pairs that turn 32 times in the original context keep their angle,
+/// those that turn once at most are scaled, and those between are scaled in part.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Yarn {
+    /// Tokens of the context that the model was trained for before it was extended.
+    pub original_context: usize,
 }
 
 /// Which two floats of a head turn together.
@@ -77,6 +94,7 @@ pub enum RopeLayout {
 
 /// A sliding window.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Window {
     /// Tokens that are seen, the own one included.
     pub tokens: usize,
@@ -110,8 +128,8 @@ pub struct Experts {
 struct Architecture {
     name: &'static str,
     layout: RopeLayout,
-    /// Whether q, k and v have biases; `None`: if the file has them.
-    biases: Option<bool>,
+    /// Products that may have biases, by the tensors' names without `blk.N.`.
+    biases: &'static [&'static str],
     head_norms: bool,
     /// Gemma's scaled embeddings, post norms, GELU and window.
     is_gemma: bool,
@@ -120,78 +138,30 @@ struct Architecture {
 const fn architecture(
     name: &'static str,
     layout: RopeLayout,
-    biases: Option<bool>,
+    biases: &'static [&'static str],
     head_norms: bool,
 ) -> Architecture {
     Architecture { name, layout, biases, head_norms, is_gemma: false }
 }
 
 const ARCHITECTURES: [Architecture; 5] = [
-    architecture("llama", RopeLayout::Neighbours, None, false),
-    architecture("qwen2", RopeLayout::Halves, Some(true), false),
-    architecture("qwen3", RopeLayout::Halves, Some(false), true),
-    architecture("qwen3moe", RopeLayout::Halves, Some(false), true),
-    Architecture { is_gemma: true, ..architecture("gemma3", RopeLayout::Halves, Some(false), true) },
+    architecture("llama", RopeLayout::Neighbours, LLAMA_BIASES, false),
+    architecture("qwen2", RopeLayout::Halves, QWEN2_BIASES, false),
+    architecture("qwen3", RopeLayout::Halves, QKV_BIASES, true),
+    architecture("qwen3moe", RopeLayout::Halves, QKV_BIASES, true),
+    Architecture { is_gemma: true, ..architecture("gemma3", RopeLayout::Halves, QKV_BIASES, true) },
 ];
+
+/// What libllama takes biases for; a file may have any of them.
+const QKV_BIASES: &[&str] = &["attn_q", "attn_k", "attn_v", "attn_qkv"];
+const QWEN2_BIASES: &[&str] = &["attn_q", "attn_k", "attn_v", "attn_qkv", "output"];
+const LLAMA_BIASES: &[&str] =
+    &["attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];
 
 /// Every so many layers Gemma 3 has one without a window.
 const GEMMA_PATTERN: u64 = 6;
 /// Layers of the one Gemma 3 that scales its scores by the width of the model.
 const GEMMA_27B_LAYERS: usize = 62;
-
-/// Reads keys that start with the architecture's name.
-struct Keys<'a> {
-    metadata: &'a Metadata,
-    architecture: &'a str,
-}
-
-impl Keys<'_> {
-    fn name(&self, key: &str) -> String {
-        format!("{}.{key}", self.architecture)
-    }
-
-    fn missing(&self, key: &str, needed: &'static str) -> Error {
-        Error::MetadataKey { key: self.name(key), needed }
-    }
-
-    /// The value, of the first layer where it is one for each and all are the same.
-    fn value(&self, key: &str) -> Option<Value> {
-        let value = self.metadata.get(&self.name(key))?;
-        let Some(array) = value.as_array() else { return Some(value.clone()) };
-        let first = array.iter().next()?;
-        array.iter().all(|other| other == first).then_some(first)
-    }
-
-    /// An integer from 1 to 2³¹, which any sum of products of two of them leaves in range.
-    fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        if self.metadata.get(&self.name(key)).is_none() {
-            return Ok(None);
-        }
-        let count = self.value(key).and_then(|value| value.as_u64());
-        match count.filter(|count| (1..=1 << 31).contains(count)) {
-            Some(count) => Ok(Some(count as usize)),
-            None => Err(self.missing(key, "an integer from 1 to 2147483648, the same for all layers")),
-        }
-    }
-
-    fn count(&self, key: &str) -> Result<usize> {
-        self.optional_count(key)?.ok_or_else(|| self.missing(key, "an integer"))
-    }
-
-    fn optional_float(&self, key: &str) -> Result<Option<f64>> {
-        match self.value(key) {
-            None => Ok(None),
-            Some(value) => match value.as_f64().filter(|x| x.is_finite() && *x >= 0.0) {
-                Some(x) => Ok(Some(x)),
-                None => Err(self.missing(key, "a float that is not negative")),
-            },
-        }
-    }
-
-    fn str(&self, key: &str) -> Option<&str> {
-        self.metadata.str_of(&self.name(key))
-    }
-}
 
 impl Config {
     /// Reads the metadata of a model and looks which optional tensors it has.
@@ -205,27 +175,36 @@ impl Config {
             let known = ARCHITECTURES.map(|known| known.name).join(", ");
             return Err(Error::Unsupported { what: "the architecture", found: name.to_owned(), known });
         };
-        let keys = Keys { metadata, architecture: name };
+        let keys = Keys::new(metadata, name);
         let has = |tensor: &str| model.tensor(tensor).is_some();
 
         let layers = keys.count("block_count")?;
         let width = keys.count("embedding_length")?;
+        // Before anything is made for each layer that the file claims to have.
+        let last = format!("blk.{}.attn_norm.weight", layers - 1);
+        if !has(&last) {
+            return Err(Error::MissingTensor { tensor: last });
+        }
         let heads = keys.count("attention.head_count")?;
         let kv_heads = keys.optional_count("attention.head_count_kv")?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(keys.missing("attention.head_count_kv", "a divisor of the number of heads"));
         }
         let head_width = keys.optional_count("attention.key_length")?.unwrap_or(width / heads);
-        if !head_width.is_multiple_of(4) || head_width == 0 {
-            return Err(keys.missing("attention.key_length", "a multiple of 4"));
+        if head_width == 0 {
+            return Err(keys.missing("attention.head_count", "at most the floats of a token"));
         }
-        if keys.optional_count("attention.value_length")?.is_some_and(|values| values != head_width) {
-            return Err(keys.missing("attention.value_length", "the same as attention.key_length"));
+        for key in ["attention.value_length", "attention.key_length_swa", "attention.value_length_swa"] {
+            if keys.optional_count(key)?.is_some_and(|values| values != head_width) {
+                return Err(keys.missing(key, "the same as attention.key_length"));
+            }
         }
         let epsilon = keys
             .optional_float("attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon", "a float"))?;
-        let experts = experts(&keys)?;
+        keys.only("attention.causal", "the attention", &[1.0], "causal models")?;
+        keys.only("nextn_predict_layers", "a number of layers", &[0.0], "models without layers that predict further tokens")?;
+        let experts = experts(&keys, name == "qwen3moe")?;
         let feed_forward = match experts {
             Some(experts) => experts.feed_forward,
             None => keys.count("feed_forward_length")?,
@@ -233,6 +212,10 @@ impl Config {
         let is_gemma_27b = architecture.is_gemma && layers == GEMMA_27B_LAYERS;
         let scored_width = if is_gemma_27b { width / heads } else { head_width };
         let window = if architecture.is_gemma { window(&keys, layers)? } else { None };
+        // Zero stands for none. Other architectures have no cap, also where a file gives one.
+        let cap = if architecture.is_gemma { keys.optional_float("final_logit_softcapping")? } else { None };
+        let trained_context = keys.count("context_length")?;
+        let rope = rope(&keys, architecture.layout, head_width, trained_context, has("rope_freqs.weight"))?;
         Ok(Self {
             architecture: name.to_owned(),
             layers,
@@ -242,30 +225,41 @@ impl Config {
             head_width,
             feed_forward,
             vocabulary: vocabulary(model)?,
-            trained_context: keys.count("context_length")?,
+            trained_context,
             epsilon: epsilon as f32,
-            rope: rope(&keys, architecture.layout, head_width, has("rope_freqs.weight"))?,
+            rope,
             window,
             attention_scale: 1.0 / (scored_width as f32).sqrt(),
             embedding_scale: if architecture.is_gemma { (width as f32).sqrt() } else { 1.0 },
             activation: if architecture.is_gemma { Activation::Gelu } else { Activation::Silu },
-            logit_cap: keys.optional_float("final_logit_softcapping")?.map(|cap| cap as f32),
-            biases: architecture.biases.unwrap_or_else(|| has("blk.0.attn_q.bias")),
+            logit_cap: cap.filter(|&cap| cap > 0.0).map(|cap| cap as f32),
             head_norms: architecture.head_norms,
             post_norms: architecture.is_gemma,
             tied_output: !has("output.weight"),
             experts,
+            may_have_biases: architecture.biases,
+            warnings: keys.finish()?,
         })
     }
 
-    /// Floats in the queries of a token.
-    pub(super) fn query_width(&self) -> usize {
-        self.heads * self.head_width
+    /// Floats from the start of a head to the next in queries, keys and values: kernels load four at a time, so zeros stand behind heads that are not whole quads.
+    pub(super) fn head_stride(&self) -> usize {
+        self.head_width.next_multiple_of(4)
     }
 
-    /// Floats in the keys of a token, and in its values.
+    /// Whether zeros stand behind heads.
+    pub(super) fn has_padded_heads(&self) -> bool {
+        self.head_stride() != self.head_width
+    }
+
+    /// Floats in the queries of a token, with the zeros between them.
+    pub(super) fn query_width(&self) -> usize {
+        self.heads * self.head_stride()
+    }
+
+    /// Floats in the keys of a token, and in its values, with the zeros between them.
     pub(super) fn kv_width(&self) -> usize {
-        self.kv_heads * self.head_width
+        self.kv_heads * self.head_stride()
     }
 }
 
@@ -278,45 +272,73 @@ fn vocabulary(model: &Model) -> Result<usize> {
     }
 }
 
-fn rope(keys: &Keys, layout: RopeLayout, head_width: usize, divisors: bool) -> Result<Rope> {
+fn rope(
+    keys: &Keys,
+    layout: RopeLayout,
+    head_width: usize,
+    trained_context: usize,
+    divisors: bool,
+) -> Result<Rope> {
     let dimensions = keys.optional_count("rope.dimension_count")?.unwrap_or(head_width);
     if dimensions > head_width || !dimensions.is_multiple_of(2) {
         return Err(keys.missing("rope.dimension_count", "even and no more than the floats in a head"));
     }
-    let factor = keys.optional_float("rope.scaling.factor")?.filter(|&factor| factor > 0.0).unwrap_or(1.0);
-    let scale = match keys.str("rope.scaling.type") {
-        Some("none") => 1.0,
-        None | Some("linear") => 1.0 / factor,
+    if keys.optional_count("rope.dimension_count_swa")?.is_some_and(|windowed| windowed != dimensions) {
+        return Err(keys.missing("rope.dimension_count_swa", "the same as rope.dimension_count"));
+    }
+    // The second is the older name of the first, which counts where both are there.
+    let old_factor = keys.optional_float("rope.scale_linear")?;
+    let factor = keys.optional_float("rope.scaling.factor")?.or(old_factor);
+    let factor = factor.filter(|&factor| factor > 0.0).unwrap_or(1.0);
+    let original_context = keys.optional_size("rope.scaling.original_context_length")?;
+    let (scale, yarn) = match keys.optional_str("rope.scaling.type")? {
+        Some("none") => (1.0, None),
+        None | Some("linear") => (1.0 / factor, None),
+        Some("yarn") => {
+            let original_context = original_context.filter(|&context| context > 0).unwrap_or(trained_context);
+            (1.0 / factor, Some(Yarn { original_context }))
+        }
         Some(other) => {
-            let known = "none, linear".to_owned();
+            let known = "none, linear, yarn".to_owned();
             return Err(Error::Unsupported { what: "the rope scaling", found: other.to_owned(), known });
         }
     };
     let base = keys.optional_float("rope.freq_base")?.unwrap_or(10_000.0);
-    Ok(Rope { layout, dimensions, base, scale, divisors })
+    let attention_factor = keys.optional_float("rope.scaling.attn_factor")?.unwrap_or(1.0);
+    Ok(Rope { layout, dimensions, base, scale, attention_factor, yarn, divisors })
 }
 
+/// Fails where a key cannot be; `None` where the file has no window, or one of 0 tokens, and where no layer has it.
 fn window(keys: &Keys, layers: usize) -> Result<Option<Window>> {
-    let Some(tokens) = keys.optional_count("attention.sliding_window")? else { return Ok(None) };
-    let pattern = keys.optional_count("attention.sliding_window_pattern")?;
-    let pattern = pattern.map_or(GEMMA_PATTERN, |pattern| pattern as u64);
-    let layers = (1..=layers as u64).map(|number| number % pattern != 0).collect();
+    // A layer has a window unless its number, from 1, is a multiple of the pattern; of 0, all have.
+    let by_pattern = |pattern: Option<u64>| {
+        let pattern = pattern.unwrap_or(GEMMA_PATTERN);
+        (1..=layers as u64).map(|number| pattern == 0 || number % pattern != 0).collect()
+    };
+    let windowed = keys.layers("attention.sliding_window_pattern", layers, by_pattern)?;
     let rope_base = keys.optional_float("rope.freq_base_swa")?.unwrap_or(10_000.0);
-    Ok(Some(Window { tokens, layers, rope_base }))
+    let tokens = keys.optional_size("attention.sliding_window")?.filter(|&tokens| tokens > 0);
+    Ok(tokens.map(|tokens| Window { tokens, layers: windowed, rope_base }))
 }
 
-fn experts(keys: &Keys) -> Result<Option<Experts>> {
+/// With `divides`, the length of the hidden layer is divided among the experts that are used, unless it is given for one.
+fn experts(keys: &Keys, divides: bool) -> Result<Option<Experts>> {
+    keys.pass(&["expert_used_count", "expert_feed_forward_length", "feed_forward_length"]);
+    let groups = "models whose experts are one group";
+    keys.only("expert_group_count", "the groups of experts", &[0.0, 1.0], groups)?;
+    keys.pass(&["expert_group_used_count"]);
     // Files of models without experts may say 0.
-    if keys.value("expert_count").and_then(|value| value.as_u64()).unwrap_or(0) == 0 {
-        return Ok(None);
-    }
-    let (count, used) = (keys.count("expert_count")?, keys.count("expert_used_count")?);
+    let Some(count) = keys.optional_size("expert_count")?.filter(|&count| count > 0) else { return Ok(None) };
+    let used = keys.count("expert_used_count")?;
     if used > count {
         return Err(keys.missing("expert_used_count", "no more than there are experts"));
     }
     let feed_forward = match keys.optional_count("expert_feed_forward_length")? {
         Some(feed_forward) => feed_forward,
-        None => keys.count("feed_forward_length")?,
+        None => keys.count("feed_forward_length")? / if divides { used } else { 1 },
     };
+    if feed_forward == 0 {
+        return Err(keys.missing("feed_forward_length", "no less than the experts that are used"));
+    }
     Ok(Some(Experts { count, used, feed_forward }))
 }

@@ -154,7 +154,7 @@ impl Buffers {
 
 impl Engine {
     pub(super) fn new(shared: &Shared, weights: &GpuWeights, batch: usize) -> Result<Self> {
-        ops::check_head(shared.config.head_width)?;
+        ops::check_head(shared.config.head_stride())?;
         Ok(Self {
             buffers: Buffers::new(&weights.gpu, shared, batch)?,
             trunks: HashMap::new(),

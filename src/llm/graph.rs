@@ -11,6 +11,9 @@
 //! Matrices that share an input lie one after the other, as do their results, so that they are one product. A model with
 //! experts chooses some for each token, and mixes what they give. Where an architecture has post norms, a branch is normed
 //! before it is added.
+//!
+//! Kernels load floats four at a time. Where a head is not whole quads, zeros stand behind it in queries, keys and values, and in what attention
+//! gives ([`Padding`]); the step `Pack` leaves them out, since the columns of the next matrix cannot have any.
 
 use super::config::{Config, Experts};
 
@@ -27,6 +30,8 @@ pub(super) enum Slot {
     /// Queries, keys and values.
     Qkv,
     Attended,
+    /// `Attended` without the zeros behind heads, if there are any.
+    Packed,
     /// What is to be added to `Hidden`.
     Branch,
     /// Gates and then ups; with experts, the gates of all that are used.
@@ -48,11 +53,12 @@ pub(super) enum Slot {
 
 impl Slot {
     /// All, in order of their numbers.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Hidden,
         Self::Normed,
         Self::Qkv,
         Self::Attended,
+        Self::Packed,
         Self::Branch,
         Self::Gate,
         Self::Up,
@@ -73,6 +79,8 @@ impl Slot {
             Self::Hidden | Self::Normed | Self::Branch => config.width,
             Self::Qkv => config.query_width() + 2 * config.kv_width(),
             Self::Attended => config.query_width(),
+            Self::Packed if config.has_padded_heads() => config.heads * config.head_width,
+            Self::Packed => 0,
             Self::Gate if is_dense => 2 * config.feed_forward,
             Self::Gated if is_dense => config.feed_forward,
             Self::Gate | Self::Up | Self::Gated => experts.used * experts.feed_forward,
@@ -98,6 +106,8 @@ pub(super) enum Step {
     Turn { layer: usize, norms: Option<usize>, rope: usize },
     /// `Attended` = attention of the queries to what the cache has; of the last `window` tokens.
     Attend { layer: usize, window: Option<usize> },
+    /// `Packed` = `Attended` without the zeros behind heads.
+    Pack,
     /// `Gated` = activation(gate)·up.
     Gate,
     /// `Hidden` += `Branch`, or its norm; `Normed` = norm of `Hidden`.
@@ -112,20 +122,28 @@ pub(super) enum Step {
     Cap { cap: f32 },
 }
 
+/// Zeros behind each `from` rows of a matrix, or floats of a vector, that make them `to`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Padding {
+    pub(super) from: usize,
+    pub(super) to: usize,
+}
+
 /// A tensor that a file must have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct TensorSpec {
     pub(super) name: String,
     /// In ggml's order, the length of a row first.
     pub(super) shape: Vec<u64>,
+    pub(super) padding: Option<Padding>,
 }
 
 /// Tensors with rows of one length, whose rows follow one another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Stack {
     pub(super) tensors: Vec<TensorSpec>,
-    /// What is added to the products with each; none, or one for each.
-    pub(super) biases: Vec<TensorSpec>,
+    /// What is added to the products with each, if anything is.
+    pub(super) biases: Vec<Option<TensorSpec>>,
 }
 
 /// The steps of a model, and the weights that they use.
@@ -144,7 +162,8 @@ pub(super) struct Graph {
 pub(super) const ROPES: usize = 2;
 
 impl Graph {
-    pub(super) fn new(config: &Config) -> Self {
+    /// Of a model of this shape whose file has the tensors that `has` tells of, as far as they are optional.
+    pub(super) fn new(config: &Config, has: &dyn Fn(&str) -> bool) -> Self {
         let mut graph = Self::default();
         let width = config.width;
         let embedding = graph.matrix(&[(EMBEDDING.to_owned(), config.vocabulary)], width);
@@ -152,10 +171,10 @@ impl Graph {
         let norm = graph.vector(&[("blk.0.attn_norm.weight".to_owned(), width)]);
         graph.trunk.push(Step::Begin { scale: config.embedding_scale, norm });
         for layer in 0..config.layers {
-            graph.attention(config, layer);
+            graph.attention(config, layer, has);
             graph.join(config, layer, "post_attention_norm", format!("blk.{layer}.ffn_norm.weight"));
             match config.experts {
-                None => graph.feed_forward(config, layer),
+                None => graph.feed_forward(config, layer, has),
                 Some(experts) => graph.experts(experts, width, layer),
             }
             let is_last = layer + 1 == config.layers;
@@ -168,15 +187,17 @@ impl Graph {
         } else {
             graph.matrix(&[("output.weight".to_owned(), config.vocabulary)], width)
         };
+        // Looking up rows of the embedding does not add it.
+        graph.matrices[matrix].biases = vec![bias(config, "", "output", config.vocabulary, has)];
         graph.head.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Logits });
         graph.head.extend(config.logit_cap.map(|cap| Step::Cap { cap }));
         graph
     }
 
     fn matrix(&mut self, tensors: &[(String, usize)], cols: usize) -> usize {
-        let specs = tensors
-            .iter()
-            .map(|(name, rows)| TensorSpec { name: name.clone(), shape: vec![cols as u64, *rows as u64] });
+        let specs = tensors.iter().map(|(name, rows)| {
+            TensorSpec { name: name.clone(), shape: vec![cols as u64, *rows as u64], padding: None }
+        });
         self.matrices.push(Stack { tensors: specs.collect(), biases: Vec::new() });
         self.matrices.len() - 1
     }
@@ -186,24 +207,53 @@ impl Graph {
         self.vectors.len() - 1
     }
 
-    fn attention(&mut self, config: &Config, layer: usize) {
-        let name = |part: &str, kind: &str| format!("blk.{layer}.{part}.{kind}");
-        let (query, kv, head) = (config.query_width(), config.kv_width(), config.head_width);
-        let parts = [("attn_q", query), ("attn_k", kv), ("attn_v", kv)];
-        let matrix = self.matrix(&parts.map(|(part, rows)| (name(part, "weight"), rows)), config.width);
-        if config.biases {
-            self.matrices[matrix].biases = vectors(&parts.map(|(part, rows)| (name(part, "bias"), rows)));
+    /// The matrices of some parts of a layer, which share an input, with their biases.
+    fn parts(
+        &mut self,
+        config: &Config,
+        layer: usize,
+        parts: &[(&str, usize)],
+        cols: usize,
+        has: &dyn Fn(&str) -> bool,
+    ) -> usize {
+        let prefix = format!("blk.{layer}.");
+        let tensors: Vec<_> =
+            parts.iter().map(|&(part, rows)| (format!("{prefix}{part}.weight"), rows)).collect();
+        let matrix = self.matrix(&tensors, cols);
+        self.matrices[matrix].biases =
+            parts.iter().map(|&(part, rows)| bias(config, &prefix, part, rows, has)).collect();
+        matrix
+    }
+
+    fn attention(&mut self, config: &Config, layer: usize, has: &dyn Fn(&str) -> bool) {
+        let head = config.head_width;
+        let (query, kv) = (config.heads * head, config.kv_heads * head);
+        let padding = config.has_padded_heads().then(|| Padding { from: head, to: config.head_stride() });
+        let (fused, apart) =
+            ([("attn_qkv", query + 2 * kv)], [("attn_q", query), ("attn_k", kv), ("attn_v", kv)]);
+        let is_fused = has(&format!("blk.{layer}.attn_qkv.weight"));
+        let parts = if is_fused { fused.as_slice() } else { &apart };
+        let matrix = self.parts(config, layer, parts, config.width, has);
+        let Stack { tensors, biases } = &mut self.matrices[matrix];
+        for spec in tensors.iter_mut().chain(biases.iter_mut().flatten()) {
+            spec.padding = padding;
         }
         self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Qkv });
 
-        let norms = ["attn_q_norm", "attn_k_norm"].map(|part| (name(part, "weight"), head));
+        let norms =
+            ["attn_q_norm", "attn_k_norm"].map(|part| (format!("blk.{layer}.{part}.weight"), head));
         let norms = config.head_norms.then(|| self.vector(&norms));
+        for spec in norms.map(|norms| &mut self.vectors[norms]).into_iter().flatten() {
+            spec.padding = padding;
+        }
         let window = config.window.as_ref().filter(|window| window.layers[layer]);
         self.trunk.push(Step::Turn { layer, norms, rope: usize::from(window.is_some()) });
         self.trunk.push(Step::Attend { layer, window: window.map(|window| window.tokens) });
 
-        let matrix = self.matrix(&[(name("attn_output", "weight"), config.width)], query);
-        self.trunk.push(Step::Product { matrix, from: Slot::Attended, to: Slot::Branch });
+        self.trunk.extend(padding.map(|_| Step::Pack));
+        let from = if padding.is_some() { Slot::Packed } else { Slot::Attended };
+        let matrix = self.parts(config, layer, &[("attn_output", config.width)], query, has);
+        self.trunk.push(Step::Product { matrix, from, to: Slot::Branch });
     }
 
     fn join(&mut self, config: &Config, layer: usize, post: &str, norm: String) {
@@ -213,13 +263,13 @@ impl Graph {
         self.trunk.push(Step::Join { post, norm });
     }
 
-    fn feed_forward(&mut self, config: &Config, layer: usize) {
-        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+    fn feed_forward(&mut self, config: &Config, layer: usize, has: &dyn Fn(&str) -> bool) {
         let hidden = config.feed_forward;
-        let matrix = self.matrix(&["ffn_gate", "ffn_up"].map(|part| (name(part), hidden)), config.width);
+        let parts = [("ffn_gate", hidden), ("ffn_up", hidden)];
+        let matrix = self.parts(config, layer, &parts, config.width, has);
         self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Gate });
         self.trunk.push(Step::Gate);
-        let matrix = self.matrix(&[(name("ffn_down"), config.width)], hidden);
+        let matrix = self.parts(config, layer, &[("ffn_down", config.width)], hidden, has);
         self.trunk.push(Step::Product { matrix, from: Slot::Gated, to: Slot::Branch });
     }
 
@@ -230,7 +280,7 @@ impl Graph {
         self.trunk.push(Step::Route);
         let mut picked = |part: &str, cols: usize, rows: usize, from, to| {
             let shape = vec![cols as u64, rows as u64, experts.count as u64];
-            let tensors = vec![TensorSpec { name: name(part), shape }];
+            let tensors = vec![TensorSpec { name: name(part), shape, padding: None }];
             self.matrices.push(Stack { tensors, biases: Vec::new() });
             Step::PickedProduct { matrix: self.matrices.len() - 1, from, to }
         };
@@ -242,8 +292,24 @@ impl Graph {
     }
 }
 
+/// What the file has to add to products with a part, if the architecture may have it.
+fn bias(
+    config: &Config,
+    prefix: &str,
+    part: &str,
+    rows: usize,
+    has: &dyn Fn(&str) -> bool,
+) -> Option<TensorSpec> {
+    let name = format!("{prefix}{part}.bias");
+    let is_there = config.may_have_biases.contains(&part) && has(&name);
+    is_there.then(|| TensorSpec { name, shape: vec![rows as u64], padding: None })
+}
+
 fn vectors(tensors: &[(String, usize)]) -> Vec<TensorSpec> {
-    let spec =
-        |(name, length): &(String, usize)| TensorSpec { name: name.clone(), shape: vec![*length as u64] };
+    let spec = |(name, length): &(String, usize)| TensorSpec {
+        name: name.clone(),
+        shape: vec![*length as u64],
+        padding: None,
+    };
     tensors.iter().map(spec).collect()
 }

@@ -8,12 +8,17 @@ use crate::gguf::{self, Metadata};
 use crate::gpu::Precision;
 use crate::mix::FileType;
 use crate::{Device, Error, Format, Result};
+use std::f64::consts::PI;
 use std::path::Path;
 use std::sync::Arc;
 use wgpu::DeviceType;
 
 /// Tokens of the context unless an app says otherwise, if the model was trained for as many.
 const DEFAULT_CONTEXT: usize = 4096;
+
+/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's numbers for all architectures here.
+const YARN_FAST_TURNS: f64 = 32.0;
+const YARN_SLOW_TURNS: f64 = 1.0;
 
 /// How to load a model.
 #[derive(Clone, Debug)]
@@ -51,6 +56,15 @@ impl Default for LoadOptions {
     }
 }
 
+/// What a rope does to pairs.
+#[derive(Clone, Default, Debug)]
+struct Rotation {
+    /// The angle from one position to the next, of each pair.
+    frequencies: Vec<f64>,
+    /// What cosines and sines are multiplied by.
+    magnitude: f64,
+}
+
 /// A model that is loaded. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -62,8 +76,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) graph: Graph,
     pub(super) weights: Arc<Weights>,
-    /// For each rope, the angle from one position to the next, of each pair.
-    pub(super) frequencies: [Vec<f64>; ROPES],
+    ropes: [Rotation; ROPES],
+    warnings: Vec<String>,
     pub(super) context: usize,
     pub(super) cache: CacheFormats,
     pub(super) precision: Precision,
@@ -92,17 +106,19 @@ impl Model {
     pub fn from_gguf(file: &gguf::Model, options: &LoadOptions) -> Result<Self> {
         let config = Config::new(file)?;
         let context = check_sessions(options, &config)?;
-        let graph = Graph::new(&config);
+        let graph = Graph::new(&config, &|tensor| file.tensor(tensor).is_some());
         let mut reader = Reader::new(file, &options.device, options.quantize)?;
         reader.check_all_used(&graph, config.rope.divisors)?;
         let divisors = if config.rope.divisors {
             let shape = vec![config.rope.dimensions as u64 / 2];
-            Some(reader.floats(&[TensorSpec { name: ROPE_DIVISORS.to_owned(), shape }])?)
+            let name = ROPE_DIVISORS.to_owned();
+            Some(reader.floats(&[TensorSpec { name, shape, padding: None }])?)
         } else {
             None
         };
         let shared = Shared {
-            frequencies: frequencies(&config, divisors.as_deref()),
+            ropes: rotations(&config, divisors.as_deref()),
+            warnings: [config.warnings.clone(), reader.warnings()].concat(),
             weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
             cache: cache_formats(options),
@@ -150,6 +166,12 @@ impl Model {
         &self.shared.config
     }
 
+    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no part for, as in libllama, and keys and
+    /// tensors that are for another purpose. The library prints nothing; an app shows them to whoever chose the file.
+    pub fn warnings(&self) -> &[String] {
+        &self.shared.warnings
+    }
+
     /// Keys and values of the file: the vocabulary is among them.
     pub fn metadata(&self) -> &Metadata {
         &self.shared.metadata
@@ -190,13 +212,14 @@ impl Model {
 impl Shared {
     /// The cosine and the sine of each pair, for `count` tokens from `position` on, for each rope.
     pub(super) fn angles(&self, position: usize, count: usize) -> Vec<Vec<f32>> {
-        let angles = |frequencies: &Vec<f64>| {
+        let angles = |rope: &Rotation| {
             let positions = position..position + count;
             let angles = positions
-                .flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency));
-            angles.flat_map(|angle| [angle.cos() as f32, angle.sin() as f32]).collect()
+                .flat_map(|position| rope.frequencies.iter().map(move |frequency| position as f64 * frequency));
+            let turns = angles.flat_map(|angle| [angle.cos(), angle.sin()]);
+            turns.map(|x| (rope.magnitude * x) as f32).collect()
         };
-        self.frequencies.iter().map(angles).collect()
+        self.ropes.iter().map(angles).collect()
     }
 }
 
@@ -222,16 +245,33 @@ fn check_sessions(options: &LoadOptions, config: &Config) -> Result<usize> {
     Ok(context)
 }
 
-/// Of the layers without a window, and of those with one; empty where there are none.
-fn frequencies(config: &Config, divisors: Option<&[f32]>) -> [Vec<f64>; ROPES] {
-    let pairs = config.rope.dimensions / 2;
-    let of = |base: f64, scale: f64| {
-        let frequency = move |pair: usize| {
-            let divisor = divisors.map_or(1.0, |divisors| f64::from(divisors[pair]));
-            scale * base.powf(-(pair as f64) / pairs as f64) / divisor
+/// Of the layers without a window, and of those with one; without pairs where there are none.
+fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
+    let rope = &config.rope;
+    let dimensions = rope.dimensions as f64;
+    let of = |base: f64, scale: f64, magnitude: f64| {
+        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context is `pair_of` that.
+        let kept = |pair: usize| {
+            let Some(yarn) = &rope.yarn else { return 1.0 };
+            let pair_of = |turns: f64| {
+                let wavelength = yarn.original_context as f64 / (2.0 * PI * turns);
+                dimensions * wavelength.ln() / (2.0 * base.ln())
+            };
+            let low = pair_of(YARN_FAST_TURNS).floor().max(0.0);
+            let high = pair_of(YARN_SLOW_TURNS).ceil().min(dimensions - 1.0);
+            ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0)
         };
-        (0..pairs).map(frequency).collect::<Vec<_>>()
+        let frequency = |pair: usize| {
+            let divisor = divisors.map_or(1.0, |divisors| f64::from(divisors[pair]));
+            let kept = kept(pair);
+            (scale * kept + (1.0 - kept)) * base.powf(-2.0 * pair as f64 / dimensions) / divisor
+        };
+        Rotation { frequencies: (0..rope.dimensions / 2).map(frequency).collect(), magnitude }
     };
-    let windowed = config.window.as_ref().map(|window| of(window.rope_base, 1.0));
-    [of(config.rope.base, config.rope.scale), windowed.unwrap_or_default()]
+    let factor = 1.0 / rope.scale;
+    let stretch = 1.0 + 0.1 * factor.ln();
+    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled need none of it.
+    let magnitude = |stretch: f64| if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor };
+    let windowed = config.window.as_ref().map(|window| of(window.rope_base, 1.0, magnitude(stretch.max(1.0) / stretch)));
+    [of(rope.base, rope.scale, magnitude(stretch.max(1.0))), windowed.unwrap_or_default()]
 }

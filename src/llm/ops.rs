@@ -46,7 +46,8 @@ fn storing([element, text, none]: Storing, binding: usize, int8: bool) -> String
 pub(super) fn fills(step: &Step, config: &Config) -> Option<Slot> {
     match step {
         Step::Begin { .. } | Step::Join { .. } => Some(Slot::Normed),
-        // A workgroup has one head.
+        // A workgroup has one head, and no product takes what is not packed.
+        Step::Attend { .. } if config.has_padded_heads() => None,
         Step::Attend { .. } => config.head_width.is_multiple_of(INT8_BLOCK).then_some(Slot::Attended),
         Step::Gate => Some(Slot::Gated),
         _ => None,
@@ -178,12 +179,12 @@ fn heads(config: &Config) -> Constants {
     Constants::default()
         .number("HEADS", config.heads)
         .number("KV_HEADS", config.kv_heads)
-        .number("HEAD", config.head_width)
+        .number("HEAD", config.head_stride())
 }
 
 /// Quads of a head, and of none that are there besides.
 fn row_quads(config: &Config) -> usize {
-    (config.head_width / 4).next_power_of_two().max(8)
+    (config.head_stride() / 4).next_power_of_two().max(8)
 }
 
 /// Attention, or the parts of it that cover each a span of the keys.
@@ -212,7 +213,7 @@ fn attend(
             let fours = rows / 4;
             // Each of so many groups of lanes has all quads of a head.
             let lanes = if on_cpu { FEW_LANES } else { 2 * FEW_LANES };
-            let groups = 1 << (4 * lanes / config.head_width).ilog2();
+            let groups = 1 << (4 * lanes / config.head_stride()).ilog2();
             let constants = constants
                 .number("LANES", lanes)
                 .flag("FULL_TILES", !on_cpu)
@@ -227,7 +228,7 @@ fn attend(
             let constants = constants
                 .number("LANES", MANY_ROWS / 4 * FOUR_LANES)
                 .number("ROWS", MANY_ROWS)
-                .number("LANE_QUADS", (config.head_width / 4).div_ceil(FOUR_LANES));
+                .number("LANE_QUADS", (config.head_stride() / 4).div_ceil(FOUR_LANES));
             (
                 "attend_many",
                 constants,
@@ -295,9 +296,10 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
         Step::Join { post, .. } => join(config, 1.0, (true, post.is_some()), int8, on_cpu),
         Step::Turn { norms, .. } => {
             // Of a GPU, one for each float.
-            let lanes = config.head_width.next_multiple_of(FEW_LANES);
+            let lanes = config.head_stride().next_multiple_of(FEW_LANES);
             let constants = heads(config)
                 .number("LANES", if on_cpu { FEW_LANES } else { lanes })
+                .number("HEAD_FLOATS", config.head_width)
                 .number("PAIRS", config.rope.dimensions / 2)
                 .float("EPSILON", config.epsilon)
                 .flag("HALVES", config.rope.layout == RopeLayout::Halves)
@@ -311,6 +313,10 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
                 groups: config.heads + 2 * config.kv_heads,
                 is_row: true,
             }
+        }
+        Step::Pack => {
+            let constants = heads(config).number("HEAD_FLOATS", config.head_width);
+            Shader::of_floats("pack", constants, shader!("pack"), &[Read, ReadWrite], Slot::Packed.width(config))
         }
         Step::Gate => {
             let length = Slot::Gated.width(config);
@@ -390,6 +396,7 @@ pub(super) fn prepare(
             let norms = norms.map_or(slot(Slot::Normed), vector);
             vec![slot(Slot::Qkv), norms, angles, keys, values]
         }
+        Step::Pack => vec![slot(Slot::Attended), slot(Slot::Packed)],
         Step::Gate => {
             let ups = if shared.config.experts.is_none() { Slot::Gate } else { Slot::Up };
             vec![slot(Slot::Gate), slot(ups), slot(Slot::Gated)]
@@ -437,7 +444,7 @@ pub(super) fn prepare_attention(
 
 /// Bytes of what so many spans of attention leave.
 pub(super) fn spans_bytes(config: &Config, spans: usize) -> usize {
-    4 * config.heads * spans * (config.head_width + 4)
+    4 * config.heads * spans * (config.head_stride() + 4)
 }
 
 /// The shaders that a model needs on a GPU beside the library's own, by name.

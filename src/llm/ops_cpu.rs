@@ -108,6 +108,11 @@ impl<'a> Batch<'a> {
                 self.attend(config, window, &keys, &values, &mut attended)?;
                 self.put(Slot::Attended, attended);
             }
+            Step::Pack => {
+                let heads = self.get(Slot::Attended).chunks(config.head_stride());
+                let packed = heads.flat_map(|head| &head[..config.head_width]).copied().collect();
+                self.put(Slot::Packed, packed);
+            }
             Step::Gate => {
                 let (gates, ups) = (self.get(Slot::Gate), self.get(Slot::Up));
                 let rows = self.tokens.len();
@@ -182,16 +187,16 @@ impl<'a> Batch<'a> {
         norms: Option<&[f32]>,
         rope: usize,
     ) -> Result<()> {
-        let (query, kv, head) = (config.query_width(), config.kv_width(), config.head_width);
+        let (query, kv, stride) = (config.query_width(), config.kv_width(), config.head_stride());
         let mut qkv = self.take(Slot::Qkv);
         let angles = self.angles[rope].chunks(config.rope.dimensions);
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for (row, angles) in qkv.chunks_mut(query + 2 * kv).zip(angles) {
-            if let Some(norms) = norms {
-                rms_norm(&mut row[..query], &norms[..head], config.epsilon);
-                rms_norm(&mut row[query..query + kv], &norms[head..], config.epsilon);
-            }
-            for head in row[..query + kv].chunks_mut(head) {
+            for (i, head) in row[..query + kv].chunks_mut(stride).enumerate() {
+                if let Some(norms) = norms {
+                    let norms = if i < config.heads { norms } else { &norms[stride..] };
+                    rms_norm(&mut head[..config.head_width], &norms[..config.head_width], config.epsilon);
+                }
                 turn_head(config.rope.layout, head, angles);
             }
             keys.extend_from_slice(&row[query..query + kv]);
@@ -211,7 +216,7 @@ impl<'a> Batch<'a> {
         attended: &mut [f32],
     ) -> Result<()> {
         let qkv = self.get(Slot::Qkv);
-        let (kv, head) = (config.kv_width(), config.head_width);
+        let (kv, head) = (config.kv_width(), config.head_stride());
         let row = config.query_width() + 2 * kv;
         let work = attended.chunks_mut(head).enumerate().collect();
         in_parallel(self.threads, work, |(i, attended)| {

@@ -1,6 +1,6 @@
 //! The tensors of a file, checked against what the graph needs of them and put where they are multiplied by.
 
-use super::graph::{Graph, ROPE_DIVISORS, Stack, TensorSpec};
+use super::graph::{Graph, Padding, ROPE_DIVISORS, Stack, TensorSpec};
 use super::ops_cpu::{all_threads, in_parallel};
 use crate::gguf::{Model, Tensor, TensorType};
 use crate::gpu::{Converter, Matrix};
@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Tensors that old converters wrote and nothing reads.
 const IGNORED: &str = "attn_rot_embd";
+/// Beginnings of the names of tensors for inputs other than text, which files of some programs carry beside the text's model.
+const OTHER_INPUTS: [&str; 3] = ["v.", "a.", "mm."];
 /// Memory for converting on a device.
 const CONVERTER_BYTES: u64 = 64 << 20;
 /// Weights that a thread converts at once: whole blocks of every format.
@@ -108,11 +110,16 @@ impl<'a> Reader<'a> {
 
     /// Fails with [`Error::Unsupported`] where the file has a tensor that `graph` has no use for.
     pub(super) fn check_all_used(&self, graph: &Graph, divisors: bool) -> Result<()> {
-        let of_stacks = graph.matrices.iter().flat_map(|stack| stack.tensors.iter().chain(&stack.biases));
+        let stacks = graph.matrices.iter();
+        let of_stacks = stacks.flat_map(|stack| stack.tensors.iter().chain(stack.biases.iter().flatten()));
         let specs = of_stacks.chain(graph.vectors.iter().flatten());
         let used: HashSet<&str> = specs.map(|spec| spec.name.as_str()).collect();
-        let is_used =
-            |name: &str| used.contains(name) || name.contains(IGNORED) || divisors && name == ROPE_DIVISORS;
+        let is_used = |name: &str| {
+            used.contains(name)
+                || name.contains(IGNORED)
+                || divisors && name == ROPE_DIVISORS
+                || OTHER_INPUTS.iter().any(|start| name.starts_with(start))
+        };
         // The first by name, so that the message is always the same.
         match self.tensors.keys().filter(|name| !is_used(name)).min() {
             None => Ok(()),
@@ -121,6 +128,14 @@ impl<'a> Reader<'a> {
                 Err(Error::Unsupported { what: "a tensor of the file", found: name.to_owned(), known })
             }
         }
+    }
+
+    /// What to say of tensors that are there for inputs other than text.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let is_other = |name: &&str| OTHER_INPUTS.iter().any(|start| name.starts_with(start));
+        let count = self.tensors.keys().filter(|name| is_other(name)).count();
+        let warning = format!("{count} tensors for images or sound are not loaded: the model takes text");
+        if count == 0 { Vec::new() } else { vec![warning] }
     }
 
     /// Reads a tensor and converts it.
@@ -155,14 +170,17 @@ impl<'a> Reader<'a> {
         Ok(Encoded { format: to, rows, cols, bytes })
     }
 
-    /// Tensors as floats, one after the other.
+    /// Vectors as floats, one after the other.
     pub(super) fn floats(&mut self, specs: &[TensorSpec]) -> Result<Vec<f32>> {
         let mut floats = Vec::new();
         for spec in specs {
             let tensor = self.read(spec)?;
-            let start = floats.len();
-            floats.resize(start + tensor.rows * tensor.cols, 0.0);
-            cpu::dequantize(tensor.format, &tensor.bytes, &mut floats[start..])?;
+            let mut found = vec![0.0; tensor.rows * tensor.cols];
+            cpu::dequantize(tensor.format, &tensor.bytes, &mut found)?;
+            match spec.padding {
+                None => floats.append(&mut found),
+                Some(padding) => floats.extend(padded(&found, 1, padding)),
+            }
         }
         Ok(floats)
     }
@@ -186,9 +204,36 @@ impl<'a> Reader<'a> {
     }
 
     fn stack(&mut self, stack: &Stack) -> Result<CpuStack> {
-        let tensors = stack.tensors.iter().map(|spec| self.read(spec)).collect::<Result<_>>()?;
-        Ok(CpuStack { tensors, biases: self.floats(&stack.biases)? })
+        let mut tensors = stack.tensors.iter().map(|spec| self.read(spec)).collect::<Result<Vec<_>>>()?;
+        for (tensor, spec) in tensors.iter_mut().zip(&stack.tensors) {
+            if let Some(padding) = spec.padding {
+                // Zero bytes are zero weights in every format.
+                tensor.bytes = padded(&tensor.bytes, tensor.bytes.len() / tensor.rows, padding);
+                tensor.rows = tensor.rows / padding.from * padding.to;
+            }
+        }
+        let mut biases = Vec::new();
+        if stack.biases.iter().any(Option::is_some) {
+            for (bias, tensor) in stack.biases.iter().zip(&tensors) {
+                match bias {
+                    Some(bias) => biases.extend(self.floats(std::slice::from_ref(bias))?),
+                    None => biases.resize(biases.len() + tensor.rows, 0.0),
+                }
+            }
+        }
+        Ok(CpuStack { tensors, biases })
     }
+}
+
+/// Rows of `row` elements with zeros behind each group of them.
+fn padded<T: Copy + Default>(rows: &[T], row: usize, padding: Padding) -> Vec<T> {
+    let groups = rows.len() / (padding.from * row);
+    let mut all = Vec::with_capacity(groups * padding.to * row);
+    for group in rows.chunks(padding.from * row) {
+        all.extend_from_slice(group);
+        all.resize(all.len() + (padding.to - padding.from) * row, T::default());
+    }
+    all
 }
 
 /// A stack on the device.

@@ -153,6 +153,25 @@ impl FileType {
         FILE_TYPES.iter().find(|info| info.number == Some(number)).map(|info| info.file_type)
     }
 
+    /// The file type of nearly as many bits a weight whose blocks are of 32 weights, for rows that are no multiple
+    /// of this one's; `None` where there is none, or the blocks are of 32 already.
+    pub fn of_short_blocks(self) -> Option<Self> {
+        match self.info().format? {
+            Format::Q2_0
+            | Format::Q2_K
+            | Format::Q3_K
+            | Format::Q4_K
+            | Format::IQ3_S
+            | Format::IQ4_XS
+            | Format::NVFP4
+            | Format::TQ1_0
+            | Format::TQ2_0 => Some(Self::IQ4_NL),
+            Format::Q5_K => Some(Self::Q5_0),
+            Format::Q6_K => Some(Self::Q5_1),
+            _ => None,
+        }
+    }
+
     fn by_name(name: &str) -> Option<Self> {
         let names = FILE_TYPES.iter().map(|info| (info.name, info.file_type));
         names

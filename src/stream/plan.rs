@@ -10,6 +10,9 @@ const QUANTIZATION_VERSION_KEY: &str = "general.quantization_version";
 /// ggml's `GGML_QNT_VERSION`.
 const QUANTIZATION_VERSION: u32 = 2;
 const FILE_TYPE_KEY: &str = "general.file_type";
+const SPLIT_KEYS: [&str; 3] = [SPLIT_NUMBER_KEY, SPLIT_COUNT_KEY, SPLIT_TENSORS_KEY];
+/// Weights in the blocks of the formats that stand in for others.
+const SHORTEST_BLOCK: u64 = 32;
 
 /// What a user asks for.
 #[derive(Clone, Debug)]
@@ -64,8 +67,11 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// Whether the files are named as parts of a split model, even if there is only one.
     pub is_split: bool,
-    /// What the source should have said and did not, and what was assumed: one sentence each.
+    /// What the user should know, one sentence each: what the source does not say and what is assumed instead, what of
+    /// the request has no effect, and where no tensor changes.
     pub notes: Vec<String>,
+    /// Where rows are too short for the formats that were meant: a file type that makes a smaller file.
+    pub alternative: Option<Alternative>,
     /// As in [`Request::verify`].
     pub verify: Verify,
 }
@@ -77,6 +83,32 @@ pub struct PlannedFile {
     pub layout: Layout,
     /// Its tensors, in the order of [`Layout::tensors`].
     pub tensors: Vec<PlannedTensor>,
+}
+
+/// Another file type, and what it would make of the same model.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Alternative {
+    /// The file type.
+    pub file_type: FileType,
+    /// Bits of tensor data per weight.
+    pub bits_per_weight: f64,
+}
+
+/// Tensors that got another format than was meant, because of the length of their rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Fallback {
+    /// Weights in a row.
+    pub row_len: u64,
+    /// What that is no multiple of.
+    pub block_weights: u64,
+    /// The format that was meant.
+    pub meant: Format,
+    /// The format that they got.
+    pub became: Format,
+    /// How many tensors there are.
+    pub tensors: usize,
 }
 
 /// What becomes of one tensor.
@@ -97,18 +129,28 @@ impl PlannedTensor {
     pub fn is_copied(&self) -> bool {
         self.from.tensor_type() == self.to.tensor_type()
     }
+
+    /// Why it did not get the format that was meant, where that is so.
+    pub fn fallback(&self) -> Option<Fallback> {
+        let meant = self.fallback_from?;
+        let became = self.to.tensor_type().format()?;
+        // A float stands in where not even the shortest blocks fit.
+        let needed = if became.is_float() { SHORTEST_BLOCK } else { meant.info().block_weights as u64 };
+        Some(Fallback { row_len: self.to.row_len(), block_weights: needed, meant, became, tensors: 1 })
+    }
 }
 
 impl Plan {
     /// Decides what `request` means for `model`. Reads nothing but the header.
     ///
-    /// Fails with [`Error::Requantize`] where a tensor is quantized already, with [`Error::NotEncoded`] where
-    /// qmill has no encoder, with [`Error::PruneLayers`], with the errors of [`mix::choose`], and with
+    /// Fails with [`Error::Requantize`] where a tensor is quantized already, with [`Error::NothingToQuantize`] where the
+    /// file has none that any file type would change, with [`Error::NotEncoded`] where qmill has no encoder, with
+    /// [`Error::PruneLayers`], with [`Error::SplitKey`], with the errors of [`mix::choose`], and with
     /// [`Error::Layout`].
     pub fn new(model: &Model, request: &Request) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let source_file_type = metadata.get(FILE_TYPE_KEY).cloned();
-        for key in [SPLIT_NUMBER_KEY, SPLIT_COUNT_KEY, SPLIT_TENSORS_KEY] {
+        for key in SPLIT_KEYS {
             metadata.remove(key);
         }
         put_last(&mut metadata, QUANTIZATION_VERSION_KEY, QUANTIZATION_VERSION);
@@ -118,6 +160,9 @@ impl Plan {
             metadata.set(FILE_TYPE_KEY, value);
         }
         for (key, value) in &request.metadata {
+            if SPLIT_KEYS.contains(&key.as_str()) {
+                return Err(Error::SplitKey { key: key.clone() });
+            }
             put_last(&mut metadata, key, value.clone());
         }
         let facts = facts(&metadata);
@@ -148,7 +193,9 @@ impl Plan {
                 format: tensors[index].info.tensor_type().format(),
             })
             .collect();
+        refuse_nothing(model, &facts, &views, request)?;
         let choices = mix::choose(&facts, &views, request.file_type, &request.mix)?;
+        let alternative = alternative(&facts, &views, &choices, request);
 
         let file_count = if request.keep_split { model.shards().len() } else { 1 };
         let mut files: Vec<Vec<PlannedTensor>> = vec![Vec::new(); file_count];
@@ -157,13 +204,31 @@ impl Plan {
             let planned = plan_tensor(index, tensor.info, view.name, choice, request.allow_requantize)?;
             files[if request.keep_split { tensor.shard_index } else { 0 }].push(planned);
         }
+        let mut notes = facts.notes();
+        notes.extend(ineffective(&facts, &views, request));
+        let file_type = request.file_type;
+        if file_type != FileType::COPY && files.iter().flatten().all(PlannedTensor::is_copied) {
+            notes.push(format!("no tensor changes: all that {file_type} quantizes have its formats already"));
+        }
         let files = lay_out(files, &metadata)?;
-        Ok(Self { files, is_split: request.keep_split, notes: facts.notes(), verify: request.verify })
+        Ok(Self { files, is_split: request.keep_split, notes, alternative, verify: request.verify })
     }
 
     /// All tensors, in the order of the files.
     pub fn tensors(&self) -> impl Iterator<Item = &PlannedTensor> {
         self.files.iter().flat_map(|file| &file.tensors)
+    }
+
+    /// The tensors that got another format than was meant, in order of first appearance.
+    pub fn fallbacks(&self) -> Vec<Fallback> {
+        let mut fallbacks: Vec<Fallback> = Vec::new();
+        for found in self.tensors().filter_map(PlannedTensor::fallback) {
+            match fallbacks.iter_mut().find(|known| Fallback { tensors: 1, ..**known } == found) {
+                Some(known) => known.tensors += 1,
+                None => fallbacks.push(found),
+            }
+        }
+        fallbacks
     }
 
     /// Length of all files together.
@@ -193,6 +258,96 @@ fn plan_tensor(
         to: TensorInfo::new(name, from.shape(), tensor_type)?,
         fallback_from: choice.fallback_from,
     })
+}
+
+/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless it is what is
+/// asked for already.
+fn refuse_nothing(model: &Model, facts: &Facts, views: &[mix::Tensor], request: &Request) -> Result<()> {
+    let Some(default) = request.file_type.info().format else { return Ok(()) };
+    let is_there = !views.is_empty() && views.iter().all(|view| view.format == Some(default));
+    if is_there || views.iter().any(|view| mix::may_change(facts, view, &request.mix)) {
+        return Ok(());
+    }
+    let text = |key| model.metadata().str_of(key).filter(|text| !text.is_empty());
+    let kind = match (text("general.type"), text("general.architecture")) {
+        (Some(kind), _) => format!("of general.type {kind:?}"),
+        (None, Some(architecture)) => format!("of general.architecture {architecture:?}"),
+        (None, None) => "of no general.type".to_owned(),
+    };
+    let path = model.shards()[0].path().to_owned();
+    Err(Error::NothingToQuantize { path, kind, tensors: views.len(), file_type: request.file_type })
+}
+
+/// What of the request changes nothing, one sentence each.
+fn ineffective(facts: &Facts, views: &[mix::Tensor], request: &Request) -> Vec<String> {
+    let (file_type, options) = (request.file_type, &request.mix);
+    let mut notes = Vec::new();
+    match file_type.info().format {
+        Some(default) if !default.is_float() => {
+            let changing = |view: &&mix::Tensor| mix::may_change(facts, view, options);
+            let unmatched = options
+                .tensor_types
+                .iter()
+                .filter(|rule| !views.iter().filter(changing).any(|view| rule.matches(view.name)));
+            notes.extend(
+                unmatched.map(|rule| format!("{rule} matches the name of no tensor that is quantized")),
+            );
+        }
+        _ if !options.tensor_types.is_empty() => {
+            notes.push(format!("formats by tensor name have no effect with {file_type}"));
+        }
+        _ => {}
+    }
+    let has_output = views.iter().any(mix::is_output);
+    let has_embedding = views.iter().any(mix::is_token_embedding);
+    // The embedding stands in for the output, but not with `pure`.
+    let output_is_used = has_output || has_embedding && !options.pure;
+    for (is_set, is_used, what, needed) in [
+        (options.output_tensor_type.is_some(), output_is_used, "the format of the output", "output.weight"),
+        (
+            options.token_embedding_type.is_some(),
+            has_embedding,
+            "the format of the embedding",
+            "token_embd.weight",
+        ),
+        (options.leave_output_tensor, has_output, "leaving the output as it is", "output.weight"),
+    ] {
+        if is_set && !is_used {
+            notes.push(format!("{what} has no effect: there is no {needed}"));
+        } else if is_set && file_type == FileType::COPY {
+            notes.push(format!("{what} has no effect with COPY"));
+        }
+    }
+    notes
+}
+
+/// The nearest file type of short blocks, where rows are too short for some format and the file would be smaller.
+fn alternative(
+    facts: &Facts,
+    views: &[mix::Tensor],
+    choices: &[Choice],
+    request: &Request,
+) -> Option<Alternative> {
+    if choices.iter().all(|choice| choice.fallback_from.is_none()) {
+        return None;
+    }
+    let file_type = request.file_type.of_short_blocks()?;
+    let other = mix::choose(facts, views, file_type, &request.mix).ok()?;
+    let bits_per_weight = bits_per_weight(views, &other);
+    (bits_per_weight < self::bits_per_weight(views, choices))
+        .then_some(Alternative { file_type, bits_per_weight })
+}
+
+/// Of the tensors that hold weights.
+fn bits_per_weight(views: &[mix::Tensor], choices: &[Choice]) -> f64 {
+    let (mut weights, mut bits) = (0.0, 0.0);
+    for (view, choice) in views.iter().zip(choices) {
+        let Some(format) = choice.format.or(view.format) else { continue };
+        let count = view.shape.iter().product::<u64>() as f64;
+        weights += count;
+        bits += count * format.info().bits_per_weight();
+    }
+    bits / f64::max(weights, 1.0)
 }
 
 fn lay_out(files: Vec<Vec<PlannedTensor>>, metadata: &Metadata) -> Result<Vec<PlannedFile>> {

@@ -1,7 +1,7 @@
 //! What is being done, and what was done.
 
 use super::engine::Tally;
-use super::{Plan, Resources};
+use super::{Alternative, Fallback, Plan, Resources};
 use crate::Device;
 use crate::gguf::TensorType;
 use std::time::Duration;
@@ -44,11 +44,17 @@ pub struct Report {
     pub formats: Vec<FormatTotal>,
     /// Tensors that got another format than was meant, because of their row length.
     pub fallbacks: usize,
+    /// These tensors by format and row length, in order of first appearance.
+    pub fallback_kinds: Vec<Fallback>,
+    /// A file type that would make a smaller file of such rows.
+    pub alternative: Option<Alternative>,
+    /// Tensors that were not copied as they are.
+    pub converted: usize,
     /// The device that converted.
     pub device: String,
     /// Why the device was given up and the CPU went on, if it was.
     pub given_up: Option<String>,
-    /// Weights that the device left to the CPU twin, because of their magnitude.
+    /// Weights that the device left to the CPU, because of their magnitude.
     pub redone_weights: u64,
     /// Weights of the device's that were held against the twin's.
     pub verified_weights: u64,
@@ -90,6 +96,9 @@ impl Report {
             file_bytes: plan.file_bytes(),
             formats: Vec::new(),
             fallbacks: 0,
+            fallback_kinds: plan.fallbacks(),
+            alternative: plan.alternative,
+            converted: 0,
             device: Device::Cpu.to_string(),
             given_up: None,
             redone_weights: 0,
@@ -102,6 +111,7 @@ impl Report {
             report.weights += weights;
             report.read_bytes += tensor.from.bytes();
             report.written_bytes += bytes;
+            report.converted += usize::from(!tensor.is_copied());
             report.fallbacks += usize::from(tensor.fallback_from.is_some());
             match report.formats.iter_mut().find(|total| total.tensor_type == tensor_type) {
                 Some(total) => {

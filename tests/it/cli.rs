@@ -1,6 +1,6 @@
 //! The program's commands that look: `inspect`, `compare`, `formats`, `demo`. `quantize` has a file of its own.
 
-use qmill::gguf::{Array, Layout, Metadata, TensorInfo, Value, Writer};
+use qmill::gguf::{Array, Layout, Metadata, TensorInfo, TensorType, Value, Writer};
 use qmill::mix::{FILE_TYPES, IMATRIX_FILE_TYPES};
 use qmill::{FORMATS, Format};
 use serde_json::Value as Json;
@@ -145,8 +145,41 @@ fn compare_tells_what_it_left_out() {
     let found = json(&["compare", "--json", a, b]);
     let names: Vec<_> = found["not_compared"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(names, ["gone", "new"]);
+    assert_eq!((&found["total"]["tensors"], &found["total"]["not_compared"]), (&1.into(), &2.into()));
     let text = stdout(&["compare", a, b, "--threads", "1"]);
     assert!(text.contains("not compared: only in the reference"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, "The total is of 1 of 3 tensors: 1 only in the reference, 1 not in the reference");
+    // All cores, as llama.cpp has it.
+    assert_eq!(stdout(&["compare", a, b, "-t", "0"]), text);
+}
+
+#[test]
+fn compare_of_files_with_nothing_in_common_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str, tensors: &[(&str, u64, TensorType)]| {
+        let path = folder.path().join(name);
+        let infos =
+            tensors.iter().map(|&(name, rows, kind)| TensorInfo::new(name, [32, rows], kind).unwrap());
+        write_model(&path, &Metadata::new(), infos.collect());
+        path.to_str().unwrap().to_owned()
+    };
+    let f32 = TensorType::Weights(Format::F32);
+    let a = save("a.gguf", &[("a.weight", 2, f32), ("shape", 2, f32), ("integers", 2, TensorType::I32)]);
+    let b = save("b.gguf", &[("b.weight", 2, f32), ("shape", 3, f32), ("integers", 2, TensorType::I32)]);
+    let none = save("none.gguf", &[]);
+    for (a, b, counts) in [
+        (&a, &b, "only in the first: 1, only in the second: 1, of other shapes: 1, without weights: 1"),
+        (&a, &none, "only in the first: 3, only in the second: 0"),
+        (&none, &none, "only in the first: 0, only in the second: 0"),
+    ] {
+        for flags in [&[][..], &["--json"]] {
+            let output = qmill(&[&["compare"], flags, &[a, b]].concat());
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+            assert!(errors.contains("have no tensor to compare") && errors.contains(counts), "{errors}");
+        }
+    }
 }
 
 #[test]
@@ -249,8 +282,38 @@ fn failures_are_one_line_and_have_their_exit_codes() {
         assert!(errors.starts_with("qmill: ") && errors.contains(expected), "{arguments:?}: {errors}");
     }
     let usage: [&[&str]; 4] =
-        [&[], &["inspect"], &["compare", text], &["compare", text, text, "--threads", "0"]];
+        [&[], &["inspect"], &["compare", text], &["compare", text, text, "--threads", "two"]];
     for arguments in usage {
         assert_eq!(qmill(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_word_is_answered_with_the_one_that_may_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(DEMO_MODEL, folder.path().join("model-f16.gguf")).unwrap();
+    let missing = folder.path().join("model_f16.gguf").display().to_string();
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["quantize", DEMO_MODEL, "Q4KM"], 2, "did you mean Q4_K_M?"),
+        (&["run", "-m", DEMO_MODEL, "-p", "a", "--quantize", "q5_k_n"], 2, "'Q5_K_M'"),
+        (&["bench", "--format", "q4k"], 2, "'Q4_K'"),
+        (&["bench", "--op", "matvek"], 2, "'matvec'"),
+        (&["inspect", &missing], 1, "model-f16.gguf\"?"),
+    ];
+    for (arguments, code, expected) in cases {
+        let output = qmill(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn completions_offer_types_formats_operations_and_devices() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&["completions", shell]);
+        for word in ["Q4_K_M", "IQ4_XS", "matvec", "auto"] {
+            assert!(script.contains(word), "{shell} does not offer {word}");
+        }
     }
 }

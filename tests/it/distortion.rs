@@ -153,6 +153,18 @@ fn what_cannot_be_compared_is_told() {
 }
 
 #[test]
+fn nothing_in_common_is_an_error_and_no_perfect_match() {
+    let (a, b) = (f32s("a", &[2], &[1.0; 2]), f32s("b", &[2], &[1.0; 2]));
+    let found = distortion(&model("a.gguf", &[a]), &model("b.gguf", &[b]), threads(2));
+    match found.unwrap_err() {
+        Error::NothingToCompare { reference, other, only_in_reference: 1, only_in_other: 1, .. } => {
+            assert_eq!((reference.to_str(), other.to_str()), (Some("a.gguf"), Some("b.gguf")));
+        }
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
 fn the_first_weight_that_is_not_finite_ends_it() {
     // Two in portions far apart: whatever thread is faster, the first is told.
     let good = vec![1.0f32; 3 << 20];

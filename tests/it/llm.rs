@@ -5,6 +5,7 @@ mod parity;
 mod peer;
 mod sessions;
 mod shaders;
+mod variants;
 
 use super::gpu::gpu;
 use super::support::TINY_SHAKESPEARE;

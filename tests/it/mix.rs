@@ -488,3 +488,19 @@ fn missing_facts_are_noted_and_layers_counted() {
     assert_eq!(by_name, "6644644644644666");
     assert_eq!(column(&told, &given, FileType::Q4_K_M, "ffn_down"), by_name);
 }
+
+#[test]
+fn a_type_of_short_blocks_takes_rows_that_the_other_does_not() {
+    for info in &FILE_TYPES {
+        let block =
+            |file_type: FileType| file_type.info().format.map_or(1, |format| format.info().block_weights);
+        match info.file_type.of_short_blocks() {
+            Some(other) => {
+                assert!(block(info.file_type) > 32 && block(other) == 32, "{}: {other}", info.name);
+                assert!(other.info().format.unwrap().info().can_quantize(), "{}: {other}", info.name);
+            }
+            // Nothing stands in for Q1_0.
+            None => assert!(block(info.file_type) <= 32 || info.file_type == FileType::Q1_0, "{}", info.name),
+        }
+    }
+}

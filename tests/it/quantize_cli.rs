@@ -1,6 +1,7 @@
 //! `qmill quantize` and `qmill dequantize` as a user meets them: arguments, what is printed, exit codes.
 
 mod arguments;
+mod concurrent;
 mod output;
 #[cfg(unix)]
 mod signals;

@@ -6,6 +6,7 @@ use super::numbers::{Pair, Range, numbers};
 use super::output::{Column, Output, Table};
 use super::record::{Machine, Record, iso_time, object, text, with_digits};
 use crate::cli::failure::Failure;
+use crate::cli::words::{self, Words};
 use crate::cli::{device, inspect, model, show};
 use clap::{Args, ValueEnum};
 use qmill::bench::{ModelCase, ModelSettings, ModelTiming, Stage};
@@ -55,7 +56,8 @@ pub(super) struct Models {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "int8")]
     precision: Vec<ModelPrecision>,
     /// Quantize while loading, as `qmill quantize` would; COPY is the file as it is
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(value_parser = Words::<FileType>::of(words::file_types))]
     quantize: Vec<FileType>,
     /// Seconds to wait before each test
     #[arg(long, value_name = "N", default_value_t = 0)]

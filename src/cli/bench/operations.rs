@@ -6,6 +6,7 @@ use super::numbers::{Range, numbers};
 use super::output::{Column, Output, Table};
 use super::record::{Machine, Record, iso_time, object, rounded, text, with_digits};
 use crate::cli::failure::Failure;
+use crate::cli::words::{self, Words};
 use crate::cli::{device, show};
 use clap::Args;
 use qmill::bench::{Case, Measurement, Operation, Peaks, Settings, Variant};
@@ -21,9 +22,11 @@ use std::time::SystemTime;
 pub(super) struct Operations {
     /// quantize, dequantize, matvec (batches up to 8), matmul (larger batches)
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "matvec,matmul")]
+    #[arg(value_parser = Words::<Operation>::of(operations), hide_possible_values = true)]
     op: Vec<Operation>,
     /// Formats, or all
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "Q4_0,Q8_0,Q4_K,Q6_K")]
+    #[arg(value_parser = Words::<Formats>::of(words::formats_or_all), hide_possible_values = true)]
     format: Vec<Formats>,
     /// Shapes of the matrix, rows x columns
     #[arg(long, value_name = "MxK", value_delimiter = ',', default_value = "4096x14336")]
@@ -44,6 +47,10 @@ pub(super) struct Operations {
     /// Do not measure the device's peaks, which takes some seconds
     #[arg(long)]
     no_peaks: bool,
+}
+
+fn operations() -> Vec<&'static str> {
+    Operation::ALL.map(Operation::name).into()
 }
 
 const KEYS: Keys =

@@ -48,7 +48,7 @@ impl Machine {
     pub(super) fn title(&self, threads: &str) -> String {
         let value = |name: &str| text(&self.values[name]);
         if self.is_cpu {
-            return format!("CPU: {}, threads: {threads}, the twin", value("cpu_info"));
+            return format!("CPU: {}, threads: {threads}", value("cpu_info"));
         }
         format!("{} ({}, {}): {}", value("gpu_info"), value("backends"), value("driver"), value("features"))
     }

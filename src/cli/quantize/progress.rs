@@ -3,12 +3,12 @@
 use crate::cli::failure::Failure;
 use crate::cli::show;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use qmill::stream::{Plan, PlannedTensor, Progress, Report};
+use qmill::stream::{self, Alternative, Fallback, Plan, PlannedTensor, Progress, Report};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +20,8 @@ pub(super) struct Narrator {
     /// The standard output, or the standard error where the model itself goes to the former.
     lines: Box<dyn Write>,
     lines_error: Option<io::Error>,
+    /// What is written.
+    outputs: Vec<PathBuf>,
 }
 
 impl Narrator {
@@ -46,9 +48,10 @@ impl Narrator {
                 "{wide_msg} {binary_bytes}/{binary_total_bytes} {bar:24} {binary_bytes_per_sec} {eta}";
             bar.with_style(ProgressStyle::with_template(style).expect("the template is constant"))
         });
-        let is_stdout = output == Path::new("/dev/stdout") || output == Path::new("/dev/fd/1");
-        let lines: Box<dyn Write> = if is_stdout { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-        Ok(Self { json, bar, interrupted, lines, lines_error: None })
+        let lines: Box<dyn Write> =
+            if stream::is_stdout(output) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let outputs = plan.output_paths(output);
+        Ok(Self { json, bar, interrupted, lines, lines_error: None, outputs })
     }
 
     /// Prints what the plan would do.
@@ -58,13 +61,14 @@ impl Narrator {
         if self.json {
             let tensors: Vec<Value> = plan.tensors().map(tensor_json).collect();
             let mut object = json!({ "tensors": tensors });
+            merge(&mut object, outputs_json(&self.outputs));
             merge(&mut object, report_json(&report, false));
             writeln!(out, "{object}")?;
         } else {
             for (index, tensor) in plan.tensors().enumerate() {
                 writeln!(out, "{}", tensor_line(index, plan.tensors().count(), tensor))?;
             }
-            write_report(out, &report, None)?;
+            write_report(out, &report, &self.outputs, false)?;
         }
         Ok(())
     }
@@ -104,7 +108,7 @@ impl Narrator {
     }
 
     /// Called with the result of the run.
-    pub(super) fn finish(mut self, report: qmill::Result<Report>, output: &Path) -> Result<(), Failure> {
+    pub(super) fn finish(mut self, report: qmill::Result<Report>) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -117,11 +121,11 @@ impl Narrator {
         }
         let out = &mut self.lines;
         if self.json {
-            let mut object = json!({ "output": output.to_string_lossy() });
+            let mut object = outputs_json(&self.outputs);
             merge(&mut object, report_json(&report, true));
             writeln!(out, "{object}")?;
         } else {
-            write_report(out, &report, Some(output))?;
+            write_report(out, &report, &self.outputs, true)?;
         }
         Ok(())
     }
@@ -129,10 +133,12 @@ impl Narrator {
 
 fn tensor_line(index: usize, count: usize, tensor: &PlannedTensor) -> String {
     let (from, to) = (tensor.from.tensor_type(), tensor.to.tensor_type());
-    let what = match tensor.fallback_from {
-        _ if tensor.is_copied() => format!("{from}"),
-        None => format!("{from} -> {to}"),
-        Some(meant) => format!("{from} -> {to} (rows do not fit {meant})"),
+    let change = if tensor.is_copied() { from.to_string() } else { format!("{from} -> {to}") };
+    let what = match tensor.fallback() {
+        None => change,
+        Some(Fallback { row_len, block_weights, meant, .. }) => {
+            format!("{change} and not {meant} ({row_len} columns are no multiple of {block_weights})")
+        }
     };
     let name = tensor.to.name();
     let (shape, bytes) = (show::shape(tensor.to.shape()), show::bytes(tensor.to.bytes()));
@@ -140,13 +146,23 @@ fn tensor_line(index: usize, count: usize, tensor: &PlannedTensor) -> String {
 }
 
 fn tensor_json(tensor: &PlannedTensor) -> Value {
-    json!({
+    let mut object = json!({
         "name": tensor.to.name(),
         "shape": tensor.to.shape(),
         "from": tensor.from.tensor_type().name(),
         "to": tensor.to.tensor_type().name(),
         "bytes": tensor.to.bytes(),
-    })
+    });
+    if let Some(meant) = tensor.fallback_from {
+        object["fallback_from"] = json!(meant.name());
+    }
+    object
+}
+
+/// The output, of several files the first, and all of them.
+fn outputs_json(outputs: &[PathBuf]) -> Value {
+    let names: Vec<_> = outputs.iter().map(|path| path.to_string_lossy()).collect();
+    json!({ "output": names.first(), "outputs": names })
 }
 
 fn report_json(report: &Report, timed: bool) -> Value {
@@ -158,13 +174,31 @@ fn report_json(report: &Report, timed: bool) -> Value {
             "bytes": total.bytes,
         })
     });
+    let fallback_kinds = report.fallback_kinds.iter().map(|fallback| {
+        json!({
+            "columns": fallback.row_len,
+            "block_weights": fallback.block_weights,
+            "meant": fallback.meant.name(),
+            "became": fallback.became.name(),
+            "tensors": fallback.tensors,
+        })
+    });
+    let alternative = report.alternative.map(|alternative| {
+        json!({
+            "file_type": alternative.file_type.name(),
+            "bits_per_weight": alternative.bits_per_weight,
+        })
+    });
     let mut object = json!({
+        "converted": report.converted,
         "weights": report.weights,
         "source_bytes": report.read_bytes,
         "tensor_bytes": report.written_bytes,
         "file_bytes": report.file_bytes,
         "bits_per_weight": report.bits_per_weight(),
         "fallbacks": report.fallbacks,
+        "fallback_kinds": fallback_kinds.collect::<Vec<_>>(),
+        "alternative": alternative,
         "formats": formats.collect::<Vec<_>>(),
     });
     if timed {
@@ -183,7 +217,7 @@ fn merge(object: &mut Value, more: Value) {
     }
 }
 
-fn write_report(out: &mut dyn Write, report: &Report, output: Option<&Path>) -> io::Result<()> {
+fn write_report(out: &mut dyn Write, report: &Report, outputs: &[PathBuf], is_done: bool) -> io::Result<()> {
     for total in &report.formats {
         let (weights, bytes) = (show::count(total.weights), show::bytes(total.bytes));
         writeln!(
@@ -192,23 +226,55 @@ fn write_report(out: &mut dyn Write, report: &Report, output: Option<&Path>) -> 
             total.tensor_type, total.tensors
         )?;
     }
-    if report.fallbacks > 0 {
-        writeln!(out, "{} tensors got another format because their rows are too short", report.fallbacks)?;
+    for line in fallback_lines(report) {
+        writeln!(out, "{line}")?;
     }
     let (from, to) = (show::bytes(report.read_bytes), show::bytes(report.file_bytes));
     write!(out, "{from} -> {to}, {:.4} bits per weight", report.bits_per_weight())?;
-    if let Some(output) = output {
+    if is_done {
         let seconds = report.elapsed.as_secs_f64();
         let rate = report.read_bytes as f64 / 1e6 / seconds.max(1e-9);
-        write!(out, ", {seconds:.2} s, {rate:.0} MB/s on {}: {}", report.device, output.display())?;
+        write!(out, ", {seconds:.2} s, {rate:.0} MB/s on {}", report.device)?;
+    } else {
+        write!(out, ", not written")?;
     }
-    writeln!(out)?;
+    match outputs {
+        [] => writeln!(out)?,
+        [only] => writeln!(out, ": {}", only.display())?,
+        [first, .., last] => {
+            writeln!(out, ": {} files, {} to {}", outputs.len(), first.display(), last.display())?;
+        }
+    }
     if report.verified_weights > 0 {
         writeln!(
             out,
-            "{} weights made again on the CPU: the same bytes",
+            "{} weights checked against the CPU: the same bytes",
             show::count(report.verified_weights)
         )?;
     }
     Ok(())
+}
+
+/// What became of tensors whose rows do not fit the formats that were meant: a line for each length of a row.
+fn fallback_lines(report: &Report) -> Vec<String> {
+    let mut lines: Vec<((u64, u64), String)> = Vec::new();
+    for fallback in &report.fallback_kinds {
+        let Fallback { row_len, block_weights, meant, became, tensors, .. } = *fallback;
+        let what = format!("{meant} becomes {became} in {}", show::counted(tensors, "tensor"));
+        let key = (row_len, block_weights);
+        match lines.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, line)) => *line = format!("{line}, {what}"),
+            None => {
+                lines.push((key, format!("{row_len} columns are no multiple of {block_weights}: {what}")));
+            }
+        }
+    }
+    let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+    if let Some(last) = lines.last_mut() {
+        *last = format!("{last} ({:.2} bits per weight in all)", report.bits_per_weight());
+        if let Some(Alternative { file_type, bits_per_weight, .. }) = report.alternative {
+            *last = format!("{last}; {file_type} would give {bits_per_weight:.2}");
+        }
+    }
+    lines
 }

@@ -90,5 +90,17 @@ fn shaders_are_listed_and_printed() {
     assert!(names.lines().any(|name| name == "quantize_pack.q4_k.f16"));
     let text = stdout(&qmill(&["shaders", "quantize_pack.q4_k.f16"]).output().unwrap());
     assert!(text.contains("fn main(") && !text.contains("#import"));
+    let is_spirv = |bytes: &[u8]| bytes.starts_with(&0x0723_0203_u32.to_le_bytes());
+    let to = |name, language| qmill(&["shaders", name, "--to", language]).output().unwrap();
+    assert!(is_spirv(&to("quantize_pack.q4_k.f16", "spirv").stdout));
+    for (language, expected) in
+        [("msl", "#include <metal_stdlib>"), ("hlsl", "[numthreads("), ("wgsl", "@workgroup_size(")]
+    {
+        let text = stdout(&to("quantize_pack.q4_k.f16", language));
+        assert!(text.contains(expected), "{language}: {text}");
+    }
+    let cooperative = names.lines().find(|name| name.starts_with("matmul_cooperative.")).unwrap();
+    let refused = to(cooperative, "hlsl");
+    assert!(refused.status.code() == Some(2) && refused.stdout.is_empty());
     assert_eq!(qmill(&["shaders", "quantize.none.f32"]).output().unwrap().status.code(), Some(2));
 }

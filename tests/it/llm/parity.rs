@@ -288,16 +288,3 @@ fn windows_of_every_length_give_the_twins_logits() {
         }
     }
 }
-
-#[test]
-fn logits_are_capped_where_the_file_says_so() {
-    let source = gguf::Model::open(seeded("llama")).unwrap();
-    let file = with_number(&source, "llama.final_logit_softcapping", 5.0f32);
-    let free = logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap());
-    let right: Vec<f32> = free.iter().map(|x| 5.0 * (x / 5.0).tanh()).collect();
-    assert!(super::magnitude(&free) > 5.0);
-    for device in super::devices() {
-        let found = logits(&Model::from_gguf(&file, &exact(device.clone())).unwrap());
-        assert_near(&found, &right, EXACT, &format!("on {device}"));
-    }
-}

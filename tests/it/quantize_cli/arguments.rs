@@ -1,7 +1,7 @@
 //! What can be asked for, and what is refused.
 
 use super::Folder;
-use crate::support::{ModelFile, assert_converted, format_of, names};
+use crate::support::{ModelFile, TINY_SHAKESPEARE, assert_converted, format_of, gaussian, names};
 use qmill::Format::{self, F16, F32, Q1_0, Q2_K, Q3_K, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0};
 use qmill::gguf::{Metadata, Value};
 use std::fs;
@@ -15,6 +15,9 @@ fn places_of_output_type_and_threads() {
         ("Q4_K", "in-Q4_K_M.gguf", 15),
         ("Q4_K_M 3", "in-Q4_K_M.gguf", 15),
         ("15 8", "in-Q4_K_M.gguf", 15),
+        // As llama-quantize: all cores.
+        ("Q4_K_M 0", "in-Q4_K_M.gguf", 15),
+        ("out.gguf Q4_K_M -1", "out.gguf", 15),
         ("out.gguf Q5_0", "out.gguf", 8),
         ("out.gguf 8", "out.gguf", 8),
         ("out.gguf iq4_xs 2", "out.gguf", 30),
@@ -35,10 +38,107 @@ fn places_of_output_type_and_threads() {
     folder.refused("quantize in.gguf", 2, &["TYPE"]);
     folder.refused("quantize", 2, &["<IN>"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 many", 2, &["\"many\" is no number of threads"]);
-    folder.refused("quantize in.gguf out.gguf Q8_0 0", 2, &["\"0\" is no number of threads"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 1 2", 2, &["2"]);
+    // A type that qmill cannot make is a type and not a name for the output, whatever follows.
+    folder.refused("quantize in.gguf IQ2_XS 8", 2, &["IQ2_XS needs an importance matrix"]);
+    folder.refused("quantize in.gguf IQ3_S 8", 2, &["IQ3_S is not encoded"]);
     folder.refused("quantize in.gguf out.gguf Q9_0", 2, &["\"Q9_0\" is no file type"]);
     folder.refused("quantize in.gguf out.gguf", 2, &["\"out.gguf\" is no file type"]);
+}
+
+/// What follows a dot is an extension only if it is `gguf`.
+#[test]
+fn the_default_output_keeps_a_dot_in_the_name() {
+    for (input, output) in [
+        ("llama-3.1", "llama-3.1-Q4_0.gguf"),
+        ("llama-3.1.gguf", "llama-3.1-Q4_0.gguf"),
+        ("llama-3.1.GGUF", "llama-3.1-Q4_0.gguf"),
+        ("m-00001-of-00002.bak.gguf", "m-00001-of-00002.bak-Q4_0.gguf"),
+    ] {
+        let folder = Folder::new();
+        fs::rename(folder.path("in.gguf"), folder.path(input)).unwrap();
+        folder.done(&format!("quantize {input} Q4_0"));
+        let mut files = [input, output];
+        files.sort_unstable();
+        assert_eq!(folder.files(), files);
+    }
+}
+
+/// Names of files are bytes, and these are no UTF-8.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_may_have_any_bytes() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    let folder = Folder::new();
+    let names = || -> Vec<Vec<u8>> {
+        let entries = fs::read_dir(folder.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_vec()).collect();
+        names.sort();
+        names
+    };
+    let run = |words: &[&[u8]]| {
+        let output =
+            folder.command("").args(words.iter().map(|word| OsStr::from_bytes(word))).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    fs::rename(folder.path("in.gguf"), folder.0.path().join(OsStr::from_bytes(b"in\xff.gguf"))).unwrap();
+    run(&[b"quantize", b"in\xff.gguf", b"Q8_0"]);
+    run(&[b"quantize", b"in\xff.gguf", b"\xfeout", b"Q8_0", b"1"]);
+    run(&[b"quantize", b"--keep-split", b"in\xff.gguf", b"\xfdout.gguf", b"Q8_0"]);
+    run(&[b"dequantize", b"\xfeout", b"\xfcout"]);
+    run(&[b"inspect", b"--json", b"\xfeout"]);
+    run(&[b"compare", b"\xfeout", b"\xfcout"]);
+    assert_eq!(
+        names(),
+        [&b"in\xff-Q8_0.gguf"[..], b"in\xff.gguf", b"\xfcout", b"\xfdout-00001-of-00001.gguf", b"\xfeout"]
+    );
+    let folder = split_in_two(b"m\xff");
+    let output = folder
+        .command("quantize")
+        .args([OsStr::from_bytes(b"m\xff-00001-of-00002.gguf"), OsStr::new("Q8_0")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.0.path().join(OsStr::from_bytes(b"m\xff-Q8_0.gguf")).exists());
+}
+
+/// A model of the two files NAME-00001-of-00002.gguf and NAME-00002-of-00002.gguf, and nothing else.
+#[cfg(unix)]
+fn split_in_two(name: &[u8]) -> Folder {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = Folder::with(&ModelFile::llama());
+    fs::remove_file(folder.path("in.gguf")).unwrap();
+    for (number, tensor) in ["a.weight", "b.weight"].into_iter().enumerate() {
+        let mut metadata = if number == 0 { ModelFile::llama().metadata } else { Metadata::new() };
+        metadata.set("split.no", number as u16);
+        metadata.set("split.count", 2u16);
+        metadata.set("split.tensors.count", 2i32);
+        let mut file = name.to_vec();
+        file.extend(format!("-0000{}-of-00002.gguf", number + 1).bytes());
+        let path = folder.0.path().join(std::ffi::OsStr::from_bytes(&file));
+        ModelFile::of(metadata).with_gaussian(tensor, &[32, 2], F16).save(&path);
+    }
+    folder
+}
+
+#[cfg(unix)]
+#[test]
+fn the_names_of_all_files_of_a_split_output_are_told() {
+    let folder = split_in_two(b"m");
+    let names = ["out-00001-of-00002.gguf", "out-00002-of-00002.gguf"];
+    for flags in ["--dry-run", "--force"] {
+        let said = folder.done(&format!("quantize --keep-split {flags} m-00001-of-00002.gguf out.gguf Q8_0"));
+        let last = said.lines().last().unwrap();
+        assert!(last.ends_with(&format!(": 2 files, {} to {}", names[0], names[1])), "{last}");
+        let words = format!("quantize --keep-split --json {flags} m-00001-of-00002.gguf out.gguf Q8_0");
+        let result = super::json_lines(&folder.done(&words)).pop().unwrap();
+        assert_eq!(result["output"], names[0]);
+        assert_eq!(result["outputs"], serde_json::json!(names));
+    }
+    assert!(names.iter().all(|name| folder.path(name).exists()) && !folder.path("out.gguf").exists());
 }
 
 #[test]
@@ -149,6 +249,10 @@ fn metadata_of_every_kind_is_set() {
     refused("a=float:x", &["\"x\" is no number"]);
     refused("a=bool:yes", &["\"yes\" is not true or false"]);
     refused(&format!("a=str:{}", "x".repeat(128)), &["127 bytes"]);
+    // How a model is split is not for the user to say: these files would open no more.
+    for key in ["split.count", "split.no", "split.tensors.count"] {
+        refused(&format!("{key}=int:3"), &[key, "cannot be set"]);
+    }
 }
 
 #[test]
@@ -171,6 +275,11 @@ fn quantizing_twice_needs_the_flag() {
     folder.done("quantize in.gguf q.gguf Q8_0");
     let words = ["is Q8_0 already", "--allow-requantize"];
     folder.refused("quantize q.gguf out.gguf Q4_K_M", 1, &words);
+    // A hint names flags that this subcommand has.
+    folder.done(&format!("quantize --device cpu {TINY_SHAKESPEARE} t.gguf Q8_0"));
+    let ran = folder.run("run --device cpu -m t.gguf --quantize Q4_K_M -p x -n 1");
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is Q8_0 already") && !ran.stderr.contains("--allow"), "{}", ran.stderr);
     folder.done("quantize --allow-requantize q.gguf out.gguf Q4_K_M");
     assert_converted(&folder.open("q.gguf"), &folder.open("out.gguf"));
 }
@@ -204,7 +313,197 @@ fn rows_that_no_block_fits_are_refused_with_the_reason() {
     // Where another format may stand in, it does, and that is said.
     let said = folder.done("quantize --pure in.gguf out.gguf Q4_K_S");
     assert_eq!(format_of(&folder.open("out.gguf"), "blk.0.attn_q.weight"), Format::Q5_0);
-    assert!(said.contains("Q5_0 (rows do not fit Q4_K)") && said.contains("1 tensors got another"), "{said}");
+    assert!(said.contains("F16 -> Q5_0 and not Q4_K (576 columns are no multiple of 256)"), "{said}");
+}
+
+/// The shape of SmolLM2 135M, whose rows of 576 fit no K-quant.
+#[test]
+fn formats_that_stand_in_are_explained_and_what_would_be_smaller() {
+    let model =
+        (0..2).fold(ModelFile::llama().with_gaussian("token_embd.weight", &[576, 32], F16), |file, layer| {
+            file.with_gaussian(&format!("blk.{layer}.attn_v.weight"), &[576, 32], F16)
+                .with_gaussian(&format!("blk.{layer}.attn_q.weight"), &[576, 64], F16)
+                .with_gaussian(&format!("blk.{layer}.ffn_up.weight"), &[576, 64], F16)
+                .with_gaussian(&format!("blk.{layer}.ffn_down.weight"), &[1536, 32], F16)
+                .with_gaussian(&format!("blk.{layer}.odd.weight"), &[80, 4], F16)
+        });
+    let folder = Folder::with(&model);
+    let line = |said: &str, start: &str| -> String {
+        let found: Vec<_> = said.lines().filter(|line| line.starts_with(start)).collect();
+        assert_eq!(found.len(), 1, "{start}: {said}");
+        found[0].to_owned()
+    };
+    // What the other type takes is what its own dry run says.
+    let of = |file_type: &str| -> serde_json::Value {
+        serde_json::from_str(&folder.done(&format!("quantize --dry-run --json in.gguf {file_type}"))).unwrap()
+    };
+    let bits = |file_type: &str| of(file_type)["bits_per_weight"].as_f64().unwrap();
+    for (file_type, smaller) in [("Q4_K_M", "IQ4_NL"), ("Q5_K_M", "Q5_0"), ("Q6_K", "Q5_1")] {
+        let (own, other) = (bits(file_type), bits(smaller));
+        assert!(other < own, "{file_type}: {own}, {smaller}: {other}");
+        let end = format!(" ({own:.2} bits per weight in all); {smaller} would give {other:.2}");
+        let said = folder.done(&format!("quantize --dry-run in.gguf {file_type}"));
+        assert!(line(&said, "80 columns are no multiple of 32: ").ends_with(&end), "{said}");
+        assert!((of(file_type)["alternative"]["bits_per_weight"].as_f64().unwrap() - other).abs() < 1e-9);
+        assert_eq!(of(file_type)["alternative"]["file_type"], smaller);
+    }
+    let said = folder.done("quantize in.gguf out.gguf Q4_K_M");
+    // attn_v is meant to be Q6_K in the second of the two layers.
+    assert_eq!(
+        line(&said, "576 columns"),
+        "576 columns are no multiple of 256: Q4_K becomes Q5_0 in 5 tensors, Q6_K becomes Q8_0 in 1 tensor"
+    );
+    assert!(
+        line(&said, "80 columns")
+            .starts_with("80 columns are no multiple of 32: Q4_K becomes F16 in 2 tensors (")
+    );
+    let kinds = &of("Q4_K_M")["fallback_kinds"];
+    assert_eq!(kinds.as_array().unwrap().len(), 3, "{kinds}");
+    let expected = serde_json::json!({
+        "columns": 576, "block_weights": 256, "meant": "Q4_K", "became": "Q5_0", "tensors": 5,
+    });
+    assert!(kinds.as_array().unwrap().contains(&expected), "{kinds}");
+    // Nothing is smaller: nothing is said.
+    let said = folder.done("quantize --dry-run in.gguf IQ4_XS");
+    assert!(said.contains("IQ4_XS becomes IQ4_NL in ") && !said.contains("would give"), "{said}");
+    assert_eq!(of("IQ4_XS")["alternative"], serde_json::Value::Null);
+    // Where rows fit there is nothing to explain.
+    let said = Folder::new().done("quantize --dry-run in.gguf Q4_K_M");
+    assert!(!said.contains("columns"), "{said}");
+}
+
+fn bytes(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+}
+
+#[test]
+fn a_file_of_which_nothing_is_quantized_is_refused() {
+    let of = |keys: &[(&str, &str)]| {
+        let mut metadata = Metadata::new();
+        for (key, value) in keys {
+            metadata.set(*key, *value);
+        }
+        ModelFile::of(metadata)
+    };
+    let imatrix = of(&[("general.type", "imatrix")])
+        .with_bytes("blk.0.attn_q.weight.in_sum2", &[256, 1], F32, bytes(&gaussian(1, 256)))
+        .with_bytes("blk.0.attn_q.weight.counts", &[1, 1], F32, bytes(&[1.0]));
+    let adapter =
+        of(&[("general.type", "adapter"), ("adapter.type", "lora"), ("general.architecture", "llama")])
+            .with_gaussian("blk.0.attn_q.weight.lora_a", &[256, 8], F32)
+            .with_gaussian("blk.0.attn_q.weight.lora_b", &[8, 256], F32);
+    let vectors = of(&[("general.architecture", "llama")]).with_gaussian("output_norm.weight", &[256], F32);
+    let vocabulary = of(&[("general.architecture", "llama")]);
+    for (file, kind, tensors) in [
+        (&imatrix, "general.type \"imatrix\"", 2),
+        (&adapter, "general.type \"adapter\"", 2),
+        (&vectors, "general.architecture \"llama\"", 1),
+        (&vocabulary, "general.architecture \"llama\"", 0),
+    ] {
+        let folder = Folder::with(file);
+        let words =
+            ["in.gguf: there is nothing to quantize", kind, &format!("none of its {tensors} tensors")];
+        folder.refused("quantize in.gguf Q4_K_M", 1, &words);
+        folder.refused("quantize --dry-run in.gguf Q4_K_M", 1, &words);
+        folder.refused("quantize in.gguf out.gguf F16", 1, &words);
+        folder.refused("dequantize in.gguf out.gguf BF16", 1, &words);
+        // A rule by name does not make a tensor one that is quantized.
+        folder.refused("quantize --tensor-type .*=Q8_0 in.gguf Q8_0", 1, &words);
+        let ran = folder.run("quantize in.gguf out.gguf COPY");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_converted(&folder.open("in.gguf"), &folder.open("out.gguf"));
+        assert_eq!(names(&folder.open("out.gguf")).len(), tensors);
+    }
+    // All that there is may be kept.
+    let folder = Folder::with(&ModelFile::llama().with_gaussian("output.weight", &[256, 2], F16));
+    folder.refused("quantize --leave-output-tensor in.gguf Q8_0", 1, &["there is nothing to quantize"]);
+}
+
+#[test]
+fn where_nothing_changes_and_that_is_right_it_is_said() {
+    let folder = Folder::new();
+    folder.done("quantize in.gguf q8.gguf Q8_0");
+    folder.done("dequantize q8.gguf f32.gguf F32");
+    for (arguments, note) in [
+        ("quantize q8.gguf out.gguf Q8_0", Some("Q8_0")),
+        ("quantize in.gguf out.gguf F16", Some("F16")),
+        ("dequantize f32.gguf out.gguf F32", Some("F32")),
+        ("quantize q8.gguf out.gguf COPY", None),
+    ] {
+        let ran = folder.run(&format!("{arguments} --force --json"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let expected = note.map_or_else(String::new, |file_type| {
+            format!(
+                "qmill: note: no tensor changes: all that {file_type} quantizes have its formats already\n"
+            )
+        });
+        assert_eq!(ran.stderr, expected, "{arguments}");
+        assert_eq!(super::json_lines(&ran.stdout).pop().unwrap()["converted"], 0);
+    }
+    let lines = super::json_lines(&folder.done("quantize --force --json in.gguf out.gguf Q8_0"));
+    assert_eq!(lines.last().unwrap()["converted"], 6);
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let folder = Folder::new();
+    let notes = |arguments: &str| -> Vec<String> {
+        let ran = folder.run(&format!("quantize --dry-run {arguments}"));
+        assert_eq!(ran.code, Some(0), "{arguments}: {}", ran.stderr);
+        ran.stderr.lines().map(|line| line.strip_prefix("qmill: note: ").unwrap().to_owned()).collect()
+    };
+    let unmatched = "ffn_dwn=Q6_K matches the name of no tensor that is quantized";
+    assert_eq!(notes("--tensor-type ffn_dwn=Q6_K --tensor-type ffn_down=Q6_K in.gguf Q4_K_M"), [unmatched]);
+    // A vector is never quantized.
+    assert!(
+        notes("--tensor-type output_norm=Q8_0 in.gguf Q4_K_M")[0].starts_with("output_norm=Q8_0 matches")
+    );
+    assert_eq!(
+        notes("--tensor-type ffn_down=Q6_K in.gguf F32"),
+        ["formats by tensor name have no effect with F32"]
+    );
+    assert_eq!(
+        notes("--output-tensor-type Q8_0 --token-embedding-type Q8_0 in.gguf COPY"),
+        [
+            "the format of the output has no effect with COPY",
+            "the format of the embedding has no effect with COPY"
+        ]
+    );
+    let layer = Folder::with(&ModelFile::llama().with_gaussian("blk.0.attn_q.weight", &[256, 4], F16));
+    let ran =
+        layer.run("quantize --dry-run --leave-output-tensor --token-embedding-type Q8_0 in.gguf Q4_K_M");
+    assert_eq!(
+        ran.stderr,
+        "qmill: note: the format of the embedding has no effect: there is no token_embd.weight\n\
+         qmill: note: leaving the output as it is has no effect: there is no output.weight\n"
+    );
+}
+
+#[test]
+fn words_of_other_programs_are_answered_with_those_of_this_one() {
+    let folder = Folder::new();
+    for (arguments, words) in [
+        ("-ot exps=CPU in.gguf Q8_0", "--tensor-type REGEX=FORMAT chooses formats"),
+        ("--override-tensor exps=CPU in.gguf Q8_0", "--tensor-type REGEX=FORMAT chooses formats"),
+        ("in.gguf -o out.gguf Q8_0", "qmill quantize IN OUT TYPE"),
+        ("in.gguf --outfile out.gguf Q8_0", "qmill quantize IN OUT TYPE"),
+        ("in.gguf --outtype q8_0", "qmill quantize IN OUT TYPE"),
+    ] {
+        folder.refused(&format!("quantize {arguments}"), 2, &[words]);
+    }
+    // MiB, as llama-quantize has it.
+    folder.done("quantize --max-buffer-size 1 in.gguf out.gguf Q8_0");
+    folder.refused("quantize --max-buffer-size 0 in.gguf o.gguf Q8_0", 2, &["--max-buffer-size"]);
+}
+
+#[test]
+fn a_dequantizing_run_can_be_dry() {
+    let folder = Folder::new();
+    folder.done("quantize in.gguf q.gguf Q4_K_M");
+    let before = folder.files();
+    let said = folder.done("dequantize --dry-run q.gguf out.gguf");
+    assert!(said.contains("Q4_K -> F16") && said.ends_with(", not written: out.gguf\n"), "{said}");
+    assert_eq!(folder.files(), before);
 }
 
 #[test]
@@ -229,7 +528,12 @@ fn devices_and_threads() {
     folder.done("quantize --device auto --threads 7 in.gguf b.gguf Q4_K_M");
     assert!(fs::read(folder.path("a.gguf")).unwrap() == fs::read(folder.path("b.gguf")).unwrap());
     folder.refused("quantize --device abacus in.gguf c.gguf Q4_K_M", 1, &["abacus"]);
-    folder.refused("quantize --threads 0 in.gguf c.gguf Q4_K_M", 2, &["--threads"]);
+    // As in llama.cpp, 0 and less are all cores.
+    for flags in ["--threads 0", "--threads -1", "-t 0", "-t 3"] {
+        folder.done(&format!("quantize --force --device cpu {flags} in.gguf b.gguf Q4_K_M"));
+        assert!(fs::read(folder.path("a.gguf")).unwrap() == fs::read(folder.path("b.gguf")).unwrap());
+    }
+    folder.refused("quantize --threads two in.gguf c.gguf Q4_K_M", 2, &["\"two\" is no number of threads"]);
 }
 
 #[test]
@@ -253,7 +557,7 @@ fn inputs_and_outputs_that_cannot_be() {
 
 #[test]
 fn a_number_that_is_none_is_named() {
-    let mut weights = crate::support::gaussian(1, 256 * 4);
+    let mut weights = gaussian(1, 256 * 4);
     weights[2 * 256 + 17] = f32::NAN;
     let bytes = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     let folder = Folder::with(&ModelFile::llama().with_bytes("blk.0.attn_q.weight", &[256, 4], F32, bytes));
@@ -261,7 +565,7 @@ fn a_number_that_is_none_is_named() {
     let words = ["blk.0.attn_q.weight: row 2, column 17 is NaN"];
     folder.refused("quantize in.gguf out.gguf Q4_K_M", 1, &words);
     folder.refused("quantize in.gguf out.gguf COPY", 1, &words);
-    folder.refused("dequantize in.gguf out.gguf F32", 1, &words);
+    folder.refused("dequantize in.gguf out.gguf BF16", 1, &words);
 }
 
 #[test]

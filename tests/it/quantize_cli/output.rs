@@ -129,6 +129,54 @@ fn what_a_model_does_not_say_is_noted() {
     assert!(ran.stderr.starts_with("qmill: note: no llama.block_count"), "{}", ran.stderr);
 }
 
+/// Even as root and with `--force` the name stays what it is, and the model goes where the shell says.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_standard_output_is_written_whatever_it_is() {
+    let folder = Folder::new();
+    folder.done("quantize in.gguf expected.gguf Q8_0");
+    let expected = fs::read(folder.path("expected.gguf")).unwrap();
+    std::os::unix::fs::symlink("/dev/stdout", folder.path("link")).unwrap();
+    for (name, force) in [
+        ("/dev/stdout", ""),
+        ("/dev/stdout", "--force"),
+        ("/dev/fd/1", "--force"),
+        ("/proc/self/fd/1", "--force"),
+        ("link", "--force"),
+    ] {
+        let words = format!("quantize --device cpu {force} in.gguf {name} Q8_0");
+        let piped = folder.command(&words).output().unwrap();
+        assert!(piped.status.success() && piped.stdout == expected, "{words}");
+        assert!(
+            String::from_utf8(piped.stderr).unwrap().contains("[   1/7]"),
+            "lines go to the other output"
+        );
+
+        // Into a file, after what is there.
+        let path = folder.path("redirected");
+        fs::write(&path, "before").unwrap();
+        let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        assert!(folder.command(&words).stdout(file).stderr(Stdio::null()).status().unwrap().success());
+        assert!(fs::read(&path).unwrap() == [b"before", expected.as_slice()].concat(), "{words}");
+    }
+    assert!(fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+    assert_eq!(folder.files(), ["expected.gguf", "in.gguf", "link", "redirected"]);
+    // Another descriptor, of a file that was longer.
+    fs::write(folder.path("redirected"), vec![1; 1 << 20]).unwrap();
+    let script =
+        format!("'{}' quantize --force in.gguf /dev/fd/3 Q8_0 3<>redirected", env!("CARGO_BIN_EXE_qmill"));
+    let status =
+        std::process::Command::new("sh").args(["-c", &script]).current_dir(folder.0.path()).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    assert!(fs::read(folder.path("redirected")).unwrap() == expected);
+    // Not onto the model that is read.
+    let script =
+        format!("'{}' quantize --force in.gguf /dev/fd/3 Q8_0 3<>in.gguf", env!("CARGO_BIN_EXE_qmill"));
+    let status =
+        std::process::Command::new("sh").args(["-c", &script]).current_dir(folder.0.path()).output().unwrap();
+    assert!(String::from_utf8(status.stderr).unwrap().contains("is the input"));
+}
+
 /// As in `qmill quantize … | head -1`.
 #[test]
 fn a_reader_who_leaves_does_not_stop_the_run() {

@@ -76,7 +76,10 @@ fn a_double_that_is_no_number_is_named() {
     let mut numbers = vec![1.5f64; 7 * 3];
     numbers[7 * 2 + 4] = f64::NEG_INFINITY;
     let bytes = |numbers: &[f64]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let model = |bytes| ModelFile::llama().with_bytes("times", &[7, 3], TensorType::F64, bytes).open();
+    let model = |bytes| {
+        let file = ModelFile::llama().with_bytes("times", &[7, 3], TensorType::F64, bytes);
+        file.with_gaussian("z.weight", &[32, 2], F16).open()
+    };
     let error = write(&model(bytes(&numbers)), &pure(FileType::Q4_0), &resources(2, 400)).unwrap_err();
     let expected = f32::NEG_INFINITY;
     assert!(

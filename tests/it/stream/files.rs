@@ -127,6 +127,95 @@ fn the_part_of_a_run_that_was_killed_is_replaced() {
     folder.assert_holds(&["in.gguf", "out.gguf"]);
 }
 
+#[test]
+fn a_second_run_with_the_same_output_is_refused_while_the_first_lives() {
+    let folder = Folder::new();
+    let (input, output) = (folder.path("in.gguf"), folder.path("out.gguf"));
+    let request = Request::new(FileType::Q4_K_M);
+    let mut names = vec![output.clone(), folder.0.path().join(".").join("out.gguf")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("out.gguf", folder.path("soft.gguf")).unwrap();
+        names.push(folder.path("soft.gguf"));
+    }
+    let mut second = |_: &Progress| {
+        for name in &names {
+            let error = folder.quantize(name, true).unwrap_err();
+            assert!(matches!(&error, Error::OutputInUse { path } if path == name), "{error}");
+        }
+        ControlFlow::Continue(())
+    };
+    quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut second).unwrap();
+    folder.assert_whole(&output);
+    // It is over: the next may.
+    folder.quantize(&output, true).unwrap();
+    folder.assert_whole(&output);
+    assert!(files_in(folder.0.path()).iter().all(|name| !name.ends_with("part")));
+}
+
+/// Made by somebody else after the run had looked.
+#[test]
+fn an_output_that_appears_while_it_is_written_is_kept() {
+    let folder = Folder::new();
+    let (input, output) = (folder.path("in.gguf"), folder.path("out.gguf"));
+    let request = Request::new(FileType::Q4_K_M);
+    let mut make = |_: &Progress| {
+        fs::write(&output, "mine").unwrap();
+        ControlFlow::Continue(())
+    };
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut make).unwrap_err();
+    assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
+    assert_eq!(fs::read(&output).unwrap(), b"mine");
+    folder.assert_holds(&["in.gguf", "out.gguf"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_and_what_it_leads_to_is_replaced() {
+    use std::os::unix::fs::symlink;
+
+    let folder = Folder::new();
+    fs::create_dir(folder.path("other")).unwrap();
+    symlink("other/second", folder.path("link.gguf")).unwrap();
+    symlink("target.gguf", folder.path("other/second")).unwrap();
+    let (link, target) = (folder.path("link.gguf"), folder.path("other/target.gguf"));
+    for there in [false, true] {
+        // A link that leads nowhere is a name that is taken.
+        let error = folder.quantize(&link, false).unwrap_err();
+        assert!(matches!(&error, Error::OutputExists { path } if *path == link), "{error}");
+        assert_eq!(target.exists(), there);
+        folder.quantize(&link, true).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("other/second"));
+        assert_eq!(fs::read_link(folder.path("other/second")).unwrap(), Path::new("target.gguf"));
+        folder.assert_whole(&target);
+        folder.assert_holds(&["in.gguf", "link.gguf", "other"]);
+        assert_eq!(files_in(&folder.path("other")), ["second", "target.gguf"]);
+        fs::write(&target, "older").unwrap();
+    }
+    // While it is written, the part lies beside the target.
+    let request = Request::new(FileType::Q4_K_M);
+    let mut look = |_: &Progress| {
+        assert_eq!(files_in(&folder.path("other")), [".target.gguf.qmill-part", "second", "target.gguf"]);
+        assert_eq!(fs::read(&link).unwrap(), b"older");
+        ControlFlow::Continue(())
+    };
+    quantize_file(&folder.path("in.gguf"), &link, &request, &resources(2, 4000), true, &mut look).unwrap();
+    folder.assert_whole(&link);
+
+    symlink("circle", folder.path("circle")).unwrap();
+    for overwrite in [false, true] {
+        let error = folder.quantize(&folder.path("circle"), overwrite).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+    }
+    symlink("missing/out.gguf", folder.path("astray")).unwrap();
+    match folder.quantize(&folder.path("astray"), true) {
+        Err(Error::Io { path, source, .. }) => {
+            assert_eq!((path, source.kind()), (folder.path("missing"), io::ErrorKind::NotFound));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[track_caller]
 fn refused_as_input(folder: &Folder, output: &Path) {
     let before = fs::read(folder.path("in.gguf")).unwrap();
@@ -178,7 +267,9 @@ fn devices_and_pipes_are_written_directly() {
     use std::os::unix::fs::FileTypeExt;
 
     let folder = Folder::new();
-    folder.quantize(Path::new("/dev/null"), false).unwrap();
+    for overwrite in [false, true] {
+        folder.quantize(Path::new("/dev/null"), overwrite).unwrap();
+    }
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
 
     let pipe = folder.path("pipe");
@@ -187,12 +278,15 @@ fn devices_and_pipes_are_written_directly() {
         let pipe = pipe.clone();
         move || fs::read(pipe).unwrap()
     });
-    folder.quantize(&pipe, false).unwrap();
+    // By a link, and allowed to replace what is there: it is a pipe all the same.
+    std::os::unix::fs::symlink("pipe", folder.path("link")).unwrap();
+    folder.quantize(&folder.path("link"), true).unwrap();
+    assert!(fs::symlink_metadata(folder.path("link")).unwrap().is_symlink());
     let read = folder.path("read.gguf");
     fs::write(&read, reader.join().unwrap()).unwrap();
     folder.assert_whole(&read);
     assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
-    folder.assert_holds(&["in.gguf", "pipe", "read.gguf"]);
+    folder.assert_holds(&["in.gguf", "link", "pipe", "read.gguf"]);
 }
 
 /// Everything that can be written to has a limit; here the device that is always full.

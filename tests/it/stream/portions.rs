@@ -154,9 +154,12 @@ fn tensors_of_every_shape_are_converted_or_kept() {
 
 #[test]
 fn a_model_without_tensors_is_written() {
-    let result = convert(&ModelFile::llama().open(), &Request::new(FileType::Q4_K_M));
+    let result = convert(&ModelFile::llama().open(), &copy());
     assert_eq!(result.tensors().count(), 0);
-    assert_eq!(result.metadata().u64_of("general.file_type"), Some(15));
+    assert_eq!(result.metadata().u64_of("general.file_type"), Some(0));
+    // There is nothing to quantize.
+    let error = Plan::new(&ModelFile::llama().open(), &Request::new(FileType::Q4_K_M)).unwrap_err();
+    assert!(matches!(error, Error::NothingToQuantize { tensors: 0, .. }), "{error}");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::go_on;
 use crate::support::{ModelFile, assert_converted, files_in, gaussian, names};
 use qmill::gguf::{Metadata, Model, Value};
 use qmill::mix::FileType;
-use qmill::stream::{Request, Resources};
+use qmill::stream::{Progress, Request, Resources};
 use qmill::{Error, Format, quantize_file};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -120,6 +121,50 @@ fn parts_that_are_the_input_or_exist_are_refused() {
     assert!(matches!(&error, Error::OutputExists { path } if *path == split.path("out", 2)), "{error}");
     assert_eq!(std::fs::read(split.path("out", 2)).unwrap(), b"mine");
     assert_eq!(files_in(split.folder.path()).len(), 4);
+}
+
+#[test]
+fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
+    let split = Split::new(0.0);
+    let (input, output) = (split.path("in", 1), split.folder.path().join("out.gguf"));
+    let request = |keep_split| Request { keep_split, ..Request::new(FileType::Q8_0) };
+    let resources = Resources::default();
+    let mut calls = 0;
+    let mut second = |_: &Progress| {
+        calls += 1;
+        for (name, keep_split, path) in
+            [(&output, true, split.path("out", 1)), (&split.path("out", 3), false, split.path("out", 3))]
+        {
+            let error =
+                quantize_file(&input, name, &request(keep_split), &resources, true, &mut go_on).unwrap_err();
+            assert!(matches!(&error, Error::OutputInUse { path: found } if *found == path), "{error}");
+        }
+        ControlFlow::Continue(())
+    };
+    quantize_file(&input, &output, &request(true), &resources, false, &mut second).unwrap();
+    assert_eq!(calls, 4);
+    assert_eq!(files_in(split.folder.path()).len(), 6);
+    assert_converted(&split.model(), &Model::open(split.path("out", 1)).unwrap());
+}
+
+/// Of several files the first goes last: without it the others are no model, and not half of one.
+#[test]
+fn when_a_name_cannot_be_given_none_is() {
+    let split = Split::new(0.0);
+    let (input, output) = (split.path("in", 1), split.folder.path().join("out.gguf"));
+    let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
+    std::fs::write(split.path("out", 1), "older").unwrap();
+    let mut occupy = |_: &Progress| {
+        // A file cannot take the place of a folder.
+        let _ = std::fs::create_dir(split.path("out", 2));
+        ControlFlow::Continue(())
+    };
+    let error =
+        quantize_file(&input, &output, &request, &Resources::default(), true, &mut occupy).unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if *path == split.path("out", 2)), "{error}");
+    let left: Vec<_> =
+        files_in(split.folder.path()).into_iter().filter(|name| !name.starts_with("in")).collect();
+    assert_eq!(left, ["out-00002-of-00003.gguf"]);
 }
 
 /// As llama-quantize: the name says that there are no others.
