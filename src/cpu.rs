@@ -1,9 +1,24 @@
 //! The operations on the CPU: plain loops, the truth that every other implementation is held against.
+//!
+//! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights that are halves give the bytes that a file of F16 or BF16 gives:
+//!
+//! ```
+//! use qmill::half::f16;
+//! use qmill::{Format, cpu};
+//!
+//! let weights: Vec<f16> = (0..512).map(|i| f16::from_f32((i as f32 * 0.1).sin())).collect();
+//! let mut blocks = vec![0; Format::Q4_K.bytes_for(512) as usize];
+//! cpu::quantize(Format::Q4_K, &weights, &mut blocks)?;
+//! let mut decoded = vec![f16::ZERO; 512];
+//! cpu::dequantize(Format::Q4_K, &blocks, &mut decoded)?;
+//! # Ok::<(), qmill::Error>(())
+//! ```
 
 mod activations;
 mod convert;
 mod dequantize;
 mod dot;
+mod float;
 mod get_rows;
 mod matmul;
 mod quantize;
@@ -12,11 +27,15 @@ pub use activations::round_activations;
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
+pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
 pub use quantize::quantize;
 
 use crate::{Error, Format, Result};
+
+/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
+const TILE_WEIGHTS: usize = 16 * 1024;
 
 /// Most threads that one operation starts: a system may refuse more, and they would only wait.
 pub(crate) const MAX_THREADS: usize = 1024;
@@ -60,7 +79,7 @@ pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usiz
 
 /// Checks that `x` and `y` are the operand and the result of a product with a matrix of this shape; returns how many
 /// vectors they are.
-pub(crate) fn check_product(rows: usize, cols: usize, x: &[f32], y: &[f32]) -> Result<usize> {
+pub(crate) fn check_product<X, Y>(rows: usize, cols: usize, x: &[X], y: &[Y]) -> Result<usize> {
     let batch = x.len() / cols;
     check_positive("the number of vectors in x", batch)?;
     check_length("the length of x", batch * cols, x.len())?;
@@ -81,7 +100,7 @@ pub(crate) fn check_experts(rows: usize, expert_rows: usize, picks: usize) -> Re
 }
 
 /// Checks that a matrix of this shape has rows of these numbers, and that they fit into `result`.
-pub(crate) fn check_rows(rows: usize, cols: usize, numbers: &[u32], result: &[f32]) -> Result<()> {
+pub(crate) fn check_rows<W>(rows: usize, cols: usize, numbers: &[u32], result: &[W]) -> Result<()> {
     check_length("the length of the result", numbers.len() * cols, result.len())?;
     match numbers.iter().find(|&&number| number as usize >= rows) {
         None => Ok(()),

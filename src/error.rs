@@ -451,6 +451,15 @@ pub enum Error {
         tensor: String,
     },
 
+    /// The file has no tensor of this name.
+    #[error("{path}: there is no tensor {tensor:?}", path = path.display())]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        tensor: String,
+    },
+
     /// A tensor has another shape than the metadata say.
     #[error("{tensor} has the shape {found:?}; by the metadata it should be {needed:?}")]
     TensorShape {

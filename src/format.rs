@@ -48,6 +48,8 @@ mod q8_0;
 mod tq1_0;
 mod tq2_0;
 
+pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+
 use multiversion::multiversion;
 use std::fmt;
 use std::str::FromStr;

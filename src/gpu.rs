@@ -36,6 +36,7 @@ mod cooperative;
 mod custom;
 mod dequantize;
 mod fault;
+mod from_gguf;
 mod get_rows;
 mod halves;
 mod kernel;
@@ -47,6 +48,8 @@ mod op;
 mod options;
 mod pipeline;
 mod quantize;
+mod quantizing;
+mod read;
 mod self_test;
 mod shader;
 mod spans;
@@ -67,11 +70,13 @@ pub use adapter::{Adapter, DeviceChoice, adapters_async};
 pub(crate) use clock::{Clock, Lap};
 pub use convert::{Converted, Converter};
 pub use custom::{Access, Kernel};
+pub use from_gguf::TensorOptions;
 pub use matmul::Precision;
 pub use matrix::Matrix;
 pub use op::Op;
 pub use options::GpuOptions;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+pub use quantizing::{Check, QuantizeOptions};
 pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
@@ -81,10 +86,9 @@ use crate::{Device, Error, Format, Result};
 use cooperative::MatrixUnits;
 use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
-use pipeline::Pipelines;
+use pipeline::{Job, Pipelines};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use wait::Wait;
 
@@ -96,8 +100,8 @@ pub struct Gpu {
     prefers_texels: bool,
     /// The adapter's matrix units, if products may take them.
     matrix_units: Option<MatrixUnits>,
-    /// Where it is noted that a pipeline was not there, instead of compiling it.
-    looks_only: Option<Arc<AtomicBool>>,
+    /// Where pipelines are noted that are not there, instead of compiling them.
+    looks_only: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
 #[derive(Debug)]
@@ -345,12 +349,6 @@ impl Gpu {
         self.shared.pending.settle(self.name()).await
     }
 
-    /// Sends on what was written to buffers and waits until it is there.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn flush(&self) -> Result<()> {
-        pollster::block_on(self.flushed(Wait::Blocking))
-    }
-
     fn check_lost(&self) -> Result<()> {
         self.shared.lost.check(self.name())
     }
@@ -491,8 +489,10 @@ fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let self_test = (self_test::NAME.to_owned(), joined(self_test::wgsl(may_contract)));
     let programs =
         Program::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
-    let with_matrix =
-        get_rows::programs().map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let with_matrix = get_rows::programs().chain(read::programs());
+    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
     let upload = (upload::NAME.to_owned(), joined(upload::wgsl()));
-    [self_test, upload].into_iter().chain(programs).chain(with_matrix)
+    let copy_rows = (upload::COPY_ROWS.to_owned(), joined(upload::copy_rows_wgsl()));
+    let checks = quantizing::texts().map(|(name, wgsl)| (name, joined(wgsl)));
+    [self_test, upload, copy_rows].into_iter().chain(programs).chain(with_matrix).chain(checks)
 }

@@ -50,6 +50,7 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use format::{FORMATS, Format};
 pub use gpu::Gpu;
+pub use half;
 #[cfg(not(target_arch = "wasm32"))]
 pub use stream::quantize_file;
 pub use wgpu;

@@ -11,7 +11,7 @@ struct Params {
   cols: u32,            // weights in a row
   row_blocks: u32,      // blocks in a row
   blocks: u32,          // blocks of the matrix that are bound
-  batch: u32,           // vectors, or rows to look up
+  batch: u32,           // vectors, rows to look up, or the first row to read
   picks: u32,           // experts that each vector goes to
   spans: u32,           // in which the columns of a row are divided
   experts: u32,         // whose matrices they are
@@ -25,6 +25,9 @@ struct Params {
   experts: u32,
   picks: u32,           // of all vectors
   columns: u32,         // slots of a bundle
+#endif
+#ifdef CHECK
+  block_quads: u32,     // quads of a block
 #endif
 #ifdef SUM
   all_rows: u32,        // rows of the matrix

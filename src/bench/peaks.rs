@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
         let on_texels = if gpu.prefers_texels() {
-            let (texels, _) = gpu.texels(&source, source.size())?;
+            let texels = gpu.texels_now(&source, source.size())?;
             Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&texels.chunks), &result)?)
         } else {
             None

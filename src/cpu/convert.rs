@@ -1,9 +1,7 @@
 //! The bytes of one format to those of another.
 
+use super::TILE_WEIGHTS;
 use crate::Format;
-
-/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
-const TILE_WEIGHTS: usize = 16 * 1024;
 
 /// Decodes whole blocks of `from` and encodes the weights as `to`, which has an encoder, into whole blocks.
 pub(crate) fn convert(from: Format, input: &[u8], to: Format, output: &mut [u8]) {

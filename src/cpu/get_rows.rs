@@ -1,27 +1,29 @@
 //! Rows of quantized weights as floats.
 
-use super::{check_matrix, check_rows};
+use super::{Float, check_matrix, check_rows};
 use crate::{Format, Result};
 
 /// Decodes the rows of these `numbers`, counted from 0, of a matrix of `rows` rows and `cols` columns.
 ///
-/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols` for each number. Fails with
+/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols`, f32, f16 or bf16, for each number. Fails with
 /// [`Error::Number`](crate::Error::Number), [`Error::RowLength`](crate::Error::RowLength) or
 /// [`Error::Length`](crate::Error::Length) where a number is that of no row or lengths do not fit.
-pub fn get_rows(
+pub fn get_rows<W: Float>(
     format: Format,
     rows: usize,
     cols: usize,
     bytes: &[u8],
     numbers: &[u32],
-    result: &mut [f32],
+    result: &mut [W],
 ) -> Result<()> {
     check_matrix(format, rows, cols, bytes.len())?;
     check_rows(rows, cols, numbers, result)?;
     let row_bytes = bytes.len() / rows;
+    let mut room = Vec::new();
     for (&number, result) in numbers.iter().zip(result.chunks_mut(cols)) {
         let start = number as usize * row_bytes;
-        format.dequantize_blocks(&bytes[start..start + row_bytes], result);
+        format.dequantize_blocks(&bytes[start..start + row_bytes], W::wide_mut(result, &mut room));
+        W::store(result, &room);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 /// f16 bits to f32; exact, subnormals included.
 #[inline(always)]
-pub(super) fn f16_to_f32(half: u16) -> f32 {
+pub(crate) fn f16_to_f32(half: u16) -> f32 {
     let sign = (half as u32 & 0x8000) << 16;
     let rest = (half as u32 & 0x7fff) << 13;
     // Normal numbers and infinities get their exponent moved from bias 15 to bias 127; a subnormal's value is
@@ -22,7 +22,7 @@ pub(super) fn f16_to_f32(half: u16) -> f32 {
 
 /// f32 to f16 bits, to nearest, ties to even; overflow gives infinity, NaN gives `sign | 0x7e00`.
 #[inline(always)]
-pub(super) fn f32_to_f16(x: f32) -> u16 {
+pub(crate) fn f32_to_f16(x: f32) -> u16 {
     let sign = (x.to_bits() >> 16) & 0x8000;
     let magnitude = x.to_bits() & 0x7fff_ffff;
     // Normal results: move the exponent bias, round away the low 13 bits; a carry runs into the exponent, and
@@ -45,13 +45,13 @@ pub(super) fn f32_to_f16(x: f32) -> u16 {
 
 /// bf16 bits to f32; exact.
 #[inline(always)]
-pub(super) fn bf16_to_f32(half: u16) -> f32 {
+pub(crate) fn bf16_to_f32(half: u16) -> f32 {
     f32::from_bits((half as u32) << 16)
 }
 
 /// f32 to bf16 bits, to nearest, ties to even; NaN stays NaN and is made quiet.
 #[inline(always)]
-pub(super) fn f32_to_bf16(x: f32) -> u16 {
+pub(crate) fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     let quiet = (bits >> 16) | 64;
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;

@@ -104,6 +104,12 @@ impl Model {
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         self.tensors().find(|tensor| tensor.info.name() == name)
     }
+
+    /// The same; fails with [`Error::NoTensor`] where there is none.
+    pub fn require_tensor(&self, name: &str) -> Result<Tensor<'_>> {
+        let path = || self.shards[0].path.clone();
+        self.tensor(name).ok_or_else(|| Error::NoTensor { path: path(), tensor: name.to_owned() })
+    }
 }
 
 impl Shard {

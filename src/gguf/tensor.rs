@@ -234,6 +234,11 @@ impl TensorInfo {
         self.weights.checked_div(self.row_len()).unwrap_or(0)
     }
 
+    /// Rows of one of its matrices: the second dimension. A tensor of three has a matrix for each expert.
+    pub fn matrix_rows(&self) -> u64 {
+        self.shape.get(1).copied().unwrap_or(1)
+    }
+
     /// Where the padding after the data ends, from the start of the file's data: the offset of the next tensor.
     pub(super) fn padded_end(&self, alignment: u32) -> Result<u64, Fault> {
         let end = pad(self.bytes, alignment).and_then(|bytes| self.offset.checked_add(bytes));

@@ -8,7 +8,8 @@ use super::once::Prepare;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
 use super::split;
-use crate::{FORMATS, Format, Result, cpu};
+use crate::cpu::{self, Float};
+use crate::{FORMATS, Format, Result};
 use wgpu::BufferBinding;
 
 fn program(format: Format, ragged: bool) -> Program {
@@ -46,7 +47,7 @@ impl Gpu {
     /// [`cpu::dequantize`], only that any NaN may stand for another. Where a number is that of no
     /// row, its row of `result` stays what it was. Both are ranges of buffers with usage `STORAGE`, which must not overlap.
     ///
-    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count` is 0, with
+    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count` is 0, with [`Error::OtherDevice`](crate::Error::OtherDevice), with
     /// [`Error::ShortRange`](crate::Error::ShortRange), and with [`Error::Device`](crate::Error::Device) where a range is
     /// not aligned as the device wants or its buffer lacks the usage.
     pub fn prepare_get_rows(
@@ -56,6 +57,7 @@ impl Gpu {
         result: &BufferBinding,
         count: usize,
     ) -> Result<Op> {
+        matrix.check_device(self)?;
         cpu::check_positive("the count of rows", count)?;
         let bound = Bound {
             input: Some(Range::new("the row numbers", numbers, 4 * count as u64)),
@@ -78,18 +80,29 @@ impl Gpu {
 
     /// Decodes the rows of these numbers, in buffers of its own; waits for the result.
     ///
-    /// `result` has a row of [`Matrix::cols`] for each of `numbers`. Fails with [`Error::Number`](crate::Error::Number)
+    /// `result` has a row of [`Matrix::cols`], f32, f16 or bf16, for each of `numbers`. Fails with [`Error::Number`](crate::Error::Number)
     /// where a number is that of no row or the lengths do not fit, and with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn get_rows(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+    pub fn get_rows<W: Float>(&self, matrix: &Matrix, numbers: &[u32], result: &mut [W]) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
-        self.run_once(numbers, result, rows_of(matrix, numbers.len()))
+        let mut room = Vec::new();
+        self.run_once(numbers, W::wide_mut(result, &mut room), rows_of(matrix, numbers.len()))?;
+        W::store(result, &room);
+        Ok(())
     }
 
     /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own.
-    pub async fn get_rows_async(&self, matrix: &Matrix, numbers: &[u32], result: &mut [f32]) -> Result<()> {
+    pub async fn get_rows_async<W: Float>(
+        &self,
+        matrix: &Matrix,
+        numbers: &[u32],
+        result: &mut [W],
+    ) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
-        self.run_once_async(numbers, result, rows_of(matrix, numbers.len())).await
+        let mut room = Vec::new();
+        self.run_once_async(numbers, W::wide_mut(result, &mut room), rows_of(matrix, numbers.len())).await?;
+        W::store(result, &room);
+        Ok(())
     }
 }
 

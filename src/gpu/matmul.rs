@@ -11,7 +11,8 @@ use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::spans::Scratch;
 use super::variant::{RowsForm, Variant};
-use crate::{Error, Result, cpu};
+use crate::cpu::{self, Float};
+use crate::{Error, Result};
 use wgpu::BufferBinding;
 
 /// How exactly vectors enter a product.
@@ -37,7 +38,7 @@ impl Gpu {
     /// below 2⁻¹²⁶ may count as 0.
     ///
     /// Compiles what was not needed before. Fails with [`Error::Number`] where the vectors are none or of another length than the rows, with
-    /// [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do, and with what the device reports.
+    /// [`Error::OtherDevice`], with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do, and with what the device reports.
     pub fn prepare_matmul(
         &self,
         matrix: &Matrix,
@@ -60,6 +61,7 @@ impl Gpu {
         bias: Option<&BufferBinding>,
         y: &BufferBinding,
     ) -> Result<Op> {
+        matrix.check_device(self)?;
         check_input(matrix, x)?;
         let floats = |name, binding, count: usize| Range::new(name, binding, 4 * count as u64);
         let y = floats("y", y, x.batch() * matrix.rows());
@@ -167,6 +169,7 @@ impl Gpu {
         picks: usize,
         y: &BufferBinding,
     ) -> Result<Op> {
+        experts.check_device(self)?;
         check_input(experts, x)?;
         cpu::check_experts(experts.rows(), expert_rows, picks)?;
         let (count, expert_count) = (x.batch() * picks, experts.rows() / expert_rows);
@@ -220,26 +223,40 @@ impl Gpu {
 
     /// y = x·Wᵀ on slices, in buffers of its own; waits for the result.
     ///
-    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]. As exact as
-    /// [`Gpu::prepare_matmul`], which costs less where it is done again. Fails with [`Error::Number`] where the
-    /// lengths do not fit, and with what the device reports.
+    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]; both are f32, f16 or bf16. As exact as
+    /// [`Gpu::prepare_matmul`], which costs less where it is done again; sums are rounded once more where `y` is of halves. Fails with [`Error::Number`] where the
+    /// lengths do not fit, with [`Error::OtherDevice`], and with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn matmul(&self, matrix: &Matrix, precision: Precision, x: &[f32], y: &mut [f32]) -> Result<()> {
+    pub fn matmul<X: Float, Y: Float>(
+        &self,
+        matrix: &Matrix,
+        precision: Precision,
+        x: &[X],
+        y: &mut [Y],
+    ) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once(x, y, whole_product(matrix, precision, batch))
+        let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
+        let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
+        self.run_once(wide_x, wide_y, whole_product(matrix, precision, batch))?;
+        Y::store(y, &y_room);
+        Ok(())
     }
 
     /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own
     /// ([`Gpu::prepare_async`] compiles before).
-    pub async fn matmul_async(
+    pub async fn matmul_async<X: Float, Y: Float>(
         &self,
         matrix: &Matrix,
         precision: Precision,
-        x: &[f32],
-        y: &mut [f32],
+        x: &[X],
+        y: &mut [Y],
     ) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        self.run_once_async(x, y, whole_product(matrix, precision, batch)).await
+        let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
+        let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
+        self.run_once_async(wide_x, wide_y, whole_product(matrix, precision, batch)).await?;
+        Y::store(y, &y_room);
+        Ok(())
     }
 }
 

@@ -1,28 +1,29 @@
 //! Quantized weights on the device, for operations that use them as they are.
 
-use super::convert::Converter;
 use super::kernel::{Access, NO_CONTRACTION, Slot};
 use super::op::{Dispatch, Op, Range, Resource, Step};
 use super::pipeline::Arithmetic;
+use super::quantizing::{Check, Load, QuantizeOptions, Quantizing, check_finite};
 use super::split::{CHUNK_BYTES, Split};
 use super::texels::Texels;
-use super::upload::Filling;
+use super::upload::{Filling, PIECE_BYTES, Source};
+use super::wait::Wait;
 use super::{Gpu, shader, texels};
-use crate::{Format, Result, cpu};
+use crate::cpu::{self, Float};
+use crate::{Error, Format, Result};
 use std::sync::{Arc, OnceLock};
 use wgpu::{BufferBinding, BufferUsages};
-
-/// What a converter may take while a matrix is quantized.
-const CONVERTER_BYTES: u64 = 128 << 20;
 
 /// A matrix of quantized weights in a device's memory, row by row: what a file has, and nothing decoded.
 ///
 /// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
 /// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. On llvmpipe, Mesa's adapter in
 /// software, the buffers are two textures each, of whole rows of 32 KiB, with room for as many rows of the matrix as 32 divides. Cheap to clone; clones share the memory, which
-/// is free when the last of them and of the operations prepared with it is dropped.
+/// is free when the last of them and of the operations prepared with it is dropped. A matrix keeps its device open.
 #[derive(Clone, Debug)]
 pub struct Matrix {
+    /// The device that it is on.
+    pub(super) gpu: Gpu,
     pub(super) format: Format,
     pub(super) rows: u32,
     pub(super) cols: u32,
@@ -55,53 +56,252 @@ impl Matrix {
     /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
     ///
     /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
-    /// Returns when all is on its way. Fails with [`Error::Number`](crate::Error::Number) where there is no row, no column, more than 2³² - 1 of them, or a row
-    /// is longer than the device can bind; with [`Error::RowLength`](crate::Error::RowLength) and [`Error::Length`](crate::Error::Length) where `bytes` are not
-    /// that many whole blocks; and with [`Error::DeviceMemory`](crate::Error::DeviceMemory).
+    /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row
+    /// is longer than the device can bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not
+    /// that many whole blocks; and with [`Error::DeviceMemory`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
+    }
+
+    /// [`Matrix::new`], to be awaited.
+    pub async fn new_async(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        Self::stacked_async(gpu, format, cols, &[(rows, bytes)]).await
     }
 
     /// The rows of several matrices of one format and width one below the other, so that one product has them all: gate and up, or query, key and value.
     ///
     /// `parts` are the rows of each and their blocks. Fails as [`Matrix::new`] does.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn stacked(gpu: &Gpu, format: Format, cols: usize, parts: &[(usize, &[u8])]) -> Result<Self> {
+        pollster::block_on(Self::stacked_as(Wait::Blocking, gpu, format, cols, parts))
+    }
+
+    /// [`Matrix::stacked`], to be awaited.
+    pub async fn stacked_async(
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        parts: &[(usize, &[u8])],
+    ) -> Result<Self> {
+        Self::stacked_as(Wait::Async, gpu, format, cols, parts).await
+    }
+
+    async fn stacked_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        parts: &[(usize, &[u8])],
+    ) -> Result<Self> {
         for (rows, bytes) in parts {
             cpu::check_matrix(format, *rows, cols, bytes.len())?;
         }
-        let filling = Filling::new(gpu, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
+        let mut filling = Filling::new(gpu, wait, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
         let mut first_row = 0;
         for (rows, bytes) in parts {
-            filling.upload(first_row, bytes)?;
+            filling.upload(first_row, bytes).await?;
             first_row += rows;
         }
-        filling.finish()
+        filling.finish().await
     }
 
     /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
     ///
-    /// They pass through the host's memory, 64 MiB at a time, because blocks of unusual magnitude are done by the CPU. Fails as [`Matrix::new`] does, and as
-    /// [`Converter::convert`].
+    /// `options` are [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude come back to the host, where the CPU does them. Needs some 64 MiB beside the
+    /// matrix meanwhile. Fails as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where [`Gpu::prepare_quantize`] does; and, unless
+    /// [`Check::Nothing`](super::Check::Nothing) is asked for, with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a scale of `source`
+    /// that is, and [`Error::Overflow`] for weights that are too large for the format.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized(
         gpu: &Gpu,
         source: Format,
         rows: usize,
         cols: usize,
         bytes: &[u8],
-        format: Format,
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        pollster::block_on(Self::quantized_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            bytes,
+            &options.into(),
+        ))
+    }
+
+    /// [`Matrix::quantized`], to be awaited.
+    pub async fn quantized_async(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized_as(Wait::Async, gpu, source, rows, cols, bytes, &options.into()).await
+    }
+
+    async fn quantized_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: &QuantizeOptions,
     ) -> Result<Self> {
         cpu::check_matrix(source, rows, cols, bytes.len())?;
-        let filling = Filling::new(gpu, format, rows, cols)?;
-        let mut converter = Converter::new(gpu, CONVERTER_BYTES);
-        let row_bytes = bytes.len() / rows;
-        let piece_rows = ((64 << 20) / row_bytes).max(1);
-        let mut blocks = Vec::new();
-        for (i, piece) in bytes.chunks(piece_rows * row_bytes).enumerate() {
-            blocks.resize(format.bytes_for((piece.len() / row_bytes * cols) as u64) as usize, 0);
-            converter.convert(source, piece, format, &mut blocks)?;
-            filling.upload(i * piece_rows, &blocks)?;
+        if source == options.format {
+            check_finite(&options.name, source, bytes, 0, cols, options.check)?;
+            return Self::stacked_as(wait, gpu, source, cols, &[(rows, bytes)]).await;
         }
-        filling.finish()
+        let mut quantizing = Quantizing::new(gpu, wait, source, rows, cols, options)?;
+        let (row_bytes, piece_rows) = (bytes.len() / rows, quantizing.piece_rows());
+        for (i, piece) in bytes.chunks(piece_rows * row_bytes).enumerate() {
+            quantizing.piece(i * piece_rows, piece.len() / row_bytes, Load::Host(piece)).await?;
+        }
+        quantizing.finish().await
+    }
+
+    /// [`Matrix::quantized`] of a slice of f32, f16 or bf16. To their own format they are copied.
+    ///
+    /// Fails as that does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_weights<W: Float>(
+        gpu: &Gpu,
+        rows: usize,
+        cols: usize,
+        weights: &[W],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options)
+    }
+
+    /// [`Matrix::from_weights`], to be awaited.
+    pub async fn from_weights_async<W: Float>(
+        gpu: &Gpu,
+        rows: usize,
+        cols: usize,
+        weights: &[W],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized_async(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options).await
+    }
+
+    /// Takes `rows` rows of `cols` weights from a buffer of the device, which has their blocks as a file has them; they do not pass through the host.
+    ///
+    /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last, bytes after the blocks mean nothing. What was submitted before this call is done by
+    /// then. The matrix is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_buffer(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        pollster::block_on(Self::from_buffer_as(Wait::Blocking, gpu, format, rows, cols, blocks))
+    }
+
+    /// [`Matrix::from_buffer`], to be awaited.
+    pub async fn from_buffer_async(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        Self::from_buffer_as(Wait::Async, gpu, format, rows, cols, blocks).await
+    }
+
+    async fn from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        let source = range_of(format, rows, cols, blocks)?;
+        let filling = Filling::new(gpu, wait, format, rows, cols)?;
+        let row_bytes = format.bytes_for(cols as u64) as usize;
+        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        for row in (0..rows).step_by(piece_rows) {
+            let source = Source { offset: source.offset + (row * row_bytes) as u64, ..source.clone() };
+            let prepare = |gpu: &Gpu| filling.prepare_copy(gpu, row, piece_rows.min(rows - row), &source);
+            let op = gpu.prepared(wait, prepare).await?;
+            let submission = gpu.guarded(|| gpu.submit(|encoder| op.record(encoder)))?;
+            gpu.done(wait, submission).await?;
+        }
+        filling.finish().await
+    }
+
+    /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has them; of F32, F16 and BF16 the numbers, one after the other.
+    ///
+    /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the format that they are to have, only those in F32, F16 and BF16 are looked at.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn quantized_from_buffer(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
+        pollster::block_on(Self::quantized_from_buffer_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            weights,
+            &options,
+        ))
+    }
+
+    /// [`Matrix::quantized_from_buffer`], to be awaited.
+    pub async fn quantized_from_buffer_async(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
+        Self::quantized_from_buffer_as(Wait::Async, gpu, source, rows, cols, weights, &options).await
+    }
+
+    async fn quantized_from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: &QuantizeOptions,
+    ) -> Result<Self> {
+        if source == options.format && (!source.is_float() || options.check == Check::Nothing) {
+            return Self::from_buffer_as(wait, gpu, source, rows, cols, weights).await;
+        }
+        let range = range_of(source, rows, cols, weights)?;
+        let mut quantizing = Quantizing::new(gpu, wait, source, rows, cols, options)?;
+        let (row_bytes, piece_rows) = (source.bytes_for(cols as u64), quantizing.piece_rows());
+        for row in (0..rows).step_by(piece_rows) {
+            let piece = Source { offset: range.offset + row as u64 * row_bytes, ..range.clone() };
+            quantizing.piece(row, piece_rows.min(rows - row), Load::Device(piece)).await?;
+        }
+        quantizing.finish().await
     }
 
     /// The same weights with blocks as they lie in a file, to be measured beside what [`Matrix::new`] makes of them; of a format that is quantized.
@@ -126,7 +326,13 @@ impl Matrix {
                 row_sizes: Arc::default(),
             })
         });
-        Ok(Self { format, rows: rows as u32, cols: cols as u32, shards: shards.collect::<Result<_>>()? })
+        Ok(Self {
+            gpu: gpu.clone(),
+            format,
+            rows: rows as u32,
+            cols: cols as u32,
+            shards: shards.collect::<Result<_>>()?,
+        })
     }
 
     /// The format of the weights.
@@ -160,10 +366,29 @@ impl Matrix {
         self.row_blocks() * Split::of(self.format).quads as u64
     }
 
+    /// Fails with [`Error::OtherDevice`] where `gpu` is not the device that it is on.
+    pub(super) fn check_device(&self, gpu: &Gpu) -> Result<()> {
+        gpu.check_device(&self.gpu, "the matrix")
+    }
+
     /// Whether a row ends within a block.
     pub(super) fn is_ragged(&self) -> bool {
         u64::from(self.cols) != 4 * self.row_quads()
     }
+}
+
+/// The weights of a matrix of this shape in a range of a buffer.
+fn range_of<'a>(format: Format, rows: usize, cols: usize, binding: &BufferBinding<'a>) -> Result<Source<'a>> {
+    cpu::check_positive("the number of rows", rows)?;
+    cpu::check_positive("the number of columns", cols)?;
+    if !cols.is_multiple_of(format.info().block_weights) {
+        return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+    }
+    // Whole words are bound, which begin at one.
+    let (start, end) = (binding.offset, binding.offset + format.bytes_for(cols as u64) * rows as u64);
+    Range::new("the weights", binding, end.next_multiple_of(4) - start).check(1)?;
+    let stride = format.info().block_bytes as u64;
+    Ok(Source { name: "the weights", buffer: binding.buffer, offset: start, stride })
 }
 
 /// A kernel that takes a matrix, joined with a format: one shader module.

@@ -13,6 +13,8 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files![
     "kernel/bundle_count.wgsl",
     "kernel/bundle_place.wgsl",
+    "kernel/check_weights.wgsl",
+    "kernel/copy_rows.wgsl",
     "kernel/dequantize.wgsl",
     "kernel/get_rows.wgsl",
     "kernel/matmul.wgsl",
@@ -22,6 +24,7 @@ const FILES: &[(&str, &str)] = files![
     "kernel/matmul_sum.wgsl",
     "kernel/matvec.wgsl",
     "kernel/quantize_activations.wgsl",
+    "kernel/read_matrix.wgsl",
     "kernel/split.wgsl",
     "kernel/quantize.wgsl",
     "kernel/quantize_pack.wgsl",

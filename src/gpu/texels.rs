@@ -1,6 +1,7 @@
 //! Weights in textures, for llvmpipe: what its invocations do side by side, it does in vectors, but each load from a storage buffer in a loop over them; a texel of
 //! 16 bytes takes it a third of the time. One of a word takes a quarter of that, so what is not whole chunks has a texture of its own.
 
+use super::wait::Wait;
 use super::{Gpu, split};
 use crate::Result;
 use std::ops::Range;
@@ -75,14 +76,19 @@ impl Gpu {
     }
 
     /// Textures with the bytes of `buffer`, its first `chunk_bytes` and the rest, and how many bytes they take; waits for them, so that the buffer can go.
-    pub(crate) fn texels(&self, buffer: &wgpu::Buffer, chunk_bytes: u64) -> Result<(Texels, u64)> {
+    pub(super) async fn texels(
+        &self,
+        wait: Wait,
+        buffer: &wgpu::Buffer,
+        chunk_bytes: u64,
+    ) -> Result<(Texels, u64)> {
         let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let (textures, submission) = self.guarded(|| {
             let parts = [(CHUNK, 0..chunk_bytes), (WORD, chunk_bytes..buffer.size())];
             let textures = parts.map(|(texel, bytes)| self.texture(texel, buffer, bytes, &mut encoder));
             (textures, self.queue().submit([encoder.finish()]))
         })?;
-        self.wait(submission)?;
+        self.done(wait, submission).await?;
         let bytes_of = |(texture, texel): (&wgpu::Texture, Texel)| {
             u64::from(texture.width() * texel.bytes) * u64::from(texture.height())
         };
@@ -90,6 +96,12 @@ impl Gpu {
         let [chunks, words] =
             textures.map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
         Ok((Texels { chunks, words }, bytes))
+    }
+
+    /// The same, waited for here.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn texels_now(&self, buffer: &wgpu::Buffer, chunk_bytes: u64) -> Result<Texels> {
+        Ok(pollster::block_on(self.texels(Wait::Blocking, buffer, chunk_bytes))?.0)
     }
 
     /// A texture, and on its way some bytes of `buffer`; of one texel if there are none, for a texture cannot be empty.

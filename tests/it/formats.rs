@@ -216,7 +216,7 @@ fn lengths_that_do_not_fit_are_refused() {
                 assert_eq!((format, weights, bytes), (info.format, weights_len, bytes_len));
             }
         }
-        assert_eq!(cpu::dot(info.format, &[], &[]).unwrap(), 0.0);
+        assert_eq!(cpu::dot::<f32>(info.format, &[], &[]).unwrap(), 0.0);
     }
 }
 

@@ -9,6 +9,7 @@ mod get_rows;
 mod golden;
 mod matmul;
 mod matmul_can_fail;
+mod matrix;
 mod parity;
 mod parity_can_fail;
 mod product;

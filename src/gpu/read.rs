@@ -1,0 +1,132 @@
+//! Matrices on their way back: the bytes of a file.
+
+use super::Gpu;
+use super::kernel::WORKGROUP;
+use super::matrix::{Bound, Matrix, Program, Work, whole};
+use super::matvec::PLACES;
+use super::op::{Dispatch, Op};
+use super::pipeline::Arithmetic;
+use super::split;
+use super::upload::PIECE_BYTES;
+use super::wait::Wait;
+use crate::{FORMATS, Format, Result, cpu};
+use std::ops::Range;
+use wgpu::{BufferUsages, MapMode};
+
+fn program(format: Format) -> Program {
+    Program {
+        kernel: "read_matrix",
+        form: String::new(),
+        format,
+        ragged: false,
+        native_half: false,
+        workgroup: WORKGROUP,
+        band: 1,
+        names: if format.is_float() { vec!["FLOATS"] } else { Vec::new() },
+        constants: Vec::new(),
+    }
+}
+
+/// Every program there is.
+pub(super) fn programs() -> impl Iterator<Item = Program> {
+    let in_textures = PLACES.into_iter().map(|format| program(format).reading_texels(split::band(format)));
+    FORMATS.iter().map(|info| program(info.format)).chain(in_textures)
+}
+
+impl Matrix {
+    /// Reads the matrix back: the blocks of all its rows, byte for byte as a file has them.
+    ///
+    /// Goes through 16 MiB of the device's memory and of the host's at a time, or through a row where that is longer. Fails with what the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(&self) -> Result<Vec<u8>> {
+        pollster::block_on(self.read_as(Wait::Blocking))
+    }
+
+    /// [`Matrix::read`], to be awaited.
+    pub async fn read_async(&self) -> Result<Vec<u8>> {
+        self.read_as(Wait::Async).await
+    }
+
+    async fn read_as(&self, wait: Wait) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.row_bytes() * self.rows()];
+        self.read_rows_as(wait, 0..self.rows(), &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// [`Matrix::read`] of some rows.
+    ///
+    /// Fails with [`Error::Number`](crate::Error::Number) where there are no such rows or `bytes` have not their length.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_rows(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
+        pollster::block_on(self.read_rows_as(Wait::Blocking, rows, bytes))
+    }
+
+    /// [`Matrix::read_rows`], to be awaited.
+    pub async fn read_rows_async(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
+        self.read_rows_as(Wait::Async, rows, bytes).await
+    }
+
+    async fn read_rows_as(&self, wait: Wait, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
+        let row_bytes = self.row_bytes();
+        if rows.end > self.rows() {
+            let (needed, found) = (format!("at most {}", self.rows()), rows.end as u64);
+            return Err(crate::Error::Number { what: "the row after the last to read", needed, found });
+        }
+        cpu::check_length("the number of bytes", rows.len() * row_bytes, bytes.len())?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        let most_bytes = (piece_rows.min(rows.len()) * row_bytes).next_multiple_of(4) as u64;
+        let on_device = self.gpu.buffer(most_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
+        let readback = self.gpu.buffer(most_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+        for shard in &self.shards {
+            let of_shard = shard.first_row as usize..(shard.first_row + shard.rows) as usize;
+            let (start, end) = (rows.start.max(of_shard.start), rows.end.min(of_shard.end));
+            for first in (start..end).step_by(piece_rows) {
+                let now = first..end.min(first + piece_rows);
+                let piece = &mut bytes[(first - rows.start) * row_bytes..][..now.len() * row_bytes];
+                let words = (piece.len() as u64).div_ceil(4);
+                let bound = Bound {
+                    input: None,
+                    input_is_uniform: false,
+                    output: whole("the bytes", &on_device),
+                    bias: None,
+                    numbers: None,
+                    slots: None,
+                };
+                let work = Work {
+                    dispatch: Dispatch::of(words),
+                    // Where the kernel begins.
+                    batch: first - of_shard.start,
+                    all_rows: self.rows,
+                    picks: 1,
+                    experts: 1,
+                    spans: 1,
+                };
+                let gpu = &self.gpu;
+                let program = program(self.format);
+                let prepare = |gpu: &Gpu| {
+                    gpu.prepare_with_shard(&program, self, shard, &bound, Arithmetic::Exact, &work)
+                };
+                let step = gpu.prepared(wait, prepare).await?;
+                let submission = gpu.guarded(|| {
+                    gpu.submit(|encoder| {
+                        Op { steps: vec![step] }.record(encoder);
+                        encoder.copy_buffer_to_buffer(&on_device, 0, &readback, 0, 4 * words);
+                    })
+                })?;
+                gpu.mapped(wait, &readback, MapMode::Read, 4 * words, Some(submission)).await?;
+                let view = gpu.guarded(|| readback.get_mapped_range(..4 * words))?;
+                piece.copy_from_slice(&view.map_err(|error| gpu.fault(error.to_string()))?[..piece.len()]);
+                gpu.guarded(|| readback.unmap())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a row in a file.
+    fn row_bytes(&self) -> usize {
+        self.format.bytes_for(self.cols.into()) as usize
+    }
+}
