@@ -5,7 +5,7 @@ use super::matrix::{Matrix, whole};
 use super::op::{Dispatch, Op, in_order};
 use super::pipeline::Arithmetic;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
-use super::upload::{Filling, PIECE_BYTES, RowShape, Source, write_padded};
+use super::upload::{Filling, RowShape, Source, write_padded};
 use super::wait::Wait;
 use super::{Gpu, shader};
 use crate::{Error, Format, Result, cpu};
@@ -159,7 +159,7 @@ impl<'a> Quantizing<'a> {
             let needed = format!("at most {limit}, what the device can bind");
             return Err(Error::Number { what: "bytes of a row", needed, found: row_bytes });
         }
-        let piece_rows = ((limit.min(PIECE_BYTES as u64) / row_bytes).max(1) as usize).min(rows);
+        let piece_rows = ((gpu.piece_bytes() as u64 / row_bytes).max(1) as usize).min(rows);
         let weights = (piece_rows * cols) as u64;
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         let padded = |format| gpu.buffer(Layout::of(format).device_bytes(weights), usage);

@@ -7,7 +7,6 @@ use super::matvec::PLACES;
 use super::op::{Dispatch, Op};
 use super::pipeline::Arithmetic;
 use super::split;
-use super::upload::PIECE_BYTES;
 use super::wait::Wait;
 use crate::{FORMATS, Format, Result, cpu};
 use std::ops::Range;
@@ -76,7 +75,7 @@ impl Matrix {
         if rows.is_empty() {
             return Ok(());
         }
-        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        let piece_rows = (self.gpu.piece_bytes() / row_bytes).max(1);
         let most_bytes = (piece_rows.min(rows.len()) * row_bytes).next_multiple_of(4) as u64;
         let on_device = self.gpu.buffer(most_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let readback = self.gpu.buffer(most_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
