@@ -16,7 +16,8 @@ use wgpu::DeviceType;
 /// Tokens of the context unless an app says otherwise, if the model was trained for as many.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's numbers for all architectures here.
+/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's
+/// numbers for all architectures here.
 const YARN_FAST_TURNS: f64 = 32.0;
 const YARN_SLOW_TURNS: f64 = 1.0;
 
@@ -118,7 +119,7 @@ impl Model {
         };
         let shared = Shared {
             ropes: rotations(&config, divisors.as_deref()),
-            warnings: [config.warnings.clone(), reader.warnings()].concat(),
+            warnings: [config.warnings(), &reader.warnings()].concat(),
             weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
             cache: cache_formats(options),
@@ -166,8 +167,9 @@ impl Model {
         &self.shared.config
     }
 
-    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no part for, as in libllama, and keys and
-    /// tensors that are for another purpose. The library prints nothing; an app shows them to whoever chose the file.
+    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no
+    /// part for, as in libllama, and keys and tensors that are for another purpose. The library prints
+    /// nothing; an app shows them to whoever chose the file.
     pub fn warnings(&self) -> &[String] {
         &self.shared.warnings
     }
@@ -214,8 +216,9 @@ impl Shared {
     pub(super) fn angles(&self, position: usize, count: usize) -> Vec<Vec<f32>> {
         let angles = |rope: &Rotation| {
             let positions = position..position + count;
-            let angles = positions
-                .flat_map(|position| rope.frequencies.iter().map(move |frequency| position as f64 * frequency));
+            let angles = positions.flat_map(|position| {
+                rope.frequencies.iter().map(move |frequency| position as f64 * frequency)
+            });
             let turns = angles.flat_map(|angle| [angle.cos(), angle.sin()]);
             turns.map(|x| (rope.magnitude * x) as f32).collect()
         };
@@ -250,7 +253,8 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     let rope = &config.rope;
     let dimensions = rope.dimensions as f64;
     let of = |base: f64, scale: f64, magnitude: f64| {
-        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context is `pair_of` that.
+        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context
+        // is `pair_of` that.
         let kept = |pair: usize| {
             let Some(yarn) = &rope.yarn else { return 1.0 };
             let pair_of = |turns: f64| {
@@ -270,8 +274,12 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     };
     let factor = 1.0 / rope.scale;
     let stretch = 1.0 + 0.1 * factor.ln();
-    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled need none of it.
-    let magnitude = |stretch: f64| if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor };
-    let windowed = config.window.as_ref().map(|window| of(window.rope_base, 1.0, magnitude(stretch.max(1.0) / stretch)));
+    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled
+    // need none of it.
+    let magnitude = |stretch: f64| {
+        if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor }
+    };
+    let windowed =
+        config.window.as_ref().map(|window| of(window.rope_base, 1.0, magnitude(stretch.max(1.0) / stretch)));
     [of(rope.base, rope.scale, magnitude(stretch.max(1.0))), windowed.unwrap_or_default()]
 }
