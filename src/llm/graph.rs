@@ -12,8 +12,9 @@
 //! experts chooses some for each token, and mixes what they give. Where an architecture has post norms, a branch is normed
 //! before it is added.
 //!
-//! Kernels load floats four at a time. Where a head is not whole quads, zeros stand behind it in queries, keys and values, and in what attention
-//! gives ([`Padding`]); the step `Pack` leaves them out, since the columns of the next matrix cannot have any.
+//! Kernels load floats four at a time. Where a head is not whole quads, zeros stand behind it in queries,
+//! keys and values, and in what attention gives ([`Padding`]); the step `Pack` leaves them out, since the
+//! columns of the next matrix cannot have any.
 
 use super::config::{Config, Experts};
 

@@ -18,7 +18,8 @@ use wgpu::DeviceType;
 /// Tokens of the context unless an app says otherwise, if the model was trained for as many.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's numbers for all architectures here.
+/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's
+/// numbers for all architectures here.
 const YARN_FAST_TURNS: f64 = 32.0;
 const YARN_SLOW_TURNS: f64 = 1.0;
 
@@ -196,7 +197,7 @@ impl Model {
         };
         let shared = Shared {
             ropes: rotations(&config, divisors.as_deref()),
-            warnings: [config.warnings.clone(), reader.warnings()].concat(),
+            warnings: [config.warnings(), &reader.warnings()].concat(),
             weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
             cache: cache_formats(options),
@@ -244,8 +245,9 @@ impl Model {
         &self.shared.config
     }
 
-    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no part for, as in libllama, and keys and
-    /// tensors that are for another purpose. The library prints nothing; an app shows them to whoever chose the file.
+    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no
+    /// part for, as in libllama, and keys and tensors that are for another purpose. The library prints
+    /// nothing; an app shows them to whoever chose the file.
     pub fn warnings(&self) -> &[String] {
         &self.shared.warnings
     }
@@ -329,7 +331,8 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     let rope = &config.rope;
     let dimensions = rope.dimensions as f64;
     let of = |base: f64, scale: f64, magnitude: f64| {
-        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context is `pair_of` that.
+        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context
+        // is `pair_of` that.
         let kept = |pair: usize| {
             let Some(yarn) = &rope.yarn else { return 1.0 };
             let pair_of = |turns: f64| {
@@ -349,7 +352,8 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     };
     let factor = 1.0 / rope.scale;
     let stretch = 1.0 + 0.1 * factor.ln();
-    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled need none of it.
+    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled
+    // need none of it.
     let magnitude = |stretch: f64| {
         if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor }
     };

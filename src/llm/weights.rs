@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 
 /// Tensors that old converters wrote and nothing reads.
 const IGNORED: &str = "attn_rot_embd";
-/// Beginnings of the names of tensors for inputs other than text, which files of some programs carry beside the text's model.
+/// Beginnings of the names of tensors for inputs other than text, which files of some programs carry beside
+/// the text's model.
 const OTHER_INPUTS: [&str; 3] = ["v.", "a.", "mm."];
 /// Memory for converting on a device.
 const CONVERTER_BYTES: u64 = 64 << 20;

@@ -87,6 +87,7 @@ fn of_shape(width: u64, [heads, kv_heads, head]: [u64; 3], format: Format) -> gg
         ("llama.attention.head_count_kv", kv_heads),
         ("llama.attention.key_length", head),
         ("llama.attention.value_length", head),
+        ("llama.rope.dimension_count", head & !1),
     ] {
         keys.set(key, value as u32);
     }
@@ -136,6 +137,43 @@ fn heads_of_every_shape_give_the_twins_logits() {
             for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
                 assert_near(&logits(&found), &right_logits, bound, &format!("{shape:?}, {precision:?}"));
                 assert_near(&long(&found), &right_long, bound, &format!("{shape:?}, {precision:?}, long"));
+            }
+        }
+    }
+}
+
+/// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight bits.
+#[test]
+fn heads_that_are_not_whole_quads_give_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    for shape in [[16, 16, 2], [16, 1, 6], [16, 4, 18], [32, 8, 17], [32, 16, 3], [16, 2, 30], [32, 4, 65]] {
+        let file = of_heads(shape);
+        // More keys than a single token attends to at once.
+        let text = tokens(300, 96);
+        let long = |model: &Model| {
+            let mut session = Session::new(model).unwrap();
+            session.prefill(&text[..290]).unwrap();
+            let batch = session.logits().to_vec();
+            session.prefill(&text[290..299]).unwrap();
+            session.prefill(&text[299..]).unwrap();
+            [batch, session.logits().to_vec()].concat()
+        };
+        for (cache, precision, bound) in [
+            (Format::F32, Precision::Exact, EXACT),
+            (Format::F16, Precision::Exact, F16_CACHE),
+            (Format::F32, Precision::Int8, INT8),
+        ] {
+            let load = |device: Device| {
+                let mut options = exact(device);
+                (options.precision, options.cache_keys, options.cache_values) = (precision, cache, cache);
+                Model::from_gguf(&file, &options).unwrap()
+            };
+            let right = load(Device::Cpu);
+            let (right_logits, right_long) = (logits(&right), long(&right));
+            for found in with_all_kernels(&load(Device::Gpu(gpu.clone()))) {
+                let what = format!("{shape:?}, {precision:?}, {cache}");
+                assert_near(&logits(&found), &right_logits, bound, &what);
+                assert_near(&long(&found), &right_long, bound, &format!("{what}, long"));
             }
         }
     }
