@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit code after Ctrl-C, as shells count signals: 128 + SIGINT.
@@ -20,6 +21,10 @@ pub(crate) enum Failure {
     Signals(#[source] io::Error),
     #[error("{0}")]
     Usage(String),
+    #[error("{path}: there is no chat template in it; without one, -p TEXT continues a text", path = path.display())]
+    NoTemplate { path: PathBuf },
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// An error and its causes.
@@ -47,6 +52,7 @@ impl Failure {
                 eprintln!("qmill: interrupted; nothing was left behind");
                 return ExitCode::from(INTERRUPTED);
             }
+            Self::Interrupted => return ExitCode::from(INTERRUPTED),
             _ => {}
         }
         let line = on_one_line(self);
