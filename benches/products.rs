@@ -69,12 +69,10 @@ fn matvec(criterion: &mut Criterion) {
         for format in formats.map(|info| info.format) {
             group.bench_function(format.name(), |bench| {
                 let case = Case { operation: Operation::Matvec, format, rows: 64, cols: COLS, batch: 1 };
-                let quick = Settings {
-                    repetitions: 1,
-                    repetition_time: Duration::ZERO,
-                    cache_bytes: 0,
-                    as_in_file: false,
-                };
+                let quick = Settings::DEFAULT
+                    .with_repetitions(1)
+                    .with_repetition_time(Duration::ZERO)
+                    .with_cache_bytes(0);
                 let variant = case.variants(&device)[usize::from(int8)];
                 case.measure(&device, variant, &quick).expect("the answer is right");
                 let copies = products(&gpu, format, int8).expect("the matrix fits");

@@ -1,7 +1,7 @@
 //! Quantizes a model with progress and a way to stop: `cargo run --example quantize_file -- IN.gguf OUT.gguf [SECONDS]`.
 
 use qmill::mix::FileType;
-use qmill::stream::{Progress, Request, Resources};
+use qmill::stream::{Existing, Progress, Request, Resources};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -28,7 +28,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let request = Request::new(FileType::Q4_K_M);
     let (input, output) = (Path::new(input), Path::new(output));
-    match qmill::quantize_file(input, output, &request, &Resources::default(), false, &mut progress) {
+    match qmill::quantize_file(
+        input,
+        output,
+        &request,
+        &Resources::default(),
+        Existing::Refuse,
+        &mut progress,
+    ) {
         Ok(report) => {
             println!("{} bytes, {:.2} bits per weight", report.file_bytes, report.bits_per_weight());
             Ok(())

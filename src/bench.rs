@@ -11,7 +11,7 @@
 //! use qmill::{Device, Format};
 //!
 //! let case = Case { operation: Operation::Dequantize, format: Format::Q4_K, rows: 16, cols: 512, batch: 1 };
-//! let settings = Settings { repetitions: 1, ..Settings::default() };
+//! let settings = Settings::DEFAULT.with_repetitions(1);
 //! let measured = case.measure(&Device::Cpu, case.variants(&Device::Cpu)[0], &settings)?;
 //! println!("{:.2} GB/s", measured.bytes as f64 / measured.timing.best_clock().median() / 1e9);
 //! # Ok::<(), qmill::Error>(())

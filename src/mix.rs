@@ -154,8 +154,10 @@ impl fmt::Display for TensorRule {
     }
 }
 
-/// What the user asks for beside the file type; llama-quantize's flags of the same names.
+/// What the user asks for beside the file type; llama-quantize's flags of the same names. [`Options::default`], changed by
+/// the methods that begin with `with_`, or field by field.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Gives every tensor the default format, without exceptions.
     pub pure: bool,
@@ -170,6 +172,36 @@ pub struct Options {
 }
 
 impl Options {
+    /// These, with another [`pure`](Self::pure).
+    #[must_use]
+    pub fn with_pure(self, pure: bool) -> Self {
+        Self { pure, ..self }
+    }
+
+    /// These, with another [`leave_output_tensor`](Self::leave_output_tensor).
+    #[must_use]
+    pub fn with_leave_output_tensor(self, leave_output_tensor: bool) -> Self {
+        Self { leave_output_tensor, ..self }
+    }
+
+    /// These, with another [`output_tensor_type`](Self::output_tensor_type).
+    #[must_use]
+    pub fn with_output_tensor_type(self, output_tensor_type: Option<Format>) -> Self {
+        Self { output_tensor_type, ..self }
+    }
+
+    /// These, with another [`token_embedding_type`](Self::token_embedding_type).
+    #[must_use]
+    pub fn with_token_embedding_type(self, token_embedding_type: Option<Format>) -> Self {
+        Self { token_embedding_type, ..self }
+    }
+
+    /// These, with another [`tensor_types`](Self::tensor_types).
+    #[must_use]
+    pub fn with_tensor_types(self, tensor_types: Vec<TensorRule>) -> Self {
+        Self { tensor_types, ..self }
+    }
+
     fn by_name(&self, name: &str) -> Option<Format> {
         self.tensor_types.iter().find(|rule| rule.matches(name)).map(|rule| rule.format)
     }

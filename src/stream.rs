@@ -14,7 +14,7 @@ mod report;
 mod run;
 
 pub use destination::is_stdout;
-pub use output::OutputFile;
+pub use output::{Existing, OutputFile};
 pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor, Request, Verify};
 pub use report::{FormatTotal, Progress, Report};
 pub use run::Resources;
@@ -36,10 +36,10 @@ use std::time::Instant;
 /// same output, by whatever name, is refused, and what a killed run left is replaced. With [`Request::keep_split`]
 /// `output` is the name of all files ([`Plan::output_paths`]), which are renamed together.
 ///
-/// An existing `output` is replaced only if `overwrite` is set. Where `output` is a symbolic link, the link stays and
+/// An existing `output` is replaced only where `existing` says so. Where `output` is a symbolic link, the link stays and
 /// the file it leads to is replaced, or created where there is none: a link that leads nowhere counts as an existing
 /// output. A device, a pipe, or a descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly,
-/// whatever `overwrite` says.
+/// whatever `existing` says.
 ///
 /// `progress` is called on this thread after every portion written; [`ControlFlow::Break`] stops with
 /// [`Error::Cancelled`]. Other errors: those of [`Model::open`], [`Plan::new`] and [`Plan::write`];
@@ -50,12 +50,12 @@ pub fn quantize_file(
     output: &Path,
     request: &Request,
     resources: &Resources,
-    overwrite: bool,
+    existing: Existing,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Report> {
     let model = Model::open(input)?;
     let plan = Plan::new(&model, request)?;
-    plan.write_files(&model, output, resources, overwrite, progress)
+    plan.write_files(&model, output, resources, existing, progress)
 }
 
 impl Plan {
@@ -65,12 +65,12 @@ impl Plan {
         model: &Model,
         output: &Path,
         resources: &Resources,
-        overwrite: bool,
+        existing: Existing,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Report> {
         let start = Instant::now();
         resources.check(self)?;
-        let outputs = Outputs::create(model, self, output, overwrite)?;
+        let outputs = Outputs::create(model, self, output, existing)?;
         let tally = run::run(self, model, resources, |index| outputs.open(index), progress)
             .map_err(|error| outputs.name(error))?;
         outputs.commit()?;

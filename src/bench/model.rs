@@ -18,8 +18,9 @@ pub struct ModelCase {
     pub depth: usize,
 }
 
-/// How to measure a model.
+/// How to measure a model: [`ModelSettings::default`], changed by the methods that begin with `with_`, or field by field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ModelSettings {
     /// Repetitions that count.
     pub repetitions: usize,
@@ -28,6 +29,26 @@ pub struct ModelSettings {
     pub batch: usize,
     /// Whether the prompt and one token go through the model once before anything counts: what is compiled then does not count.
     pub warm_up: bool,
+}
+
+impl ModelSettings {
+    /// These, with another [`repetitions`](Self::repetitions).
+    #[must_use]
+    pub fn with_repetitions(self, repetitions: usize) -> Self {
+        Self { repetitions, ..self }
+    }
+
+    /// These, with another [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// These, with another [`warm_up`](Self::warm_up).
+    #[must_use]
+    pub fn with_warm_up(self, warm_up: bool) -> Self {
+        Self { warm_up, ..self }
+    }
 }
 
 impl Default for ModelSettings {

@@ -4,8 +4,9 @@ use crate::gpu::{Lap, Op};
 use crate::{Gpu, Result};
 use std::time::{Duration, Instant};
 
-/// How to measure.
+/// How to measure: [`Settings::DEFAULT`], changed by the methods that begin with `with_`, or field by field.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// Repetitions that count.
     pub repetitions: usize,
@@ -17,15 +18,43 @@ pub struct Settings {
     pub as_in_file: bool,
 }
 
-impl Default for Settings {
+impl Settings {
     /// Five repetitions of a tenth of a second; 96 MiB, as the largest cache of a GPU of 2025 has.
+    pub const DEFAULT: Self = Self {
+        repetitions: 5,
+        repetition_time: Duration::from_millis(100),
+        cache_bytes: 96 << 20,
+        as_in_file: false,
+    };
+
+    /// These, with another [`repetitions`](Self::repetitions).
+    #[must_use]
+    pub const fn with_repetitions(self, repetitions: usize) -> Self {
+        Self { repetitions, ..self }
+    }
+
+    /// These, with another [`repetition_time`](Self::repetition_time).
+    #[must_use]
+    pub const fn with_repetition_time(self, repetition_time: Duration) -> Self {
+        Self { repetition_time, ..self }
+    }
+
+    /// These, with another [`cache_bytes`](Self::cache_bytes).
+    #[must_use]
+    pub const fn with_cache_bytes(self, cache_bytes: u64) -> Self {
+        Self { cache_bytes, ..self }
+    }
+
+    /// These, with another [`as_in_file`](Self::as_in_file).
+    #[must_use]
+    pub const fn with_as_in_file(self, as_in_file: bool) -> Self {
+        Self { as_in_file, ..self }
+    }
+}
+
+impl Default for Settings {
     fn default() -> Self {
-        Self {
-            repetitions: 5,
-            repetition_time: Duration::from_millis(100),
-            cache_bytes: 96 << 20,
-            as_in_file: false,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use qmill::eval::{self, Comparison};
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{OutputFile, Plan, Report, Request, Resources};
+use qmill::stream::{Existing, OutputFile, Plan, Report, Request, Resources};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Write};
@@ -148,7 +148,7 @@ fn write_heading(model: &Model, out: &mut impl Write) -> io::Result<()> {
 /// Writes a file that appears under its name complete or not at all.
 fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let path = folder.join(name);
-    let mut file = OutputFile::create(&path, true)?;
+    let mut file = OutputFile::create(&path, Existing::Replace)?;
     file.write_all(bytes).map_err(|source| qmill::Error::Io { path, action: "write", source })?;
     Ok(file.commit()?)
 }

@@ -10,7 +10,7 @@ use progress::Narrator;
 use qmill::gguf::{self, Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
-use qmill::stream::{Plan, Request, Resources, Verify};
+use qmill::stream::{Existing, Plan, Request, Resources, Verify};
 use qmill::{Device, Format};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -183,21 +183,19 @@ impl Quantize {
                 rules.push(rule.parse()?);
             }
         }
-        let request = Request {
-            file_type,
-            mix: Options {
-                pure: self.pure,
-                leave_output_tensor: self.leave_output_tensor,
-                output_tensor_type: self.output_tensor_type,
-                token_embedding_type: self.token_embedding_type,
-                tensor_types: rules,
-            },
-            allow_requantize: self.allow_requantize,
-            metadata: self.override_kv,
-            prune_layers: BTreeSet::from_iter(self.prune_layers),
-            keep_split: self.keep_split,
-            verify: self.run.verify(),
-        };
+        let mix = Options::default()
+            .with_pure(self.pure)
+            .with_leave_output_tensor(self.leave_output_tensor)
+            .with_output_tensor_type(self.output_tensor_type)
+            .with_token_embedding_type(self.token_embedding_type)
+            .with_tensor_types(rules);
+        let request = Request::new(file_type)
+            .with_mix(mix)
+            .with_allow_requantize(self.allow_requantize)
+            .with_metadata(self.override_kv)
+            .with_prune_layers(BTreeSet::from_iter(self.prune_layers))
+            .with_keep_split(self.keep_split)
+            .with_verify(self.run.verify());
         let run = RunOptions { threads: self.run.threads.or(threads), memory, ..self.run };
         run.run(&self.input, &output, &request).map_err(|failure| hinted(failure, true))
     }
@@ -205,8 +203,7 @@ impl Quantize {
 
 impl Dequantize {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let verify = self.run.verify();
-        let request = Request { allow_requantize: true, verify, ..Request::new(self.file_type) };
+        let request = Request::new(self.file_type).with_allow_requantize(true).with_verify(self.run.verify());
         self.run.run(&self.input, &self.output, &request).map_err(|failure| hinted(failure, false))
     }
 }
@@ -246,10 +243,13 @@ impl RunOptions {
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
         }
-        let threads = self.threads.and_then(NonZeroUsize::new).unwrap_or(Resources::default().threads);
-        let resources = Resources { device, threads, memory_bytes: self.memory };
+        let mut resources = Resources::default().with_device(device).with_memory_bytes(self.memory);
+        if let Some(threads) = self.threads.and_then(NonZeroUsize::new) {
+            resources.threads = threads;
+        }
+        let existing = if self.force { Existing::Replace } else { Existing::Refuse };
         let report =
-            plan.write_files(&model, output, &resources, self.force, &mut |progress| narrator.tell(progress));
+            plan.write_files(&model, output, &resources, existing, &mut |progress| narrator.tell(progress));
         if let Device::Gpu(gpu) = &resources.device {
             gpu.store_pipelines();
         }

@@ -61,12 +61,10 @@ impl Tune {
         let no_folder = || Failure::Usage("there is no folder for caches: name a file by --table".to_owned());
         let path = self.table.clone().or_else(|| device::tuning_file(&gpu)).ok_or_else(no_folder)?;
         let mut tuning = earlier(&path, &gpu);
-        let settings = Settings {
-            repetitions: self.repetitions,
-            repetition_time: REPETITION_TIME,
-            cache_bytes: self.cache,
-            ..Settings::default()
-        };
+        let settings = Settings::DEFAULT
+            .with_repetitions(self.repetitions)
+            .with_repetition_time(REPETITION_TIME)
+            .with_cache_bytes(self.cache);
         let mut out = io::stdout().lock();
         writeln!(out, "{}", gpu.name())?;
         for case in self.cases() {

@@ -10,10 +10,21 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+/// What becomes of a file that has the name of an output already.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Existing {
+    /// It stays: there is an error, before anything is written.
+    #[default]
+    Refuse,
+    /// It is replaced when the output is complete.
+    Replace,
+}
+
 /// The files of one run. Those that are not committed are removed when this is dropped.
 pub(super) struct Outputs {
     targets: Vec<Target>,
-    overwrite: bool,
+    existing: Existing,
 }
 
 /// One output.
@@ -34,19 +45,19 @@ enum To {
 
 impl Outputs {
     /// Checks that every file of `plan` may and can be written under `output`, and takes the names for this run.
-    pub(super) fn create(model: &Model, plan: &Plan, output: &Path, overwrite: bool) -> Result<Self> {
+    pub(super) fn create(model: &Model, plan: &Plan, output: &Path, existing: Existing) -> Result<Self> {
         let paths = plan.output_paths(output);
         let destinations = paths.iter().map(|path| Destination::of(path)).collect::<Result<Vec<_>>>()?;
         for (path, destination) in paths.iter().zip(&destinations) {
             refuse_input(model, path, destination)?;
             if matches!(destination, Destination::File(_)) {
-                refuse_existing(path, overwrite)?;
+                refuse_existing(path, existing)?;
             }
         }
         check_space(plan, &destinations)?;
         let targets = paths.into_iter().zip(destinations);
-        let targets = targets.map(|(path, to)| Target::create(path, to, overwrite)).collect::<Result<_>>()?;
-        Ok(Self { targets, overwrite })
+        let targets = targets.map(|(path, to)| Target::create(path, to, existing)).collect::<Result<_>>()?;
+        Ok(Self { targets, existing })
     }
 
     /// Opens file `index` for writing.
@@ -60,7 +71,7 @@ impl Outputs {
     /// between there is no first file, and not some files of this run beside some of another.
     pub(super) fn commit(mut self) -> Result<()> {
         for target in &self.targets {
-            target.refuse_existing(self.overwrite)?;
+            target.refuse_existing(self.existing)?;
         }
         if let [Target { path: given, to: To::File { path, .. } }, _, ..] = self.targets.as_slice() {
             match fs::remove_file(path) {
@@ -91,7 +102,7 @@ impl Outputs {
 }
 
 impl Target {
-    fn create(path: PathBuf, destination: Destination, overwrite: bool) -> Result<Self> {
+    fn create(path: PathBuf, destination: Destination, existing: Existing) -> Result<Self> {
         let end = match destination {
             Destination::Direct(end) => return Ok(Self { path, to: To::Direct(end) }),
             Destination::File(end) => end,
@@ -102,7 +113,7 @@ impl Target {
             Err(PartFault::Io(source)) => return Err(io_error(&path, "create a file beside it")(source)),
         };
         // Another run may have finished it since it was looked for.
-        refuse_existing(&path, overwrite)?;
+        refuse_existing(&path, existing)?;
         Ok(Self { path, to: To::File { path: end, part } })
     }
 
@@ -122,9 +133,9 @@ impl Target {
         }
     }
 
-    fn refuse_existing(&self, overwrite: bool) -> Result<()> {
+    fn refuse_existing(&self, existing: Existing) -> Result<()> {
         match self.to {
-            To::File { .. } => refuse_existing(&self.path, overwrite),
+            To::File { .. } => refuse_existing(&self.path, existing),
             To::Direct(_) => Ok(()),
         }
     }
@@ -157,21 +168,21 @@ pub struct OutputFile {
     // Dropped first: it must not write to a file that is removed.
     writer: BufWriter<Box<dyn Write>>,
     target: Target,
-    overwrite: bool,
+    existing: Existing,
 }
 
 impl OutputFile {
     /// Opens the output at `path`.
     ///
-    /// Fails with [`Error::OutputExists`] where there is a file, or a link that leads nowhere, and `overwrite` is not
-    /// set, with [`Error::OutputInUse`] and with [`Error::Io`].
-    pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
+    /// Fails with [`Error::OutputExists`] where there is a file, or a link that leads nowhere, and `existing` does not
+    /// allow to replace it, with [`Error::OutputInUse`] and with [`Error::Io`].
+    pub fn create(path: &Path, existing: Existing) -> Result<Self> {
         let destination = Destination::of(path)?;
         if matches!(destination, Destination::File(_)) {
-            refuse_existing(path, overwrite)?;
+            refuse_existing(path, existing)?;
         }
-        let target = Target::create(path.to_owned(), destination, overwrite)?;
-        Ok(Self { writer: target.open()?, target, overwrite })
+        let target = Target::create(path.to_owned(), destination, existing)?;
+        Ok(Self { writer: target.open()?, target, existing })
     }
 
     /// Waits until everything is on the disk, and gives the file its name.
@@ -179,7 +190,7 @@ impl OutputFile {
     /// Fails with [`Error::Io`], and with [`Error::OutputExists`] where somebody else has made a file of that name.
     pub fn commit(mut self) -> Result<()> {
         self.writer.flush().map_err(io_error(self.target.written(), "write"))?;
-        self.target.refuse_existing(self.overwrite)?;
+        self.target.refuse_existing(self.existing)?;
         self.target.commit()
     }
 }
@@ -229,8 +240,8 @@ fn refuse_input(model: &Model, path: &Path, destination: &Destination) -> Result
 }
 
 /// A link that leads nowhere is there too.
-fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
-    if !overwrite && fs::symlink_metadata(path).is_ok() {
+fn refuse_existing(path: &Path, existing: Existing) -> Result<()> {
+    if existing == Existing::Refuse && fs::symlink_metadata(path).is_ok() {
         return Err(Error::OutputExists { path: path.to_owned() });
     }
     Ok(())

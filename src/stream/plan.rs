@@ -14,8 +14,9 @@ const SPLIT_KEYS: [&str; 3] = [SPLIT_NUMBER_KEY, SPLIT_COUNT_KEY, SPLIT_TENSORS_
 /// Weights in the blocks of the formats that stand in for others.
 const SHORTEST_BLOCK: u64 = 32;
 
-/// What a user asks for.
+/// What a user asks for: [`Request::new`], changed by the methods that begin with `with_`, or field by field.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// The mix of formats.
     pub file_type: FileType,
@@ -35,6 +36,7 @@ pub struct Request {
 
 /// How much of what a GPU makes the CPU twin makes again, to compare.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub enum Verify {
     /// Nothing: the bytes are the same by construction.
     #[default]
@@ -57,6 +59,42 @@ impl Request {
             keep_split: false,
             verify: Verify::Off,
         }
+    }
+
+    /// These, with another [`mix`](Self::mix).
+    #[must_use]
+    pub fn with_mix(self, mix: mix::Options) -> Self {
+        Self { mix, ..self }
+    }
+
+    /// These, with another [`allow_requantize`](Self::allow_requantize).
+    #[must_use]
+    pub fn with_allow_requantize(self, allow_requantize: bool) -> Self {
+        Self { allow_requantize, ..self }
+    }
+
+    /// These, with another [`metadata`](Self::metadata).
+    #[must_use]
+    pub fn with_metadata(self, metadata: Vec<(String, Value)>) -> Self {
+        Self { metadata, ..self }
+    }
+
+    /// These, with another [`prune_layers`](Self::prune_layers).
+    #[must_use]
+    pub fn with_prune_layers(self, prune_layers: BTreeSet<u32>) -> Self {
+        Self { prune_layers, ..self }
+    }
+
+    /// These, with another [`keep_split`](Self::keep_split).
+    #[must_use]
+    pub fn with_keep_split(self, keep_split: bool) -> Self {
+        Self { keep_split, ..self }
+    }
+
+    /// These, with another [`verify`](Self::verify).
+    #[must_use]
+    pub fn with_verify(self, verify: Verify) -> Self {
+        Self { verify, ..self }
     }
 }
 

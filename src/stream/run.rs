@@ -26,8 +26,9 @@ const GPU_PORTION_BYTES: u64 = 32 << 20;
 /// Enough that one goes up and one comes down while one is computed.
 const GPU_WORKERS: u64 = 3;
 
-/// What a run may use.
+/// What a run may use: [`Resources::default`], changed by the methods that begin with `with_`, or field by field.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Resources {
     /// Where to convert.
     pub device: Device,
@@ -46,6 +47,24 @@ impl Default for Resources {
 }
 
 impl Resources {
+    /// These, with another [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// These, with another [`threads`](Self::threads).
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// These, with another [`memory_bytes`](Self::memory_bytes).
+    #[must_use]
+    pub fn with_memory_bytes(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..self }
+    }
+
     /// Fails with [`Error::Memory`] where a row of some tensor does not fit.
     pub(super) fn check(&self, plan: &Plan) -> Result<()> {
         match plan.tensors().max_by_key(|tensor| row_bytes(tensor)) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// One repetition of one operation, and nothing kept out of the cache.
 const QUICK: Settings =
-    Settings { repetitions: 1, repetition_time: Duration::ZERO, cache_bytes: 0, as_in_file: false };
+    Settings::DEFAULT.with_repetitions(1).with_repetition_time(Duration::ZERO).with_cache_bytes(0);
 
 /// The command with these arguments, and quick ones where they say nothing of it.
 fn qmill(arguments: &[&str]) -> Output {
@@ -258,12 +258,8 @@ fn a_wrong_answer_is_not_measured() {
 #[test]
 fn work_takes_turns_and_every_turn_is_counted() {
     let mut turns = Vec::new();
-    let settings = Settings {
-        repetitions: 3,
-        repetition_time: Duration::from_millis(20),
-        cache_bytes: 0,
-        as_in_file: false,
-    };
+    let time = Duration::from_millis(20);
+    let settings = Settings::DEFAULT.with_repetitions(3).with_repetition_time(time).with_cache_bytes(0);
     let timing = time_work(&settings, |turn| {
         turns.push(turn);
         std::thread::sleep(Duration::from_millis(1));

@@ -277,7 +277,7 @@ fn a_measurement_goes_through_its_stages() {
     let model = tiny(&LoadOptions::default().with_context(16));
     let case = ModelCase { prompt: 5, generated: 3, depth: 8 };
     assert_eq!((case.tokens(), case.context(), case.to_string()), (8, 16, "pp5+tg3 @ d8".to_owned()));
-    let settings = ModelSettings { repetitions: 2, batch: 2, warm_up: true };
+    let settings = ModelSettings::default().with_repetitions(2).with_batch(2);
     let mut stages = Vec::new();
     let timing = case.measure(&model, &settings, &mut |stage| stages.push(stage)).unwrap();
     assert_eq!(stages, [Stage::Depth, Stage::WarmUp, Stage::Repetition(1), Stage::Repetition(2)]);
@@ -290,8 +290,8 @@ fn a_measurement_goes_through_its_stages() {
     assert!(matches!(full, Error::ContextFull { context: 16, needed: 17 }), "{full}");
     for (case, settings) in [
         (ModelCase { prompt: 0, generated: 0, depth: 1 }, settings),
-        (case, ModelSettings { repetitions: 0, ..settings }),
-        (case, ModelSettings { batch: 0, ..settings }),
+        (case, settings.with_repetitions(0)),
+        (case, settings.with_batch(0)),
     ] {
         let none = error(case, settings);
         assert!(matches!(none, Error::Number { found: 0, .. }), "{none}");

@@ -33,7 +33,7 @@ fn formats(facts: &Facts, given: &[Given], file_type: FileType, options: &Option
 }
 
 fn rules(rules: &[&str]) -> Options {
-    Options { tensor_types: rules.iter().map(|rule| rule.parse().unwrap()).collect(), ..Options::default() }
+    Options::default().with_tensor_types(rules.iter().map(|rule| rule.parse().unwrap()).collect())
 }
 
 fn keep() -> Choice {
@@ -253,7 +253,7 @@ fn some_tensors_are_kept_whatever_is_asked() {
     let kept = given.len();
     given.push(f32("my_position_embd.weight", &matrix));
     given.push(f32("blk.0.ssm_beta.weight", &matrix));
-    let options = Options { token_embedding_type: Some(F16), ..rules(&["token_types=q8_0"]) };
+    let options = rules(&["token_types=q8_0"]).with_token_embedding_type(Some(F16));
     let choices = chosen(&Facts::default(), &given, FileType::Q4_K_S, &options);
     assert_eq!(choices[..kept], vec![keep(); kept]);
     assert_eq!(choices[kept..], [write(Q4_K); 2]);
@@ -282,9 +282,9 @@ fn the_output_matrix_may_be_the_token_embedding() {
     assert_eq!(formats(&experts, &values, FileType::NVFP4, &plain), [Q6_K, NVFP4]);
     let falcon = Facts { architecture: "falcon".to_owned(), ..Facts::default() };
     assert_eq!(formats(&falcon, &tied, FileType::Q4_0, &plain), [Q8_0, Q4_0]);
-    let output = Options { output_tensor_type: Some(Q5_K), ..Options::default() };
+    let output = Options::default().with_output_tensor_type(Some(Q5_K));
     assert_eq!(formats(&facts, &tied, FileType::Q4_0, &output), [Q5_K, Q4_0]);
-    let pure = Options { pure: true, ..output.clone() };
+    let pure = output.clone().with_pure(true);
     assert_eq!(formats(&facts, &tied, FileType::Q4_0, &pure), [Q4_0; 2]);
 
     let [embedding, query] = tied;
@@ -293,18 +293,18 @@ fn the_output_matrix_may_be_the_token_embedding() {
     assert_eq!(formats(&facts, &untied, FileType::Q2_0, &plain), [Q6_K, Q4_K, Q2_0]);
     assert_eq!(formats(&facts, &untied, FileType::Q4_0, &output), [Q5_K, Q4_0, Q4_0]);
     assert_eq!(formats(&facts, &untied, FileType::Q4_0, &pure), [Q5_K, Q4_0, Q4_0]);
-    let leave = Options { leave_output_tensor: true, token_embedding_type: Some(Q8_0), ..pure };
+    let leave = pure.with_leave_output_tensor(true).with_token_embedding_type(Some(Q8_0));
     assert_eq!(chosen(&facts, &untied, FileType::Q4_0, &leave), [keep(), write(Q8_0), write(Q4_0)]);
     // A flag's format applies to a float file too, where there are no other exceptions.
     assert_eq!(formats(&facts, &untied, FileType::F16, &output), [Q5_K, F16, F16]);
     assert_eq!(chosen(&facts, &untied, FileType::F32, &plain), [keep(); 3]);
-    let float = Options { output_tensor_type: Some(F32), ..Options::default() };
+    let float = Options::default().with_output_tensor_type(Some(F32));
     assert_eq!(chosen(&facts, &untied, FileType::Q4_0, &float)[0], keep());
 }
 
 #[test]
 fn a_format_that_a_flag_demands_has_no_fallback() {
-    let options = Options { output_tensor_type: Some(Q6_K), ..Options::default() };
+    let options = Options::default().with_output_tensor_type(Some(Q6_K));
     let given = [f32("output.weight", &[96, 4])];
     let error = choose(&Facts::default(), &as_tensors(&given), FileType::Q4_0, &options).unwrap_err();
     assert!(matches!(error, Error::RowLength { weights: 96, format: Q6_K, .. }));
@@ -328,7 +328,7 @@ fn the_first_rule_that_matches_a_name_decides() {
     assert_eq!(formats(&Facts::default(), &given, FileType::F16, &rules(&["attn_v=Q8_0"])), [F16; 4]);
     // Over --token-embedding-type they win in one case.
     let given = [f32("per_layer_token_embd.weight", &[256, 4]), f32("token_embd.weight", &[256, 4])];
-    let options = Options { token_embedding_type: Some(Q8_0), ..rules(&["token_embd=q5_1"]) };
+    let options = rules(&["token_embd=q5_1"]).with_token_embedding_type(Some(Q8_0));
     assert_eq!(formats(&Facts::default(), &given, FileType::Q4_K_M, &options), [Q5_1, Q8_0]);
 }
 

@@ -10,7 +10,7 @@ use crate::support::open;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Progress, Request, Resources};
-use qmill::{Device, Error, Format, Result};
+use qmill::{Error, Format, Result};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -35,7 +35,7 @@ impl Write for Memory {
 }
 
 fn resources(threads: usize, memory_bytes: u64) -> Resources {
-    Resources { device: Device::Cpu, threads: NonZeroUsize::new(threads).unwrap(), memory_bytes }
+    Resources::default().with_threads(NonZeroUsize::new(threads).unwrap()).with_memory_bytes(memory_bytes)
 }
 
 /// The least memory that `plan` can be carried out in, as the refusal of less says it.

@@ -168,7 +168,10 @@ impl Models {
         heading: &str,
     ) -> Result<ModelTiming, Failure> {
         thread::sleep(Duration::from_secs(self.delay));
-        let settings = ModelSettings { repetitions, batch: test.batch, warm_up: !self.no_warmup };
+        let settings = ModelSettings::default()
+            .with_repetitions(repetitions)
+            .with_batch(test.batch)
+            .with_warm_up(!self.no_warmup);
         let mut tell = |stage| {
             if self.progress {
                 let stage = match stage {

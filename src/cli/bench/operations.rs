@@ -58,12 +58,10 @@ const KEYS: Keys =
 
 impl Operations {
     pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
-        let settings = Settings {
-            repetitions: common.repetitions,
-            cache_bytes: self.cache,
-            as_in_file: self.as_in_file,
-            ..Settings::default()
-        };
+        let settings = Settings::DEFAULT
+            .with_repetitions(common.repetitions)
+            .with_cache_bytes(self.cache)
+            .with_as_in_file(self.as_in_file);
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
         let cases = self.cases();
         if cases.is_empty() {

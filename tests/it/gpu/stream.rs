@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 fn on(device: Device, memory_bytes: u64) -> Resources {
-    Resources { device, memory_bytes, ..Resources::default() }
+    Resources::default().with_device(device).with_memory_bytes(memory_bytes)
 }
 
 /// The file that `request` makes of `model`; `progress` is told of every portion.
@@ -54,7 +54,7 @@ fn a_gpu_writes_the_same_files() {
     let types = FILE_TYPES.iter().filter(|info| info.format.is_none_or(is_made));
     for file_type in types.map(|info| info.file_type) {
         for model in [trained(), mixed()] {
-            let request = Request { allow_requantize: true, ..Request::new(file_type) };
+            let request = Request::new(file_type).with_allow_requantize(true);
             let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
             for memory_bytes in [256 << 20, 1 << 20] {
                 let device = Device::Gpu(gpu.clone());
@@ -140,7 +140,7 @@ fn a_wrong_byte_of_the_device_is_found_where_it_is() {
         .with_gaussian("output.weight", &[256, 8], Format::F16)
         .with_gaussian("token_embd.weight", &[256, 300], Format::F16)
         .open();
-    let request = Request { verify: Verify::All, ..Request::new(FileType::Q8_0) };
+    let request = Request::new(FileType::Q8_0).with_verify(Verify::All);
     let error = write(&model, &request, &on(Device::Gpu(gpu), 256 << 20), &mut |_| ()).unwrap_err();
     match error {
         // Block 700 of 32 weights, in rows of 8 blocks.
@@ -156,7 +156,7 @@ fn verifying_says_how_much_it_compared() {
     let Some(gpu) = gpu() else { return };
     let model = trained();
     let quantized = |verify| {
-        let request = Request { verify, ..Request::new(FileType::Q8_0) };
+        let request = Request::new(FileType::Q8_0).with_verify(verify);
         write(&model, &request, &on(Device::Gpu(gpu.clone()), 64 << 20), &mut |_| ()).unwrap().1
     };
     let converted = model.tensors().filter(|tensor| tensor.info.tensor_type().format() == Some(Format::F16));
@@ -174,7 +174,7 @@ fn a_device_of_small_limits_gets_small_pieces() {
     let adapter =
         qmill::gpu::adapters().into_iter().find(|adapter| adapter.handle.get_info().name == name).unwrap();
     let model = mixed();
-    let request = Request { allow_requantize: true, ..Request::new(FileType::Q4_K_M) };
+    let request = Request::new(FileType::Q4_K_M).with_allow_requantize(true);
     let (expected, _) = write(&model, &request, &Resources::default(), &mut |_| ()).unwrap();
     for binding_bytes in [32 << 10, 1 << 20] {
         let limits = qmill::wgpu::Limits {

@@ -5,7 +5,7 @@ use crate::support::{ModelFile, assert_converted, files_in};
 use qmill::Format::F16;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
-use qmill::stream::{Progress, Request, Resources};
+use qmill::stream::{Existing, Progress, Request, Resources};
 use qmill::{Error, Result, quantize_file};
 use std::fs;
 use std::io;
@@ -30,9 +30,9 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    fn quantize(&self, output: &Path, overwrite: bool) -> Result<()> {
+    fn quantize(&self, output: &Path, existing: Existing) -> Result<()> {
         let request = Request::new(FileType::Q4_K_M);
-        quantize_file(&self.path("in.gguf"), output, &request, &Resources::default(), overwrite, &mut go_on)
+        quantize_file(&self.path("in.gguf"), output, &request, &Resources::default(), existing, &mut go_on)
             .map(|_| ())
     }
 
@@ -59,7 +59,8 @@ fn while_it_is_written_the_file_has_another_name() {
         ControlFlow::Continue(())
     };
     let input = folder.path("in.gguf");
-    let report = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut look).unwrap();
+    let report =
+        quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut look).unwrap();
     assert!(calls > 10, "{calls}");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     folder.assert_whole(&output);
@@ -72,17 +73,20 @@ fn a_run_that_is_broken_off_or_fails_leaves_nothing() {
     let (input, output) = (folder.path("in.gguf"), folder.path("out.gguf"));
     let request = Request::new(FileType::Q4_K_M);
     let mut stop = |_: &Progress| ControlFlow::Break(());
-    let error = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut stop).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut stop)
+        .unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
     folder.assert_holds(&["in.gguf"]);
 
-    let error = quantize_file(&input, &output, &request, &resources(2, 100), false, &mut go_on).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 100), Existing::Refuse, &mut go_on)
+        .unwrap_err();
     assert!(matches!(error, Error::Memory { memory_bytes: 100, .. }), "{error}");
     folder.assert_holds(&["in.gguf"]);
 
     // An output that was there is still there.
     fs::write(&output, "mine").unwrap();
-    let error = quantize_file(&input, &output, &request, &resources(2, 4000), true, &mut stop).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Replace, &mut stop)
+        .unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error}");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     assert_eq!(fs::read(&output).unwrap(), b"mine");
@@ -96,7 +100,8 @@ fn a_progress_that_panics_leaves_nothing() {
         let panicked = std::panic::catch_unwind(|| {
             let request = Request::new(FileType::Q4_K_M);
             let mut panics = |_: &Progress| panic!("not the caller's day");
-            quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut panics).map(|_| ())
+            quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut panics)
+                .map(|_| ())
         });
         assert!(panicked.is_err());
         folder.assert_holds(&["in.gguf"]);
@@ -108,11 +113,11 @@ fn an_existing_output_is_replaced_only_when_told_to() {
     let folder = Folder::new();
     let output = folder.path("out.gguf");
     fs::write(&output, "mine").unwrap();
-    let error = folder.quantize(&output, false).unwrap_err();
+    let error = folder.quantize(&output, Existing::Refuse).unwrap_err();
     assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
-    folder.quantize(&output, true).unwrap();
+    folder.quantize(&output, Existing::Replace).unwrap();
     folder.assert_whole(&output);
     folder.assert_holds(&["in.gguf", "out.gguf"]);
 }
@@ -122,7 +127,7 @@ fn the_part_of_a_run_that_was_killed_is_replaced() {
     let folder = Folder::new();
     // Longer than the new file: its end must go.
     fs::write(folder.path(".out.gguf.qmill-part"), vec![1; 1 << 20]).unwrap();
-    folder.quantize(&folder.path("out.gguf"), false).unwrap();
+    folder.quantize(&folder.path("out.gguf"), Existing::Refuse).unwrap();
     folder.assert_whole(&folder.path("out.gguf"));
     folder.assert_holds(&["in.gguf", "out.gguf"]);
 }
@@ -140,15 +145,15 @@ fn a_second_run_with_the_same_output_is_refused_while_the_first_lives() {
     }
     let mut second = |_: &Progress| {
         for name in &names {
-            let error = folder.quantize(name, true).unwrap_err();
+            let error = folder.quantize(name, Existing::Replace).unwrap_err();
             assert!(matches!(&error, Error::OutputInUse { path } if path == name), "{error}");
         }
         ControlFlow::Continue(())
     };
-    quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut second).unwrap();
+    quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut second).unwrap();
     folder.assert_whole(&output);
     // It is over: the next may.
-    folder.quantize(&output, true).unwrap();
+    folder.quantize(&output, Existing::Replace).unwrap();
     folder.assert_whole(&output);
     assert!(files_in(folder.0.path()).iter().all(|name| !name.ends_with("part")));
 }
@@ -163,7 +168,8 @@ fn an_output_that_appears_while_it_is_written_is_kept() {
         fs::write(&output, "mine").unwrap();
         ControlFlow::Continue(())
     };
-    let error = quantize_file(&input, &output, &request, &resources(2, 4000), false, &mut make).unwrap_err();
+    let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut make)
+        .unwrap_err();
     assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
@@ -181,10 +187,10 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
     let (link, target) = (folder.path("link.gguf"), folder.path("other/target.gguf"));
     for there in [false, true] {
         // A link that leads nowhere is a name that is taken.
-        let error = folder.quantize(&link, false).unwrap_err();
+        let error = folder.quantize(&link, Existing::Refuse).unwrap_err();
         assert!(matches!(&error, Error::OutputExists { path } if *path == link), "{error}");
         assert_eq!(target.exists(), there);
-        folder.quantize(&link, true).unwrap();
+        folder.quantize(&link, Existing::Replace).unwrap();
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("other/second"));
         assert_eq!(fs::read_link(folder.path("other/second")).unwrap(), Path::new("target.gguf"));
         folder.assert_whole(&target);
@@ -199,16 +205,24 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
         assert_eq!(fs::read(&link).unwrap(), b"older");
         ControlFlow::Continue(())
     };
-    quantize_file(&folder.path("in.gguf"), &link, &request, &resources(2, 4000), true, &mut look).unwrap();
+    quantize_file(
+        &folder.path("in.gguf"),
+        &link,
+        &request,
+        &resources(2, 4000),
+        Existing::Replace,
+        &mut look,
+    )
+    .unwrap();
     folder.assert_whole(&link);
 
     symlink("circle", folder.path("circle")).unwrap();
-    for overwrite in [false, true] {
-        let error = folder.quantize(&folder.path("circle"), overwrite).unwrap_err();
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let error = folder.quantize(&folder.path("circle"), existing).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
     }
     symlink("missing/out.gguf", folder.path("astray")).unwrap();
-    match folder.quantize(&folder.path("astray"), true) {
+    match folder.quantize(&folder.path("astray"), Existing::Replace) {
         Err(Error::Io { path, source, .. }) => {
             assert_eq!((path, source.kind()), (folder.path("missing"), io::ErrorKind::NotFound));
         }
@@ -219,8 +233,8 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
 #[track_caller]
 fn refused_as_input(folder: &Folder, output: &Path) {
     let before = fs::read(folder.path("in.gguf")).unwrap();
-    for overwrite in [false, true] {
-        let error = folder.quantize(output, overwrite).unwrap_err();
+    for existing in [Existing::Refuse, Existing::Replace] {
+        let error = folder.quantize(output, existing).unwrap_err();
         assert!(matches!(&error, Error::SameFile { path } if path == output), "{error}");
         assert!(fs::read(folder.path("in.gguf")).unwrap() == before);
     }
@@ -246,13 +260,13 @@ fn the_input_is_never_the_output_whatever_it_is_called() {
 fn an_output_where_no_file_can_be_is_refused() {
     let folder = Folder::new();
     let missing = folder.path("missing");
-    match folder.quantize(&missing.join("out.gguf"), false) {
+    match folder.quantize(&missing.join("out.gguf"), Existing::Refuse) {
         Err(Error::Io { path, source, .. }) => {
             assert_eq!((path, source.kind()), (missing, io::ErrorKind::NotFound));
         }
         other => panic!("{other:?}"),
     }
-    match folder.quantize(folder.0.path(), true) {
+    match folder.quantize(folder.0.path(), Existing::Replace) {
         Err(Error::Io { path, source, .. }) => {
             assert_eq!((path.as_path(), source.kind()), (folder.0.path(), io::ErrorKind::IsADirectory));
         }
@@ -267,8 +281,8 @@ fn devices_and_pipes_are_written_directly() {
     use std::os::unix::fs::FileTypeExt;
 
     let folder = Folder::new();
-    for overwrite in [false, true] {
-        folder.quantize(Path::new("/dev/null"), overwrite).unwrap();
+    for existing in [Existing::Refuse, Existing::Replace] {
+        folder.quantize(Path::new("/dev/null"), existing).unwrap();
     }
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
 
@@ -280,7 +294,7 @@ fn devices_and_pipes_are_written_directly() {
     });
     // By a link, and allowed to replace what is there: it is a pipe all the same.
     std::os::unix::fs::symlink("pipe", folder.path("link")).unwrap();
-    folder.quantize(&folder.path("link"), true).unwrap();
+    folder.quantize(&folder.path("link"), Existing::Replace).unwrap();
     assert!(fs::symlink_metadata(folder.path("link")).unwrap().is_symlink());
     let read = folder.path("read.gguf");
     fs::write(&read, reader.join().unwrap()).unwrap();
@@ -294,7 +308,7 @@ fn devices_and_pipes_are_written_directly() {
 #[test]
 fn a_full_disk_is_named_with_the_file() {
     let folder = Folder::new();
-    let error = folder.quantize(Path::new("/dev/full"), false).unwrap_err();
+    let error = folder.quantize(Path::new("/dev/full"), Existing::Refuse).unwrap_err();
     match error {
         Error::Io { path, action: "write", source } => {
             assert_eq!((path.as_path(), source.kind()), (Path::new("/dev/full"), io::ErrorKind::StorageFull));

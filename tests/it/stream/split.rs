@@ -4,7 +4,7 @@ use super::go_on;
 use crate::support::{ModelFile, assert_converted, files_in, gaussian, names};
 use qmill::gguf::{Metadata, Model, Value};
 use qmill::mix::FileType;
-use qmill::stream::{Progress, Request, Resources};
+use qmill::stream::{Existing, Progress, Request, Resources};
 use qmill::{Error, Format, quantize_file};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -48,9 +48,16 @@ impl Split {
     }
 
     fn quantize(&self, output: &Path, keep_split: bool) -> qmill::Result<u64> {
-        let request = Request { keep_split, ..Request::new(FileType::Q8_0) };
-        quantize_file(&self.path("in", 1), output, &request, &Resources::default(), false, &mut go_on)
-            .map(|report| report.file_bytes)
+        let request = Request::new(FileType::Q8_0).with_keep_split(keep_split);
+        quantize_file(
+            &self.path("in", 1),
+            output,
+            &request,
+            &Resources::default(),
+            Existing::Refuse,
+            &mut go_on,
+        )
+        .map(|report| report.file_bytes)
     }
 }
 
@@ -127,7 +134,7 @@ fn parts_that_are_the_input_or_exist_are_refused() {
 fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
     let split = Split::new(0.0);
     let (input, output) = (split.path("in", 1), split.folder.path().join("out.gguf"));
-    let request = |keep_split| Request { keep_split, ..Request::new(FileType::Q8_0) };
+    let request = |keep_split| Request::new(FileType::Q8_0).with_keep_split(keep_split);
     let resources = Resources::default();
     let mut calls = 0;
     let mut second = |_: &Progress| {
@@ -136,12 +143,13 @@ fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
             [(&output, true, split.path("out", 1)), (&split.path("out", 3), false, split.path("out", 3))]
         {
             let error =
-                quantize_file(&input, name, &request(keep_split), &resources, true, &mut go_on).unwrap_err();
+                quantize_file(&input, name, &request(keep_split), &resources, Existing::Replace, &mut go_on)
+                    .unwrap_err();
             assert!(matches!(&error, Error::OutputInUse { path: found } if *found == path), "{error}");
         }
         ControlFlow::Continue(())
     };
-    quantize_file(&input, &output, &request(true), &resources, false, &mut second).unwrap();
+    quantize_file(&input, &output, &request(true), &resources, Existing::Refuse, &mut second).unwrap();
     assert_eq!(calls, 4);
     assert_eq!(files_in(split.folder.path()).len(), 6);
     assert_converted(&split.model(), &Model::open(split.path("out", 1)).unwrap());
@@ -152,7 +160,7 @@ fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
 fn when_a_name_cannot_be_given_none_is() {
     let split = Split::new(0.0);
     let (input, output) = (split.path("in", 1), split.folder.path().join("out.gguf"));
-    let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
+    let request = Request::new(FileType::Q8_0).with_keep_split(true);
     std::fs::write(split.path("out", 1), "older").unwrap();
     let mut occupy = |_: &Progress| {
         // A file cannot take the place of a folder.
@@ -160,7 +168,8 @@ fn when_a_name_cannot_be_given_none_is() {
         ControlFlow::Continue(())
     };
     let error =
-        quantize_file(&input, &output, &request, &Resources::default(), true, &mut occupy).unwrap_err();
+        quantize_file(&input, &output, &request, &Resources::default(), Existing::Replace, &mut occupy)
+            .unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if *path == split.path("out", 2)), "{error}");
     let left: Vec<_> =
         files_in(split.folder.path()).into_iter().filter(|name| !name.starts_with("in")).collect();
@@ -173,8 +182,8 @@ fn one_file_kept_apart_is_the_first_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.gguf"), folder.path().join("out.gguf"));
     ModelFile::llama().with_gaussian("a.weight", &[64, 4], Format::F16).save(&input);
-    let request = Request { keep_split: true, ..Request::new(FileType::Q8_0) };
-    quantize_file(&input, &output, &request, &Resources::default(), false, &mut go_on).unwrap();
+    let request = Request::new(FileType::Q8_0).with_keep_split(true);
+    quantize_file(&input, &output, &request, &Resources::default(), Existing::Refuse, &mut go_on).unwrap();
     assert_eq!(files_in(folder.path()), ["in.gguf", "out-00001-of-00001.gguf"]);
     let result = Model::open(folder.path().join("out-00001-of-00001.gguf")).unwrap();
     assert!(result.metadata().iter().all(|(key, _)| !key.starts_with("split.")));
