@@ -86,10 +86,9 @@ use crate::{Device, Error, Format, Result};
 use cooperative::MatrixUnits;
 use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
-use pipeline::Pipelines;
+use pipeline::{Job, Pipelines};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use wait::Wait;
 
@@ -101,8 +100,8 @@ pub struct Gpu {
     prefers_texels: bool,
     /// The adapter's matrix units, if products may take them.
     matrix_units: Option<MatrixUnits>,
-    /// Where it is noted that a pipeline was not there, instead of compiling it.
-    looks_only: Option<Arc<AtomicBool>>,
+    /// Where pipelines are noted that are not there, instead of compiling them.
+    looks_only: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
 #[derive(Debug)]

@@ -65,7 +65,13 @@ impl Matrix {
     }
 
     /// [`Matrix::new`], to be awaited.
-    pub async fn new_async(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+    pub async fn new_async(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<Self> {
         Self::stacked_async(gpu, format, cols, &[(rows, bytes)]).await
     }
 
@@ -121,7 +127,15 @@ impl Matrix {
         bytes: &[u8],
         options: impl Into<QuantizeOptions>,
     ) -> Result<Self> {
-        pollster::block_on(Self::quantized_as(Wait::Blocking, gpu, source, rows, cols, bytes, &options.into()))
+        pollster::block_on(Self::quantized_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            bytes,
+            &options.into(),
+        ))
     }
 
     /// [`Matrix::quantized`], to be awaited.
@@ -223,7 +237,8 @@ impl Matrix {
         let piece_rows = (gpu.piece_bytes() / row_bytes).max(1);
         for row in (0..rows).step_by(piece_rows) {
             let source = Source { offset: source.offset + (row * row_bytes) as u64, ..source.clone() };
-            let op = filling.prepare_copy(row, piece_rows.min(rows - row), &source)?;
+            let prepare = |gpu: &Gpu| filling.prepare_copy(gpu, row, piece_rows.min(rows - row), &source);
+            let op = gpu.prepared(wait, prepare).await?;
             let submission = gpu.guarded(|| gpu.submit(|encoder| op.record(encoder)))?;
             gpu.done(wait, submission).await?;
         }

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a kernel's float operations must be.
@@ -78,6 +77,15 @@ impl Pipelines {
     }
 }
 
+/// A pipeline to be compiled.
+#[derive(Debug)]
+pub(super) struct Job {
+    name: String,
+    slots: Vec<(u32, Slot)>,
+    arithmetic: Arithmetic,
+    wgsl: String,
+}
+
 impl Gpu {
     /// The pipeline of this name, compiled the first time it is asked for from the text that `wgsl` gives, told whether
     /// the compiler may contract what is not opaque. Parameters are bound at 0, and `bindings` tells the rest.
@@ -88,30 +96,48 @@ impl Gpu {
         arithmetic: Arithmetic,
         wgsl: impl FnOnce(bool) -> Result<String, String>,
     ) -> Result<Arc<Pipeline>> {
-        let pipelines = &self.shared.pipelines;
-        // A panic while one was locked leaves it as good as it was.
-        let place = {
-            let mut places = pipelines.places.lock().unwrap_or_else(PoisonError::into_inner);
-            places.entry(name.to_owned()).or_default().clone()
-        };
-        if let Some(is_missing) = &self.looks_only {
-            // Another thread may be compiling it.
-            if let Some(pipeline) = place.try_lock().ok().and_then(|made| made.clone()) {
-                return Ok(pipeline);
-            }
-            is_missing.store(true, Relaxed);
-            return Err(Error::Device {
-                device: self.name().to_owned(),
-                message: format!("{name} is not compiled"),
-            });
+        let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
+        let text = || wgsl(may_contract).map_err(|error| self.fault(error));
+        let slots = || bindings.iter().map(|(binding, slot)| (*binding, (*slot).into())).collect();
+        let Some(missing) = &self.looks_only else { return self.made(name, arithmetic, slots, text) };
+        // Another thread may be compiling it.
+        if let Some(pipeline) = self.place(name).try_lock().ok().and_then(|made| made.clone()) {
+            return Ok(pipeline);
         }
+        let job = Job { name: name.to_owned(), slots: slots(), arithmetic, wgsl: text()? };
+        missing.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        let message = format!("{name} is not compiled");
+        Err(Error::Device { device: self.name().to_owned(), message })
+    }
+
+    /// Compiles a pipeline that was missing.
+    pub(super) fn compile_missing(&self, job: Job) -> Result<()> {
+        let Job { name, slots, arithmetic, wgsl } = job;
+        self.made(&name, arithmetic, || slots, || Ok(wgsl)).map(|_| ())
+    }
+
+    /// Where a pipeline is kept. A panic while one was locked leaves it as good as it was.
+    fn place(&self, name: &str) -> Place {
+        let mut places = self.shared.pipelines.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(name.to_owned()).or_default().clone()
+    }
+
+    /// The pipeline of this name, compiled the first time.
+    fn made(
+        &self,
+        name: &str,
+        arithmetic: Arithmetic,
+        slots: impl FnOnce() -> Vec<(u32, Slot)>,
+        wgsl: impl FnOnce() -> Result<String>,
+    ) -> Result<Arc<Pipeline>> {
+        let place = self.place(name);
         let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = &*made {
             return Ok(pipeline.clone());
         }
         let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
-        let mut text = wgsl(may_contract).map_err(|error| self.fault(error))?;
-        if let Some(rewrite) = &pipelines.rewrite {
+        let mut text = wgsl()?;
+        if let Some(rewrite) = &self.shared.pipelines.rewrite {
             text = rewrite(name, text);
         }
         let words = if may_contract { None } else { Some(spirv::without_contraction(&text)) };
@@ -122,7 +148,7 @@ impl Gpu {
                 None => self.module_without_loop_bounds(name, text),
                 Some(words) => self.spirv_module(name, words),
             };
-            self.compile(name, bindings, &module)
+            self.compile(name, slots(), &module)
         })?;
         // A device that is gone compiles nothing and reports nothing.
         self.check_alive()?;
@@ -164,16 +190,10 @@ impl Gpu {
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 
-    fn compile(
-        &self,
-        name: &str,
-        bindings: &[(u32, impl Into<Slot> + Copy)],
-        module: &wgpu::ShaderModule,
-    ) -> Pipeline {
+    fn compile(&self, name: &str, slots: Vec<(u32, Slot)>, module: &wgpu::ShaderModule) -> Pipeline {
         let device = self.device();
         let params = std::iter::once((0, Slot::Uniform));
-        let slots = params.chain(bindings.iter().map(|(binding, slot)| (*binding, (*slot).into())));
-        let entries = slots.map(|(binding, slot)| wgpu::BindGroupLayoutEntry {
+        let entries = params.chain(slots).map(|(binding, slot)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: slot.into(),

@@ -205,12 +205,15 @@ impl<'a> Quantizing<'a> {
             let first = (self.named_row + first_row as u64) * self.cols as u64;
             check_finite(&self.options.name, self.from, bytes, first, self.cols, self.options.check)?;
         }
-        let mut op = self.prepare_load(weights, &load)?;
-        if self.options.check == Check::Finite {
-            op = op.then(self.prepare_check(weights)?);
-        }
-        let fill = self.prepare_fill(first_row, rows)?;
-        op = op.then(self.prepare_quantize(weights)?).then(fill.clone());
+        let prepare = |gpu: &Gpu| {
+            let mut op = self.prepare_load(gpu, weights, &load)?;
+            if self.options.check == Check::Finite {
+                op = op.then(self.prepare_check(gpu, weights)?);
+            }
+            let fill = self.prepare_fill(gpu, first_row, rows)?;
+            Ok((op.then(self.prepare_quantize(gpu, weights)?).then(fill.clone()), fill))
+        };
+        let (op, fill) = self.gpu.prepared(self.wait, prepare).await?;
         let declined_bytes = declined_bytes(self.options.format, weights);
         let submission = self.gpu.guarded(|| {
             if let Load::Host(bytes) = load {
@@ -223,7 +226,8 @@ impl<'a> Quantizing<'a> {
                 encoder.copy_buffer_to_buffer(declined, 0, readback, 0, declined_bytes);
             })
         })?;
-        let words: Vec<u32> = self.read(readback, declined_bytes, submission, bytemuck::pod_collect_to_vec).await?;
+        let words: Vec<u32> =
+            self.read(readback, declined_bytes, submission, bytemuck::pod_collect_to_vec).await?;
         let runs = runs(&words);
         if runs.is_empty() {
             return Ok(());
@@ -249,15 +253,20 @@ impl<'a> Quantizing<'a> {
     }
 
     /// What brings the weights to where quantizers take them; of the host's, what comes after they were written.
-    fn prepare_load(&self, weights: u64, load: &Load) -> Result<Op> {
+    fn prepare_load(&self, gpu: &Gpu, weights: u64, load: &Load) -> Result<Op> {
         let Buffers { encoded, floats, .. } = &self.buffers;
-        let (gpu, from) = (self.gpu, self.from);
+        let from = self.from;
         let bytes = from.bytes_for(weights);
         let host;
         let source = match (load, encoded) {
             (Load::Device(source), _) => source,
             (Load::Host(_), Some([raw, _])) => {
-                host = Source { name: "the weights", buffer: raw, offset: 0, stride: from.info().block_bytes as u64 };
+                host = Source {
+                    name: "the weights",
+                    buffer: raw,
+                    offset: 0,
+                    stride: from.info().block_bytes as u64,
+                };
                 &host
             }
             (Load::Host(_), None) => return Ok(Op { steps: Vec::new() }),
@@ -267,7 +276,9 @@ impl<'a> Quantizing<'a> {
             // One row, and zeros up to the end of the last quad.
             let words = layout.device_bytes(weights) / 4;
             let shape = RowShape { bytes, words };
-            return Ok(Op { steps: vec![gpu.prepare_copy_rows(source, 0, bytes, &shape, floats, 0..words)?] });
+            return Ok(Op {
+                steps: vec![gpu.prepare_copy_rows(source, 0, bytes, &shape, floats, 0..words)?],
+            });
         };
         let shape = RowShape { bytes: layout.file_bytes as u64, words: layout.words as u64 };
         let words = layout.device_bytes(weights) / 4;
@@ -278,22 +289,22 @@ impl<'a> Quantizing<'a> {
     }
 
     /// What marks the blocks that are to be looked at.
-    fn prepare_check(&self, weights: u64) -> Result<Op> {
+    fn prepare_check(&self, gpu: &Gpu, weights: u64) -> Result<Op> {
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let floats = self.floats;
         let pipeline =
-            self.gpu.pipeline(&check_name(floats), &bindings, Arithmetic::Exact, |_| check_wgsl(floats))?;
+            gpu.pipeline(&check_name(floats), &bindings, Arithmetic::Exact, |_| check_wgsl(floats))?;
         let bound = in_order([
             whole("the weights", &self.buffers.floats),
             whole("the declined blocks", &self.buffers.declined),
         ]);
         let block_quads = [Layout::of(self.options.format).quads as u32];
         let quads = Dispatch::of(weights.div_ceil(4));
-        Ok(Op { steps: vec![self.gpu.bind(pipeline, quads, &block_quads, &bound)?] })
+        Ok(Op { steps: vec![gpu.bind(pipeline, quads, &block_quads, &bound)?] })
     }
 
     /// The quantizer, unless the weights are in the format that they are to have.
-    fn prepare_quantize(&self, weights: u64) -> Result<Op> {
+    fn prepare_quantize(&self, gpu: &Gpu, weights: u64) -> Result<Op> {
         let Buffers { floats, blocks, declined, scratch, .. } = &self.buffers;
         if self.floats == self.options.format {
             return Ok(Op { steps: Vec::new() });
@@ -306,7 +317,7 @@ impl<'a> Quantizing<'a> {
             scratch: whole(scratch),
         };
         // A decoder goes all the way to F16.
-        self.gpu.prepare_quantize(self.floats, self.options.format, weights, &buffers)
+        gpu.prepare_quantize(self.floats, self.options.format, weights, &buffers)
     }
 
     /// The blocks on the device, each on a whole word.
@@ -315,13 +326,13 @@ impl<'a> Quantizing<'a> {
     }
 
     /// What puts them into the matrix.
-    fn prepare_fill(&self, first_row: usize, rows: usize) -> Result<Op> {
+    fn prepare_fill(&self, gpu: &Gpu, first_row: usize, rows: usize) -> Result<Op> {
         let to = self.options.format;
         let layout = Layout::of(to);
         // Weights of a float format lie one after another.
         let stride = if to.is_float() { to.info().block_bytes } else { 4 * layout.words } as u64;
         let source = Source { name: "the blocks", buffer: self.blocks(), offset: 0, stride };
-        self.filling.prepare_copy(first_row, rows, &source)
+        self.filling.prepare_copy(gpu, first_row, rows, &source)
     }
 
     /// Does on the CPU what the kernels declined, and looks at what was marked.

@@ -1,5 +1,6 @@
 //! Matrices on their way back: the bytes of a file.
 
+use super::Gpu;
 use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work, whole};
 use super::matvec::PLACES;
@@ -104,8 +105,10 @@ impl Matrix {
                 };
                 let gpu = &self.gpu;
                 let program = program(self.format);
-                let step =
-                    gpu.prepare_with_shard(&program, self, shard, &bound, Arithmetic::Exact, &work)?;
+                let prepare = |gpu: &Gpu| {
+                    gpu.prepare_with_shard(&program, self, shard, &bound, Arithmetic::Exact, &work)
+                };
+                let step = gpu.prepared(wait, prepare).await?;
                 let submission = gpu.guarded(|| {
                     gpu.submit(|encoder| {
                         Op { steps: vec![step] }.record(encoder);

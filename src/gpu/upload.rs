@@ -153,7 +153,13 @@ impl<'a> Filling<'a> {
     }
 
     /// Prepares the filling of `rows` rows from `first_row` on from a buffer of the device, whose rows follow one another.
-    pub(super) fn prepare_copy(&self, first_row: usize, rows: usize, source: &Source) -> Result<Op> {
+    pub(super) fn prepare_copy(
+        &self,
+        gpu: &Gpu,
+        first_row: usize,
+        rows: usize,
+        source: &Source,
+    ) -> Result<Op> {
         let row_blocks = self.cols / self.format.info().block_weights;
         let row_bytes = row_blocks as u64 * source.stride;
         let (mut steps, mut row) = (Vec::new(), first_row);
@@ -166,7 +172,7 @@ impl<'a> Filling<'a> {
                 let words = (Split::of(self.format).blocks(self.cols) * CHUNK_BYTES / 4) as u64;
                 let (first, rows) = (in_buffer as u64, now as u64);
                 let shape = RowShape { bytes: row_bytes, words };
-                steps.push(self.gpu.prepare_copy_rows(
+                steps.push(gpu.prepare_copy_rows(
                     &source,
                     first * row_bytes,
                     rows * row_bytes,
@@ -176,7 +182,8 @@ impl<'a> Filling<'a> {
                 )?);
             } else {
                 let first_block = (in_buffer * row_blocks) as u64;
-                steps.extend(self.prepare_split(buffer, first_block, (now * row_blocks) as u64, &source)?);
+                let blocks = (now * row_blocks) as u64;
+                steps.extend(self.prepare_split(gpu, buffer, first_block, blocks, &source)?);
             }
             row += now;
         }
@@ -221,7 +228,8 @@ impl<'a> Filling<'a> {
         let mut block = (first_row * (self.cols / info.block_weights)) as u64;
         for piece in bytes.chunks(piece_bytes) {
             let count = (piece.len() / info.block_bytes) as u64;
-            let op = Op { steps: self.prepare_split(buffer, block, count, &source)? };
+            let prepare = |gpu: &Gpu| self.prepare_split(gpu, buffer, block, count, &source);
+            let op = Op { steps: gpu.prepared(self.wait, prepare).await? };
             let submission = gpu.guarded(|| {
                 write_padded(gpu, &staging, piece);
                 gpu.submit(|encoder| op.record(encoder))
@@ -234,8 +242,14 @@ impl<'a> Filling<'a> {
     }
 
     /// A dispatch for each field of `count` blocks, of which the first is, counted row by row, block `first` of a buffer.
-    fn prepare_split(&self, buffer: usize, first: u64, count: u64, source: &Source) -> Result<Vec<Step>> {
-        let gpu = self.gpu;
+    fn prepare_split(
+        &self,
+        gpu: &Gpu,
+        buffer: usize,
+        first: u64,
+        count: u64,
+        source: &Source,
+    ) -> Result<Vec<Step>> {
         let split = Split::of(self.format);
         let row_blocks = split.blocks(self.cols) as u64;
         let rows = self.rows_of(buffer).next_multiple_of(self.band) as u64;

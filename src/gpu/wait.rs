@@ -7,8 +7,6 @@ use super::Gpu;
 use crate::{Error, Result};
 use std::future::Future;
 use std::pin::Pin;
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use wgpu::{MapMode, SubmissionIndex};
@@ -108,27 +106,27 @@ impl Gpu {
         }
     }
 
-    /// Prepares here; but for a task, elsewhere, if anything is to be compiled.
-    pub(super) async fn prepared<T: Send + 'static>(
-        &self,
-        wait: Wait,
-        prepare: impl Fn(&Gpu) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    /// Prepares here; but for a task, what is to be compiled for that is compiled elsewhere first.
+    pub(super) async fn prepared<T>(&self, wait: Wait, prepare: impl Fn(&Gpu) -> Result<T>) -> Result<T> {
         #[cfg(not(target_arch = "wasm32"))]
-        {
-            if wait == Wait::Blocking {
-                return prepare(self);
-            }
-            let is_missing = Arc::new(AtomicBool::new(false));
-            let looking = Self { looks_only: Some(is_missing.clone()), ..self.clone() };
-            let prepared = prepare(&looking);
-            if !is_missing.load(Relaxed) {
-                return prepared;
+        if wait == Wait::Async {
+            loop {
+                let missing = Arc::default();
+                let looking = Self { looks_only: Some(Arc::clone(&missing)), ..self.clone() };
+                let prepared = prepare(&looking);
+                let jobs = std::mem::take(&mut *missing.lock().unwrap_or_else(PoisonError::into_inner));
+                if jobs.is_empty() {
+                    return prepared;
+                }
+                let compile = |gpu: &Gpu| jobs.into_iter().try_for_each(|job| gpu.compile_missing(job));
+                self.prepare_async(compile).await?;
             }
         }
         #[cfg(target_arch = "wasm32")]
         let Wait::Async = wait;
-        self.prepare_async(prepare).await
+        let prepared = prepare(self)?;
+        self.settle().await?;
+        Ok(prepared)
     }
 
     /// Learns that the device is gone.

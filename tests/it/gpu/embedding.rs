@@ -111,7 +111,9 @@ fn what_is_awaited_comes_without_the_app_polling() {
             y.fill(f32::NAN);
             let (done, polls) = awaited(gpu.matmul_async(&matrix, precision, &x, &mut y));
             done.unwrap();
-            assert!((2..=4).contains(&polls), "{polls} polls in turn {turn}");
+            // One for each kernel that is compiled, one for the result, if that takes any time.
+            assert!(polls <= if turn == 0 { 4 } else { 2 }, "{polls} polls in turn {turn}");
+            assert!(turn > 0 || polls > 1, "it was compiled in the first poll");
         }
         gpu.matmul(&matrix, precision, &x, &mut expected).unwrap();
         assert_eq!(y, expected);
@@ -133,7 +135,7 @@ fn what_is_awaited_comes_without_the_app_polling() {
     let mut blocks = vec![0; FORMAT.bytes_for(weights.len() as u64) as usize];
     {
         let mut future = pin!(converter.convert_async(Format::F32, source, FORMAT, &mut blocks));
-        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
     converter.convert(Format::F32, source, FORMAT, &mut blocks).unwrap();
     assert!(blocks == quantized(FORMAT, &weights));
@@ -185,7 +187,8 @@ fn what_is_prepared_aside_is_there_afterwards() {
     let mut y = vec![0.0; ROWS];
     let (done, polls) = awaited(gpu.matmul_async(&matrix, Precision::Exact, &gaussian(7, COLS), &mut y));
     done.unwrap();
-    assert_eq!((compiled.load(Relaxed), polls), (after, 2));
+    assert_eq!(compiled.load(Relaxed), after);
+    assert!(polls <= 2, "{polls}");
     let failed = awaited(gpu.prepare_async(|gpu| Kernel::new(gpu, "none", "nonsense", &[]))).0;
     assert!(matches!(failed, Err(Error::Device { .. })));
 }
@@ -283,10 +286,10 @@ fn a_device_that_is_destroyed_while_tasks_wait_is_lost_to_them() {
     // Compiled.
     gpu.matmul(&matrix, Precision::Exact, &x, &mut y).unwrap();
     let mut future = pin!(gpu.matmul_async(&matrix, Precision::Exact, &x, &mut y));
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let early = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     gpu.device().destroy();
     // What was submitted before may still come, or the loss is met.
-    match awaited(future).0 {
+    match if early.is_pending() { awaited(future).0 } else { Ok(()) } {
         Ok(()) | Err(Error::DeviceLost { .. }) => {}
         Err(other) => panic!("{other}"),
     }
