@@ -6,50 +6,58 @@ use qmill::Device;
 use qmill::gpu::DeviceChoice;
 use qmill::llm::{ChatTemplate, Generator, LoadOptions, Message, Model, SamplerOptions, Session, Tokenizer};
 use std::io::{self, BufRead, Write};
-use std::ops::ControlFlow;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf");
 
+/// A conversation: it borrows nothing, so an app keeps it where it likes.
+struct Conversation {
+    generator: Generator,
+    template: Option<ChatTemplate>,
+    messages: Vec<Message>,
+}
+
+impl Conversation {
+    fn new(path: &str) -> qmill::Result<Self> {
+        // A GPU if there is one. The weights stay on it as the file has them.
+        let device = Device::open(&DeviceChoice::Auto, None)?;
+        let model = Model::load(path, &LoadOptions::default().with_device(device))?;
+        let tokenizer = Tokenizer::new(model.metadata())?;
+        let template = ChatTemplate::new(model.metadata(), &tokenizer)?;
+        let generator = Generator::new(Session::new(&model)?, tokenizer, SamplerOptions::default())?;
+        Ok(Self { generator, template, messages: Vec::new() })
+    }
+
+    /// Prints the answer to a message as it comes.
+    fn answer(&mut self, message: &str) -> Result<(), Box<dyn std::error::Error>> {
+        self.messages.push(Message::new("user", message));
+        let text = match &self.template {
+            Some(template) => template.render(&self.messages)?,
+            None => self.messages.iter().map(|message| message.content.as_str()).collect(),
+        };
+        let prompt = self.generator.tokenizer().prompt(&text);
+        // Of the text so far, only what is new goes through the model. Whoever has enough stops asking.
+        let mut tokens = self.generator.tokens(&prompt, 40)?;
+        for token in &mut tokens {
+            print!("{}", token?.text);
+            io::stdout().flush()?;
+        }
+        let answer = tokens.into_answer();
+        println!("\n[{:.1} tokens/s]", answer.rate());
+        self.messages.push(Message::new("assistant", answer.text + "\n"));
+        Ok(())
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next();
-    let mut messages: Vec<String> = arguments.collect();
-    if path.is_none() {
-        messages = vec!["ROMEO:\n".to_owned(), "JULIET:\n".to_owned()];
-    }
-
-    // A GPU if there is one. The weights stay on it as the file has them.
-    let device = Device::open(&DeviceChoice::Auto, None)?;
-    let options = LoadOptions { device, ..LoadOptions::default() };
-    let model = Model::load(path.as_deref().unwrap_or(TINY), &options)?;
-    let tokenizer = Tokenizer::new(model.metadata())?;
-    let template = ChatTemplate::new(model.metadata(), &tokenizer)?;
-    let mut generator = Generator::new(Session::new(&model)?, &tokenizer, SamplerOptions::default())?;
-
-    let mut talk = Vec::new();
-    let mut answer = |message: String| -> qmill::Result<()> {
-        talk.push(Message::new("user", message));
-        let text = match &template {
-            Some(template) => template.render(&talk)?,
-            None => talk.iter().map(|message| message.content.as_str()).collect(),
-        };
-        // Of the text so far, only what is new goes through the model.
-        let answer = generator.answer(&tokenizer.prompt(&text), 40, &mut |piece| {
-            print!("{piece}");
-            io::stdout().flush().map_or(ControlFlow::Break(()), ControlFlow::Continue)
-        })?;
-        println!("\n[{:.1} tokens/s]", answer.rate());
-        talk.push(Message::new("assistant", answer.text + "\n"));
-        Ok(())
+    let Some(path) = arguments.next() else {
+        let mut talk = Conversation::new(TINY)?;
+        return ["ROMEO:\n", "JULIET:\n"].iter().try_for_each(|message| talk.answer(message));
     };
+    let mut talk = Conversation::new(&path)?;
+    let messages: Vec<String> = arguments.collect();
     if messages.is_empty() {
-        for line in io::stdin().lock().lines() {
-            answer(line?)?;
-        }
+        return io::stdin().lock().lines().try_for_each(|line| talk.answer(&line?));
     }
-    for message in messages {
-        println!("> {message}");
-        answer(message)?;
-    }
-    Ok(())
+    messages.iter().try_for_each(|message| talk.answer(message))
 }

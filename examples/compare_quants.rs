@@ -25,13 +25,13 @@ fn main() -> qmill::Result<()> {
     for name in types {
         let is_file = Path::new(&name).is_file();
         let quantize = if is_file { None } else { Some(name.parse()?) };
-        let options = LoadOptions { device: device.clone(), quantize, ..LoadOptions::default() };
+        let options = LoadOptions::default().with_device(device.clone()).with_quantize(quantize);
         let model = Model::load(if is_file { &name } else { &path }, &options)?;
         let tokenizer = Tokenizer::new(model.metadata())?;
+        let tokens = tokenizer.prompt(&prompt);
         // The likeliest token always, so that only the weights make a difference.
-        let mut generator = Generator::new(Session::new(&model)?, &tokenizer, SamplerOptions::greedy())?;
-        let answer =
-            generator.answer(&tokenizer.prompt(&prompt), TOKENS, &mut |_| ControlFlow::Continue(()))?;
+        let mut generator = Generator::new(Session::new(&model)?, tokenizer, SamplerOptions::greedy())?;
+        let answer = generator.answer(&tokens, TOKENS, &mut |_| ControlFlow::Continue(()))?;
         let bytes = model.device_bytes() as f64;
         println!(
             "{name:12} {:8.2} {:12.2} {:13.1} {:13.1}  {:?}",

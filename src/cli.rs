@@ -8,6 +8,7 @@ mod devices;
 mod failure;
 mod formats;
 mod inspect;
+mod llama_words;
 mod model;
 mod perplexity;
 mod quantize;
@@ -55,7 +56,13 @@ enum Command {
 
 impl Cli {
     pub(crate) fn from_command_line() -> Self {
-        Self::parse_from(bench::with_long_words(env::args_os()))
+        match llama_words::translate(bench::with_long_words(env::args_os())) {
+            Ok((words, notes)) => {
+                notes.iter().for_each(model::note);
+                Self::parse_from(words)
+            }
+            Err(error) => Self::command().error(clap::error::ErrorKind::UnknownArgument, error).exit(),
+        }
     }
 
     pub(crate) fn run(self) -> Result<(), Failure> {

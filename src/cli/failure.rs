@@ -3,6 +3,7 @@
 use super::words;
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit code after Ctrl-C, as shells count signals: 128 + SIGINT.
@@ -24,6 +25,10 @@ pub(crate) enum Failure {
     /// With what can be done about it on this command line.
     #[error("{0}")]
     Hinted(Box<Failure>, &'static str),
+    #[error("{path}: there is no chat template in it; without one, -p TEXT continues a text", path = path.display())]
+    NoTemplate { path: PathBuf },
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// An error and its causes.
@@ -55,6 +60,7 @@ impl Failure {
                 eprintln!("qmill: interrupted; nothing was left behind");
                 return ExitCode::from(INTERRUPTED);
             }
+            Self::Interrupted => return ExitCode::from(INTERRUPTED),
             _ => {}
         }
         let line = on_one_line(failure);

@@ -4,12 +4,18 @@ use super::failure::Failure;
 use super::words::{self, Words};
 use super::{device, show};
 use clap::Args;
-use qmill::Device;
+use indicatif::{ProgressBar, ProgressStyle};
+use qmill::gguf;
 use qmill::gpu::{DeviceChoice, Precision};
-use qmill::llm::{LoadOptions, Model, Tokenizer};
+use qmill::llm::{Config, LoadOptions, Model, Tokenizer};
 use qmill::mix::FileType;
+use qmill::{Device, Format};
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 #[derive(Args)]
 pub(super) struct ModelOptions {
@@ -28,6 +34,41 @@ pub(super) struct ModelOptions {
     /// Take activations as they are in products on a GPU, not in eight bits; slower
     #[arg(long)]
     exact: bool,
+    /// Threads where the CPU computes; 0 or -1 means as many as the machine has
+    #[arg(short, long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = none_or_count)]
+    threads: Count,
+    /// Most tokens that go through the model together
+    #[arg(short, long, value_name = "N", default_value_t = LoadOptions::default().batch)]
+    batch_size: usize,
+    /// The format of keys in the context: F16 or F32
+    #[arg(long, value_name = "FORMAT", default_value_t = LoadOptions::default().cache_keys)]
+    cache_type_k: Format,
+    /// The format of values in the context: F16 or F32
+    #[arg(long, value_name = "FORMAT", default_value_t = LoadOptions::default().cache_values)]
+    cache_type_v: Format,
+}
+
+/// A count, or `None` where the number is one of those that llama.cpp has for no limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub(super) Option<usize>);
+
+/// Reads a count; 0 and less are none.
+pub(super) fn none_or_count(text: &str) -> Result<Count, String> {
+    let number: i64 = text.parse().map_err(|_| format!("{text:?} is no integer"))?;
+    Ok(Count(usize::try_from(number).ok().filter(|&number| number > 0)))
+}
+
+/// Reads a count; less than 0 is none.
+pub(super) fn count_or_none(text: &str) -> Result<Count, String> {
+    let number: i64 = text.parse().map_err(|_| format!("{text:?} is no integer"))?;
+    Ok(Count(usize::try_from(number).ok()))
+}
+
+/// A model with its tokenizer, and how long that took.
+pub(super) struct Loaded {
+    pub(super) model: Model,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) seconds: f64,
 }
 
 impl ModelOptions {
@@ -35,36 +76,76 @@ impl ModelOptions {
         device::open(&self.device)
     }
 
-    pub(super) fn load(
-        &self,
-        device: &Device,
-        context: Option<usize>,
-    ) -> Result<(Model, Tokenizer), Failure> {
-        let options = LoadOptions { quantize: self.quantize, ..self.options(device, context) };
-        let model = Model::load(&self.model, &options)?;
-        warn(&model);
+    /// Loads the model, with room for `context` tokens; for as many as it was trained for if that is 0.
+    pub(super) fn load(&self, device: &Device, context: Option<usize>) -> Result<Loaded, Failure> {
+        let start = Instant::now();
+        let file = gguf::Model::open(&self.model)?;
+        let trained = Config::new(&file)?.trained_context;
+        let context = context.map(|context| if context == 0 { trained } else { context });
+        if let Some(context) = context.filter(|&context| context > trained) {
+            warn(format!(
+                "a context of {context} tokens is longer than the {trained} that the model was trained for"
+            ));
+        }
+        let options = self.options(device, context).with_quantize(self.quantize);
+        let model = load(&file, &options)?;
         let tokenizer = Tokenizer::new(model.metadata())?;
-        Ok((model, tokenizer))
+        tokenizer.warnings().iter().for_each(warn);
+        Ok(Loaded { model, tokenizer: Arc::new(tokenizer), seconds: start.elapsed().as_secs_f64() })
     }
 
     /// Another model, as its file has it.
     pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
-        let model = Model::load(path, &self.options(device, Some(context)))?;
-        warn(&model);
-        Ok(model)
+        load(&gguf::Model::open(path)?, &self.options(device, Some(context)))
     }
 
     fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
-        LoadOptions { device: device.clone(), context, precision, ..LoadOptions::default() }
+        LoadOptions::default()
+            .with_device(device.clone())
+            .with_context(context)
+            .with_precision(precision)
+            .with_batch(self.batch_size)
+            .with_threads(self.threads.0)
+            .with_cache_keys(self.cache_type_k)
+            .with_cache_values(self.cache_type_v)
     }
 }
 
-/// Says on standard error what of the file the model does not follow.
-fn warn(model: &Model) {
-    for warning in model.warnings() {
-        eprintln!("qmill: warning: {warning}");
+/// Loads a model behind a bar on a terminal.
+fn load(file: &gguf::Model, options: &LoadOptions) -> Result<Model, Failure> {
+    // Hidden where the standard error is no terminal.
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("loading {wide_bar} {bytes} of {total_bytes}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let model = Model::from_gguf_with(file, options, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let model = model?;
+    model.warnings().iter().for_each(warn);
+    Ok(model)
+}
+
+/// Says on the standard error what may make an answer worse.
+pub(super) fn warn(text: impl AsRef<str>) {
+    eprintln!("qmill: warning: {}", text.as_ref());
+}
+
+/// Says on the standard error what is worth knowing.
+pub(super) fn note(text: impl AsRef<str>) {
+    eprintln!("qmill: note: {}", text.as_ref());
+}
+
+/// Text that may not be UTF-8: what is not becomes U+FFFD, which is told once, of `place`.
+pub(super) fn lossy<'a>(bytes: &'a [u8], place: &str, told: &mut bool) -> Cow<'a, str> {
+    let text = String::from_utf8_lossy(bytes);
+    if matches!(text, Cow::Owned(_)) && !std::mem::replace(told, true) {
+        note(format!("{place} has bytes that are no UTF-8; each such place becomes U+FFFD"));
     }
+    text
 }
 
 /// Keeps what was compiled for the next start.

@@ -1,7 +1,7 @@
 //! `qmill perplexity`: how well a model predicts a text, and how far it is from another.
 
 use super::failure::Failure;
-use super::model::{self, ModelOptions};
+use super::model::{self, Count, Loaded, ModelOptions};
 use clap::Args;
 use qmill::Error;
 use qmill::eval::{self, Chunks, Divergence, Prediction};
@@ -27,12 +27,12 @@ pub(crate) struct Perplexity {
     /// The model to compare with, such as the F16 model, as its file has it
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// Tokens in a chunk
+    /// Tokens in a chunk; 0 means as many as the model was trained for
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
-    /// Most chunks [default: all of the text]
-    #[arg(long, value_name = "N")]
-    chunks: Option<usize>,
+    /// Most chunks; 0 or -1 means all of the text
+    #[arg(long, value_name = "N", default_value = "-1", allow_negative_numbers = true, value_parser = model::none_or_count)]
+    chunks: Count,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,15 +40,17 @@ pub(crate) struct Perplexity {
 
 impl Perplexity {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let path = self.file;
-        let text = fs::read(&path).map_err(|source| Error::Io { path, action: "read", source })?;
+        let (path, action) = (self.file.clone(), "read");
+        let text = fs::read(&self.file).map_err(|source| Error::Io { path, action, source })?;
+        let text = model::lossy(&text, &self.file.display().to_string(), &mut false);
         let device = self.model.open_device()?;
-        let (model, tokenizer) = self.model.load(&device, Some(self.ctx))?;
-        let base =
-            self.base.as_deref().map(|path| self.model.load_other(path, &device, self.ctx)).transpose()?;
-        let tokens = tokenizer.prompt(&String::from_utf8_lossy(&text));
+        let Loaded { model, tokenizer, .. } = self.model.load(&device, Some(self.ctx))?;
+        let context = model.context();
+        let base = self.base.as_deref().map(|path| self.model.load_other(path, &device, context));
+        let base = base.transpose()?;
+        let tokens = tokenizer.prompt(&text);
         let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
-        let chunks = Chunks { tokens: self.ctx, limit: self.chunks, bos };
+        let chunks = Chunks { tokens: context, limit: self.chunks.0, bos };
         let show = io::stderr().is_terminal();
         let known = eval::perplexity(&model, base.as_ref(), &tokens, &chunks, &mut |known| {
             if show {

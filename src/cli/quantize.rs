@@ -3,6 +3,7 @@
 mod progress;
 
 use super::failure::{Failure, on_one_line};
+use super::words::{self, Words};
 use super::{device, show};
 use clap::{Args, ValueEnum};
 use progress::Narrator;
@@ -31,6 +32,7 @@ pub(crate) struct Quantize {
     input: PathBuf,
     /// The file to write, its type, and a number of threads
     #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3, allow_negative_numbers = true)]
+    #[arg(value_parser = words::Offering(words::file_types), hide_possible_values = true)]
     rest: Vec<OsString>,
 
     /// Give every tensor the type's own format, without exceptions
@@ -43,10 +45,12 @@ pub(crate) struct Quantize {
     #[arg(long)]
     leave_output_tensor: bool,
     /// Format of output.weight
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = Words::<Format>::of(words::formats))]
+    #[arg(hide_possible_values = true)]
     output_tensor_type: Option<Format>,
     /// Format of the token embedding
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = Words::<Format>::of(words::formats))]
+    #[arg(hide_possible_values = true)]
     token_embedding_type: Option<Format>,
     /// Format of the tensors whose name the pattern matches anywhere; the first that matches wins
     #[arg(long, value_name = "REGEX=FORMAT", value_parser = parse_rule)]
@@ -131,6 +135,7 @@ struct RunOptions {
     /// Where to compute, with the same bytes: auto takes a GPU if there is one, gpu a software adapter too;
     /// cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
+    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
     /// Check what a GPU makes against the CPU, a sixteenth of it or all; a difference is an error
     #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true, default_missing_value = "sample")]

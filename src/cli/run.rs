@@ -1,46 +1,55 @@
 //! `qmill run`: from a prompt to text.
 
-use super::failure::Failure;
-use super::model::{self, ModelOptions};
+mod answer;
+mod chat;
+mod input;
+
+use super::failure::{self, Failure};
+use super::model::{self, Count, Loaded, ModelOptions};
+use answer::Teller;
 use clap::Args;
-use qmill::Error;
-use qmill::llm::{
-    Answer, ChatTemplate, End, Generator, Message, Model, Phase, Profile, SamplerOptions, Session, Tokenizer,
-};
-use serde_json::json;
+use input::PromptArgs;
+use qmill::llm::{ChatTemplate, End, Generator, Phase, Profile, SamplerOptions, Session};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::ops::ControlFlow;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 /// Continues a prompt with a model, or talks with it.
 ///
-/// The text is printed as it comes; the figures follow on the standard error. With --chat, each line of the standard input is
-/// a message; Ctrl-C ends an answer, and between answers the program.
+/// The text is printed as it comes; a line of figures follows on the standard error. With --chat, or without a prompt on a
+/// terminal, each line of the standard input is a message; /help lists what else can be typed. Ctrl-C ends an answer, and
+/// between answers the program. llama-cli's words are taken where there is the same here, else answered with a hint.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     model: ModelOptions,
-    /// The text to continue; with --chat the first message
-    #[arg(short, long, value_name = "TEXT", required_unless_present = "chat")]
-    prompt: Option<String>,
-    /// Most tokens of an answer
-    #[arg(short = 'n', long = "predict", value_name = "N", default_value_t = 256)]
-    limit: usize,
-    /// Tokens that there is room for, prompt and answer together [default: 4096, or what the model was trained for if less]
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// Most tokens of an answer; -1 means as many as there is room for
+    #[arg(
+        short = 'n', long = "predict", value_name = "N", default_value = "256", allow_negative_numbers = true,
+        value_parser = model::count_or_none
+    )]
+    limit: Count,
+    /// Tokens that there is room for, prompt and answer together; 0 means as many as the model was trained for
+    /// [default: 4096, or what the model was trained for if less]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
     /// Talk with the model, by the chat template of its file
     #[arg(long)]
     chat: bool,
     /// What the model is told before a conversation
-    #[arg(long, value_name = "TEXT", requires = "chat")]
+    #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]
     sampler: SamplerArgs,
+    /// Print all figures of each answer, and of the model
+    #[arg(long)]
+    stats: bool,
     /// Print no text as it comes, but one JSON object on one line for each answer
     #[arg(long)]
     json: bool,
@@ -54,11 +63,11 @@ pub(crate) struct Run {
 #[derive(Args)]
 struct SamplerArgs {
     /// Divides the logits: 0 takes the likeliest token always
-    #[arg(long, value_name = "T", default_value_t = SamplerOptions::default().temperature)]
+    #[arg(long, value_name = "T", default_value_t = SamplerOptions::default().temperature, allow_negative_numbers = true)]
     temp: f32,
-    /// Choose among the K likeliest tokens; 0 means all
-    #[arg(long, value_name = "K", default_value_t = SamplerOptions::default().top_k)]
-    top_k: usize,
+    /// Choose among the K likeliest tokens; 0 or -1 means all
+    #[arg(long, value_name = "K", default_value = "40", allow_negative_numbers = true, value_parser = model::none_or_count)]
+    top_k: Count,
     /// Choose among the likeliest tokens that have this probability together
     #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().top_p)]
     top_p: f32,
@@ -68,151 +77,110 @@ struct SamplerArgs {
     /// Divide the logits of the last 64 tokens by this
     #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().repeat_penalty)]
     repeat_penalty: f32,
-    /// The same seed gives the same answer [default: the time]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    /// The same seed gives the same answer; -1 means another one each time
+    #[arg(short, long, value_name = "N", default_value = "-1", allow_negative_numbers = true, value_parser = seed)]
+    seed: u64,
+}
+
+/// Reads a seed, and chooses one for -1.
+fn seed(text: &str) -> Result<u64, String> {
+    if text == "-1" {
+        return Ok(RandomState::new().build_hasher().finish() & u64::from(u32::MAX));
+    }
+    text.parse().map_err(|_| format!("{text:?} is no number from 0 on, and not -1"))
 }
 
 impl SamplerArgs {
     fn options(&self) -> SamplerOptions {
-        let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| u64::from(since.subsec_nanos()));
-        SamplerOptions {
-            repeat_penalty: self.repeat_penalty,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            temperature: self.temp,
-            seed: self.seed.unwrap_or_else(now),
-        }
+        SamplerOptions::default()
+            .with_repeat_penalty(self.repeat_penalty)
+            .with_top_k(self.top_k.0.unwrap_or(0))
+            .with_top_p(self.top_p)
+            .with_min_p(self.min_p)
+            .with_temperature(self.temp)
+            .with_seed(self.seed)
     }
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let prompt = self.prompt.read()?;
+        let is_asked = self.chat || self.system.is_some();
+        if prompt.is_none() && !is_asked && !io::stdin().is_terminal() {
+            let message = "there is no prompt: -p TEXT or -f FILE gives one; with --chat, messages come from the \
+                           standard input, a line each";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let talks = is_asked || prompt.is_none();
+        let stop = Interrupt::new()?;
         let device = self.model.open_device()?;
-        let (model, tokenizer) = self.model.load(&device, self.ctx)?;
+        let Loaded { model, tokenizer, seconds } = self.model.load(&device, self.ctx)?;
+        let template = if talks { ChatTemplate::new(model.metadata(), &tokenizer)? } else { None };
+        if talks && template.is_none() {
+            let path = self.model.model.clone();
+            return Err(Failure::NoTemplate { path });
+        }
         let options = self.sampler.options();
-        let mut teller = Teller { model: &model, seed: options.seed, json: self.json };
         let mut session = Session::new(&model)?;
         if self.profile {
             session.start_profile()?;
         }
-        let mut generator = Generator::new(session, &tokenizer, options)?;
-        if self.chat {
-            self.talk(&tokenizer, &mut generator, &mut teller)?;
+        let teller = Teller {
+            model: &model,
+            load_seconds: seconds,
+            limit: self.limit.0.unwrap_or(usize::MAX),
+            seed: options.seed,
+            stats: self.stats,
+            json: self.json,
+            stop: &stop,
+        };
+        let mut generator = Generator::new(session, tokenizer, options)?;
+        let mut end = End::Token;
+        if let Some(template) = &template {
+            chat::talk(template, self.system, prompt, &mut generator, &teller)?;
         } else {
-            let tokens = tokenizer.prompt(self.prompt.as_deref().unwrap_or_default());
-            let answer = teller.answer(&mut generator, &tokens, self.limit, &|| false)?;
-            teller.finish(&answer)?;
+            let tokens = generator.tokenizer().prompt(prompt.as_deref().unwrap_or_default());
+            if tokens.is_empty() {
+                let message = "the prompt is empty, and this model begins no text with a token of its own; \
+                               -p gives it a text to continue";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+            end = teller.answer(&mut generator, &tokens)?.end;
         }
         if let Some(Profile { batches, singles }) = generator.session().profile() {
             print_phase("batches", batches);
             print_phase("single tokens", singles);
         }
         model::store_pipelines(&device);
-        Ok(())
+        if end == End::Stopped { Err(Failure::Interrupted) } else { Ok(()) }
     }
+}
 
-    fn talk(
-        &self,
-        tokenizer: &Tokenizer,
-        generator: &mut Generator,
-        teller: &mut Teller,
-    ) -> Result<(), Failure> {
-        let Some(template) = ChatTemplate::new(teller.model.metadata(), tokenizer)? else {
-            let message = "the model has no chat template; without --chat it continues a text";
-            return Err(Error::ChatTemplate { message: message.to_owned() }.into());
-        };
-        // Set while nothing is to be stopped: then a signal ends the program.
+/// Ctrl-C: ends what is under way, and where nothing is, the program.
+struct Interrupt {
+    /// Set while nothing is to be stopped: then a signal ends the program.
+    stop: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn new() -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(true));
-        flag::register_conditional_shutdown(SIGINT, super::failure::INTERRUPTED.into(), Arc::clone(&stop))
+        flag::register_conditional_shutdown(SIGINT, failure::INTERRUPTED.into(), Arc::clone(&stop))
             .map_err(Failure::Signals)?;
         flag::register(SIGINT, Arc::clone(&stop)).map_err(Failure::Signals)?;
-
-        let system = self.system.as_ref().map(|text| Message::new("system", text));
-        let mut messages: Vec<Message> = system.into_iter().collect();
-        let mut first = self.prompt.clone();
-        while let Some(line) = first.take().map_or_else(read_line, |prompt| Ok(Some(prompt)))? {
-            if line.trim().is_empty() {
-                continue;
-            }
-            messages.push(Message::new("user", line));
-            let tokens = tokenizer.prompt(&template.render(&messages)?);
-            stop.store(false, Ordering::Relaxed);
-            let answer = teller.answer(generator, &tokens, self.limit, &|| stop.load(Ordering::Relaxed));
-            stop.store(true, Ordering::Relaxed);
-            let answer = answer?;
-            teller.finish(&answer)?;
-            messages.push(Message::new("assistant", answer.text));
-        }
-        Ok(())
-    }
-}
-
-/// The next line of the standard input; `None` at its end.
-fn read_line() -> Result<Option<String>, Failure> {
-    if io::stdin().is_terminal() {
-        eprint!("> ");
-    }
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line).map_err(Failure::Stdin)?;
-    Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r']).to_owned()))
-}
-
-/// Prints answers and their figures.
-struct Teller<'a> {
-    model: &'a Model,
-    seed: u64,
-    json: bool,
-}
-
-impl Teller<'_> {
-    fn answer(
-        &mut self,
-        generator: &mut Generator,
-        tokens: &[u32],
-        limit: usize,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Answer, Failure> {
-        let mut out = io::stdout().lock();
-        let mut written = Ok(());
-        let answer = generator.answer(tokens, limit, &mut |text| {
-            if !self.json {
-                written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            }
-            if stop() || written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        written?;
-        if !self.json {
-            writeln!(out)?;
-        }
-        Ok(answer)
+        Ok(Self { stop })
     }
 
-    fn finish(&self, answer: &Answer) -> Result<(), Failure> {
-        let Answer { prompt_tokens, prompt_seconds, seconds, .. } = answer;
-        if self.json {
-            let mut object = json!({
-                "text": answer.text,
-                "end": end(answer.end),
-                "prompt_tokens": prompt_tokens,
-                "generated_tokens": answer.tokens.len(),
-                "prompt_seconds": prompt_seconds,
-                "generate_seconds": seconds,
-                "prompt_tokens_per_second": answer.prompt_rate(),
-                "generated_tokens_per_second": answer.rate(),
-                "seed": self.seed,
-            });
-            model::add_sizes(&mut object, self.model);
-            writeln!(io::stdout(), "{object}")?;
-            return Ok(());
-        }
-        let (prompt_rate, rate) = (answer.prompt_rate(), answer.rate());
-        eprintln!("prompt  {prompt_tokens} tokens in {prompt_seconds:.2} s, {prompt_rate:.1} tokens/s");
-        let tokens = answer.tokens.len();
-        eprintln!("answer  {tokens} tokens in {seconds:.2} s, {rate:.1} tokens/s; {}", end(answer.end));
-        eprintln!("model   {}; seed {}", model::sizes(self.model), self.seed);
-        Ok(())
+    /// Does `work`, which looks at [`is_set`](Self::is_set) now and then; a second signal ends the program at once.
+    fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.stop.store(false, Ordering::Relaxed);
+        let done = work();
+        self.stop.store(true, Ordering::Relaxed);
+        done
+    }
+
+    fn is_set(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -234,15 +202,5 @@ fn print_phase(name: &str, phase: &Phase) {
         };
         let (ms, share) = (1e3 * kind.seconds / tokens, 100.0 * kind.seconds / phase.kernel_seconds());
         eprintln!("{:<24} {:>10} {ms:>12.3} {share:>6.1}% {rate:>8}", kind.name, kind.count);
-    }
-}
-
-fn end(end: End) -> &'static str {
-    match end {
-        End::Token => "complete",
-        End::Context => "the context is full",
-        End::Stopped => "stopped",
-        // As many tokens as were asked for.
-        _ => "limit",
     }
 }

@@ -6,7 +6,7 @@ use clap::{Arg, Command, Error};
 use qmill::FORMATS;
 use qmill::mix::FILE_TYPES;
 use std::error::Error as StdError;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::fs;
 use std::marker::PhantomData;
@@ -53,6 +53,22 @@ where
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new((self.known)().into_iter().map(PossibleValue::new)))
+    }
+}
+
+/// Takes any word; completions offer those that this gives.
+#[derive(Clone)]
+pub(super) struct Offering(pub(super) fn() -> Vec<&'static str>);
+
+impl TypedValueParser for Offering {
+    type Value = OsString;
+
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &OsStr) -> Result<OsString, Error> {
+        Ok(value.to_owned())
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.0)().into_iter().map(PossibleValue::new)))
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) fn log_sum(logits: &[f32]) -> f64 {
 /// The perplexity of `text` by `model`, and with `base` how far the predictions are from those of `base`.
 ///
 /// `on_chunk` sees what is known after each chunk, and may break off, which fails with [`Error::Cancelled`]. Fails with
-/// [`Error::Number`] for a text of less than one chunk, chunks of less than 4 tokens, or two models with different
+/// [`Error::Number`] for a text of less than one chunk, chunks of less than 4 tokens, no chunks, or two models with different
 /// vocabularies; and as [`Session::prefill`] does. Needs the memory of a session for each model, and up to 64 MiB for logits.
 pub fn perplexity(
     model: &Model,
@@ -101,6 +101,9 @@ pub fn perplexity(
     let number = |what, needed: String, found: usize| Error::Number { what, needed, found: found as u64 };
     if chunks.tokens < 4 {
         return Err(number("the length of a chunk", "at least 4".to_owned(), chunks.tokens));
+    }
+    if chunks.limit == Some(0) {
+        return Err(number("the number of chunks", "at least 1".to_owned(), 0));
     }
     if text.len() < chunks.tokens {
         let needed = format!("at least the {} of a chunk", chunks.tokens);

@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::matrix::Matrix;
 use super::quantizing::{Check, Load, QuantizeOptions, Quantizing, check_finite};
-use super::upload::{Filling, PIECE_BYTES};
+use super::upload::Filling;
 use super::wait::Wait;
 use crate::gguf::{Model, Tensor};
 use crate::{Error, Format, Result};
@@ -103,7 +103,7 @@ impl Matrix {
         let mut bytes = Vec::new();
         if to == format {
             let mut filling = Filling::new(gpu, wait, format, rows, cols)?;
-            let piece_rows = (PIECE_BYTES / (row_bytes as usize).max(1)).max(1);
+            let piece_rows = (gpu.piece_bytes() / (row_bytes as usize).max(1)).max(1);
             for row in (0..rows).step_by(piece_rows) {
                 read(row, piece_rows.min(rows - row), &mut bytes)?;
                 let first = (first_row + row as u64) * cols as u64;

@@ -6,7 +6,7 @@ use super::pipeline::Arithmetic;
 use super::quantizing::{Check, Load, QuantizeOptions, Quantizing, check_finite};
 use super::split::{CHUNK_BYTES, Split};
 use super::texels::Texels;
-use super::upload::{Filling, PIECE_BYTES, Source};
+use super::upload::{Filling, Source};
 use super::wait::Wait;
 use super::{Gpu, shader, texels};
 use crate::cpu::{self, Float};
@@ -234,7 +234,7 @@ impl Matrix {
         let source = range_of(format, rows, cols, blocks)?;
         let filling = Filling::new(gpu, wait, format, rows, cols)?;
         let row_bytes = format.bytes_for(cols as u64) as usize;
-        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        let piece_rows = (gpu.piece_bytes() / row_bytes).max(1);
         for row in (0..rows).step_by(piece_rows) {
             let source = Source { offset: source.offset + (row * row_bytes) as u64, ..source.clone() };
             let prepare = |gpu: &Gpu| filling.prepare_copy(gpu, row, piece_rows.min(rows - row), &source);

@@ -7,11 +7,10 @@ use super::matvec::PLACES;
 use super::op::{Dispatch, Op};
 use super::pipeline::Arithmetic;
 use super::split;
-use super::upload::PIECE_BYTES;
 use super::wait::Wait;
 use crate::{FORMATS, Format, Result, cpu};
 use std::ops::Range;
-use wgpu::{BufferUsages, MapMode};
+use wgpu::BufferUsages;
 
 fn program(format: Format) -> Program {
     Program {
@@ -76,7 +75,7 @@ impl Matrix {
         if rows.is_empty() {
             return Ok(());
         }
-        let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+        let piece_rows = (self.gpu.piece_bytes() / row_bytes).max(1);
         let most_bytes = (piece_rows.min(rows.len()) * row_bytes).next_multiple_of(4) as u64;
         let on_device = self.gpu.buffer(most_bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let readback = self.gpu.buffer(most_bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
@@ -116,10 +115,13 @@ impl Matrix {
                         encoder.copy_buffer_to_buffer(&on_device, 0, &readback, 0, 4 * words);
                     })
                 })?;
-                gpu.mapped(wait, &readback, MapMode::Read, 4 * words, Some(submission)).await?;
-                let view = gpu.guarded(|| readback.get_mapped_range(..4 * words))?;
-                piece.copy_from_slice(&view.map_err(|error| gpu.fault(error.to_string()))?[..piece.len()]);
-                gpu.guarded(|| readback.unmap())?;
+                if piece.len().is_multiple_of(4) {
+                    gpu.read(wait, &readback, piece, Some(submission)).await?;
+                } else {
+                    let mut padded = vec![0; 4 * words as usize];
+                    gpu.read(wait, &readback, &mut padded, Some(submission)).await?;
+                    piece.copy_from_slice(&padded[..piece.len()]);
+                }
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use wgpu::{BufferBinding, BufferUsages};
 
 /// Bytes that are on their way at once.
-pub(super) const PIECE_BYTES: usize = 16 << 20;
+const PIECE_BYTES: usize = 16 << 20;
 
 pub(super) const NAME: &str = "split";
 pub(super) const COPY_ROWS: &str = "copy_rows";
@@ -58,6 +58,11 @@ pub(super) struct RowShape {
 }
 
 impl Gpu {
+    /// Bytes that are bound at once of what is on its way, wherever they begin.
+    pub(super) fn piece_bytes(&self) -> usize {
+        (PIECE_BYTES as u64).min(self.max_binding_bytes().saturating_sub(256)) as usize
+    }
+
     /// Prepares a copy of `source`, in which rows follow one another, to `words` of `result`, which are counted from the start of row 0; the source begins at byte `first_byte` of the rows.
     pub(super) fn prepare_copy_rows(
         &self,

@@ -1,7 +1,11 @@
 //! A conversation as the text that a model was trained on, by the template that its file brings.
 //!
 //! Templates are written in Jinja for Python's `transformers`, and are run here as that runs them: blocks take their line, with
-//! the methods of Python's strings, and with `raise_exception` and `strftime_now`, whose time is UTC.
+//! the methods of Python's strings and its `%`, `tojson` as `json.dumps` writes it, the block `generation`, and with
+//! `raise_exception` and `strftime_now`, whose time is UTC.
+
+mod python;
+mod source;
 
 use super::Tokenizer;
 use crate::gguf::Metadata;
@@ -14,6 +18,7 @@ const NAME: &str = "chat";
 
 /// One contribution to a conversation.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Message {
     /// Who speaks: `system`, `user` or `assistant`, and whatever else the template knows.
     pub role: String,
@@ -49,10 +54,12 @@ impl ChatTemplate {
             .build()
             .map_err(|error| refused(&error))?;
         environment.set_syntax(syntax);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python::method);
+        environment.add_filter("tojson", python::to_json);
+        environment.add_function(source::MODULO, python::modulo);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
-        environment.add_template_owned(NAME, template.to_owned()).map_err(|error| refused(&error))?;
+        environment.add_template_owned(NAME, source::translate(template)).map_err(|error| refused(&error))?;
         let name = |token: Option<u32>| token.map(|token| tokenizer.name(token)).unwrap_or_default();
         Ok(Some(Self { environment, bos: name(tokenizer.bos()), eos: name(tokenizer.eos()) }))
     }
@@ -64,12 +71,27 @@ impl ChatTemplate {
         let messages = messages.iter().map(|message| {
             context! { role => message.role.as_str(), content => message.content.as_str() }
         });
-        let context = context! {
-            messages => messages.collect::<Vec<Value>>(),
-            bos_token => self.bos.as_str(),
-            eos_token => self.eos.as_str(),
-            add_generation_prompt => true,
-        };
+        self.render_value([("messages", messages.collect())])
+    }
+
+    /// The same of `variables`, a JSON object: `messages` with whatever else they have, such as `tool_calls`, and what templates
+    /// ask for beside them, such as `tools`, `enable_thinking` or `add_generation_prompt`, which is true unless it is given.
+    ///
+    /// Keys keep their order. Fails as [`render`](Self::render) does.
+    pub fn render_with(&self, variables: &serde_json::Value) -> Result<String> {
+        let variables = variables.as_object().into_iter().flatten();
+        self.render_value(variables.map(|(key, value)| (key.as_str(), python::from_json(value))))
+    }
+
+    /// With these variables in place of what templates have in any case.
+    fn render_value<'a>(&self, variables: impl IntoIterator<Item = (&'a str, Value)>) -> Result<String> {
+        let own = [
+            ("bos_token", Value::from(self.bos.as_str())),
+            ("eos_token", Value::from(self.eos.as_str())),
+            ("add_generation_prompt", Value::from(true)),
+        ];
+        // Of two with one name the last counts.
+        let context = Value::from_pairs(own.into_iter().chain(variables));
         self.environment
             .get_template(NAME)
             .and_then(|template| template.render(context))

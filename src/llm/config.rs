@@ -50,8 +50,7 @@ pub struct Config {
     pub experts: Option<Experts>,
     /// Products that biases are added to, where the file has them.
     pub(super) may_have_biases: &'static [&'static str],
-    /// What of the metadata is not followed, a sentence for each key.
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// How positions turn queries and keys: pair `i` of a head by `position·scale·base^(-2i / dimensions)`.
@@ -74,8 +73,9 @@ pub struct Rope {
     pub divisors: bool,
 }
 
-/// YaRN, with the parameters that libllama has for these architectures: pairs that turn 32 times in the original context keep their angle,
-/// those that turn once at most are scaled, and those between are scaled in part.
+/// YaRN, with the parameters that libllama has for these architectures: pairs that turn 32 times in the
+/// original context keep their angle, those that turn once at most are scaled, and those between are scaled
+/// in part.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Yarn {
@@ -166,8 +166,10 @@ const GEMMA_27B_LAYERS: usize = 62;
 impl Config {
     /// Reads the metadata of a model and looks which optional tensors it has.
     ///
-    /// Fails with [`Error::Unsupported`] for an architecture or a rope scaling that is not known, and with
-    /// [`Error::MetadataKey`] where a number is missing or cannot be.
+    /// Fails with [`Error::Unsupported`] for an architecture or a rope scaling that is not known, and for a
+    /// key of rope, attention or experts that is unknown; with [`Error::MetadataKey`] where a number is
+    /// missing or cannot be; and with [`Error::MissingTensor`] for a file without an embedding, or with fewer
+    /// layers than it says. Other keys that are not followed are in [`Self::warnings`].
     pub fn new(model: &Model) -> Result<Self> {
         let metadata = model.metadata();
         let name = metadata.str_of("general.architecture").unwrap_or_default();
@@ -203,7 +205,12 @@ impl Config {
             .optional_float("attention.layer_norm_rms_epsilon")?
             .ok_or_else(|| keys.missing("attention.layer_norm_rms_epsilon", "a float"))?;
         keys.only("attention.causal", "the attention", &[1.0], "causal models")?;
-        keys.only("nextn_predict_layers", "a number of layers", &[0.0], "models without layers that predict further tokens")?;
+        keys.only(
+            "nextn_predict_layers",
+            "a number of layers",
+            &[0.0],
+            "models without layers that predict further tokens",
+        )?;
         let experts = experts(&keys, name == "qwen3moe")?;
         let feed_forward = match experts {
             Some(experts) => experts.feed_forward,
@@ -242,7 +249,13 @@ impl Config {
         })
     }
 
-    /// Floats from the start of a head to the next in queries, keys and values: kernels load four at a time, so zeros stand behind heads that are not whole quads.
+    /// What of the metadata is not followed, a sentence for each key.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Floats from the start of a head to the next in queries, keys and values: kernels load four at a time,
+    /// so zeros stand behind heads that are not whole quads.
     pub(super) fn head_stride(&self) -> usize {
         self.head_width.next_multiple_of(4)
     }
@@ -308,7 +321,7 @@ fn rope(
     Ok(Rope { layout, dimensions, base, scale, attention_factor, yarn, divisors })
 }
 
-/// Fails where a key cannot be; `None` where the file has no window, or one of 0 tokens, and where no layer has it.
+/// Fails where a key cannot be; `None` where the file has no window, or one of 0 tokens.
 fn window(keys: &Keys, layers: usize) -> Result<Option<Window>> {
     // A layer has a window unless its number, from 1, is a multiple of the pattern; of 0, all have.
     let by_pattern = |pattern: Option<u64>| {
@@ -321,7 +334,8 @@ fn window(keys: &Keys, layers: usize) -> Result<Option<Window>> {
     Ok(tokens.map(|tokens| Window { tokens, layers: windowed, rope_base }))
 }
 
-/// With `divides`, the length of the hidden layer is divided among the experts that are used, unless it is given for one.
+/// With `divides`, the length of the hidden layer is divided among the experts that are used, unless it is
+/// given for one.
 fn experts(keys: &Keys, divides: bool) -> Result<Option<Experts>> {
     keys.pass(&["expert_used_count", "expert_feed_forward_length", "feed_forward_length"]);
     let groups = "models whose experts are one group";

@@ -12,8 +12,9 @@
 //! experts chooses some for each token, and mixes what they give. Where an architecture has post norms, a branch is normed
 //! before it is added.
 //!
-//! Kernels load floats four at a time. Where a head is not whole quads, zeros stand behind it in queries, keys and values, and in what attention
-//! gives ([`Padding`]); the step `Pack` leaves them out, since the columns of the next matrix cannot have any.
+//! Kernels load floats four at a time. Where a head is not whole quads, zeros stand behind it in queries,
+//! keys and values, and in what attention gives ([`Padding`]); the step `Pack` leaves them out, since the
+//! columns of the next matrix cannot have any.
 
 use super::config::{Config, Experts};
 
@@ -195,8 +196,10 @@ impl Graph {
     }
 
     fn matrix(&mut self, tensors: &[(String, usize)], cols: usize) -> usize {
-        let specs = tensors.iter().map(|(name, rows)| {
-            TensorSpec { name: name.clone(), shape: vec![cols as u64, *rows as u64], padding: None }
+        let specs = tensors.iter().map(|(name, rows)| TensorSpec {
+            name: name.clone(),
+            shape: vec![cols as u64, *rows as u64],
+            padding: None,
         });
         self.matrices.push(Stack { tensors: specs.collect(), biases: Vec::new() });
         self.matrices.len() - 1
@@ -240,8 +243,7 @@ impl Graph {
         }
         self.trunk.push(Step::Product { matrix, from: Slot::Normed, to: Slot::Qkv });
 
-        let norms =
-            ["attn_q_norm", "attn_k_norm"].map(|part| (format!("blk.{layer}.{part}.weight"), head));
+        let norms = ["attn_q_norm", "attn_k_norm"].map(|part| (format!("blk.{layer}.{part}.weight"), head));
         let norms = config.head_norms.then(|| self.vector(&norms));
         for spec in norms.map(|norms| &mut self.vectors[norms]).into_iter().flatten() {
             spec.padding = padding;

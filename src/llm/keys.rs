@@ -1,4 +1,5 @@
-//! The metadata of an architecture: every key that begins with its name is read, known to be without effect, or reported.
+//! The metadata of an architecture: every key that begins with its name is read, known to be without effect,
+//! or reported.
 
 use crate::gguf::{Metadata, Value};
 use crate::{Error, Result};
@@ -20,11 +21,13 @@ const HARMLESS: &[(&str, &str)] = &[
     ("decoder_start_token_id", "concerns encoders with a decoder"),
 ];
 
-/// Beginnings of keys that concern inputs other than text, which files of some programs carry beside the text's model.
+/// Beginnings of keys that concern inputs other than text, which files of some programs carry beside the
+/// text's model.
 const OTHER_INPUTS: &[&str] = &["vision.", "audio.", "mm."];
 
-/// Keys that libllama follows in other architectures and ignores in these, as qmill does; with the numbers that stand for no effect
-/// (`true` is 1, `false` is 0, an array has such numbers alone). Other values draw a warning.
+/// Keys that libllama follows in other architectures and ignores in these, as qmill does; with the numbers
+/// that stand for no effect (`true` is 1, `false` is 0, an array has such numbers alone). Other values draw a
+/// warning.
 const NOT_FOLLOWED: &[(&str, &[f64])] = &[
     ("attention.clamp_kqv", &[0.0]),
     ("attention.gate_lora_rank", &[0.0]),
@@ -79,7 +82,8 @@ const NOT_FOLLOWED: &[(&str, &[f64])] = &[
     ("use_parallel_residual", &[0.0]),
 ];
 
-/// Parts of a model whose unknown keys are refused: words with which such keys begin, or that they have after a dot or an underscore.
+/// Parts of a model whose unknown keys are refused: words with which such keys begin, or that they have after
+/// a dot or an underscore.
 const PARTS: &[&str] = &["rope", "attention", "attn", "expert", "experts", "router", "moe", "ssm"];
 
 /// Reads the keys that begin with the architecture's name, and knows at the end which were not read.
@@ -165,7 +169,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Whether each of `layers` layers has a part: by an array with a number or a flag for each, or by one number that `of` takes.
+    /// Whether each of `layers` layers has a part: by an array with a number or a flag for each, or by one
+    /// number that `of` takes.
     pub(super) fn layers(
         &self,
         key: &str,
@@ -189,7 +194,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Fails with [`Error::Unsupported`] unless the key is missing or has one of these numbers (`true` is 1, `false` is 0).
+    /// Fails with [`Error::Unsupported`] unless the key is missing or has one of these numbers (`true` is 1,
+    /// `false` is 0).
     pub(super) fn only(&self, key: &str, what: &'static str, taken: &[f64], known: &str) -> Result<()> {
         match self.get(key) {
             Some(value) if !has_only(value, taken) => {
@@ -200,10 +206,11 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// What there is to say of the keys that were not read: a warning for each that is not known to be without effect.
+    /// What there is to say of the keys that were not read: a warning for each that is not known to be
+    /// without effect.
     ///
-    /// Fails with [`Error::Unsupported`] for one that libllama does not know either and that belongs to attention, rope, experts or
-    /// their router, since it would change what the model computes.
+    /// Fails with [`Error::Unsupported`] for one that libllama does not know either and that belongs to
+    /// attention, rope, experts or their router, since it would change what the model computes.
     pub(super) fn finish(self) -> Result<Vec<String>> {
         let keys = self.keys.borrow();
         let mut warnings = Vec::new();
@@ -224,7 +231,8 @@ impl<'a> Keys<'a> {
             }
             let mut words = key.split(['.', '_']);
             if words.any(|word| PARTS.contains(&word)) {
-                let read: Vec<_> = keys.iter().filter(|&(_, &is_read)| is_read).map(|(key, _)| *key).collect();
+                let read: Vec<_> =
+                    keys.iter().filter(|&(_, &is_read)| is_read).map(|(key, _)| *key).collect();
                 return Err(Error::Unsupported {
                     what: "a key that may change what the model computes",
                     found: format!("{name} = {value}"),

@@ -3,12 +3,14 @@
 use super::config::Config;
 use super::graph::{Graph, ROPE_DIVISORS, ROPES, TensorSpec};
 use super::kv_cache::CacheFormats;
+use super::session::Progress;
 use super::weights::{Reader, Weights};
 use crate::gguf::{self, Metadata};
 use crate::gpu::Precision;
 use crate::mix::FileType;
 use crate::{Device, Error, Format, Result};
 use std::f64::consts::PI;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use wgpu::DeviceType;
@@ -16,12 +18,20 @@ use wgpu::DeviceType;
 /// Tokens of the context unless an app says otherwise, if the model was trained for as many.
 const DEFAULT_CONTEXT: usize = 4096;
 
-/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's numbers for all architectures here.
+/// How often a pair turns in the original context of YaRN to keep its angle, and to be scaled: libllama's
+/// numbers for all architectures here.
 const YARN_FAST_TURNS: f64 = 32.0;
 const YARN_SLOW_TURNS: f64 = 1.0;
 
-/// How to load a model.
+/// How to load a model: [`LoadOptions::default`], changed by the methods that begin with `with_`, or field by field.
+///
+/// ```
+/// # use qmill::llm::LoadOptions;
+/// let options = LoadOptions::default().with_context(1000).with_threads(4);
+/// assert_eq!(options.context, Some(1000));
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Where it runs; by default on the CPU.
     pub device: Device,
@@ -53,6 +63,56 @@ impl Default for LoadOptions {
             batch: 512,
             threads: None,
         }
+    }
+}
+
+impl LoadOptions {
+    /// These, on another [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// These, with weights of another file type: [`quantize`](Self::quantize).
+    #[must_use]
+    pub fn with_quantize(self, quantize: impl Into<Option<FileType>>) -> Self {
+        Self { quantize: quantize.into(), ..self }
+    }
+
+    /// These, with room for other many tokens: [`context`](Self::context).
+    #[must_use]
+    pub fn with_context(self, context: impl Into<Option<usize>>) -> Self {
+        Self { context: context.into(), ..self }
+    }
+
+    /// These, with another format of keys: [`cache_keys`](Self::cache_keys).
+    #[must_use]
+    pub fn with_cache_keys(self, cache_keys: Format) -> Self {
+        Self { cache_keys, ..self }
+    }
+
+    /// These, with another format of values: [`cache_values`](Self::cache_values).
+    #[must_use]
+    pub fn with_cache_values(self, cache_values: Format) -> Self {
+        Self { cache_values, ..self }
+    }
+
+    /// These, with another [`precision`](Self::precision).
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// These, with another [`batch`](Self::batch).
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// These, with another number of [`threads`](Self::threads).
+    #[must_use]
+    pub fn with_threads(self, threads: impl Into<Option<usize>>) -> Self {
+        Self { threads: threads.into(), ..self }
     }
 }
 
@@ -99,15 +159,34 @@ impl Model {
     /// [`Error::Number`] for a context or a batch of no tokens, and for no threads; with the errors of [`stream::Plan::new`](crate::stream::Plan::new)
     /// where it quantizes; and with what the device reports.
     pub fn load(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Self> {
-        Self::from_gguf(&gguf::Model::open(path)?, options)
+        Self::load_with(path, options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same; `progress` sees how many bytes of the tensors are read, of all, and may break off, which fails with
+    /// [`Error::Cancelled`]. It is called at the start, and at least once for each 16 MiB.
+    pub fn load_with(
+        path: impl AsRef<Path>,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        Self::from_gguf_with(&gguf::Model::open(path)?, options, progress)
     }
 
     /// Loads a model from a file that is open; the same otherwise.
     pub fn from_gguf(file: &gguf::Model, options: &LoadOptions) -> Result<Self> {
+        Self::from_gguf_with(file, options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Loads a model from a file that is open, as [`Model::load_with`] does.
+    pub fn from_gguf_with(
+        file: &gguf::Model,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self> {
         let config = Config::new(file)?;
         let context = check_sessions(options, &config)?;
         let graph = Graph::new(&config, &|tensor| file.tensor(tensor).is_some());
-        let mut reader = Reader::new(file, &options.device, options.quantize)?;
+        let mut reader = Reader::new(file, &options.device, options.quantize, progress)?;
         reader.check_all_used(&graph, config.rope.divisors)?;
         let divisors = if config.rope.divisors {
             let shape = vec![config.rope.dimensions as u64 / 2];
@@ -118,7 +197,7 @@ impl Model {
         };
         let shared = Shared {
             ropes: rotations(&config, divisors.as_deref()),
-            warnings: [config.warnings.clone(), reader.warnings()].concat(),
+            warnings: [config.warnings(), &reader.warnings()].concat(),
             weights: Arc::new(reader.load(&graph, &options.device)?),
             context,
             cache: cache_formats(options),
@@ -166,8 +245,9 @@ impl Model {
         &self.shared.config
     }
 
-    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no part for, as in libllama, and keys and
-    /// tensors that are for another purpose. The library prints nothing; an app shows them to whoever chose the file.
+    /// What the file says and the model does not follow, a sentence each: a key that its architecture has no
+    /// part for, as in libllama, and keys and tensors that are for another purpose. The library prints
+    /// nothing; an app shows them to whoever chose the file.
     pub fn warnings(&self) -> &[String] {
         &self.shared.warnings
     }
@@ -214,8 +294,9 @@ impl Shared {
     pub(super) fn angles(&self, position: usize, count: usize) -> Vec<Vec<f32>> {
         let angles = |rope: &Rotation| {
             let positions = position..position + count;
-            let angles = positions
-                .flat_map(|position| rope.frequencies.iter().map(move |frequency| position as f64 * frequency));
+            let angles = positions.flat_map(|position| {
+                rope.frequencies.iter().map(move |frequency| position as f64 * frequency)
+            });
             let turns = angles.flat_map(|angle| [angle.cos(), angle.sin()]);
             turns.map(|x| (rope.magnitude * x) as f32).collect()
         };
@@ -250,7 +331,8 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     let rope = &config.rope;
     let dimensions = rope.dimensions as f64;
     let of = |base: f64, scale: f64, magnitude: f64| {
-        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context is `pair_of` that.
+        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context
+        // is `pair_of` that.
         let kept = |pair: usize| {
             let Some(yarn) = &rope.yarn else { return 1.0 };
             let pair_of = |turns: f64| {
@@ -270,8 +352,12 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     };
     let factor = 1.0 / rope.scale;
     let stretch = 1.0 + 0.1 * factor.ln();
-    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled need none of it.
-    let magnitude = |stretch: f64| if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor };
-    let windowed = config.window.as_ref().map(|window| of(window.rope_base, 1.0, magnitude(stretch.max(1.0) / stretch)));
+    // Longer texts make attention flatter, which the magnitude makes up for; positions that are not scaled
+    // need none of it.
+    let magnitude = |stretch: f64| {
+        if rope.yarn.is_some() { stretch * rope.attention_factor } else { rope.attention_factor }
+    };
+    let windowed =
+        config.window.as_ref().map(|window| of(window.rope_base, 1.0, magnitude(stretch.max(1.0) / stretch)));
     [of(rope.base, rope.scale, magnitude(stretch.max(1.0))), windowed.unwrap_or_default()]
 }

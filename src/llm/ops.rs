@@ -316,7 +316,13 @@ fn shader(step: &Step, shared: &Shared, int8: bool, on_cpu: bool) -> Shader {
         }
         Step::Pack => {
             let constants = heads(config).number("HEAD_FLOATS", config.head_width);
-            Shader::of_floats("pack", constants, shader!("pack"), &[Read, ReadWrite], Slot::Packed.width(config))
+            Shader::of_floats(
+                "pack",
+                constants,
+                shader!("pack"),
+                &[Read, ReadWrite],
+                Slot::Packed.width(config),
+            )
         }
         Step::Gate => {
             let length = Slot::Gated.width(config);

@@ -4,7 +4,11 @@ use std::collections::HashSet;
 use std::collections::VecDeque;
 
 /// How to choose. The steps come in this order, each on what the one before left.
+///
+/// Made from [`SamplerOptions::default`] or [`SamplerOptions::greedy`] by the methods that begin with `with_`, or field by
+/// field.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct SamplerOptions {
     /// Logits of tokens among the last [`REPEAT_LAST`] are divided by this where positive, else multiplied; 1 changes
     /// nothing.
@@ -32,6 +36,42 @@ impl SamplerOptions {
     /// The best token always.
     pub fn greedy() -> Self {
         Self { temperature: 0.0, ..Self::default() }
+    }
+
+    /// These, with another [`repeat_penalty`](Self::repeat_penalty).
+    #[must_use]
+    pub fn with_repeat_penalty(self, repeat_penalty: f32) -> Self {
+        Self { repeat_penalty, ..self }
+    }
+
+    /// These, with another [`top_k`](Self::top_k).
+    #[must_use]
+    pub fn with_top_k(self, top_k: usize) -> Self {
+        Self { top_k, ..self }
+    }
+
+    /// These, with another [`top_p`](Self::top_p).
+    #[must_use]
+    pub fn with_top_p(self, top_p: f32) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// These, with another [`min_p`](Self::min_p).
+    #[must_use]
+    pub fn with_min_p(self, min_p: f32) -> Self {
+        Self { min_p, ..self }
+    }
+
+    /// These, with another [`temperature`](Self::temperature).
+    #[must_use]
+    pub fn with_temperature(self, temperature: f32) -> Self {
+        Self { temperature, ..self }
+    }
+
+    /// These, with another [`seed`](Self::seed).
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 }
 

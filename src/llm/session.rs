@@ -6,7 +6,8 @@ use super::model::Model;
 use super::ops_cpu::Batch;
 use super::profile::Profile;
 use super::weights::Weights;
-use crate::{Error, Result};
+use crate::{Error, Gpu, Result};
+use std::ops::ControlFlow;
 
 /// A text in the making: what the model remembers of its tokens, and what it expects next.
 ///
@@ -19,6 +20,16 @@ pub struct Session {
     logits: Vec<f32>,
     /// A token that was chosen and has not gone through the model yet.
     pending: Option<u32>,
+}
+
+/// How much of a piece of work is done: bytes of a model that is loaded, tokens of a prompt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What is done.
+    pub done: u64,
+    /// All that there is to do.
+    pub total: u64,
 }
 
 /// Where a session computes, and what it keeps there.
@@ -64,7 +75,20 @@ impl Session {
     /// Fails with [`Error::ContextFull`], with [`Error::Number`] for a token that there is not, and with what the device
     /// reports. Costs nothing for no tokens.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<()> {
-        self.append(tokens, None)
+        self.append(tokens, None, None)
+    }
+
+    /// Appends tokens; `progress` sees how many are done, after each batch but the last, and may break off.
+    ///
+    /// Then fails with [`Error::Cancelled`]: [`position`](Self::position) says how far it came, and the rest may be appended
+    /// later. On a GPU at most two batches are under way, so breaking off takes no longer than these. Fails else as
+    /// [`Session::prefill`] does.
+    pub fn prefill_with(
+        &mut self,
+        tokens: &[u32],
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.append(tokens, None, Some(progress))
     }
 
     /// Appends tokens and returns the logits after each, row by row: a number for each token of the vocabulary.
@@ -72,8 +96,8 @@ impl Session {
     /// Fails as [`Session::prefill`] does.
     pub fn all_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         let mut all = Vec::with_capacity(tokens.len() * self.model.config().vocabulary);
-        self.append(&[], None)?;
-        self.append(tokens, Some(&mut all))?;
+        self.append(&[], None, None)?;
+        self.append(tokens, Some(&mut all), None)?;
         Ok(all)
     }
 
@@ -82,7 +106,7 @@ impl Session {
     /// The token goes through the model when the next is asked for, so the last of a text costs nothing. Fails as
     /// [`Session::prefill`] does, and with [`Error::Number`] where there is no token yet.
     pub fn next_with(&mut self, choose: impl FnOnce(&[f32]) -> u32) -> Result<u32> {
-        self.append(&[], None)?;
+        self.append(&[], None, None)?;
         if self.logits.is_empty() {
             let needed = "at least 1".to_owned();
             return Err(Error::Number { what: "the number of tokens before the next", needed, found: 0 });
@@ -145,10 +169,18 @@ impl Session {
     }
 
     /// Appends the pending token and `tokens`, and puts the logits after each into `all`.
-    fn append(&mut self, tokens: &[u32], mut all: Option<&mut Vec<f32>>) -> Result<()> {
+    fn append(
+        &mut self,
+        tokens: &[u32],
+        mut all: Option<&mut Vec<f32>>,
+        mut progress: Option<&mut dyn FnMut(Progress) -> ControlFlow<()>>,
+    ) -> Result<()> {
         self.check(tokens)?;
+        let start = self.position();
+        let total = tokens.len() as u64;
         let tokens: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
         let mut batches = tokens.chunks(self.model.shared.batch).peekable();
+        let mut under_way = None;
         while let Some(batch) = batches.next() {
             // Logits that nobody sees are not computed.
             let wanted = match (&all, batches.peek()) {
@@ -164,6 +196,15 @@ impl Session {
             }
             logits.drain(..logits.len().saturating_sub(self.model.config().vocabulary));
             self.logits = logits;
+            if let Some(progress) = progress.as_mut().filter(|_| batches.peek().is_some()) {
+                if let Weights::Gpu(weights) = &*self.model.shared.weights {
+                    wait_for(&weights.gpu, &mut under_way)?;
+                }
+                let done = self.position.saturating_sub(start) as u64;
+                if progress(Progress { done, total }).is_break() {
+                    return Err(Error::Cancelled);
+                }
+            }
         }
         Ok(())
     }
@@ -195,4 +236,15 @@ impl Session {
             _ => unreachable!("a session computes where its model is"),
         }
     }
+}
+
+/// Waits for what was submitted before `under_way` was set, and sets it to all that is submitted now.
+fn wait_for(gpu: &Gpu, under_way: &mut Option<wgpu::SubmissionIndex>) -> Result<()> {
+    let submitted = gpu.guarded(|| gpu.queue().submit([]))?;
+    if let Some(index) = under_way.replace(submitted) {
+        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+        // A device that is lost says so where something is read back.
+        gpu.guarded(|| gpu.device().poll(wait).is_ok())?;
+    }
+    Ok(())
 }

@@ -18,14 +18,20 @@ mod stream;
 mod vocabulary;
 
 pub use stream::TextStream;
+pub(super) use stream::Utf8Stream;
 
 use crate::gguf::Metadata;
 use crate::{Error, Result};
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use byte_pair::BytePair;
 use sentence_piece::SentencePiece;
 use split::Splitter;
+use std::cmp::Reverse;
+use std::ops::Range;
 use vocabulary::{Kind, Vocabulary};
+
+const BOS: &str = "tokenizer.ggml.bos_token_id";
+const EOS: &str = "tokenizer.ggml.eos_token_id";
 
 /// A model's tokenizer. Immutable: threads may share it.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ pub struct Tokenizer {
     adds_eos: bool,
     /// The tokens that end an answer.
     ends: Vec<u32>,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -53,14 +60,14 @@ enum Method {
 const ENDS: [&str; 22] = [
     "<|eot_id|>",
     "<|im_end|>",
-    "<|end|>",
+    END,
     "<|return|>",
     "<|call|>",
     "<|flush|>",
     "<|calls|>",
     "<end_of_turn>",
     "<|endoftext|>",
-    "</s>",
+    LLAMA_END,
     "<|eom_id|>",
     "<EOT>",
     "_<EOT>",
@@ -70,16 +77,37 @@ const ENDS: [&str; 22] = [
     "<end_of_utterance>",
     "<eos>",
     "<turn|>",
-    "<|tool_response>",
+    TOOL_RESPONSE,
     "<｜end▁of▁sentence｜>",
     "[e~[",
 ];
+const END: &str = "<|end|>";
+const LLAMA_END: &str = "</s>";
+const TOOL_RESPONSE: &str = "<|tool_response>";
+
+/// Tokens of models that fill a text in the middle, which end an answer too: a key that names one, and texts of which the
+/// first that is a token counts where the key is not there.
+const FILL_ENDS: [(&str, &[&str]); 3] = [
+    ("tokenizer.ggml.fim_pad_token_id", &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
+    (
+        "tokenizer.ggml.fim_rep_token_id",
+        &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"],
+    ),
+    ("tokenizer.ggml.fim_sep_token_id", &["<|file_sep|>"]),
+];
+
+/// Of gpt-oss, whose answers have parts that begin with these, and end with [`END`], which does not end an answer there:
+/// text that is shown.
+const HARMONY: [&str; 5] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>", END];
+/// The tokens of which one pair makes a model one of those.
+const HARMONY_ENDS: [[&str; 2]; 2] = [["<|return|>", "<|call|>"], ["<|flush|>", "<|calls|>"]];
 
 impl Tokenizer {
     /// Reads the tokenizer of a model from its metadata.
     ///
-    /// Fails with [`Error::Unsupported`] for a kind or a splitting that qmill does not have, and with [`Error::MetadataKey`] where
-    /// a key is missing or is not what it should be. Takes some 100 ms for 250,000 tokens.
+    /// A special token's number that is past the vocabulary is ignored with one of [`warnings`](Self::warnings). Fails with
+    /// [`Error::Unsupported`] for a kind or a splitting that qmill does not have, and with [`Error::MetadataKey`] where a key is
+    /// missing or is not what it should be. Takes some 100 ms for 250,000 tokens.
     pub fn new(metadata: &Metadata) -> Result<Self> {
         let model = metadata.str_of("tokenizer.ggml.model").unwrap_or("missing");
         let byte_level = match model {
@@ -87,17 +115,25 @@ impl Tokenizer {
             "llama" => false,
             _ => return Err(unknown("tokenizer.ggml.model", model, "gpt2, llama".to_owned())),
         };
-        let vocabulary = Vocabulary::new(metadata, byte_level, &ENDS)?;
-        let token_at = |key: &'static str, default: Option<u32>| match metadata.u64_of(key) {
-            None => Ok(default.filter(|&id| (id as usize) < vocabulary.len())),
-            Some(id) if id < vocabulary.len() as u64 => Ok(Some(id as u32)),
-            Some(_) => Err(bad_key(key, "the number of a token")),
+        let vocabulary = Vocabulary::new(metadata, byte_level, kind_by_name)?;
+        let mut warnings = Vec::new();
+        let mut token_at = |key: &str, default: Option<u32>| {
+            let is_token = |id: u64| id < vocabulary.len() as u64;
+            let default = default.filter(|&id| is_token(id.into()));
+            let Some(value) = metadata.get(key) else { return default };
+            let id = value.as_u64();
+            if id.is_none_or(|id| !is_token(id)) {
+                let (found, count) =
+                    (id.map_or("no number".to_owned(), |id| id.to_string()), vocabulary.len());
+                warnings
+                    .push(format!("{key} is {found}, and the model has {count} tokens; the key is ignored"));
+            }
+            id.filter(|&id| is_token(id)).map_or(default, |id| Some(id as u32))
         };
         // SentencePiece's own numbers hold where a file gives none.
         let own = |id| (!byte_level).then_some(id);
-        let unknown_token = token_at("tokenizer.ggml.unknown_token_id", own(0))?;
-        let bos = token_at("tokenizer.ggml.bos_token_id", own(1))?;
-        let eos = token_at("tokenizer.ggml.eos_token_id", own(2))?;
+        let unknown_token = token_at("tokenizer.ggml.unknown_token_id", own(0));
+        let (bos, eos) = (token_at(BOS, own(1)), token_at(EOS, own(2)));
         let (method, bos_by_default) = if byte_level {
             let splitter = Splitter::new(metadata)?;
             let bos_by_default = splitter.adds_bos();
@@ -105,25 +141,43 @@ impl Tokenizer {
         } else {
             (Method::SentencePiece(SentencePiece::new(metadata, &vocabulary, unknown_token)?), true)
         };
-        let adds = |key: &'static str, default, token: Option<u32>, id_key| {
-            let adds = metadata.bool_of(key).unwrap_or(default);
-            match token {
-                None if adds => Err(bad_key(id_key, "there, as a text is to have that token")),
-                _ => Ok(adds),
-            }
-        };
-        let (bos_key, eos_key) = ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id");
-        let adds_bos = adds("tokenizer.ggml.add_bos_token", bos_by_default, bos, bos_key)?;
-        let adds_eos = adds("tokenizer.ggml.add_eos_token", false, eos, eos_key)?;
 
-        let mut ends: Vec<u32> = ENDS.iter().filter_map(|text| vocabulary.find(text.as_bytes())).collect();
+        let is_harmony = HARMONY_ENDS.iter().any(|pair| vocabulary.has_all(pair));
+        let is_end = |text: &str| match text {
+            END => !is_harmony,
+            LLAMA_END => !vocabulary.has_all(&[TOOL_RESPONSE]),
+            _ => true,
+        };
+        let texts = ENDS.iter().filter(|text| is_end(text));
+        let mut ends: Vec<u32> = texts.filter_map(|text| vocabulary.find(text.as_bytes())).collect();
         ends.extend(eos);
         for key in ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
-            ends.extend(token_at(key, None)?);
+            ends.extend(token_at(key, None));
         }
+        for (key, texts) in FILL_ENDS {
+            let by_text = || texts.iter().find_map(|text| vocabulary.find(text.as_bytes()));
+            ends.extend(token_at(key, None).or_else(by_text));
+        }
+        let mut adds = |key: &str, default, token: Option<u32>, id_key: &str| {
+            let adds = metadata.bool_of(key).unwrap_or(default);
+            if adds && token.is_none() {
+                warnings.push(format!(
+                    "texts should have the token of {id_key}, which is none; they are without"
+                ));
+            }
+            adds && token.is_some()
+        };
+        let adds_bos = adds("tokenizer.ggml.add_bos_token", bos_by_default, bos, BOS);
+        let adds_eos = adds("tokenizer.ggml.add_eos_token", false, eos, EOS);
+        let name = metadata.str_of("general.name").unwrap_or_default().to_lowercase();
+        let eats_spaces = name.contains("phi-3") || name.contains("phi3");
         Ok(Self {
-            special: Finder::new(&vocabulary, &[Kind::Control, Kind::Unknown, Kind::UserDefined])?,
-            user_defined: Finder::new(&vocabulary, &[Kind::UserDefined])?,
+            special: Finder::new(
+                &vocabulary,
+                &[Kind::Control, Kind::Unknown, Kind::UserDefined],
+                eats_spaces,
+            )?,
+            user_defined: Finder::new(&vocabulary, &[Kind::UserDefined], eats_spaces)?,
             vocabulary,
             method,
             bos,
@@ -131,7 +185,13 @@ impl Tokenizer {
             adds_bos,
             adds_eos,
             ends,
+            warnings,
         })
+    }
+
+    /// What the file says and cannot be, and is therefore ignored; a sentence for each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The tokens of `text`, in which the texts of special tokens stand for these. Nothing is put before or after.
@@ -244,26 +304,70 @@ impl Tokenizer {
     }
 }
 
-/// Finds special tokens in a text, the leftmost first and there the longest.
+/// What a token is, by its text and by what the file says; `has` tells whether all texts are tokens.
+fn kind_by_name(name: &[u8], kind: Kind, has: &dyn Fn(&[&str]) -> bool) -> Kind {
+    let is = |text: &&str| text.as_bytes() == name;
+    if HARMONY.iter().any(is) && HARMONY_ENDS.iter().any(|pair| has(pair)) {
+        return Kind::UserDefined;
+    }
+    if is(&LLAMA_END) && has(&[TOOL_RESPONSE]) {
+        return Kind::Normal;
+    }
+    let mut control = ENDS.iter().chain(FILL_ENDS.iter().flat_map(|(_, texts)| *texts));
+    if control.any(is) { Kind::Control } else { kind }
+}
+
+/// Finds special tokens in a text: the longest first, wherever it is, of equals the first by number, of one the leftmost.
 #[derive(Debug)]
 struct Finder {
     texts: AhoCorasick,
     tokens: Vec<u32>,
+    /// Whether white space after a token goes with it, as in Phi-3; for each.
+    eats_spaces: Vec<bool>,
 }
 
 impl Finder {
-    fn new(vocabulary: &Vocabulary, kinds: &[Kind]) -> Result<Self> {
+    fn new(vocabulary: &Vocabulary, kinds: &[Kind], eats_spaces: bool) -> Result<Self> {
+        const EAT_NOTHING: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
         let tokens: Vec<u32> = vocabulary.of_kinds(kinds).collect();
-        let texts = tokens.iter().map(|&token| vocabulary.name(token));
-        let texts = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
+        let names = tokens.iter().map(|&token| vocabulary.name(token));
+        let eats = |name: &[u8]| eats_spaces && EAT_NOTHING.iter().all(|text| text.as_bytes() != name);
+        let eats_spaces = names.clone().map(eats).collect();
+        let texts = AhoCorasick::new(names);
         let texts =
             texts.map_err(|_| bad_key("tokenizer.ggml.tokens", "a gigabyte of special tokens at most"))?;
-        Ok(Self { texts, tokens })
+        Ok(Self { texts, tokens, eats_spaces })
     }
 
-    fn find_in(&self, text: &str) -> impl Iterator<Item = (std::ops::Range<usize>, u32)> {
-        self.texts.find_iter(text).map(|found| (found.range(), self.tokens[found.pattern().as_usize()]))
+    /// The tokens and where they are, from left to right. Takes time for every place where one could be.
+    fn find_in(&self, text: &str) -> Vec<(Range<usize>, u32)> {
+        let mut places: Vec<(Range<usize>, usize)> = self
+            .texts
+            .find_overlapping_iter(text)
+            .map(|found| (found.range(), found.pattern().as_usize()))
+            .collect();
+        places.sort_by_key(|(place, token)| (Reverse(place.len()), *token, place.start));
+        // All that is taken already is as long or longer, so that it covers an end of what it overlaps.
+        let mut is_taken = vec![false; if places.is_empty() { 0 } else { text.len() }];
+        places.retain_mut(|(place, token)| {
+            if is_taken[place.start] || is_taken[place.end - 1] {
+                return false;
+            }
+            if self.eats_spaces[*token] {
+                let after = text.as_bytes()[place.end..].iter().zip(&is_taken[place.end..]);
+                place.end += after.take_while(|(byte, taken)| is_space(**byte) && !**taken).count();
+            }
+            is_taken[place.clone()].fill(true);
+            true
+        });
+        places.sort_by_key(|(place, _)| place.start);
+        places.into_iter().map(|(place, token)| (place, self.tokens[token])).collect()
     }
+}
+
+/// C's `isspace`.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0B
 }
 
 fn unknown(what: &'static str, found: &str, known: String) -> Error {

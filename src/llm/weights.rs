@@ -2,21 +2,26 @@
 
 use super::graph::{Graph, Padding, ROPE_DIVISORS, Stack, TensorSpec};
 use super::ops_cpu::{all_threads, in_parallel};
+use super::session::Progress;
 use crate::gguf::{Model, Tensor, TensorType};
 use crate::gpu::{Converter, Matrix};
 use crate::mix::FileType;
 use crate::stream::{Plan, Request};
 use crate::{Device, Error, Format, Gpu, Result, cpu};
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 /// Tensors that old converters wrote and nothing reads.
 const IGNORED: &str = "attn_rot_embd";
-/// Beginnings of the names of tensors for inputs other than text, which files of some programs carry beside the text's model.
+/// Beginnings of the names of tensors for inputs other than text, which files of some programs carry beside
+/// the text's model.
 const OTHER_INPUTS: [&str; 3] = ["v.", "a.", "mm."];
 /// Memory for converting on a device.
 const CONVERTER_BYTES: u64 = 64 << 20;
 /// Weights that a thread converts at once: whole blocks of every format.
 const PIECE_WEIGHTS: usize = 1 << 18;
+/// Bytes of a tensor that are read between two reports.
+const READ_BYTES: usize = 16 << 20;
 
 /// A tensor on the host.
 #[derive(Debug)]
@@ -87,11 +92,19 @@ impl Weights {
 pub(super) struct Reader<'a> {
     tensors: HashMap<&'a str, (Tensor<'a>, TensorType)>,
     converter: Option<Converter>,
+    /// Called with the bytes that are read.
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    read: Progress,
 }
 
 impl<'a> Reader<'a> {
     /// With `quantize`, tensors get the formats that a file of this type has, as [`crate::quantize_file`] would write it.
-    pub(super) fn new(model: &'a Model, device: &Device, quantize: Option<FileType>) -> Result<Self> {
+    pub(super) fn new(
+        model: &'a Model,
+        device: &Device,
+        quantize: Option<FileType>,
+        progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self> {
         let mut tensors: HashMap<_, _> =
             model.tensors().map(|tensor| (tensor.info.name(), (tensor, tensor.info.tensor_type()))).collect();
         if let Some(file_type) = quantize {
@@ -105,7 +118,10 @@ impl<'a> Reader<'a> {
             Device::Gpu(gpu) if gpu.misrounding().is_none() => Some(Converter::new(gpu, CONVERTER_BYTES)),
             _ => None,
         };
-        Ok(Self { tensors, converter })
+        let total = model.tensors().map(|tensor| tensor.info.bytes()).sum();
+        let mut reader = Self { tensors, converter, progress, read: Progress { done: 0, total } };
+        reader.report(0)?;
+        Ok(reader)
     }
 
     /// Fails with [`Error::Unsupported`] where the file has a tensor that `graph` has no use for.
@@ -155,7 +171,10 @@ impl<'a> Reader<'a> {
         };
         let (from, to) = (format(tensor.info.tensor_type())?, format(target)?);
         let mut bytes = vec![0; tensor.info.bytes() as usize];
-        tensor.read_bytes(0, &mut bytes)?;
+        for (piece, start) in bytes.chunks_mut(READ_BYTES).zip((0..).step_by(READ_BYTES)) {
+            tensor.read_bytes(start, piece)?;
+            self.report(piece.len())?;
+        }
         if from != to {
             let source = bytes;
             bytes = vec![0; to.bytes_for(tensor.info.weights()) as usize];
@@ -168,6 +187,13 @@ impl<'a> Reader<'a> {
         }
         let (rows, cols) = (tensor.info.rows() as usize, tensor.info.row_len() as usize);
         Ok(Encoded { format: to, rows, cols, bytes })
+    }
+
+    /// Fails with [`Error::Cancelled`] where that is wanted.
+    fn report(&mut self, bytes: usize) -> Result<()> {
+        // A tensor that is two, as a tied embedding, is read twice.
+        self.read.done = self.read.total.min(self.read.done + bytes as u64);
+        if (self.progress)(self.read).is_break() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Vectors as floats, one after the other.

@@ -274,7 +274,7 @@ fn tiny(options: &LoadOptions) -> Model {
 
 #[test]
 fn a_measurement_goes_through_its_stages() {
-    let model = tiny(&LoadOptions { context: Some(16), ..LoadOptions::default() });
+    let model = tiny(&LoadOptions::default().with_context(16));
     let case = ModelCase { prompt: 5, generated: 3, depth: 8 };
     assert_eq!((case.tokens(), case.context(), case.to_string()), (8, 16, "pp5+tg3 @ d8".to_owned()));
     let settings = ModelSettings { repetitions: 2, batch: 2, warm_up: true };
@@ -307,17 +307,15 @@ fn sessions_of_other_kinds_say_the_same() {
         session.logits().to_vec()
     };
     for device in [Some(Device::Cpu), gpu().map(|gpu| Device::Gpu(gpu.clone()))].into_iter().flatten() {
-        let options = LoadOptions {
-            device,
-            context: Some(8),
-            cache_keys: Format::F32,
-            cache_values: Format::F32,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions::default()
+            .with_device(device)
+            .with_context(8)
+            .with_cache_keys(Format::F32)
+            .with_cache_values(Format::F32);
         let model = tiny(&options);
         let right = logits(&model);
         let longer = 2 * model.config().trained_context;
-        let other = LoadOptions { context: Some(longer), batch: 3, threads: Some(1), ..options.clone() };
+        let other = options.clone().with_context(longer).with_batch(3).with_threads(1);
         let other = model.with_sessions(&other).unwrap();
         assert_eq!(other.context(), longer);
         let largest = right.iter().fold(0.0f32, |most, x| most.max(x.abs()));
@@ -327,10 +325,10 @@ fn sessions_of_other_kinds_say_the_same() {
             assert!((found - right).abs() <= bound, "{found} is not {right}");
         }
         for wrong in [
-            LoadOptions { batch: 0, ..options.clone() },
-            LoadOptions { threads: Some(0), ..options.clone() },
-            LoadOptions { context: Some(0), ..options.clone() },
-            LoadOptions { cache_keys: Format::Q8_0, ..options.clone() },
+            options.clone().with_batch(0),
+            options.clone().with_threads(0),
+            options.clone().with_context(0),
+            options.clone().with_cache_keys(Format::Q8_0),
         ] {
             let error = model.with_sessions(&wrong).unwrap_err();
             assert!(matches!(error, Error::Number { found: 0, .. } | Error::Unsupported { .. }), "{error}");

@@ -24,13 +24,11 @@ fn seeded(name: &str) -> String {
 
 /// Nothing is rounded but by arithmetic in f32.
 fn exact(device: Device) -> LoadOptions {
-    LoadOptions {
-        device,
-        cache_keys: Format::F32,
-        cache_values: Format::F32,
-        precision: Precision::Exact,
-        ..LoadOptions::default()
-    }
+    LoadOptions::default()
+        .with_device(device)
+        .with_cache_keys(Format::F32)
+        .with_cache_values(Format::F32)
+        .with_precision(Precision::Exact)
 }
 
 /// The CPU, and the GPU where there is one.

@@ -11,14 +11,15 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 const HELD_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/held-out.txt");
 const ROMEO: &str = "ROMEO:\nBut, soft! what light";
 
-fn tiny(context: Option<usize>) -> (Model, Tokenizer) {
-    let model = Model::load(TINY_SHAKESPEARE, &LoadOptions { context, ..LoadOptions::default() }).unwrap();
+fn tiny(context: Option<usize>) -> (Model, Arc<Tokenizer>) {
+    let model = Model::load(TINY_SHAKESPEARE, &LoadOptions::default().with_context(context)).unwrap();
     let tokenizer = Tokenizer::new(model.metadata()).unwrap();
-    (model, tokenizer)
+    (model, Arc::new(tokenizer))
 }
 
 fn go_on(_: &str) -> ControlFlow<()> {
@@ -28,7 +29,9 @@ fn go_on(_: &str) -> ControlFlow<()> {
 #[test]
 fn what_a_session_holds_is_not_computed_again() {
     let (model, tokenizer) = tiny(None);
-    let new = || Generator::new(Session::new(&model).unwrap(), &tokenizer, SamplerOptions::greedy()).unwrap();
+    let new = || {
+        Generator::new(Session::new(&model).unwrap(), tokenizer.clone(), SamplerOptions::greedy()).unwrap()
+    };
     let mut talk = new();
     let prompt = tokenizer.prompt(ROMEO);
     let mut shown = String::new();
@@ -59,9 +62,10 @@ fn answers_end() {
     let (model, tokenizer) = tiny(Some(24));
     let prompt = tokenizer.prompt(ROMEO);
     let room = 24 - prompt.len();
-    let answer = |tokenizer: &Tokenizer, prompt: &[u32], limit, stop_after| {
+    let answer = |tokenizer: &Arc<Tokenizer>, prompt: &[u32], limit, stop_after| {
         let mut generator =
-            Generator::new(Session::new(&model).unwrap(), tokenizer, SamplerOptions::greedy()).unwrap();
+            Generator::new(Session::new(&model).unwrap(), tokenizer.clone(), SamplerOptions::greedy())
+                .unwrap();
         let mut shown = 0;
         generator.answer(prompt, limit, &mut |_| {
             shown += 1;
@@ -82,7 +86,7 @@ fn answers_end() {
     assert!(!full.tokens[..2].contains(&third));
     let mut metadata = model.metadata().clone();
     metadata.set("tokenizer.ggml.eos_token_id", Entry::U32(third));
-    let ended = answer(&Tokenizer::new(&metadata).unwrap(), &prompt, 100, 0).unwrap();
+    let ended = answer(&Arc::new(Tokenizer::new(&metadata).unwrap()), &prompt, 100, 0).unwrap();
     assert_eq!((ended.end, ended.tokens.as_slice(), ended.steps), (End::Token, &full.tokens[..2], 2));
 }
 
@@ -102,7 +106,7 @@ fn text(bytes: Vec<u8>) -> String {
 fn run_prints_the_answer_and_its_figures() {
     let (model, tokenizer) = tiny(None);
     let mut generator =
-        Generator::new(Session::new(&model).unwrap(), &tokenizer, SamplerOptions::greedy()).unwrap();
+        Generator::new(Session::new(&model).unwrap(), tokenizer.clone(), SamplerOptions::greedy()).unwrap();
     let prompt = tokenizer.prompt(ROMEO);
     let expected = generator.answer(&prompt, 8, &mut go_on).unwrap();
 

@@ -9,6 +9,7 @@ mod gguf;
 mod golden;
 mod gpu;
 mod llm;
+mod llm_embed;
 mod llm_run;
 mod llm_text;
 mod mix;

@@ -1,9 +1,11 @@
 //! Logits of a model, for `logits.py`: `logits MODEL DEVICE` reads lines of `[prompt, answer]`, both as token numbers, and writes the
 //! logits after the prompt and after each token of the answer, as plain f32. DEVICE is what `--device` takes. Each token of an answer
-//! goes through the model alone, as it does when text is made; activations and cache are exact.
+//! goes through the model alone, as it does when text is made; activations and cache are exact. `logits MODEL keys` writes what of the
+//! metadata the model does not follow, a line each, and nothing for a file that is followed to the letter.
 
+use qmill::gguf;
 use qmill::gpu::Precision;
-use qmill::llm::{LoadOptions, Model, Session};
+use qmill::llm::{Config, LoadOptions, Model, Session};
 use qmill::{Device, Format};
 use std::env;
 use std::error::Error;
@@ -14,15 +16,19 @@ const CONTEXT: usize = 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
-    let [path, device] = &words[..] else { return Err("usage: logits MODEL DEVICE <LINES".into()) };
-    let options = LoadOptions {
-        device: Device::open(&device.parse()?, None)?,
-        context: Some(CONTEXT),
-        cache_keys: Format::F32,
-        cache_values: Format::F32,
-        precision: Precision::Exact,
-        ..LoadOptions::default()
-    };
+    let [path, device] = &words[..] else { return Err("usage: logits MODEL DEVICE|keys <LINES".into()) };
+    if device == "keys" {
+        for warning in Config::new(&gguf::Model::open(path)?)?.warnings() {
+            println!("{warning}");
+        }
+        return Ok(());
+    }
+    let options = LoadOptions::default()
+        .with_device(Device::open(&device.parse()?, None)?)
+        .with_context(CONTEXT)
+        .with_cache_keys(Format::F32)
+        .with_cache_values(Format::F32)
+        .with_precision(Precision::Exact);
     let model = Model::load(path, &options)?;
     eprintln!("{}", model.device());
     let mut session = Session::new(&model)?;

@@ -2,13 +2,16 @@
 """qmill's tokenizer against libllama's on awkward text, token for token.
 
 The models are two real ones, and small ones of which tests/golden/tokens.json records what libllama answers: the trained Llama
-of tests/data under every splitting that qmill has, and with a SentencePiece vocabulary in place of its own
-(tests/golden/sentence-piece.gguf, its keys alone). --record writes both files.
+of tests/data under some splittings, and with a SentencePiece vocabulary in place of its own
+(tests/golden/sentence-piece.gguf, its keys alone). tests/golden/splittings.json has the same for every name of a splitting that
+qmill knows, with a vocabulary of pairs that occur in these texts across all borders of words (tests/golden/pairs.gguf), which
+shows differences that a trained vocabulary hides; for tokens that overlap; and for Phi-3. --record writes these files.
 """
 from __future__ import annotations
 
 import argparse
 import ctypes as C
+import functools
 import json
 import os
 import random
@@ -16,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import peer
@@ -26,6 +30,27 @@ from peer import ROOT
 TOKENS = Path(os.environ.get('QMILL_TOKENS', ROOT / 'target/release/examples/tokens')).resolve()
 GOLDEN = ROOT / 'tests/golden'
 SPLITTINGS = ['gpt-2', 'llama-bpe', 'qwen2', 'smollm', 'default']
+# Names of one splitting in a list; the first is recorded, the others have to give the same.
+NAMES = [
+    ['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'falcon-h1', 'pixtral', 'midm-2.0', 'lfm2'],
+    ['smaug-bpe', 'dbrx', 'chatglm-bpe', 'glm4'],
+    ['qwen2', 'deepseek-r1-qwen', 'kormo', 'f2llmv2', 'megrez', 'stablelm2', 'hunyuan', 'solar-open', 'grok-2'],
+    ['qwen35'],
+    ['gpt-4o', 'llama4', 'kanana2', 'minimax-m2'],
+    ['tekken'],
+    ['seed-coder'],
+    ['deepseek-v3', 'hunyuan-dense', 'joyai-llm'],
+    ['deepseek-llm'],
+    ['deepseek-coder'],
+    ['smollm', 'starcoder', 'refact', 'command-r', 'codeshell', 'exaone', 'minerva-7b', 'mellum2'],
+    ['gpt-2', 'phi-2', 'olmo', 'mpt', 'jais', 'exaone4', 'gigachat', 'trillion', 'granite-docling', 'a.x-4.0', 'mellum'],
+    ['falcon'],
+    ['bloom', 'poro-chat', 'gpt3-finnish'],
+    ['viking'],
+    ['default'],
+]  # fmt: skip
+OVERLAPPING = ['QZXWV', 'aQZXWVb', 'QZXQZXWV', 'ZXWVQZX', 'QZXWVZXWVQZX', 'abcabcabc', 'abcd', 'ab bc cd', 'xabcdx', 'a<s>bc</s>']
+SPACED = ['<|user|>\nHi<|end|>\n<|assistant|>\n', '<s> x', '<|endoftext|>  x', '</s>  x', '<|end|> \t\n\u000b\u00a0x', '<|end|>  <|user|> a', '<|user|>', ' <|user|> ']
 
 TEXTS = [
     '', ' ', '  ', '   ', '\n', '\n\n', ' \n', '\n ', '\t', '\t\tx', 'a', ' a', 'a ', 'Hello, world!', ' Hello', 'Hello  world   !',
@@ -58,8 +83,10 @@ class Libllama:
         lib.llama_model_get_vocab.argtypes = lib.llama_model_free.argtypes = [C.c_void_p]
         lib.llama_tokenize.argtypes = [C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(C.c_int32), C.c_int32, C.c_bool, C.c_bool]
 
-    def tokens(self, path: Path, texts: list[str]) -> list[list[int]]:
-        model = self.lib.llama_model_load_from_file(os.fsencode(path), self.lib.llama_model_default_params())
+    def tokens(self, path: Path, texts: list[str], special: bool = False) -> list[list[int]]:
+        params = self.lib.llama_model_default_params()
+        params.words[9] |= 1  # vocab_only
+        model = self.lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             raise RuntimeError(f'libllama does not load {path}')
         vocab, answers = self.lib.llama_model_get_vocab(model), []
@@ -67,7 +94,7 @@ class Libllama:
             raw = text.encode()
             room = 4 * len(raw) + 8
             out = (C.c_int32 * room)()
-            count = self.lib.llama_tokenize(vocab, raw, len(raw), out, room, False, True)
+            count = self.lib.llama_tokenize(vocab, raw, len(raw), out, room, special, True)
             if count < 0:
                 raise RuntimeError(f'libllama: {-count} tokens for {text!r}')
             answers.append(list(out[:count]))
@@ -128,6 +155,90 @@ def sentence_piece(keys: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
+@functools.cache
+def pairs() -> dict[str, bytes]:
+    """Keys of a model with all bytes, and pairs that are frequent in the texts wherever words begin and end."""
+    names = {byte: character for character, byte in alphabet().items()}
+    text = [names[byte] for byte in '\n'.join(TEXTS + scrambled(60)).encode()]
+    tokens, merges = sorted(set(names.values())), []
+    for _ in range(600):
+        counts = Counter(zip(text, text[1:], strict=False))
+        (left, right), _ = min(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        merges.append(f'{left} {right}')
+        if left + right not in tokens:
+            tokens.append(left + right)
+        joined, at = [], 0
+        while at < len(text):
+            both = text[at : at + 2] == [left, right]
+            joined.append(left + right if both else text[at])
+            at += 2 if both else 1
+        text = joined
+    # Words that no merge makes: whether a word that is a token is taken as it is.
+    words = ['HelloĠworld', 'ĠHello', 'Hello', 'ĠSURE', 'returnĠx', 'ĠJuliet', '12', '123', '!!!???...---===___***']
+    special = ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<think>']
+    tokens = [token for token in tokens if token not in special]
+    tokens += [word for word in words if word not in tokens] + special
+    return {
+        'general.architecture': value(STRING, 'llama'),
+        'tokenizer.ggml.model': value(STRING, 'gpt2'),
+        'tokenizer.ggml.tokens': array(STRING, tokens),
+        'tokenizer.ggml.token_type': array(I32, [3 if token in special[:3] else 4 if token == '<think>' else 1 for token in tokens]),
+        'tokenizer.ggml.merges': array(STRING, merges),
+        'tokenizer.ggml.bos_token_id': value(U32, len(tokens) - 4),
+        'tokenizer.ggml.eos_token_id': value(U32, len(tokens) - 4),
+    }
+
+
+def overlapping() -> dict[str, bytes]:
+    """Added tokens that overlap."""
+    added = ['QZX', 'ZXWV', 'abc', 'bcd', 'cab', 'ab', '<s>', '</s>']
+    tokens = [*sorted(alphabet()), 'ĠĠ', *added]
+    return {
+        'general.architecture': value(STRING, 'llama'),
+        'tokenizer.ggml.model': value(STRING, 'gpt2'),
+        'tokenizer.ggml.pre': value(STRING, 'gpt-2'),
+        'tokenizer.ggml.tokens': array(STRING, tokens),
+        'tokenizer.ggml.token_type': array(I32, [4 if token in added else 1 for token in tokens]),
+        'tokenizer.ggml.merges': array(STRING, ['Ġ Ġ']),
+    }
+
+
+def phi(keys: dict[str, bytes]) -> dict[str, bytes]:
+    """A SentencePiece vocabulary with Phi-3's name and tokens, which eat the white space after them."""
+    tokens = strings(sentence_piece(keys)['tokenizer.ggml.tokens'])
+    places = {'<|user|>': 300, '<|assistant|>': 301, '<|end|>': 302, '<|endoftext|>': 303}
+    for token, place in places.items():
+        tokens[place] = token
+    kinds = [2, 3, 3] + [6] * 256 + [4] + [1] * (len(tokens) - 260)
+    for place in places.values():
+        kinds[place] = 3
+    return sentence_piece(keys) | {
+        'general.name': value(STRING, 'Phi-3 mini'),
+        'tokenizer.ggml.tokens': array(STRING, tokens),
+        'tokenizer.ggml.token_type': array(I32, kinds),
+    }
+
+
+def header_only(path: Path, keys: dict[str, bytes]) -> Path:
+    path.write_bytes(Header(list(keys.items()), []).dump())
+    return path
+
+
+def splittings(folder: Path) -> dict[str, tuple[Path, list[str]]]:
+    """Files without tensors, by name, and the texts that are recorded for each."""
+    with TINY.open('rb') as source:
+        tiny = dict(read_header(source).values)
+    own = {key: raw for key, raw in tiny.items() if key.startswith(('general.', 'llama.'))}
+    files = {
+        name: (header_only(folder / f'pre-{name}.gguf', own | pairs() | {'tokenizer.ggml.pre': value(STRING, name)}), TEXTS)
+        for names in NAMES
+        for name in names
+    }
+    files['overlapping'] = (header_only(folder / 'overlapping.gguf', own | overlapping()), OVERLAPPING)
+    files['phi-3'] = (header_only(folder / 'phi-3.gguf', own | phi(tiny)), SPACED)
+    return files
+
+
 def small_models(folder: Path) -> dict[str, Path]:
     """The tiny model with other tokenizers, by name."""
     with TINY.open('rb') as source:
@@ -143,6 +254,20 @@ def small_models(folder: Path) -> dict[str, Path]:
                 out.write(Header(list(keys.items()), header.tensors).dump())
                 write_tensors(out, source, header, header.tensors)
     return paths
+
+
+def write_json(path: Path, lists: dict[str, list]) -> None:
+    parts = [json.dumps(name) + ': [\n' + ',\n'.join(map(json.dumps, rows)) + '\n]' for name, rows in lists.items()]
+    path.write_text('{\n' + ',\n'.join(parts) + '\n}\n')
+
+
+def record_splittings(libllama: Libllama, files: dict[str, tuple[Path, list[str]]]) -> None:
+    first = [names[0] for names in NAMES] + ['overlapping', 'phi-3']
+    answers = {'names': NAMES, 'texts': TEXTS, 'overlapping texts': OVERLAPPING, 'phi-3 texts': SPACED}
+    begun = {name: libllama.tokens(files[names[0]][0], [''], True)[0] for names in NAMES for name in names}
+    answers['begun'] = sorted(name for name, tokens in begun.items() if tokens)
+    write_json(GOLDEN / 'splittings.json', answers | {name: libllama.tokens(*files[name]) for name in first})
+    header_only(GOLDEN / 'pairs.gguf', pairs())
 
 
 def record(answers: dict[str, list[list[int]]]) -> None:
@@ -174,7 +299,10 @@ def main() -> int:
         small = small_models(Path(folder))
         if o.record:
             record({name: libllama.tokens(path, TEXTS) for name, path in small.items()})
-        for name, path in (small | {name: PACKAGED[name] for name in ('smollm2', 'gemma3')}).items():
+            record_splittings(libllama, splittings(Path(folder)))
+        more = {name: path for name, (path, _) in splittings(Path(folder)).items()}
+        texts += OVERLAPPING + SPACED
+        for name, path in (small | more | {name: PACKAGED[name] for name in ('smollm2', 'gemma3') if PACKAGED[name].exists()}).items():
             before = different
             for text, (mine, decoded), theirs in zip(texts, qmill(path, texts), libllama.tokens(path, texts), strict=True):
                 if mine != theirs:

@@ -139,7 +139,7 @@ impl Models {
                 .flat_map(|(path, file)| types.iter().map(move |&to| (path, file, to)));
             for (path, file, quantize) in sources {
                 let description = describe(path, file, quantize)?;
-                let options = LoadOptions { device: device.clone(), quantize, ..LoadOptions::default() };
+                let options = LoadOptions::default().with_device(device.clone()).with_quantize(quantize);
                 let model = Model::from_gguf(file, &options)?;
                 for test in &tests {
                     number += 1;

@@ -3,7 +3,7 @@
 use super::bad_key;
 use crate::Result;
 use crate::gguf::Metadata;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a token is for; the numbers are those of `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +47,12 @@ struct Token {
 pub(super) const SPACE: &str = "▁";
 
 impl Vocabulary {
-    /// Tokens whose text is among `control` are control tokens whatever the file says.
-    pub(super) fn new(metadata: &Metadata, byte_level: bool, control: &[&str]) -> Result<Self> {
+    /// `kind_of` has the last word on a token's kind, by its text and by what the file says.
+    pub(super) fn new(
+        metadata: &Metadata,
+        byte_level: bool,
+        kind_of: impl Fn(&[u8], Kind, &dyn Fn(&[&str]) -> bool) -> Kind,
+    ) -> Result<Self> {
         const TOKENS: &str = "tokenizer.ggml.tokens";
         const TYPES: &str = "tokenizer.ggml.token_type";
         let names = metadata.array_of(TOKENS).filter(|array| !array.is_empty());
@@ -63,12 +67,12 @@ impl Vocabulary {
             return Err(bad_key(TYPES, "an integer for each token"));
         }
 
+        let all: HashSet<&[u8]> = names.iter().copied().collect();
+        let has = |texts: &[&str]| texts.iter().all(|text| all.contains(text.as_bytes()));
         let mut ids = HashMap::with_capacity(names.len());
         let mut tokens = Vec::with_capacity(names.len());
-        for (id, (name, mut kind)) in (0..).zip(names.into_iter().zip(kinds)) {
-            if control.iter().any(|text| text.as_bytes() == name) {
-                kind = Kind::Control;
-            }
+        for (id, (name, kind)) in (0..).zip(names.into_iter().zip(kinds)) {
+            let kind = kind_of(name, kind, &has);
             let spelt = if byte_level { spelt(name) } else { name.to_vec() };
             let bytes = match kind {
                 Kind::Normal if byte_level => spelt.clone(),
@@ -89,6 +93,11 @@ impl Vocabulary {
 
     pub(super) fn find(&self, bytes: &[u8]) -> Option<u32> {
         self.ids.get(bytes).copied()
+    }
+
+    /// Whether all of these are tokens.
+    pub(super) fn has_all(&self, texts: &[&str]) -> bool {
+        texts.iter().all(|text| self.find(text.as_bytes()).is_some())
     }
 
     pub(super) fn name(&self, token: u32) -> &[u8] {

@@ -107,7 +107,7 @@ fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
 #[test]
 fn requests_that_cannot_be_are_refused_and_change_nothing() {
     for device in devices() {
-        let options = LoadOptions { context: Some(10), ..exact(device) };
+        let options = exact(device).with_context(10);
         let mut session = session(&seeded("llama"), &options);
         session.prefill(&[1, 2, 3]).unwrap();
         let logits = session.logits().to_vec();
@@ -128,13 +128,13 @@ fn requests_that_cannot_be_are_refused_and_change_nothing() {
 fn options_that_cannot_be_are_refused() {
     let load = |options: LoadOptions| Model::load(seeded("llama"), &options).map(|_| ());
     let cpu = || exact(Device::Cpu);
-    assert!(matches!(load(LoadOptions { context: Some(0), ..cpu() }), Err(Error::Number { .. })));
-    let quantized_keys = load(LoadOptions { cache_keys: Format::Q8_0, ..cpu() });
+    assert!(matches!(load(cpu().with_context(0)), Err(Error::Number { .. })));
+    let quantized_keys = load(cpu().with_cache_keys(Format::Q8_0));
     assert!(matches!(quantized_keys, Err(Error::Unsupported { what: "the format of keys", .. })));
-    let quantized_values = load(LoadOptions { cache_values: Format::Q8_0, ..cpu() });
+    let quantized_values = load(cpu().with_cache_values(Format::Q8_0));
     assert!(matches!(quantized_values, Err(Error::Unsupported { what: "the format of values", .. })));
     // Rows of 64 are no blocks of 256, and what stands in for some of them is not for others.
-    assert!(load(LoadOptions { quantize: Some(FileType::Q1_0), ..cpu() }).is_err());
+    assert!(load(cpu().with_quantize(FileType::Q1_0)).is_err());
     let missing = Model::load("no such file.gguf", &cpu());
     assert!(matches!(missing, Err(Error::Io { .. })));
 }
@@ -142,7 +142,7 @@ fn options_that_cannot_be_are_refused() {
 #[test]
 fn a_context_that_does_not_fit_the_device_is_refused() {
     let Some(gpu) = super::gpu() else { return };
-    let options = LoadOptions { context: Some(1 << 31), ..exact(Device::Gpu(gpu.clone())) };
+    let options = exact(Device::Gpu(gpu.clone())).with_context(1 << 31);
     let model = Model::load(seeded("llama"), &options).unwrap();
     let message = Session::new(&model).map(|_| ()).unwrap_err().to_string();
     assert!(message.starts_with("bytes of a layer's cache is 274877906944, not at most"), "{message}");

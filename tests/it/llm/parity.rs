@@ -4,7 +4,7 @@ use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, tokens};
 use crate::support::{ModelFile, dequantized, quantized};
 use qmill::gguf::{self, TensorType};
 use qmill::gpu::Precision;
-use qmill::llm::{LoadOptions, Model, Session};
+use qmill::llm::{Model, Session};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
 use qmill::{Device, FORMATS, Format};
@@ -63,7 +63,7 @@ fn every_format_gives_the_twins_logits() {
         let on_gpu = exact(Device::Gpu(gpu.clone()));
         let found = logits(&Model::from_gguf(&file, &on_gpu).unwrap());
         assert_near(&found, &right, EXACT, &format!("{}", info.format));
-        let int8 = LoadOptions { precision: Precision::Int8, ..on_gpu };
+        let int8 = on_gpu.with_precision(Precision::Int8);
         let found = logits(&Model::from_gguf(&file, &int8).unwrap());
         assert_near(&found, &right, INT8, &format!("{} by int8", info.format));
     }
@@ -87,6 +87,7 @@ fn of_shape(width: u64, [heads, kv_heads, head]: [u64; 3], format: Format) -> gg
         ("llama.attention.head_count_kv", kv_heads),
         ("llama.attention.key_length", head),
         ("llama.attention.value_length", head),
+        ("llama.rope.dimension_count", head & !1),
     ] {
         keys.set(key, value as u32);
     }
@@ -121,7 +122,7 @@ fn heads_of_every_shape_give_the_twins_logits() {
         let file = of_heads(shape);
         let right = Model::from_gguf(&file, &exact(Device::Cpu)).unwrap();
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
-            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
             // More keys than are scored at once, in a batch and after it.
             let text = tokens(530, 96);
             let long = |model: &Model| {
@@ -141,6 +142,43 @@ fn heads_of_every_shape_give_the_twins_logits() {
     }
 }
 
+/// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight bits.
+#[test]
+fn heads_that_are_not_whole_quads_give_the_twins_logits() {
+    let Some(gpu) = gpu() else { return };
+    for shape in [[16, 16, 2], [16, 1, 6], [16, 4, 18], [32, 8, 17], [32, 16, 3], [16, 2, 30], [32, 4, 65]] {
+        let file = of_heads(shape);
+        // More keys than a single token attends to at once.
+        let text = tokens(300, 96);
+        let long = |model: &Model| {
+            let mut session = Session::new(model).unwrap();
+            session.prefill(&text[..290]).unwrap();
+            let batch = session.logits().to_vec();
+            session.prefill(&text[290..299]).unwrap();
+            session.prefill(&text[299..]).unwrap();
+            [batch, session.logits().to_vec()].concat()
+        };
+        for (cache, precision, bound) in [
+            (Format::F32, Precision::Exact, EXACT),
+            (Format::F16, Precision::Exact, F16_CACHE),
+            (Format::F32, Precision::Int8, INT8),
+        ] {
+            let load = |device: Device| {
+                let mut options = exact(device);
+                (options.precision, options.cache_keys, options.cache_values) = (precision, cache, cache);
+                Model::from_gguf(&file, &options).unwrap()
+            };
+            let right = load(Device::Cpu);
+            let (right_logits, right_long) = (logits(&right), long(&right));
+            for found in with_all_kernels(&load(Device::Gpu(gpu.clone()))) {
+                let what = format!("{shape:?}, {precision:?}, {cache}");
+                assert_near(&logits(&found), &right_logits, bound, &what);
+                assert_near(&long(&found), &right_long, bound, &format!("{what}, long"));
+            }
+        }
+    }
+}
+
 /// How many quads of a row a lane has, and whether that is how it is done, depends on how wide rows are.
 #[test]
 fn rows_of_every_width_give_the_twins_logits() {
@@ -151,7 +189,7 @@ fn rows_of_every_width_give_the_twins_logits() {
         let file = of_shape(width, [1, 1, 32], format);
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
-            let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+            let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
             for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
                 assert_near(&logits(&found), &right, bound, &format!("{width} wide, {precision:?}"));
             }
@@ -166,7 +204,7 @@ fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
     for name in SEEDED {
         let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
         let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
-        let options = LoadOptions { precision: Precision::Int8, ..exact(Device::Gpu(gpu.clone())) };
+        let options = exact(Device::Gpu(gpu.clone())).with_precision(Precision::Int8);
         for found in with_all_kernels(&Model::from_gguf(&file, &options).unwrap()) {
             assert_near(&logits(&found), &right, INT8, name);
         }
@@ -182,7 +220,7 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
         for (cache_keys, cache_values, bound) in same.into_iter().chain(mixed) {
             let text = tokens(115, 96);
             let load = |device: Device| {
-                let options = LoadOptions { cache_keys, cache_values, ..exact(device) };
+                let options = exact(device).with_cache_keys(cache_keys).with_cache_values(cache_values);
                 Model::load(seeded(name), &options).unwrap()
             };
             // Few at once, more than a workgroup has and keys in a tile, and the last one by one.
@@ -227,7 +265,7 @@ fn quantizing_while_loading_gives_what_the_file_would() {
         let mut on_cpu = None;
         for device in super::devices() {
             let written = Model::from_gguf(&file, &exact(device.clone())).unwrap();
-            let options = LoadOptions { quantize: Some(file_type), ..exact(device.clone()) };
+            let options = exact(device.clone()).with_quantize(file_type);
             let loaded = Model::from_gguf(&source, &options).unwrap();
             assert_eq!(loaded.device_bytes(), written.device_bytes());
             let (loaded, written) = (logits(&loaded), logits(&written));
@@ -250,7 +288,7 @@ fn matrices_with_one_input_may_be_of_different_formats() {
     let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
     assert_ne!(right, logits(&Model::from_gguf(&source, &exact(Device::Cpu)).unwrap()));
     for precision in [Precision::Exact, Precision::Int8] {
-        let options = LoadOptions { precision, ..exact(Device::Gpu(gpu.clone())) };
+        let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
         let found = logits(&Model::from_gguf(&file, &options).unwrap());
         let bound = if precision == Precision::Exact { EXACT } else { INT8 };
         assert_near(&found, &right, bound, &format!("{precision:?}"));

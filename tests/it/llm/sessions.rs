@@ -2,7 +2,7 @@
 
 use super::{TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session, tokens};
 use qmill::gpu::Precision;
-use qmill::llm::{LoadOptions, Model, Profile, Session};
+use qmill::llm::{Model, Profile, Session};
 use qmill::mix::FileType;
 use qmill::{Device, Error, Format};
 
@@ -40,7 +40,7 @@ fn any_division_of_a_text_gives_the_same_logits() {
 #[test]
 fn a_text_may_be_longer_than_a_batch() {
     for device in devices() {
-        let options = LoadOptions { context: Some(700), ..exact(device) };
+        let options = exact(device).with_context(700);
         let model = Model::load(seeded("qwen2"), &options).unwrap();
         let text = tokens(600, 96);
         let mut session = Session::new(&model).unwrap();
@@ -66,7 +66,7 @@ fn attention_may_be_divided() {
             {
                 let quantize = (precision == Precision::Int8).then_some(FileType::Q8_0);
                 let on_device = exact(device.clone());
-                let options = LoadOptions { context: Some(1100), precision, quantize, ..on_device };
+                let options = on_device.with_context(1100).with_precision(precision).with_quantize(quantize);
                 let model = Model::load(seeded(name), &options).unwrap().with_kernels_for(on_cpu);
                 let [mut single, mut whole] = [(); 2].map(|()| Session::new(&model).unwrap());
                 if matches!(device, Device::Gpu(_)) {
@@ -142,7 +142,7 @@ fn sessions_of_a_model_do_not_meet() {
     for device in devices() {
         let model = Model::load(
             seeded("llama"),
-            &LoadOptions { cache_keys: Format::F16, cache_values: Format::F16, ..exact(device) },
+            &exact(device).with_cache_keys(Format::F16).with_cache_values(Format::F16),
         )
         .unwrap();
         let [mut a, mut b] = [&model; 2].map(|model| Session::new(model).unwrap());

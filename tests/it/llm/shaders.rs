@@ -4,7 +4,7 @@ use super::{SEEDED, exact, seeded};
 use naga::AddressSpace;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use qmill::llm::{LoadOptions, Model, shaders};
+use qmill::llm::{Model, shaders};
 use qmill::{Device, Format};
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ fn every_shader_is_valid_within_the_limits_of_webgpu_and_can_be_translated() {
     let mut kinds = BTreeSet::new();
     for name in SEEDED {
         for cache in [Format::F16, Format::F32] {
-            let options = LoadOptions { cache_keys: cache, cache_values: cache, ..exact(Device::Cpu) };
+            let options = exact(Device::Cpu).with_cache_keys(cache).with_cache_values(cache);
             for (name, wgsl) in shaders(&Model::load(seeded(name), &options).unwrap()) {
                 check(&name, &wgsl);
                 kinds.insert(name.split('.').next().unwrap().to_owned());
