@@ -1,7 +1,11 @@
 //! Multiplies vectors by quantized weights, on a GPU and on the CPU: `cargo run --release --example matmul`.
 
-use qmill::gpu::{DeviceChoice, Matrix, Precision};
+use qmill::gguf::Model;
+use qmill::gpu::{DeviceChoice, Matrix, Precision, TensorOptions};
+use qmill::half::f16;
 use qmill::{Error, Format, Gpu, cpu};
+
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf");
 
 fn main() -> qmill::Result<()> {
     // 1024 rows of 2048 weights, as a file has them.
@@ -33,5 +37,17 @@ fn main() -> qmill::Result<()> {
     let mut row = vec![0.0; cols];
     gpu.get_rows(&matrix, &[7], &mut row)?;
     println!("row 7 begins with {:.4?}", &row[..4]);
+
+    // The weights of a file, by name, quantized on the way; vectors in f16.
+    let model = Model::open(TINY)?;
+    let options = TensorOptions::new().quantized(Format::Q8_0);
+    let matrix = Matrix::from_gguf_with(&gpu, &model, "blk.0.ffn_up.weight", &options)?;
+    let x: Vec<f16> = (0..matrix.cols()).map(|i| f16::from_f32((0.1 * i as f32).cos())).collect();
+    let mut y = vec![f16::ZERO; matrix.rows()];
+    gpu.matmul(&matrix, Precision::Exact, &x, &mut y)?;
+    println!("{} rows of a model, of {}; y begins with {:.4?}", matrix.rows(), matrix.format(), &y[..4]);
+
+    // And back: the bytes that a file has of them.
+    assert_eq!(matrix.read()?.len() as u64, Format::Q8_0.bytes_for((matrix.rows() * matrix.cols()) as u64));
     Ok(())
 }

@@ -25,7 +25,7 @@ fn main() -> qmill::Result<()> {
         let rmse = (squares.sum::<f64>() / weights.len() as f64).sqrt();
 
         // The same, with no file in between, to multiply by.
-        let matrix = Matrix::quantized(&gpu, Format::F32, rows, cols, source, format)?;
+        let matrix = Matrix::from_weights(&gpu, rows, cols, &weights, format)?;
         let mut y = vec![0.0; rows];
         gpu.matmul(&matrix, Precision::Exact, &x, &mut y)?;
         let bytes = matrix.device_bytes() as f64 / weights.len() as f64;

@@ -23,6 +23,13 @@
 //! On buffers of an app's own: [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] give an [`Op`], which is recorded
 //! into a command encoder as often as it is wanted.
 //!
+//! What waits for the device has two forms. One blocks. The other is an `async fn`, which needs nobody to poll the device: a thread polls while something is awaited, and what has
+//! to be compiled is compiled in a thread of its own. What only prepares, as [`Gpu::prepare_matmul`] and [`Kernel::new`], blocks while it compiles;
+//! [`Gpu::prepare_async`] awaits it. A browser has only the `async` forms, and tells of errors when [`Gpu::settle`] is awaited.
+//!
+//! Matrices and activations of another device are [`Error::OtherDevice`], and buffers of another device [`Error::Device`]. One limit remains: wgpu knows buffers by numbers that each
+//! `wgpu::Instance` gives out, so the number of another instance's buffer may stand for a buffer of this one. Devices that this crate opens are of one instance.
+//!
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
 mod activations;

@@ -10,7 +10,7 @@ use super::wait::Wait;
 use super::{Gpu, shader};
 use crate::{Error, Format, Result, cpu};
 use std::ops::Range;
-use wgpu::{BufferUsages, MapMode};
+use wgpu::BufferUsages;
 
 /// Most runs of blocks that are read back one by one.
 const MOST_RUNS: usize = 1024;
@@ -226,8 +226,8 @@ impl<'a> Quantizing<'a> {
                 encoder.copy_buffer_to_buffer(declined, 0, readback, 0, declined_bytes);
             })
         })?;
-        let words: Vec<u32> =
-            self.read(readback, declined_bytes, submission, bytemuck::pod_collect_to_vec).await?;
+        let mut words = vec![0u32; declined_bytes as usize / 4];
+        self.gpu.read(self.wait, readback, bytemuck::cast_slice_mut(&mut words), Some(submission)).await?;
         let runs = runs(&words);
         if runs.is_empty() {
             return Ok(());
@@ -235,21 +235,6 @@ impl<'a> Quantizing<'a> {
         self.redo(&runs, first_row, weights).await?;
         let submission = self.gpu.guarded(|| self.gpu.submit(|encoder| fill.record(encoder)))?;
         self.gpu.done(self.wait, submission).await
-    }
-
-    /// What is in a readback buffer once it was submitted for.
-    async fn read<T>(
-        &self,
-        readback: &wgpu::Buffer,
-        bytes: u64,
-        submission: wgpu::SubmissionIndex,
-        take: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T> {
-        self.gpu.mapped(self.wait, readback, MapMode::Read, bytes, Some(submission)).await?;
-        let view = self.gpu.guarded(|| readback.get_mapped_range(..bytes))?;
-        let taken = take(&view.map_err(|error| self.gpu.fault(error.to_string()))?);
-        self.gpu.guarded(|| readback.unmap())?;
-        Ok(taken)
     }
 
     /// What brings the weights to where quantizers take them; of the host's, what comes after they were written.
@@ -360,7 +345,8 @@ impl<'a> Quantizing<'a> {
                 }
             })
         })?;
-        let read = self.read(&readback, bytes, submission, <[u8]>::to_vec).await?;
+        let mut read = vec![0; bytes as usize];
+        gpu.read(self.wait, &readback, &mut read, Some(submission)).await?;
         let (mut output, mut padded, mut at) = (Vec::new(), Vec::new(), 0);
         for run in runs {
             let copy = bytes_of(run);

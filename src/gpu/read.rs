@@ -10,7 +10,7 @@ use super::split;
 use super::wait::Wait;
 use crate::{FORMATS, Format, Result, cpu};
 use std::ops::Range;
-use wgpu::{BufferUsages, MapMode};
+use wgpu::BufferUsages;
 
 fn program(format: Format) -> Program {
     Program {
@@ -115,10 +115,13 @@ impl Matrix {
                         encoder.copy_buffer_to_buffer(&on_device, 0, &readback, 0, 4 * words);
                     })
                 })?;
-                gpu.mapped(wait, &readback, MapMode::Read, 4 * words, Some(submission)).await?;
-                let view = gpu.guarded(|| readback.get_mapped_range(..4 * words))?;
-                piece.copy_from_slice(&view.map_err(|error| gpu.fault(error.to_string()))?[..piece.len()]);
-                gpu.guarded(|| readback.unmap())?;
+                if piece.len().is_multiple_of(4) {
+                    gpu.read(wait, &readback, piece, Some(submission)).await?;
+                } else {
+                    let mut padded = vec![0; 4 * words as usize];
+                    gpu.read(wait, &readback, &mut padded, Some(submission)).await?;
+                    piece.copy_from_slice(&padded[..piece.len()]);
+                }
             }
         }
         Ok(())

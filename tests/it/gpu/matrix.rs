@@ -424,6 +424,19 @@ fn awaited_forms_do_the_same() {
     });
 }
 
+/// A task may go from thread to thread while it is awaited.
+#[test]
+fn awaited_forms_can_be_sent() {
+    fn check<T: Send>(_: T) {}
+    let _unpolled = |gpu: &Gpu, there: &wgpu::Buffer, model: &qmill::gguf::Model, matrix: &Matrix| {
+        check(Matrix::new_async(gpu, Format::F32, 1, 1, &[0; 4]));
+        check(Matrix::from_weights_async(gpu, 1, 1, &[1.0], Format::F16));
+        check(Matrix::quantized_from_buffer_async(gpu, Format::F32, 1, 1, &from(there, 0), Format::F16));
+        check(Matrix::from_gguf_async(gpu, model, "x", &TensorOptions::new()));
+        check(matrix.read_async());
+    };
+}
+
 /// What a device has allocated, if it can tell.
 fn allocated(gpu: &Gpu) -> Option<(u64, usize)> {
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
