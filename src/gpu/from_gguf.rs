@@ -49,7 +49,7 @@ impl Matrix {
     /// Reads the tensor `name` of a file, as the file has it, to the device: `Matrix::from_gguf(&gpu, &model, "blk.0.ffn_up.weight")`.
     ///
     /// Its rows are those of [`TensorInfo::rows`](crate::gguf::TensorInfo::rows). They are read 16 MiB at a time, or a row where that is longer. Fails with [`Error::NoTensor`]; with
-    /// [`Error::Unsupported`] where the tensor holds no weights; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with [`Error::NotFinite`] and
+    /// [`Error::Unsupported`] where the tensor holds no weights or is empty; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with [`Error::NotFinite`] and
     /// [`Error::BadBlock`] where a weight or a scale is no finite number.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf(gpu: &Gpu, model: &Model, name: &str) -> Result<Self> {
@@ -89,6 +89,11 @@ impl Matrix {
             let known = "tensors of weights".to_owned();
             return Err(Error::Unsupported { what: "the type of a tensor", found, known });
         };
+        if info.weights() == 0 {
+            let (found, known) =
+                (format!("{:?} (of {name})", info.shape()), "tensors that are not empty".to_owned());
+            return Err(Error::Unsupported { what: "the shape of a tensor", found, known });
+        }
         let (first_row, rows) = rows(&tensor, options.matrix)?;
         let cols = info.row_len() as usize;
         let to = options.quantize.unwrap_or(format);

@@ -330,6 +330,7 @@ fn model() -> qmill::gguf::Model {
         .with_gaussian("experts", &[256, 6, 4], Format::Q4_K)
         .with_gaussian("float_experts", &[64, 6, 4], Format::F32)
         .with_gaussian("norm", &[64], Format::F32)
+        .with_bytes("empty", &[64, 0], Format::F32, Vec::new())
         .with_bytes("numbers", &[4], qmill::gguf::TensorType::I32, vec![0; 16])
         .open()
 }
@@ -374,6 +375,8 @@ fn tensors_that_cannot_become_matrices_are_named() {
     assert_eq!(load("blk.0.ffn_up", new()), "test.gguf: there is no tensor \"blk.0.ffn_up\"");
     let integers = "the type of a tensor is \"I32 (of numbers)\"; qmill runs tensors of weights";
     assert_eq!(load("numbers", new()), integers);
+    let empty = "the shape of a tensor is \"[64, 0] (of empty)\"; qmill runs tensors that are not empty";
+    assert_eq!(load("empty", new()), empty);
     let beyond = "the number of a matrix is 4, not less than the 4 that experts has";
     assert_eq!(load("experts", new().of_matrix(4)), beyond);
     let uneven = "dense: rows of 320 weights are no whole number of Q4_K blocks of 256";

@@ -78,7 +78,9 @@ fn every_kernel_has_a_twin() {
         let path = entry.unwrap().path();
         let operation = match path.file_stem().unwrap().to_str().unwrap() {
             // The expected results of these are Rust's own, and what those move is looked up or read again.
-            "self_test" | "self_test_half" | "check_weights" | "split" | "copy_rows" | "read_matrix" => continue,
+            "self_test" | "self_test_half" | "check_weights" | "split" | "copy_rows" | "read_matrix" => {
+                continue;
+            }
             "matvec" | "matmul_sum" | "matmul_cooperative" | "matmul_halves" | "matmul_row_sizes"
             | "bundle_count" | "bundle_place" => "matmul",
             "quantize_activations" => "activations",
