@@ -30,11 +30,11 @@ pub struct Request {
     pub prune_layers: BTreeSet<u32>,
     /// Writes as many files as the model was read from, instead of one.
     pub keep_split: bool,
-    /// Holds the bytes of a GPU against those of the CPU twin.
+    /// Holds the bytes of a GPU against those of the CPU.
     pub verify: Verify,
 }
 
-/// How much of what a GPU makes the CPU twin makes again, to compare.
+/// How much of what a GPU makes the CPU makes again, to compare.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Verify {
@@ -43,7 +43,7 @@ pub enum Verify {
     Off,
     /// A sixteenth of the weights of every tensor.
     Sample,
-    /// Everything, which takes as long as the twin alone.
+    /// Everything, which takes as long as the CPU alone.
     All,
 }
 

@@ -56,7 +56,7 @@ pub struct Report {
     pub given_up: Option<String>,
     /// Weights that the device left to the CPU, because of their magnitude.
     pub redone_weights: u64,
-    /// Weights of the device's that were held against the twin's.
+    /// Weights of the device's that were held against the CPU's.
     pub verified_weights: u64,
     /// Time the run took.
     pub elapsed: Duration,

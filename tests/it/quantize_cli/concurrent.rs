@@ -45,7 +45,7 @@ fn two_runs_with_one_output_and_random_kills_leave_a_whole_file() {
         // Three rounds of four end with a kill: of the first, of the second, of both.
         thread::sleep(Duration::from_millis(random.random_range(0..40)));
         for (number, (run, _)) in runs.iter_mut().enumerate() {
-            if (round / 2) % 4 & (1 << number) != 0 {
+            if ((round / 2) % 4) & (1 << number) != 0 {
                 run.kill().unwrap();
             }
         }
