@@ -10,6 +10,8 @@ use qmill::{Device, Error, Format};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 /// As for the seeded models: how far logits may be from libllama's, as a part of the largest.
 const BOUND: f32 = 5e-5;
@@ -314,6 +316,27 @@ fn a_value_that_no_model_here_follows_is_refused() {
         let error = load(&with_key("llama", key, value)).map(|_| ()).unwrap_err();
         assert!(matches!(&error, Error::MetadataKey { key: found, .. } if found == key), "{key}: {error}");
     }
+}
+
+#[test]
+fn the_program_shows_warnings_on_standard_error() {
+    let mut file = changed(&gguf::Model::open(TINY_SHAKESPEARE).unwrap(), &Value::Null);
+    file.metadata.set("llama.final_logit_softcapping", 0.01f32);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cap.gguf");
+    file.save(&path);
+    let run = |path: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qmill"));
+        let words = ["run", "--device", "cpu", "-p", "ROMEO:", "-n", "4", "--temp", "0", "--json", "-m"];
+        command.args(words).arg(path).stdin(Stdio::null()).output().unwrap()
+    };
+    let (capped, free) = (run(&path), run(Path::new(TINY_SHAKESPEARE)));
+    let text = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap()["text"].clone();
+    assert_eq!(text(&capped), text(&free));
+    let warning = "qmill: warning: llama.final_logit_softcapping = 0.01 is ignored: ";
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said(&capped).starts_with(warning), "{}", said(&capped));
+    assert!(!said(&free).contains("warning"), "{}", said(&free));
 }
 
 /// Files of some programs have the part for images beside the text's model.
