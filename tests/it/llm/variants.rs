@@ -3,10 +3,10 @@
 
 use super::{TINY_SHAKESPEARE, assert_near, exact, greatest, magnitude, seeded};
 use crate::gpu::gpu;
-use crate::support::{ModelFile, tensor_bytes};
+use crate::support::{ModelFile, dequantized, tensor_bytes};
 use qmill::gguf::{self, Array, Metadata};
 use qmill::llm::{Model, Session, shaders};
-use qmill::{Device, Error, Format};
+use qmill::{Device, Error, FORMATS, Format};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
@@ -355,6 +355,10 @@ fn tensors_for_images_are_passed_over_with_a_warning() {
 /// Formats of blocks have rows of zeros too.
 #[test]
 fn zeros_behind_heads_are_zeros_in_every_format() {
+    for info in FORMATS {
+        let zeros = vec![0; info.format.bytes_for(1024) as usize];
+        assert!(dequantized(info.format, &zeros).iter().all(|&x| x == 0.0), "{}", info.format);
+    }
     let variant = &variants()["heads_of_18"];
     let source = variant_file(variant);
     let mut found = BTreeMap::new();
