@@ -91,14 +91,14 @@ pub(super) struct Keys<'a> {
     metadata: &'a Metadata,
     architecture: &'a str,
     /// Without the architecture's name; true for those that were read.
-    keys: RefCell<BTreeMap<&'a str, bool>>,
+    was_read: RefCell<BTreeMap<&'a str, bool>>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(metadata: &'a Metadata, architecture: &'a str) -> Self {
         let own = |key: &'a str| key.strip_prefix(architecture)?.strip_prefix('.');
         let keys = metadata.iter().filter_map(|(key, _)| own(key)).map(|key| (key, false)).collect();
-        Self { metadata, architecture, keys: RefCell::new(keys) }
+        Self { metadata, architecture, was_read: RefCell::new(keys) }
     }
 
     fn name(&self, key: &str) -> String {
@@ -112,7 +112,7 @@ impl<'a> Keys<'a> {
 
     /// The value of a key, which counts as read.
     fn get(&self, key: &str) -> Option<&'a Value> {
-        if let Some(is_read) = self.keys.borrow_mut().get_mut(key) {
+        if let Some(is_read) = self.was_read.borrow_mut().get_mut(key) {
             *is_read = true;
         }
         self.metadata.get(&self.name(key))
@@ -212,7 +212,7 @@ impl<'a> Keys<'a> {
     /// Fails with [`Error::Unsupported`] for one that libllama does not know either and that belongs to
     /// attention, rope, experts or their router, since it would change what the model computes.
     pub(super) fn finish(self) -> Result<Vec<String>> {
-        let keys = self.keys.borrow();
+        let keys = self.was_read.borrow();
         let mut warnings = Vec::new();
         for (&key, _) in keys.iter().filter(|&(_, &is_read)| !is_read) {
             let value = self.metadata.get(&self.name(key)).map_or_else(String::new, shown);

@@ -331,9 +331,9 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
     let rope = &config.rope;
     let dimensions = rope.dimensions as f64;
     let of = |base: f64, scale: f64, magnitude: f64| {
-        // Of YaRN: how much of the scale a pair keeps. One that turns so many times in the original context
-        // is `pair_of` that.
-        let kept = |pair: usize| {
+        // The part of the scaling that a pair gets: with YaRN, 0 of pairs that turn fast and 1 of those that
+        // turn slowly. `pair_of` is the pair that turns so many times in the original context.
+        let scaled = |pair: usize| {
             let Some(yarn) = &rope.yarn else { return 1.0 };
             let pair_of = |turns: f64| {
                 let wavelength = yarn.original_context as f64 / (2.0 * PI * turns);
@@ -345,8 +345,8 @@ fn rotations(config: &Config, divisors: Option<&[f32]>) -> [Rotation; ROPES] {
         };
         let frequency = |pair: usize| {
             let divisor = divisors.map_or(1.0, |divisors| f64::from(divisors[pair]));
-            let kept = kept(pair);
-            (scale * kept + (1.0 - kept)) * base.powf(-2.0 * pair as f64 / dimensions) / divisor
+            let scaled = scaled(pair);
+            (scale * scaled + (1.0 - scaled)) * base.powf(-2.0 * pair as f64 / dimensions) / divisor
         };
         Rotation { frequencies: (0..rope.dimensions / 2).map(frequency).collect(), magnitude }
     };

@@ -144,7 +144,7 @@ fn heads_of_every_shape_give_the_twins_logits() {
 
 /// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight bits.
 #[test]
-fn heads_that_are_not_whole_quads_give_the_twins_logits() {
+fn heads_that_are_not_whole_quads_give_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     for shape in [[16, 16, 2], [16, 1, 6], [16, 4, 18], [32, 8, 17], [32, 16, 3], [16, 2, 30], [32, 4, 65]] {
         let file = of_heads(shape);

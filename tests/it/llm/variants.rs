@@ -3,13 +3,15 @@
 
 use super::{TINY_SHAKESPEARE, assert_near, exact, greatest, magnitude, seeded};
 use crate::gpu::gpu;
-use crate::support::{ModelFile, tensor_bytes};
+use crate::support::{ModelFile, dequantized, tensor_bytes};
 use qmill::gguf::{self, Array, Metadata};
 use qmill::llm::{Model, Session, shaders};
-use qmill::{Device, Error, Format};
+use qmill::{Device, Error, FORMATS, Format};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 /// As for the seeded models: how far logits may be from libllama's, as a part of the largest.
 const BOUND: f32 = 5e-5;
@@ -316,6 +318,27 @@ fn a_value_that_no_model_here_follows_is_refused() {
     }
 }
 
+#[test]
+fn the_program_shows_warnings_on_standard_error() {
+    let mut file = changed(&gguf::Model::open(TINY_SHAKESPEARE).unwrap(), &Value::Null);
+    file.metadata.set("llama.final_logit_softcapping", 0.01f32);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cap.gguf");
+    file.save(&path);
+    let run = |path: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qmill"));
+        let words = ["run", "--device", "cpu", "-p", "ROMEO:", "-n", "4", "--temp", "0", "--json", "-m"];
+        command.args(words).arg(path).stdin(Stdio::null()).output().unwrap()
+    };
+    let (capped, free) = (run(&path), run(Path::new(TINY_SHAKESPEARE)));
+    let text = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).unwrap()["text"].clone();
+    assert_eq!(text(&capped), text(&free));
+    let warning = "qmill: warning: llama.final_logit_softcapping = 0.01 is ignored: ";
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said(&capped).starts_with(warning), "{}", said(&capped));
+    assert!(!said(&free).contains("warning"), "{}", said(&free));
+}
+
 /// Files of some programs have the part for images beside the text's model.
 #[test]
 fn tensors_for_images_are_passed_over_with_a_warning() {
@@ -332,6 +355,10 @@ fn tensors_for_images_are_passed_over_with_a_warning() {
 /// Formats of blocks have rows of zeros too.
 #[test]
 fn zeros_behind_heads_are_zeros_in_every_format() {
+    for info in FORMATS {
+        let zeros = vec![0; info.format.bytes_for(1024) as usize];
+        assert!(dequantized(info.format, &zeros).iter().all(|&x| x == 0.0), "{}", info.format);
+    }
     let variant = &variants()["heads_of_18"];
     let source = variant_file(variant);
     let mut found = BTreeMap::new();
