@@ -12,6 +12,7 @@ use input::PromptArgs;
 use qmill::llm::{ChatTemplate, End, Generator, Phase, Profile, SamplerOptions, Session};
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IsTerminal};
@@ -128,6 +129,7 @@ impl Run {
         let teller = Teller {
             model: &model,
             load_seconds: seconds,
+            is_load_told: Cell::new(false),
             limit: self.limit.0.unwrap_or(usize::MAX),
             seed: options.seed,
             stats: self.stats,

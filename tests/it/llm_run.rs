@@ -113,7 +113,16 @@ fn run_prints_the_answer_and_its_figures() {
     let plain = run(&["-p", ROMEO, "-n", "8", "--temp", "0"]);
     let (stdout, stderr) = (text(plain.stdout), text(plain.stderr));
     assert_eq!((plain.status.code(), &stdout), (Some(0), &format!("{}\n", expected.text)), "{stderr}");
-    for part in ["prompt ", "8 tokens in ", "tokens/s", "7.01 MiB in the file, 16.01 bits per weight", "CPU"]
+    // One line of figures, or all of them.
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    for part in ["[loaded in ", "prompt ", "answer 8 tokens, ", "; limit]"] {
+        assert!(stderr.contains(part), "{part:?} in {stderr}");
+    }
+    let stats = run(&["-p", ROMEO, "-n", "8", "--temp", "0", "--stats"]);
+    assert_eq!(text(stats.stdout), stdout);
+    let stderr = text(stats.stderr);
+    for part in
+        ["load ", "prompt ", "8 tokens in ", "tokens/s", "7.01 MiB in the file, 16.01 bits per weight", "CPU"]
     {
         assert!(stderr.contains(part), "{part:?} in {stderr}");
     }
@@ -135,24 +144,90 @@ fn run_prints_the_answer_and_its_figures() {
 
 #[test]
 fn run_says_what_is_wrong() {
-    assert_eq!(run(&[]).status.code(), Some(2));
-    for (arguments, message) in [
-        (["-p", ROMEO, "-c", "4"], "do not fit a context of 4"),
-        (["--chat", "--system", "Be kind", "--json"], "no chat template"),
+    for (arguments, code, message) in [
+        // Without a terminal there is nobody to talk with.
+        ([].as_slice(), 2, "there is no prompt: -p TEXT or -f FILE"),
+        (&["-p", ROMEO, "-c", "4"], 1, "do not fit a context of 4"),
+        (&["--chat", "--json"], 1, "tiny-shakespeare-f16.gguf: there is no chat template in it"),
+        (&["--system", "Be kind"], 1, "there is no chat template in it"),
+        (&["-p", ""], 2, "the prompt is empty, and this model begins no text"),
+        (&["-f", "no such file"], 1, "cannot read"),
     ] {
-        let ran = run(&arguments);
+        let ran = run(arguments);
         let stderr = text(ran.stderr);
-        assert_eq!(ran.status.code(), Some(1), "{stderr}");
+        assert_eq!(ran.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains(message) && stderr.lines().count() == 1, "{stderr}");
     }
 }
 
+/// What llama-cli has for no limit, for all and for another each time; and what qmill has not.
+#[test]
+fn words_of_llama_cli_are_understood() {
+    let json = |arguments: &[&str]| -> Value {
+        let ran = run(&[&["-p", ROMEO, "--json"], arguments].concat());
+        assert!(ran.status.success(), "{}", text(ran.stderr));
+        serde_json::from_str(&text(ran.stdout)).unwrap()
+    };
+    let greedy = json(&["-n", "6", "--temp", "0", "-t", "0", "-b", "3", "-ctk", "f32", "--cache-type-v=F32"]);
+    let unlimited = json(&["-n", "-1", "--temp", "0", "-c", "40", "--top-k", "-1"]);
+    assert_eq!(unlimited["end"], "the context is full");
+    let (short, long) = (greedy["text"].as_str().unwrap(), unlimited["text"].as_str().unwrap());
+    assert!(long.starts_with(short) && !short.is_empty(), "{short:?}, {long:?}");
+    // Another seed each time.
+    let hot = ["-n", "2", "--temp", "1", "-s", "-1"];
+    assert_ne!(json(&hot)["seed"], json(&hot)["seed"]);
+    // The whole context that the model was trained for.
+    let trained = json(&["-n", "1", "-c", "0", "--top-k", "0"]);
+    let twice = json(&["-n", "1", "-c", "1024"]);
+    let (trained, twice) =
+        (trained["context_bytes"].as_u64().unwrap(), twice["context_bytes"].as_u64().unwrap());
+    assert_eq!(twice % trained, 0, "{trained}, {twice}");
+
+    let noted = run(&["-p", ROMEO, "-n", "1", "-ngl", "99", "--no-mmap", "-c", "100000"]);
+    let stderr = text(noted.stderr);
+    assert!(noted.status.success(), "{stderr}");
+    for part in [
+        "note: -ngl 99 is left out: a model is on one device as a whole",
+        "note: --no-mmap is left out: ",
+        "warning: a context of 100000 tokens is longer than the ",
+    ] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    let refused = run(&["-p", ROMEO, "-ot", "exps=CPU"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(refused.stderr).contains("there is no -ot here; a model is on one device"));
+}
+
+#[test]
+fn prompts_come_from_files_and_need_not_be_utf_8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.txt");
+    let file = |bytes: &[u8], more: &[&str]| {
+        fs::write(&path, bytes).unwrap();
+        let arguments = ["-f", path.to_str().unwrap(), "-n", "4", "--temp", "0"];
+        let ran = run(&[&arguments, more].concat());
+        assert!(ran.status.success(), "{}", text(ran.stderr));
+        (text(ran.stdout), text(ran.stderr))
+    };
+    let prompt = |text_: &str| text(run(&["-p", text_, "-n", "4", "--temp", "0"]).stdout);
+    assert_eq!(file(b"ROMEO:\nBut\n", &[]).0, prompt("ROMEO:\nBut"));
+    assert_eq!(file(b"ROMEO:\\nBut", &["-e"]).0, prompt("ROMEO:\nBut"));
+    let (stdout, stderr) = file(b"ROMEO:\xFF But \xFE", &[]);
+    assert_eq!(stdout, prompt("ROMEO:\u{FFFD} But \u{FFFD}"));
+    assert_eq!(stderr.matches("no UTF-8").count(), 1, "{stderr}");
+}
+
 /// The tiny model with a chat template.
 fn save_chat_model(path: &Path) {
+    let template = "{% for m in messages %}{{ m.role.upper() }}:\n{{ m.content }}\n{% endfor %}ASSISTANT:";
+    save_model_with(path, |metadata| metadata.set("tokenizer.chat_template", template));
+}
+
+/// The tiny model with other keys.
+fn save_model_with(path: &Path, change: impl FnOnce(&mut gguf::Metadata)) {
     let model = gguf::Model::open(TINY_SHAKESPEARE).unwrap();
     let mut metadata = model.metadata().clone();
-    let template = "{% for m in messages %}{{ m.role.upper() }}:\n{{ m.content }}\n{% endfor %}ASSISTANT:";
-    metadata.set("tokenizer.chat_template", template);
+    change(&mut metadata);
     let infos: Vec<TensorInfo> = model.tensors().map(|tensor| tensor.info.clone()).collect();
     let layout = gguf::Layout::new(&metadata, infos).unwrap();
     let mut writer = Writer::new(Vec::new(), layout).unwrap();
@@ -201,6 +276,83 @@ fn a_chat_remembers() {
     assert!(new > 0 && new <= second - first.len() + 1, "{new} of {second}");
 }
 
+/// Messages and commands, one a line; bytes that are no UTF-8 are told of once.
+fn answers_of(path: &Path, arguments: &[&str], input: &[u8]) -> (Vec<Value>, String) {
+    let mut child = chat(path, &[&["--json"], arguments].concat());
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = text(output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let answers = text(output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (answers, stderr)
+}
+
+#[test]
+fn a_chat_takes_commands_and_any_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.gguf");
+    save_chat_model(&path);
+    let input = b"Who is there?\n/help\n/clear\nWho is there?\n\xFF\n\xFE\n/exit\nnot this\n";
+    let (answers, stderr) = answers_of(&path, &["-n", "2"], input);
+    assert_eq!(answers.len(), 4, "{stderr}");
+    // After /clear the same is asked and answered; nothing is held but the beginning.
+    assert_eq!(answers[0]["text"], answers[1]["text"]);
+    assert!(
+        stderr.contains("/clear  forget") && stderr.contains("the conversation is forgotten"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.matches("no UTF-8").count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_chat_forgets_its_oldest_messages_and_not_the_system() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chat.gguf");
+    save_chat_model(&path);
+    let (_, tokenizer) = tiny(None);
+    let lines = "To be or not to be, that is the question of the day and of the night\n".repeat(5);
+    let (answers, stderr) =
+        answers_of(&path, &["-n", "8", "-c", "160", "--system", "Be kind"], lines.as_bytes());
+    assert_eq!(answers.len(), 5, "{stderr}");
+    assert!(answers.iter().all(|answer| answer["generated_tokens"] == 8), "{answers:?}");
+    let note = "note: the context of 160 tokens is full: the oldest 2 messages are forgotten";
+    assert!(stderr.contains(note), "{stderr}");
+    // What stays begins with the system's message: it is held, and what follows is not.
+    let held = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\n").len();
+    assert!(answers[4]["prompt_tokens"].as_u64().unwrap() as usize + held <= 160, "{answers:?}");
+
+    // One message that is too long is an error.
+    let mut child = chat(&path, &["-c", "24"]);
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(output.stderr).contains("do not fit a context of 24"));
+}
+
+/// As libllama: a text without a word begins with the token that begins one.
+#[test]
+fn an_empty_prompt_goes_on_from_the_beginning_of_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bos.gguf");
+    save_model_with(&path, |metadata| metadata.set("tokenizer.ggml.add_bos_token", Entry::Bool(true)));
+    let path = path.to_str().unwrap();
+    let ran = qmill(&["run", "-m", path, "--device", "cpu", "-p", "", "-n", "3", "--temp", "0", "--json"]);
+    let json: Value = serde_json::from_str(&text(ran.stdout)).unwrap();
+    assert_eq!((&json["prompt_tokens"], &json["generated_tokens"]), (&1.into(), &3.into()));
+}
+
+#[test]
+fn ignored_numbers_of_tokens_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad_id.gguf");
+    save_model_with(&path, |metadata| metadata.set("tokenizer.ggml.unknown_token_id", 5000u32));
+    let ran = qmill(&["run", "-m", path.to_str().unwrap(), "--device", "cpu", "-p", ROMEO, "-n", "1"]);
+    let stderr = text(ran.stderr);
+    assert!(ran.status.success(), "{stderr}");
+    let warning = "qmill: warning: tokenizer.ggml.unknown_token_id is 5000, and the model has 1024 tokens";
+    assert!(stderr.contains(warning), "{stderr}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_answer_and_not_the_chat() {
@@ -221,7 +373,8 @@ fn an_interrupt_ends_the_answer_and_not_the_chat() {
     stdout.read_to_string(&mut rest).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
-    assert!(text(output.stderr).contains("; stopped\n"));
+    let stderr = text(output.stderr);
+    assert!(stderr.contains("; stopped]\n"), "{stderr}");
 }
 
 #[test]
@@ -241,6 +394,20 @@ fn perplexity_is_that_of_libllama() {
     let base = &same["base"];
     assert_eq!((&base["perplexity"], &base["same_top"]), (&same["perplexity"], &1.0.into()));
     assert_eq!((&base["kl_divergence"], &base["log_ratio"]), (&0.0.into(), &0.0.into()));
+
+    // No limit, as llama-perplexity has it.
+    let held_out = Path::new(HELD_OUT);
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short.txt");
+    fs::write(&short, &fs::read(held_out).unwrap()[..1000]).unwrap();
+    let all = |chunks: &str| {
+        let arguments = ["perplexity", "-m", TINY_SHAKESPEARE, "-c", "64", "--device", "cpu", "--json"];
+        let ran =
+            qmill(&[&arguments, ["-f", short.to_str().unwrap(), "--chunks", chunks].as_slice()].concat());
+        serde_json::from_str::<Value>(&text(ran.stdout)).unwrap()
+    };
+    assert!(all("-1")["chunks"].as_u64().unwrap() > 2);
+    assert_eq!(all("0"), all("-1"));
 
     let quantized = ["--base", TINY_SHAKESPEARE, "--quantize", "Q2_K"];
     let worse: Value = serde_json::from_str(&measure(&[&quantized, ["--json"].as_slice()].concat())).unwrap();
@@ -264,6 +431,9 @@ fn perplexity_refuses_what_it_cannot_cut() {
     assert!(matches!(measure(&tokens, 3), Err(Error::Number { .. })));
     assert!(matches!(measure(&tokens[..7], 8), Err(Error::Number { .. })));
     assert!(matches!(measure(&tokens, 8), Err(Error::Cancelled)));
+    let none = Chunks { tokens: 8, limit: Some(0), bos: None };
+    let none = eval::perplexity(&model, None, &tokens, &none, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(none, Err(Error::Number { what: "the number of chunks", .. })));
 }
 
 #[test]

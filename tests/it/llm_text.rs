@@ -361,7 +361,13 @@ fn templates_render_as_transformers_has_them() {
                 (Err(found), None) if found.to_string().contains(case["error"].as_str().unwrap()) => {
                     errors += 1
                 }
-                (found, text) => wrong += &format!("{name}:\n{found:#?}\n{text:#?}\n"),
+                (Ok(found), Some(text)) => {
+                    let same = found.chars().zip(text.chars()).take_while(|(a, b)| a == b).count();
+                    let from =
+                        |text: &str| text.chars().skip(same.saturating_sub(30)).take(90).collect::<String>();
+                    wrong += &format!("{name}:\n{:?}\n{:?}\n", from(&found), from(text));
+                }
+                (found, text) => wrong += &format!("{name}: {found:?}, {text:?}\n"),
             }
         }
     }

