@@ -271,7 +271,10 @@ impl Positional {
             [file_type, threads] if is_type(file_type) && !is_type_name(threads) => {
                 (None, file_type, Some(threads))
             }
-            [output, file_type] => (Some(output), file_type, None),
+            [output, file_type] => {
+                refuse_mistyped(output, file_type)?;
+                (Some(output), file_type, None)
+            }
             [output, file_type, threads, ..] => (Some(output), file_type, Some(threads)),
             [] => unreachable!("clap asks for one at least"),
         };
@@ -287,6 +290,19 @@ impl Positional {
 fn is_type(word: &OsStr) -> bool {
     use qmill::Error::{NeedsImatrix, NotEncoded};
     matches!(word.to_string_lossy().parse::<FileType>(), Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. }))
+}
+
+/// Refuses a word that is like a type, and not like a path, before what may be a number of threads.
+fn refuse_mistyped(word: &OsStr, number: &OsStr) -> Result<(), Failure> {
+    let is_number = number.to_string_lossy().parse::<i64>().is_ok();
+    let is_path = Path::new(word).extension().is_some() || Path::new(word).components().count() > 1;
+    let name = word.to_string_lossy();
+    match words::nearest(&name, words::file_types()) {
+        Some(meant) if is_number && !is_path => {
+            Err(Failure::Usage(format!("{name:?} is no file type; did you mean {meant}?")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether it does so by name.

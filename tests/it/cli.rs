@@ -293,7 +293,8 @@ fn a_wrong_word_is_answered_with_the_one_that_may_be_meant() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(DEMO_MODEL, folder.path().join("model-f16.gguf")).unwrap();
     let missing = folder.path().join("model_f16.gguf").display().to_string();
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["quantize", DEMO_MODEL, "Q4_K_X", "8"], 2, "did you mean Q4_K_"),
         (&["quantize", DEMO_MODEL, "Q4KM"], 2, "did you mean Q4_K_M?"),
         (&["run", "-m", DEMO_MODEL, "-p", "a", "--quantize", "q5_k_n"], 2, "'Q5_K_M'"),
         (&["bench", "--format", "q4k"], 2, "'Q4_K'"),
