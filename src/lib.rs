@@ -39,6 +39,11 @@
 //!
 //! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    expect(dead_code, unused_imports, reason = "a browser has no files, and nothing that blocks")
+)]
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 pub mod cpu;
