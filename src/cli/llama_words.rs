@@ -221,11 +221,10 @@ pub(super) fn translate(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<
                 if !known {
                     return Err(format!("{name} {count}: that is no number of layers; {PLACEMENT}"));
                 }
-                notes.push(match on_cpu {
-                    true => format!("{name} 0 is --device cpu here"),
-                    false => {
-                        format!("{name} {count} is left out: {PLACEMENT}, and takes a GPU where there is one")
-                    }
+                notes.push(if on_cpu {
+                    format!("{name} 0 is --device cpu here")
+                } else {
+                    format!("{name} {count} is left out: {PLACEMENT}, and takes a GPU where there is one")
                 });
             }
             Some(Refused(why)) => return Err(format!("there is no {name} here; {why}")),

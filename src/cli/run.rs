@@ -40,12 +40,8 @@ pub(crate) struct Run {
     /// [default: 4096, or what the model was trained for if less]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
-    /// Talk with the model, by the chat template of its file
-    #[arg(long)]
-    chat: bool,
-    /// What the model is told before a conversation
-    #[arg(long, value_name = "TEXT")]
-    system: Option<String>,
+    #[command(flatten)]
+    talk: TalkArgs,
     #[command(flatten)]
     sampler: SamplerArgs,
     /// Print all figures of each answer, and of the model
@@ -58,6 +54,17 @@ pub(crate) struct Run {
     /// second. Answers come slower meanwhile
     #[arg(long, conflicts_with = "json")]
     profile: bool,
+}
+
+/// Whether it is a conversation.
+#[derive(Args)]
+struct TalkArgs {
+    /// Talk with the model, by the chat template of its file
+    #[arg(long)]
+    chat: bool,
+    /// What the model is told before a conversation; makes it one
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
 }
 
 /// How tokens are chosen.
@@ -106,7 +113,7 @@ impl SamplerArgs {
 impl Run {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let prompt = self.prompt.read()?;
-        let is_asked = self.chat || self.system.is_some();
+        let is_asked = self.talk.chat || self.talk.system.is_some();
         if prompt.is_none() && !is_asked && !io::stdin().is_terminal() {
             let message = "there is no prompt: -p TEXT or -f FILE gives one; with --chat, messages come from the \
                            standard input, a line each";
@@ -139,7 +146,7 @@ impl Run {
         let mut generator = Generator::new(session, tokenizer, options)?;
         let mut end = End::Token;
         if let Some(template) = &template {
-            chat::talk(template, self.system, prompt, &mut generator, &teller)?;
+            chat::talk(template, self.talk.system, prompt, &mut generator, &teller)?;
         } else {
             let tokens = generator.tokenizer().prompt(prompt.as_deref().unwrap_or_default());
             if tokens.is_empty() {

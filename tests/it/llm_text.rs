@@ -164,7 +164,7 @@ fn special_tokens_past_the_vocabulary_are_ignored_with_a_warning() {
     let mut metadata = tiny_metadata();
     assert!(Tokenizer::new(&metadata).unwrap().warnings().is_empty());
     for key in ["unknown", "eos", "bos", "eot", "fim_pad"] {
-        metadata.set(&format!("tokenizer.ggml.{key}_token_id"), qmill::gguf::Value::U32(1024));
+        metadata.set(format!("tokenizer.ggml.{key}_token_id"), qmill::gguf::Value::U32(1024));
     }
     metadata.set("tokenizer.ggml.add_bos_token", qmill::gguf::Value::Bool(true));
     let tokenizer = Tokenizer::new(&metadata).unwrap();
@@ -345,13 +345,13 @@ fn chat_templates_render() {
 fn templates_render_as_transformers_has_them() {
     let golden = fs::read(format!("{GOLDEN}/templates.json")).unwrap();
     let golden: Value = serde_json::from_slice(&golden).unwrap();
-    let (mut texts, mut errors, mut wrong) = (0, 0, String::new());
+    let (mut texts, mut errors, mut wrong) = (0, 0, Vec::new());
     for entry in golden["templates"].as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
         let template = match template(entry["template"].as_str().unwrap()) {
             Ok(template) => template,
             Err(error) => {
-                wrong += &format!("{name}: {error}\n");
+                wrong.push(format!("{name}: {error}"));
                 continue;
             }
         };
@@ -359,19 +359,19 @@ fn templates_render_as_transformers_has_them() {
             match (template.render_with(&case["variables"]), case["text"].as_str()) {
                 (Ok(found), Some(text)) if found == text => texts += 1,
                 (Err(found), None) if found.to_string().contains(case["error"].as_str().unwrap()) => {
-                    errors += 1
+                    errors += 1;
                 }
                 (Ok(found), Some(text)) => {
                     let same = found.chars().zip(text.chars()).take_while(|(a, b)| a == b).count();
                     let from =
                         |text: &str| text.chars().skip(same.saturating_sub(30)).take(90).collect::<String>();
-                    wrong += &format!("{name}:\n{:?}\n{:?}\n", from(&found), from(text));
+                    wrong.push(format!("{name}:\n{:?}\n{:?}", from(&found), from(text)));
                 }
-                (found, text) => wrong += &format!("{name}: {found:?}, {text:?}\n"),
+                (found, text) => wrong.push(format!("{name}: {found:?}, {text:?}")),
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(texts >= 13 && errors >= 1, "{texts} and {errors}");
 }
 

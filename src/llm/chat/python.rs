@@ -12,6 +12,7 @@ fn refused(message: impl Into<String>) -> Error {
 }
 
 /// transformers' `tojson`: `json.dumps` without escapes for HTML, the keys in their order.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands over what it calls with")]
 pub(super) fn to_json(
     value: &Value,
     ensure_ascii: Option<Value>,

@@ -203,10 +203,10 @@ fn left_operand(tag: &str, words: &[Lexeme], end: usize, is_block: bool) -> Opti
         match (words[before].kind, text(before)) {
             (Kind::Sign, ")" | "]" | "}") => at = opening(tag, words, before)?,
             (Kind::Sign, "-" | "+") if before > 0 && ends_operand(before - 1) => break,
-            (Kind::Sign, "." | "|" | "*" | "/" | "//" | "**" | "%" | "-" | "+") => at = before,
             (Kind::Word, word) if KEYWORDS.contains(&word) => break,
             (Kind::Word, word) if is_block && before == 0 && STATEMENTS.contains(&word) => break,
-            (Kind::Word | Kind::Number | Kind::Text, _) => at = before,
+            (Kind::Word | Kind::Number | Kind::Text, _)
+            | (Kind::Sign, "." | "|" | "*" | "/" | "//" | "**" | "%" | "-" | "+") => at = before,
             (Kind::Sign, _) => break,
         }
     }
@@ -237,9 +237,8 @@ fn right_operand(tag: &str, words: &[Lexeme], mut at: usize) -> Option<usize> {
     }
     at = match sign(at) {
         Some("(" | "[" | "{") => closing(tag, words, at)? + 1,
-        Some(_) => return None,
         None if at < words.len() => at + 1,
-        None => return None,
+        _ => return None,
     };
     loop {
         match sign(at) {
