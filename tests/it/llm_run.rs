@@ -399,9 +399,9 @@ fn perplexity_is_that_of_libllama() {
     let held_out = Path::new(HELD_OUT);
     let folder = tempfile::tempdir().unwrap();
     let short = folder.path().join("short.txt");
-    fs::write(&short, &fs::read(held_out).unwrap()[..1000]).unwrap();
+    fs::write(&short, &fs::read(held_out).unwrap()[..400]).unwrap();
     let all = |chunks: &str| {
-        let arguments = ["perplexity", "-m", TINY_SHAKESPEARE, "-c", "64", "--device", "cpu", "--json"];
+        let arguments = ["perplexity", "-m", TINY_SHAKESPEARE, "-c", "32", "--device", "cpu", "--json"];
         let ran =
             qmill(&[&arguments, ["-f", short.to_str().unwrap(), "--chunks", chunks].as_slice()].concat());
         serde_json::from_str::<Value>(&text(ran.stdout)).unwrap()
