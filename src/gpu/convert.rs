@@ -192,7 +192,9 @@ impl Converter {
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
             encoder.clear_buffer(&declined, 0, Some(declined_bytes));
-            ops.iter().for_each(|op| op.record(&mut encoder));
+            for op in &ops {
+                op.record(&mut encoder);
+            }
             encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
             encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
             gpu.queue().submit([encoder.finish()])
