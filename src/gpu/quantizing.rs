@@ -404,6 +404,6 @@ mod tests {
     fn bits_that_follow_one_another_are_a_run() {
         assert_eq!(runs(&[0, 0]), []);
         assert_eq!(runs(&[0b1101, 0, 1 << 31, 1]), [0..1, 2..4, 95..97]);
-        assert_eq!(runs(&[u32::MAX, u32::MAX]), [0..64]);
+        assert_eq!(runs(&[u32::MAX, u32::MAX, 0, 1]), [0..64, 96..97]);
     }
 }

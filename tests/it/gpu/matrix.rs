@@ -465,7 +465,11 @@ fn matrices_and_operations_release_what_they_hold() {
         let vectors = Activations::int8(gpu, from(&x, 0), 1, 512).unwrap();
         let products =
             matrices.each_ref().map(|m| gpu.prepare_matmul(m, &vectors, None, &from(&y, 0)).unwrap());
-        submit(gpu, |encoder| products.iter().for_each(|product| product.record(encoder)));
+        submit(gpu, |encoder| {
+            for product in &products {
+                product.record(encoder);
+            }
+        });
         (matrices, products)
     };
     for in_textures in [false, true] {
@@ -500,7 +504,9 @@ fn is_right(gpu: &Gpu) -> bool {
     let blocks = case.matrix(gpu).read().unwrap();
     // What follows a row on the device counts for products.
     let mut ones = vec![f16::ONE; rows * cols];
-    ones.iter_mut().step_by(2 * cols).for_each(|first| *first = f16::INFINITY);
+    for first in ones.iter_mut().step_by(2 * cols) {
+        *first = f16::INFINITY;
+    }
     let there = holding(gpu, bytemuck::cast_slice(&ones), 0);
     let ones = Matrix::from_buffer(gpu, Format::F16, rows, cols, &from(&there, 0)).unwrap();
     let mut y = vec![0.0; rows];
