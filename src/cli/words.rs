@@ -115,7 +115,7 @@ pub(super) fn similar_file(missing: &Path) -> String {
     let mut hint = String::new();
     if let Some(name) = nearest(&wanted.to_string_lossy(), names.iter().map(String::as_str)) {
         // Nothing is lost where a String cannot be written to.
-        let _ = write!(hint, "; did you mean {:?}?", missing.with_file_name(name));
+        let _ = write!(hint, "; did you mean {}?", missing.with_file_name(name).display());
     }
     hint
 }

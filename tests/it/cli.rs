@@ -299,7 +299,7 @@ fn a_wrong_word_is_answered_with_the_one_that_may_be_meant() {
         (&["run", "-m", DEMO_MODEL, "-p", "a", "--quantize", "q5_k_n"], 2, "'Q5_K_M'"),
         (&["bench", "--format", "q4k"], 2, "'Q4_K'"),
         (&["bench", "--op", "matvek"], 2, "'matvec'"),
-        (&["inspect", &missing], 1, "model-f16.gguf\"?"),
+        (&["inspect", &missing], 1, "model-f16.gguf?"),
     ];
     for (arguments, code, expected) in cases {
         let output = qmill(arguments);

@@ -181,7 +181,7 @@ fn weights_of_many_pieces_are_quantized_where_they_are() {
 fn many_blocks_that_are_declined_are_done_by_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let (rows, cols) = (96, 1024);
-    let every_other = |i: usize, w: f32| if i / 32 % 2 == 0 { w * 1e-12 } else { w };
+    let every_other = |i: usize, w: f32| if (i / 32).is_multiple_of(2) { w * 1e-12 } else { w };
     let weights: Vec<f32> =
         gaussian(5, rows * cols).into_iter().enumerate().map(|(i, w)| every_other(i, w)).collect();
     check_quantized(gpu, Format::F32, rows, cols, bytemuck::cast_slice(&weights), Format::Q8_0);
@@ -431,13 +431,15 @@ fn awaited_forms_do_the_same() {
 #[test]
 fn awaited_forms_can_be_sent() {
     fn check<T: Send>(_: T) {}
-    let _unpolled = |gpu: &Gpu, there: &wgpu::Buffer, model: &qmill::gguf::Model, matrix: &Matrix| {
+    // Compiled, not run.
+    let unpolled = |gpu: &Gpu, there: &wgpu::Buffer, model: &qmill::gguf::Model, matrix: &Matrix| {
         check(Matrix::new_async(gpu, Format::F32, 1, 1, &[0; 4]));
         check(Matrix::from_weights_async(gpu, 1, 1, &[1.0], Format::F16));
         check(Matrix::quantized_from_buffer_async(gpu, Format::F32, 1, 1, &from(there, 0), Format::F16));
         check(Matrix::from_gguf_async(gpu, model, "x", &TensorOptions::new()));
         check(matrix.read_async());
     };
+    drop(unpolled);
 }
 
 /// What a device has allocated, if it can tell.
