@@ -439,7 +439,7 @@ fn awaited_forms_can_be_sent() {
         check(Matrix::from_gguf_async(gpu, model, "x", &TensorOptions::new()));
         check(matrix.read_async());
     };
-    drop(unpolled);
+    assert_eq!(size_of_val(&unpolled), 0);
 }
 
 /// What a device has allocated, if it can tell.
