@@ -35,7 +35,11 @@ fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
 /// A device whose shaders are `plant`ed with a fault and then computed at worst.
 fn worst_gpu(plant: fn(String) -> String) -> Option<Gpu> {
     let (device, queue) = device()?;
-    let rewrite = move |_: &str, wgsl: String| at_worst(&plant(wgsl));
+    // What asks for the device's own conversion of f16 is as good as the device.
+    let rewrite = move |name: &str, wgsl: String| match name {
+        "self_test_half" => wgsl,
+        _ => at_worst(&plant(wgsl)),
+    };
     Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())
 }
 
