@@ -80,9 +80,11 @@ pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usiz
 /// Checks that `x` and `y` are the operand and the result of a product with a matrix of this shape; returns how many
 /// vectors they are.
 pub(crate) fn check_product<X, Y>(rows: usize, cols: usize, x: &[X], y: &[Y]) -> Result<usize> {
+    if x.is_empty() || !x.len().is_multiple_of(cols) {
+        let needed = format!("{cols}, the columns of the matrix, or a multiple of it");
+        return Err(Error::Number { what: "the length of x", needed, found: x.len() as u64 });
+    }
     let batch = x.len() / cols;
-    check_positive("the number of vectors in x", batch)?;
-    check_length("the length of x", batch * cols, x.len())?;
     check_length("the length of y", batch * rows, y.len())?;
     Ok(batch)
 }
