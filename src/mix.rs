@@ -145,12 +145,11 @@ impl FromStr for TensorRule {
 
 impl fmt::Display for TensorRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = match &self.names {
-            Names::One(name) => name,
+        match &self.names {
+            Names::One(name) => write!(f, "{name}={}", self.format),
             #[cfg(feature = "regex")]
-            Names::Matching(pattern) => pattern.as_str(),
-        };
-        write!(f, "{names}={}", self.format)
+            Names::Matching(pattern) => write!(f, "{pattern}={}", self.format),
+        }
     }
 }
 

@@ -323,8 +323,14 @@ fn what_does_not_fit_is_refused() {
     let matrix = Case::gaussian(Format::Q4_0, 4, 32).matrix(gpu);
     let matmul =
         |x: usize, y: usize| message(gpu.matmul(&matrix, Precision::Exact, &vec![0.0; x], &mut vec![0.0; y]));
-    assert_eq!(matmul(31, 4), "the length of x is 31, not 32, the columns of the matrix, or a multiple of it");
-    assert_eq!(matmul(33, 4), "the length of x is 33, not 32, the columns of the matrix, or a multiple of it");
+    assert_eq!(
+        matmul(31, 4),
+        "the length of x is 31, not 32, the columns of the matrix, or a multiple of it"
+    );
+    assert_eq!(
+        matmul(33, 4),
+        "the length of x is 33, not 32, the columns of the matrix, or a multiple of it"
+    );
     assert_eq!(matmul(64, 4), "the length of y is 4, not 8");
 
     let [right, short] = [512, 8].map(|bytes| buffer(gpu, &vec![0; bytes], BufferUsages::STORAGE));
