@@ -11,15 +11,10 @@ const SHADER: &str = "@group(0) @binding(0) var<storage, read_write> v: array<f3
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The app has a device.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let Ok(adapter) = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
-    else {
-        return Ok(());
-    };
-    // What qmill has a use for on this adapter, and what the app itself needs.
-    let mut descriptor = Gpu::device_descriptor(&adapter);
-    descriptor.label = Some("app");
-    descriptor.required_limits =
-        descriptor.required_limits.or_better_values_from(&wgpu::Limits::downlevel_defaults());
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
+    let Ok(adapter) = adapter else { return Ok(()) };
+    // What qmill has a use for on this adapter; the app adds features and limits of its own.
+    let descriptor = Gpu::device_descriptor(&adapter);
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let subgroup = wgpu::Features::SUBGROUP;
     assert_eq!(device.features().contains(subgroup), adapter.features().contains(subgroup));
@@ -40,8 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     // qmill gets the device, the adapter's matrix units, and weights to hold there.
-    let options = GpuOptions::new().adapter(&adapter);
-    let gpu = Gpu::from_device_with(device.clone(), queue.clone(), options)?;
+    let gpu = Gpu::from_device_with(device.clone(), queue.clone(), GpuOptions::new().adapter(&adapter))?;
     let (rows, cols) = (256, 512);
     let weights: Vec<u8> = (0..rows * cols).flat_map(|i| (i as f32).sin().to_le_bytes()).collect();
     let matrix = Matrix::quantized(&gpu, Format::F32, rows, cols, &weights, Format::Q4_K)?;
