@@ -1,6 +1,7 @@
 //! The operations on the CPU: plain loops, the truth that every other implementation is held against.
 //!
-//! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights that are halves give the bytes that a file of F16 or BF16 gives:
+//! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights that are
+//! halves give the bytes that a file of F16 or BF16 gives:
 //!
 //! ```
 //! use qmill::half::f16;

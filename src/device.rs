@@ -16,7 +16,8 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens what `choice` names: the CPU too, which `auto` takes where there is no GPU. See [`Gpu::open`] for `cache_folder` and the errors.
+    /// Opens what `choice` names: the CPU too, which `auto` takes where there is no GPU. See [`Gpu::open`]
+    /// for `cache_folder` and the errors.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         Gpu::open_device(choice, cache_folder)

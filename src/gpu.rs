@@ -23,12 +23,16 @@
 //! On buffers of an app's own: [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] give an [`Op`], which is recorded
 //! into a command encoder as often as it is wanted.
 //!
-//! What waits for the device has two forms. One blocks. The other is an `async fn`, which needs nobody to poll the device: a thread polls while something is awaited, and what has
-//! to be compiled is compiled in a thread of its own. What only prepares, as [`Gpu::prepare_matmul`] and [`Kernel::new`], blocks while it compiles;
-//! [`Gpu::prepare_async`] awaits it. A browser has only the `async` forms, and tells of errors when [`Gpu::settle`] is awaited.
+//! What waits for the device has two forms. One blocks. The other is an `async fn`, which needs nobody to
+//! poll the device: a thread polls while something is awaited, and what has to be compiled is compiled in a
+//! thread of its own. What only prepares, as [`Gpu::prepare_matmul`] and [`Kernel::new`], blocks while it
+//! compiles; [`Gpu::prepare_async`] awaits it. A browser has only the `async` forms, and tells of errors when
+//! [`Gpu::settle`] is awaited.
 //!
-//! Matrices and activations of another device are [`Error::OtherDevice`], and buffers of another device [`Error::Device`]. One limit remains: wgpu knows buffers by numbers that each
-//! `wgpu::Instance` gives out, so the number of another instance's buffer may stand for a buffer of this one. Devices that this crate opens are of one instance.
+//! Matrices and activations of another device are [`Error::OtherDevice`], and buffers of another device
+//! [`Error::Device`]. One limit remains: wgpu knows buffers by numbers that each `wgpu::Instance` gives out,
+//! so the number of another instance's buffer may stand for a buffer of this one. Devices that this crate
+//! opens are of one instance.
 //!
 //! Nothing here prints, panics on input or replaces a host's error handlers.
 
@@ -147,16 +151,19 @@ struct Tests {
 pub type Rewrite = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 
 impl Gpu {
-    /// Opens the adapter that `choice` names; [`Device::open`](crate::Device::open) takes the CPU where it names that.
+    /// Opens the adapter that `choice` names; [`Device::open`](crate::Device::open) takes the CPU where it
+    /// names that.
     ///
     /// Pipelines are kept in a file in `cache_folder` where the backend can store them (Vulkan), which makes the next
-    /// start faster. Fails with [`Error::NoAdapter`], also where `choice` is the CPU or `auto` finds no GPU, and with what the driver reports.
+    /// start faster. Fails with [`Error::NoAdapter`], also where `choice` is the CPU or `auto` finds no GPU,
+    /// and with what the driver reports.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
-    /// [`Gpu::open`], to be awaited. What it compiles is compiled in a thread of its own, but loading a driver and opening the device block, as wgpu's own calls do.
+    /// [`Gpu::open`], to be awaited. What it compiles is compiled in a thread of its own, but loading a
+    /// driver and opening the device block, as wgpu's own calls do.
     pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         Self::open_as(Wait::Async, choice, cache_folder).await
     }
@@ -191,11 +198,13 @@ impl Gpu {
         }
     }
 
-    /// Uses a device that an app has already, with whatever features and limits it has; [`Gpu::device_descriptor`] says which are of use.
+    /// Uses a device that an app has already, with whatever features and limits it has;
+    /// [`Gpu::device_descriptor`] says which are of use.
     ///
     /// Its error and lost-device handlers stay as they are. On Vulkan, a device with `PASSTHROUGH_SHADERS` gets kernels that
     /// are a third shorter. Runs two small kernels to see that the device rounds as it
-    /// should, and waits for them. Products take no matrix units: [`Gpu::from_device_with`] takes the adapter, which knows them.
+    /// should, and waits for them. Products take no matrix units: [`Gpu::from_device_with`] takes the
+    /// adapter, which knows them.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         Self::from_device_with(device, queue, GpuOptions::new())
@@ -207,7 +216,8 @@ impl Gpu {
         pollster::block_on(Self::of_device(Wait::Blocking, device, queue, options))
     }
 
-    /// [`Gpu::from_device_with`], to be awaited. Nothing blocks: what it compiles is compiled in a thread of its own.
+    /// [`Gpu::from_device_with`], to be awaited. Nothing blocks: what it compiles is compiled in a thread of
+    /// its own.
     pub async fn from_device_async(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -332,7 +342,8 @@ impl Gpu {
         self.shared.tests.get().and_then(|tests| tests.misrounding)
     }
 
-    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`] or [`GpuOptions::cache_folder`], for the next start.
+    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`] or
+    /// [`GpuOptions::cache_folder`], for the next start.
     ///
     /// What fails here is not worth an error: the next start compiles again.
     pub fn store_pipelines(&self) {
@@ -341,17 +352,19 @@ impl Gpu {
 
     /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
     ///
-    /// In a browser errors are reported later: [`Gpu::settle`] has them. Fails with [`Error::Device`], [`Error::DeviceMemory`] and [`Error::DeviceLost`].
+    /// In a browser errors are reported later: [`Gpu::settle`] has them. Fails with [`Error::Device`],
+    /// [`Error::DeviceMemory`] and [`Error::DeviceLost`].
     pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
         let done = guarded(&self.shared.device, self.name(), &self.shared.pending, work);
         done.map_err(|error| self.lost_or(error))
     }
 
-    /// Waits for what the device has not reported yet of the calls that were made, and fails with the first error among it, as [`Gpu::guarded`] does.
+    /// Waits for what the device has not reported yet of the calls that were made, and fails with the first
+    /// error among it, as [`Gpu::guarded`] does.
     ///
-    /// Only a browser reports errors later than at once; every `async` function of this module that returns has seen to it, but what is prepared and
-    /// recorded by calls that are not `async` fails here.
+    /// Only a browser reports errors later than at once; every `async` function of this module that returns
+    /// has seen to it, but what is prepared and recorded by calls that are not `async` fails here.
     pub async fn settle(&self) -> Result<()> {
         self.shared.pending.settle(self.name()).await
     }
@@ -360,7 +373,8 @@ impl Gpu {
         self.shared.lost.check(self.name())
     }
 
-    /// Fails with [`Error::DeviceLost`] on a device that is gone, even if nothing has told of it: what is submitted to such a device is dropped without a word.
+    /// Fails with [`Error::DeviceLost`] on a device that is gone, even if nothing has told of it: what is
+    /// submitted to such a device is dropped without a word.
     fn check_alive(&self) -> Result<()> {
         self.check_lost()?;
         let descriptor = wgpu::BufferDescriptor {

@@ -29,8 +29,8 @@
 //! | [`stream`] | quantizing whole files in bounded memory |
 //! | [`bench`](mod@bench) | how fast an operation is, beside what the device can do at best; how fast a model is |
 //!
-//! The program and its dependencies are left out by `default-features = false`; the backends of wgpu are then the features
-//! `vulkan`, `metal` and `dx12`. Formats are slow without optimization: a debug build wants
+//! The program and its dependencies are left out by `default-features = false`; the backends of wgpu are then
+//! the features `vulkan`, `metal` and `dx12`. Formats are slow without optimization: a debug build wants
 //!
 //! ```toml
 //! [profile.dev.package.qmill]

@@ -5,8 +5,9 @@
 //! interprets the list (`ops_cpu`), a GPU prepares it once for each batch size (`engine`, `ops`).
 //!
 //! Known are `llama` (SmolLM2, Llama 2 and 3, Mistral, Mixtral), `qwen2`, `qwen3`, `qwen3moe` and `gemma3`. A file of another
-//! architecture, or with tensors that its architecture has no use for, is refused: it would run and talk nonsense. So is one with a key
-//! of rope, attention or experts that is unknown; what is known and without a part in the architecture is in [`Model::warnings`].
+//! architecture, or with tensors that its architecture has no use for, is refused: it would run and talk
+//! nonsense. So is one with a key of rope, attention or experts that is unknown; what is known and without a
+//! part in the architecture is in [`Model::warnings`].
 //!
 //! Text becomes tokens by the file's own [`Tokenizer`], a conversation becomes text by its [`ChatTemplate`], and a [`Sampler`]
 //! chooses among what the model expects. A [`Generator`] has all this together:

@@ -153,8 +153,8 @@ impl fmt::Display for TensorRule {
     }
 }
 
-/// What the user asks for beside the file type; llama-quantize's flags of the same names. [`Options::default`], changed by
-/// the methods that begin with `with_`, or field by field.
+/// What the user asks for beside the file type; llama-quantize's flags of the same names.
+/// [`Options::default`], changed by the methods that begin with `with_`, or field by field.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {

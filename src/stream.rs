@@ -32,19 +32,20 @@ use std::time::Instant;
 /// Quantizes the GGUF file at `input` into `output`.
 ///
 /// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk; on
-/// any error, or when `progress` breaks off, it is removed. While it is written it is locked: a second run with the
-/// same output, by whatever name, is refused, and what a killed run left is replaced. With [`Request::keep_split`]
-/// `output` is the name of all files ([`Plan::output_paths`]), which are renamed together.
+/// any error, or when `progress` breaks off, it is removed. While it is written it is locked: a second run
+/// with the same output, by whatever name, is refused, and what a killed run left is replaced. With
+/// [`Request::keep_split`] `output` is the name of all files ([`Plan::output_paths`]), which are renamed
+/// together.
 ///
-/// An existing `output` is replaced only where `existing` says so. Where `output` is a symbolic link, the link stays and
-/// the file it leads to is replaced, or created where there is none: a link that leads nowhere counts as an existing
-/// output. A device, a pipe, or a descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly,
-/// whatever `existing` says.
+/// An existing `output` is replaced only where `existing` says so. Where `output` is a symbolic link, the
+/// link stays and the file it leads to is replaced, or created where there is none: a link that leads nowhere
+/// counts as an existing output. A device, a pipe, or a descriptor such as `/dev/stdout` and
+/// `/proc/self/fd/3` is written directly, whatever `existing` says.
 ///
 /// `progress` is called on this thread after every portion written; [`ControlFlow::Break`] stops with
 /// [`Error::Cancelled`]. Other errors: those of [`Model::open`], [`Plan::new`] and [`Plan::write`];
-/// [`Error::SameFile`], [`Error::OutputExists`], [`Error::OutputInUse`] and [`Error::NoSpace`], before anything is
-/// written.
+/// [`Error::SameFile`], [`Error::OutputExists`], [`Error::OutputInUse`] and [`Error::NoSpace`], before
+/// anything is written.
 pub fn quantize_file(
     input: &Path,
     output: &Path,

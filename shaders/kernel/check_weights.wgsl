@@ -1,4 +1,5 @@
-// Marks each block with a weight that is infinite, not a number, or larger than 2^14; four weights an invocation.
+// Marks each block with a weight that is infinite, not a number, or larger than 2^14; four weights an
+// invocation.
 //
 // The scales of all other blocks fit an f16, in every format. The host looks at those that are marked.
 

@@ -1,4 +1,5 @@
-// Copies rows of bytes that follow one another, so that each starts on a word of its own: zeros after its end. A word an invocation.
+// Copies rows of bytes that follow one another, so that each starts on a word of its own: zeros after its
+// end. A word an invocation.
 
 struct Params {
   count: u32,           // words to write

@@ -1,4 +1,5 @@
-// Puts a matrix's blocks together as a file has them, row after row from row `batch` on; a word an invocation.
+// Puts a matrix's blocks together as a file has them, row after row from row `batch` on; a word an
+// invocation.
 
 #import lib/params.wgsl
 #import lib/split_block.wgsl

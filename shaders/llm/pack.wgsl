@@ -1,4 +1,5 @@
-// Leaves out the zeros that stand behind each head of HEAD_FLOATS floats to make it whole quads. An invocation does one float; a row of workgroups does a token.
+// Leaves out the zeros that stand behind each head of HEAD_FLOATS floats to make it whole quads. An
+// invocation does one float; a row of workgroups does a token.
 
 @group(0) @binding(1) var<storage, read> attended: array<f32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<f32>;

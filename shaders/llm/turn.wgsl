@@ -1,6 +1,8 @@
 // Of queries and keys, norms each head if NORMED, and turns its first 2·PAIRS floats by position; keys and values go into the cache. A workgroup does a head of a token.
 //
-// Of the HEAD floats that a head takes HEAD_FLOATS are its own, and zeros follow. A pair is two neighbours, or, with HALVES, one of the first half and its counterpart in the second. Two floats of the cache are a word if they are f16.
+// Of the HEAD floats that a head takes HEAD_FLOATS are its own, and zeros follow. A pair is two neighbours,
+// or, with HALVES, one of the first half and its counterpart in the second. Two floats of the cache are a
+// word if they are f16.
 
 struct State {
   position: u32,  // of the first token

@@ -18,7 +18,8 @@ pub struct ModelCase {
     pub depth: usize,
 }
 
-/// How to measure a model: [`ModelSettings::default`], changed by the methods that begin with `with_`, or field by field.
+/// How to measure a model: [`ModelSettings::default`], changed by the methods that begin with `with_`, or
+/// field by field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ModelSettings {

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 /// With a the weights of A and b those of B: RMSE = √(Σ(a-b)²/n), max error = max |a-b|,
 /// SQNR = 10·log10(Σa²/Σ(a-b)²) dB, which is infinite for equal weights, cosine = Σab/√(Σa²·Σb²).
 ///
-/// Tensors are paired by name. What only one of the files has, or has in another shape, is listed and not compared; files
-/// with no tensor in common are an error.
+/// Tensors are paired by name. What only one of the files has, or has in another shape, is listed and not
+/// compared; files with no tensor in common are an error.
 #[derive(Args)]
 pub(crate) struct Compare {
     /// The reference, such as the F16 model

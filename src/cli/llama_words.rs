@@ -1,5 +1,5 @@
-//! What users of llama.cpp type after `run` and `perplexity`: taken where qmill has the same under another name, else answered
-//! with a hint.
+//! What users of llama.cpp type after `run` and `perplexity`: taken where qmill has the same under another
+//! name, else answered with a hint.
 
 use std::ffi::OsString;
 
@@ -155,7 +155,8 @@ const fn needless(why: &'static str) -> Meaning {
 /// Whether `-fa` has a value after it, which it may leave out.
 const FLASH_ATTENTION: [&str; 2] = ["-fa", "--flash-attn"];
 
-/// The words of the command line as qmill has them, and a note for each that is left out; or why they are refused.
+/// The words of the command line as qmill has them, and a note for each that is left out; or why they are
+/// refused.
 pub(super) fn translate(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<String>), String> {
     let is_run = match arguments.get(1).and_then(|command| command.to_str()) {
         Some("run") => true,

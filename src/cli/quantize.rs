@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 /// Quantizes a GGUF model, byte for byte as llama-quantize does.
 ///
 /// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
-/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all; a device, a pipe or
-/// /dev/stdout is written directly. THREADS is as --threads.
+/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all; a
+/// device, a pipe or /dev/stdout is written directly. THREADS is as --threads.
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]

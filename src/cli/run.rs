@@ -21,9 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Continues a prompt with a model, or talks with it.
 ///
-/// The text is printed as it comes; a line of figures follows on the standard error. With --chat, or without a prompt on a
-/// terminal, each line of the standard input is a message; /help lists what else can be typed. Ctrl-C ends an answer, and
-/// between answers the program. llama-cli's words are taken where there is the same here, else answered with a hint.
+/// The text is printed as it comes; a line of figures follows on the standard error. With --chat, or without
+/// a prompt on a terminal, each line of the standard input is a message; /help lists what else can be typed.
+/// Ctrl-C ends an answer, and between answers the program. llama-cli's words are taken where there is the
+/// same here, else answered with a hint.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -36,8 +37,8 @@ pub(crate) struct Run {
         value_parser = model::count_or_none
     )]
     limit: Count,
-    /// Tokens that there is room for, prompt and answer together; 0 means as many as the model was trained for
-    /// [default: 4096, or what the model was trained for if less]
+    /// Tokens that there is room for, prompt and answer together; 0 means as many as the model was trained
+    /// for [default: 4096, or what the model was trained for if less]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
     #[command(flatten)]
@@ -180,7 +181,8 @@ impl Interrupt {
         Ok(Self { stop })
     }
 
-    /// Does `work`, which looks at [`is_set`](Self::is_set) now and then; a second signal ends the program at once.
+    /// Does `work`, which looks at [`is_set`](Self::is_set) now and then; a second signal ends the program at
+    /// once.
     fn during<T>(&self, work: impl FnOnce() -> T) -> T {
         self.stop.store(false, Ordering::Relaxed);
         let done = work();

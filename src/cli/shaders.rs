@@ -18,8 +18,8 @@ pub(crate) struct Shaders {
     /// Write every shader into this folder, as NAME.wgsl
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     out: Option<PathBuf>,
-    /// Print it as a backend is given it: Vulkan SPIR-V (binary), Metal MSL, DX12 HLSL for the newest shader model, or
-    /// the WGSL that naga writes of it
+    /// Print it as a backend is given it: Vulkan SPIR-V (binary), Metal MSL, DX12 HLSL for the newest shader
+    /// model, or the WGSL that naga writes of it
     #[arg(long, value_name = "LANGUAGE", requires = "name")]
     to: Option<Language>,
 }

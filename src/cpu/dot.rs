@@ -5,9 +5,9 @@ use crate::{Format, Result};
 
 /// The dot product of a row of `format` and `x`, accumulated in f64.
 ///
-/// `bytes` holds the row's blocks, `x` as many numbers, f32, f16 or bf16, as the row has weights; otherwise it fails with
-/// [`Error::Length`](crate::Error::Length). Each product of two f32 is exact in f64, so the error is that of
-/// the f64 sum alone.
+/// `bytes` holds the row's blocks, `x` as many numbers, f32, f16 or bf16, as the row has weights; otherwise
+/// it fails with [`Error::Length`](crate::Error::Length). Each product of two f32 is exact in f64, so the
+/// error is that of the f64 sum alone.
 pub fn dot<X: Float>(format: Format, bytes: &[u8], x: &[X]) -> Result<f64> {
     super::check_lengths(format, x.len(), bytes.len())?;
     let info = format.info();

@@ -14,8 +14,8 @@ mod sealed {
 
 /// A number that operations take in slices: `f32`, [`half::f16`] or [`half::bf16`].
 ///
-/// All arithmetic is f32. Numbers that are taken become f32, which is exact; those that are given back are rounded to the nearest, ties to even, and any NaN may stand
-/// for another.
+/// All arithmetic is f32. Numbers that are taken become f32, which is exact; those that are given back are
+/// rounded to the nearest, ties to even, and any NaN may stand for another.
 pub trait Float: sealed::Sealed + Pod + Default + Send + Sync {
     /// The format of files that stores these numbers.
     const FORMAT: Format;
@@ -24,7 +24,8 @@ pub trait Float: sealed::Sealed + Pod + Default + Send + Sync {
     #[doc(hidden)]
     fn widened<'a>(numbers: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32];
 
-    /// What to write instead of the numbers, and then [`Float::store`]: themselves, or `room`, which has their values.
+    /// What to write instead of the numbers, and then [`Float::store`]: themselves, or `room`, which has
+    /// their values.
     #[doc(hidden)]
     fn wide_mut<'a>(numbers: &'a mut [Self], room: &'a mut Vec<f32>) -> &'a mut [f32];
 

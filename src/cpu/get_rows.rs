@@ -5,9 +5,10 @@ use crate::{Format, Result};
 
 /// Decodes the rows of these `numbers`, counted from 0, of a matrix of `rows` rows and `cols` columns.
 ///
-/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols`, f32, f16 or bf16, for each number. Fails with
-/// [`Error::Number`](crate::Error::Number), [`Error::RowLength`](crate::Error::RowLength) or
-/// [`Error::Length`](crate::Error::Length) where a number is that of no row or lengths do not fit.
+/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols`, f32, f16 or bf16, for
+/// each number. Fails with [`Error::Number`](crate::Error::Number),
+/// [`Error::RowLength`](crate::Error::RowLength) or [`Error::Length`](crate::Error::Length) where a number is
+/// that of no row or lengths do not fit.
 pub fn get_rows<W: Float>(
     format: Format,
     rows: usize,

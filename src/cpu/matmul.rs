@@ -5,8 +5,9 @@ use crate::{Error, Format, Result};
 
 /// y = x·Wᵀ: the products of all `rows` rows of a matrix of `cols` columns with each row of `x`.
 ///
-/// `bytes` holds the matrix's blocks, row by row; `x` any number of rows of `cols` numbers, `y` as many of `rows`; both are f32, f16 or
-/// bf16. Sums are f64, rounded to f32, and from that to halves. Fails with [`Error::Number`], [`Error::RowLength`] or [`Error::Length`] where lengths do not fit.
+/// `bytes` holds the matrix's blocks, row by row; `x` any number of rows of `cols` numbers, `y` as many of
+/// `rows`; both are f32, f16 or bf16. Sums are f64, rounded to f32, and from that to halves. Fails with
+/// [`Error::Number`], [`Error::RowLength`] or [`Error::Length`] where lengths do not fit.
 pub fn matmul<X: Float, Y: Float>(
     format: Format,
     rows: usize,

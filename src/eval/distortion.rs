@@ -33,8 +33,8 @@ const PORTION_WEIGHTS: u64 = 256 * 1024;
 /// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
 /// error. Takes some 3 MiB a thread, whatever the size of the models.
 ///
-/// Fails with [`Error::NothingToCompare`] where all tensors are mismatches, with [`Error::Incomparable`] at a weight
-/// that is not finite, the first in the order of `reference`, and with [`Error::Io`].
+/// Fails with [`Error::NothingToCompare`] where all tensors are mismatches, with [`Error::Incomparable`] at a
+/// weight that is not finite, the first in the order of `reference`, and with [`Error::Io`].
 pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Result<Comparison> {
     let (pairs, mismatches) = pair_up(reference, other);
     if pairs.is_empty() {

@@ -89,8 +89,9 @@ pub(super) fn log_sum(logits: &[f32]) -> f64 {
 /// The perplexity of `text` by `model`, and with `base` how far the predictions are from those of `base`.
 ///
 /// `on_chunk` sees what is known after each chunk, and may break off, which fails with [`Error::Cancelled`]. Fails with
-/// [`Error::Number`] for a text of less than one chunk, chunks of less than 4 tokens, no chunks, or two models with different
-/// vocabularies; and as [`Session::prefill`] does. Needs the memory of a session for each model, and up to 64 MiB for logits.
+/// [`Error::Number`] for a text of less than one chunk, chunks of less than 4 tokens, no chunks, or two
+/// models with different vocabularies; and as [`Session::prefill`] does. Needs the memory of a session for
+/// each model, and up to 64 MiB for logits.
 pub fn perplexity(
     model: &Model,
     base: Option<&Model>,

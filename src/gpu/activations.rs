@@ -80,9 +80,10 @@ impl<'a> Activations<'a> {
 
     /// Products take them in eight bits, in a buffer that is made here; those with weights in F32, F16 or BF16 take them as they are.
     ///
-    /// What makes eight bits of the numbers is a part of every product that is prepared with them; of several products [`Activations::shared`] leaves that to the app, to do it
-    /// once. Fails with [`Error::Number`] where there is no vector or `cols` is
-    /// not a multiple of 32, with [`Error::ShortRange`] and [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
+    /// What makes eight bits of the numbers is a part of every product that is prepared with them; of several
+    /// products [`Activations::shared`] leaves that to the app, to do it once. Fails with [`Error::Number`]
+    /// where there is no vector or `cols` is not a multiple of 32, with [`Error::ShortRange`] and
+    /// [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
     pub fn int8(gpu: &Gpu, x: BufferBinding<'a>, batch: usize, cols: usize) -> Result<Self> {
         Self::exact(x, batch, cols).quantized(gpu)
     }
@@ -113,15 +114,17 @@ impl<'a> Activations<'a> {
         Ok(Self { int8: Some(int8), ..self })
     }
 
-    /// The same vectors, of which products that are prepared from now on do not make the eight-bit form: before them the app records [`Activations::quantize`], once for all
-    /// of them, or a kernel that fills [`Activations::blocks`]. Without that they multiply by what was there before.
+    /// The same vectors, of which products that are prepared from now on do not make the eight-bit form:
+    /// before them the app records [`Activations::quantize`], once for all of them, or a kernel that fills
+    /// [`Activations::blocks`]. Without that they multiply by what was there before.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.int8.iter_mut().for_each(|int8| int8.is_shared = true);
         self
     }
 
-    /// What makes eight bits of the numbers, if products take them so and leave that to the app ([`Activations::shared`]).
+    /// What makes eight bits of the numbers, if products take them so and leave that to the app
+    /// ([`Activations::shared`]).
     pub fn quantize(&self) -> Option<&Op> {
         self.int8.as_ref().filter(|int8| int8.is_shared).map(|int8| &int8.quantize)
     }
@@ -138,7 +141,8 @@ impl<'a> Activations<'a> {
         Ok(if int8.is_shared { nothing } else { int8.quantize.clone() })
     }
 
-    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of [`Activations::quantize`], if they are [shared](Activations::shared).
+    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of
+    /// [`Activations::quantize`], if they are [shared](Activations::shared).
     pub fn blocks(&self) -> Option<BufferBinding<'_>> {
         self.int8.as_ref().map(|int8| int8.blocks.as_entire_buffer_binding())
     }

@@ -74,14 +74,15 @@ fn instance() -> &'static wgpu::Instance {
         .get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()))
 }
 
-/// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its features
-/// `vulkan`, `metal` and `dx12`); of one wgpu instance, which the process keeps.
+/// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its
+/// features `vulkan`, `metal` and `dx12`); of one wgpu instance, which the process keeps.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<Adapter> {
     pollster::block_on(adapters_async())
 }
 
-/// [`adapters`](crate::gpu), to be awaited: in a browser that is the only way. Elsewhere it is done at once, and blocks while drivers are loaded.
+/// [`adapters`](crate::gpu), to be awaited: in a browser that is the only way. Elsewhere it is done at once,
+/// and blocks while drivers are loaded.
 pub async fn adapters_async() -> Vec<Adapter> {
     // Without a backend an instance panics.
     if wgpu::Instance::enabled_backend_features().is_empty() {
@@ -116,7 +117,8 @@ fn listed(adapters: &[Adapter]) -> String {
     if names.is_empty() { "there is no adapter".to_owned() } else { format!("the adapters are {names}") }
 }
 
-/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name, or `None` for the CPU; and all that there are, if that was looked at.
+/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name, or `None` for the CPU; and all that there are, if
+/// that was looked at.
 pub(super) async fn choose(choice: &DeviceChoice) -> Result<(Option<Adapter>, Vec<Adapter>)> {
     let named = |adapter: &Adapter, name: &str| {
         adapter.handle.get_info().name.to_lowercase().contains(&name.to_lowercase())
@@ -184,12 +186,14 @@ impl Adapter {
 }
 
 impl Gpu {
-    /// What an app had better request of an adapter, to merge into a descriptor of its own: of the features that make kernels faster those that the adapter has, and
-    /// [`Gpu::required_limits`].
+    /// What an app had better request of an adapter, to merge into a descriptor of its own: of the features
+    /// that make kernels faster those that the adapter has, and [`Gpu::required_limits`].
     ///
-    /// These are `SUBGROUP` (lanes add up without a barrier), `PASSTHROUGH_SHADERS` on Vulkan (shorter kernels), `TIMESTAMP_QUERY` (profiles), `PIPELINE_CACHE`
-    /// (faster starts), and where the adapter has matrix units that are of use `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SHADER_F16`. None is required: on a device
-    /// without them products take other kernels. Experimental features are enabled only with matrix units; an app's own shaders must then keep to what wgpu says of these.
+    /// These are `SUBGROUP` (lanes add up without a barrier), `PASSTHROUGH_SHADERS` on Vulkan (shorter
+    /// kernels), `TIMESTAMP_QUERY` (profiles), `PIPELINE_CACHE` (faster starts), and where the adapter has
+    /// matrix units that are of use `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SHADER_F16`. None is required: on
+    /// a device without them products take other kernels. Experimental features are enabled only with matrix
+    /// units; an app's own shaders must then keep to what wgpu says of these.
     ///
     /// ```no_run
     /// # use qmill::{Gpu, gpu::GpuOptions, wgpu};

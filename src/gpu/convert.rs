@@ -104,7 +104,8 @@ impl Converter {
         pollster::block_on(self.convert_as(Wait::Blocking, from, input, to, output))
     }
 
-    /// [`Converter::convert`], to be awaited. Nothing waits in the calling thread, but what the device declined is computed in it.
+    /// [`Converter::convert`], to be awaited. Nothing waits in the calling thread, but what the device
+    /// declined is computed in it.
     ///
     /// A future that is dropped on the way leaves a converter of use.
     pub async fn convert_async(

@@ -16,7 +16,8 @@ use wgpu::ErrorFilter;
 pub(super) struct Lost(Arc<OnceLock<String>>);
 
 impl Lost {
-    /// Learns of the loss of a device that is ours; a host's device keeps the host's handlers, and is asked ([`Gpu::check_alive`](super::Gpu::check_alive)).
+    /// Learns of the loss of a device that is ours; a host's device keeps the host's handlers, and is asked
+    /// ([`Gpu::check_alive`](super::Gpu::check_alive)).
     pub(super) fn of(device: &wgpu::Device) -> Self {
         let lost = Self::default();
         let (on_lost, on_error) = (lost.clone(), lost.clone());
@@ -53,7 +54,8 @@ impl Lost {
     }
 }
 
-/// Runs `work` and returns the first error that wgpu reports of it on this thread. A browser reports it later: that is added to `pending`.
+/// Runs `work` and returns the first error that wgpu reports of it on this thread. A browser reports it
+/// later: that is added to `pending`.
 pub(super) fn guarded<T>(
     device: &wgpu::Device,
     name: &str,
@@ -73,7 +75,8 @@ pub(super) fn guarded<T>(
 
 /// Whether two handles are of one device; of one that is gone this is not known.
 ///
-/// wgpu compares handles by numbers that instances give out each for themselves, so the answer is what a device does: the innermost scope of a device gets its error.
+/// wgpu compares handles by numbers that instances give out each for themselves, so the answer is what a
+/// device does: the innermost scope of a device gets its error.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn is_same(one: &wgpu::Device, other: &wgpu::Device) -> bool {
     let nowhere = Pending::default();

@@ -14,7 +14,8 @@ use crate::{Error, Format, Result};
 pub struct TensorOptions {
     /// The format that its weights get; by default the file's.
     pub quantize: Option<Format>,
-    /// Of a tensor of several matrices, as a mixture of experts has, the one of this number, counted from 0; by default the rows of all, one matrix below the other.
+    /// Of a tensor of several matrices, as a mixture of experts has, the one of this number, counted from 0;
+    /// by default the rows of all, one matrix below the other.
     pub matrix: Option<u64>,
     /// What the weights are refused for.
     pub check: Check,
@@ -46,11 +47,13 @@ impl TensorOptions {
 }
 
 impl Matrix {
-    /// Reads the tensor `name` of a file, as the file has it, to the device: `Matrix::from_gguf(&gpu, &model, "blk.0.ffn_up.weight")`.
+    /// Reads the tensor `name` of a file, as the file has it, to the device: `Matrix::from_gguf(&gpu, &model,
+    /// "blk.0.ffn_up.weight")`.
     ///
-    /// Its rows are those of [`TensorInfo::rows`](crate::gguf::TensorInfo::rows). They are read 16 MiB at a time, or a row where that is longer. Fails with [`Error::NoTensor`]; with
-    /// [`Error::Unsupported`] where the tensor holds no weights or is empty; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with [`Error::NotFinite`] and
-    /// [`Error::BadBlock`] where a weight or a scale is no finite number.
+    /// Its rows are those of [`TensorInfo::rows`](crate::gguf::TensorInfo::rows). They are read 16 MiB at a
+    /// time, or a row where that is longer. Fails with [`Error::NoTensor`]; with [`Error::Unsupported`] where
+    /// the tensor holds no weights or is empty; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with
+    /// [`Error::NotFinite`] and [`Error::BadBlock`] where a weight or a scale is no finite number.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf(gpu: &Gpu, model: &Model, name: &str) -> Result<Self> {
         Self::from_gguf_with(gpu, model, name, &TensorOptions::default())
@@ -58,14 +61,15 @@ impl Matrix {
 
     /// [`Matrix::from_gguf`] of one expert, in another format, or without a look at the numbers.
     ///
-    /// Fails besides with [`Error::Number`] for a matrix that the tensor has not, with [`Error::RowLength`] where rows are no whole blocks of the format, and as
-    /// [`Matrix::quantized`] does.
+    /// Fails besides with [`Error::Number`] for a matrix that the tensor has not, with [`Error::RowLength`]
+    /// where rows are no whole blocks of the format, and as [`Matrix::quantized`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf_with(gpu: &Gpu, model: &Model, name: &str, options: &TensorOptions) -> Result<Self> {
         pollster::block_on(Self::from_gguf_as(Wait::Blocking, gpu, model, name, options))
     }
 
-    /// [`Matrix::from_gguf_with`], to be awaited. The file is read as [`ReadAt`](crate::gguf::ReadAt) reads it, which may block.
+    /// [`Matrix::from_gguf_with`], to be awaited. The file is read as [`ReadAt`](crate::gguf::ReadAt) reads
+    /// it, which may block.
     pub async fn from_gguf_async(
         gpu: &Gpu,
         model: &Model,

@@ -47,9 +47,10 @@ impl Gpu {
     /// [`cpu::dequantize`], only that any NaN may stand for another. Where a number is that of no
     /// row, its row of `result` stays what it was. Both are ranges of buffers with usage `STORAGE`, which must not overlap.
     ///
-    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count` is 0, with [`Error::OtherDevice`](crate::Error::OtherDevice), with
-    /// [`Error::ShortRange`](crate::Error::ShortRange), and with [`Error::Device`](crate::Error::Device) where a range is
-    /// not aligned as the device wants or its buffer lacks the usage.
+    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count`
+    /// is 0, with [`Error::OtherDevice`](crate::Error::OtherDevice), with
+    /// [`Error::ShortRange`](crate::Error::ShortRange), and with [`Error::Device`](crate::Error::Device)
+    /// where a range is not aligned as the device wants or its buffer lacks the usage.
     pub fn prepare_get_rows(
         &self,
         matrix: &Matrix,
@@ -80,8 +81,9 @@ impl Gpu {
 
     /// Decodes the rows of these numbers, in buffers of its own; waits for the result.
     ///
-    /// `result` has a row of [`Matrix::cols`], f32, f16 or bf16, for each of `numbers`. Fails with [`Error::Number`](crate::Error::Number)
-    /// where a number is that of no row or the lengths do not fit, and with what the device reports.
+    /// `result` has a row of [`Matrix::cols`], f32, f16 or bf16, for each of `numbers`. Fails with
+    /// [`Error::Number`](crate::Error::Number) where a number is that of no row or the lengths do not fit,
+    /// and with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn get_rows<W: Float>(&self, matrix: &Matrix, numbers: &[u32], result: &mut [W]) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
@@ -91,7 +93,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own.
+    /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet
+    /// is compiled, in threads of their own.
     pub async fn get_rows_async<W: Float>(
         &self,
         matrix: &Matrix,

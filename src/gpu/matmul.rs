@@ -38,7 +38,8 @@ impl Gpu {
     /// below 2⁻¹²⁶ may count as 0.
     ///
     /// Compiles what was not needed before. Fails with [`Error::Number`] where the vectors are none or of another length than the rows, with
-    /// [`Error::OtherDevice`], with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do, and with what the device reports.
+    /// [`Error::OtherDevice`], with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a
+    /// range that does not do, and with what the device reports.
     pub fn prepare_matmul(
         &self,
         matrix: &Matrix,
@@ -223,9 +224,10 @@ impl Gpu {
 
     /// y = x·Wᵀ on slices, in buffers of its own; waits for the result.
     ///
-    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]; both are f32, f16 or bf16. As exact as
-    /// [`Gpu::prepare_matmul`], which costs less where it is done again; sums are rounded once more where `y` is of halves. Fails with [`Error::Number`] where the
-    /// lengths do not fit, with [`Error::OtherDevice`], and with what the device reports.
+    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]; both are f32,
+    /// f16 or bf16. As exact as [`Gpu::prepare_matmul`], which costs less where it is done again; sums are
+    /// rounded once more where `y` is of halves. Fails with [`Error::Number`] where the lengths do not fit,
+    /// with [`Error::OtherDevice`], and with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn matmul<X: Float, Y: Float>(
         &self,
@@ -242,8 +244,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is compiled, in threads of their own
-    /// ([`Gpu::prepare_async`] compiles before).
+    /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is
+    /// compiled, in threads of their own ([`Gpu::prepare_async`] compiles before).
     pub async fn matmul_async<X: Float, Y: Float>(
         &self,
         matrix: &Matrix,

@@ -19,7 +19,8 @@ use wgpu::{BufferBinding, BufferUsages};
 /// The fields of its blocks lie apart (`src/gpu/split.rs`), and the rows are divided among as many buffers as the device's limits ask for. It takes as many
 /// bytes as in a file, but for the last few of a buffer, and of F32, F16 and BF16 each row takes whole chunks of 16 bytes. On llvmpipe, Mesa's adapter in
 /// software, the buffers are two textures each, of whole rows of 32 KiB, with room for as many rows of the matrix as 32 divides. Cheap to clone; clones share the memory, which
-/// is free when the last of them and of the operations prepared with it is dropped. A matrix keeps its device open.
+/// is free when the last of them and of the operations prepared with it is dropped. A matrix keeps its device
+/// open.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// The device that it is on.
@@ -56,9 +57,9 @@ impl Matrix {
     /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
     ///
     /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
-    /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than 2³² - 1 of them, or a row
-    /// is longer than the device can bind; with [`Error::RowLength`] and [`Error::Length`] where `bytes` are not
-    /// that many whole blocks; and with [`Error::DeviceMemory`].
+    /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than
+    /// 2³² - 1 of them, or a row is longer than the device can bind; with [`Error::RowLength`] and
+    /// [`Error::Length`] where `bytes` are not that many whole blocks; and with [`Error::DeviceMemory`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
@@ -114,10 +115,12 @@ impl Matrix {
 
     /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
     ///
-    /// `options` are [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude come back to the host, where the CPU does them. Needs some 64 MiB beside the
-    /// matrix meanwhile. Fails as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where [`Gpu::prepare_quantize`] does; and, unless
-    /// [`Check::Nothing`](super::Check::Nothing) is asked for, with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a scale of `source`
-    /// that is, and [`Error::Overflow`] for weights that are too large for the format.
+    /// `options` are [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude
+    /// come back to the host, where the CPU does them. Needs some 64 MiB beside the matrix meanwhile. Fails
+    /// as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where
+    /// [`Gpu::prepare_quantize`] does; and, unless [`Check::Nothing`](super::Check::Nothing) is asked for,
+    /// with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a
+    /// scale of `source` that is, and [`Error::Overflow`] for weights that are too large for the format.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized(
         gpu: &Gpu,
@@ -197,10 +200,12 @@ impl Matrix {
         Self::quantized_async(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options).await
     }
 
-    /// Takes `rows` rows of `cols` weights from a buffer of the device, which has their blocks as a file has them; they do not pass through the host.
+    /// Takes `rows` rows of `cols` weights from a buffer of the device, which has their blocks as a file has
+    /// them; they do not pass through the host.
     ///
-    /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last, bytes after the blocks mean nothing. What was submitted before this call is done by
-    /// then. The matrix is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
+    /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last,
+    /// bytes after the blocks mean nothing. What was submitted before this call is done by then. The matrix
+    /// is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_buffer(
         gpu: &Gpu,
@@ -245,9 +250,11 @@ impl Matrix {
         filling.finish().await
     }
 
-    /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has them; of F32, F16 and BF16 the numbers, one after the other.
+    /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has
+    /// them; of F32, F16 and BF16 the numbers, one after the other.
     ///
-    /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the format that they are to have, only those in F32, F16 and BF16 are looked at.
+    /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the
+    /// format that they are to have, only those in F32, F16 and BF16 are looked at.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized_from_buffer(
         gpu: &Gpu,

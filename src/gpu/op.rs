@@ -170,8 +170,9 @@ impl Gpu {
 
     /// The resources of a pipeline.
     ///
-    /// Fails with [`Error::Device`] where one of them is of another device. Of another wgpu instance its number may be that of nothing here, at which wgpu panics: that
-    /// fails so too. It may also be that of something else, which wgpu 30 gives no way to see.
+    /// Fails with [`Error::Device`] where one of them is of another device. Of another wgpu instance its
+    /// number may be that of nothing here, at which wgpu panics: that fails so too. It may also be that of
+    /// something else, which wgpu 30 gives no way to see.
     pub(super) fn bind_group(
         &self,
         pipeline: &Pipeline,

@@ -35,7 +35,8 @@ impl GpuOptions {
         Self::default()
     }
 
-    /// The adapter that the device is of: products may take its matrix units, as [`Gpu::with_matrix_units`](super::Gpu::with_matrix_units) says.
+    /// The adapter that the device is of: products may take its matrix units, as
+    /// [`Gpu::with_matrix_units`](super::Gpu::with_matrix_units) says.
     pub fn adapter(self, adapter: &wgpu::Adapter) -> Self {
         Self { adapter: Some(adapter.clone()), ..self }
     }
@@ -45,9 +46,11 @@ impl GpuOptions {
         Self { cache: Cache::Own(cache), ..self }
     }
 
-    /// Keeps compiled pipelines in a file in this folder, named after the adapter, where the device has `PIPELINE_CACHE` (Vulkan).
+    /// Keeps compiled pipelines in a file in this folder, named after the adapter, where the device has
+    /// `PIPELINE_CACHE` (Vulkan).
     ///
-    /// They are read at once, and written by [`Gpu::store_pipelines`](super::Gpu::store_pipelines). The folder must be one that only the user can write.
+    /// They are read at once, and written by [`Gpu::store_pipelines`](super::Gpu::store_pipelines). The
+    /// folder must be one that only the user can write.
     pub fn cache_folder(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Cache::Folder(folder.into()), ..self }
     }

@@ -1,4 +1,5 @@
-//! Weights that are quantized on their way into a matrix, from the host or from a buffer of the device. Only blocks that the kernels decline pass through the host.
+//! Weights that are quantized on their way into a matrix, from the host or from a buffer of the device. Only
+//! blocks that the kernels decline pass through the host.
 
 use super::kernel::{Access, Layout, WORKGROUP};
 use super::matrix::{Matrix, whole};
@@ -19,7 +20,8 @@ const MOST_RUNS: usize = 1024;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Check {
-    /// NaN and infinity, in weights and in scales, and scales that are too large for the format: what a file is refused for.
+    /// NaN and infinity, in weights and in scales, and scales that are too large for the format: what a file
+    /// is refused for.
     #[default]
     Finite,
     /// Nothing. What such weights become is unspecified.
@@ -63,7 +65,8 @@ impl From<Format> for QuantizeOptions {
     }
 }
 
-/// The error for what is wrong with blocks whose first weight is weight `first` of rows of `cols`: a weight or a scale that is not finite.
+/// The error for what is wrong with blocks whose first weight is weight `first` of rows of `cols`: a weight
+/// or a scale that is not finite.
 pub(super) fn check_finite(
     name: &str,
     format: Format,
@@ -237,7 +240,8 @@ impl<'a> Quantizing<'a> {
         self.gpu.done(self.wait, submission).await
     }
 
-    /// What brings the weights to where quantizers take them; of the host's, what comes after they were written.
+    /// What brings the weights to where quantizers take them; of the host's, what comes after they were
+    /// written.
     fn prepare_load(&self, gpu: &Gpu, weights: u64, load: &Load) -> Result<Op> {
         let Buffers { encoded, floats, .. } = &self.buffers;
         let from = self.from;

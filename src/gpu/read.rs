@@ -35,7 +35,8 @@ pub(super) fn programs() -> impl Iterator<Item = Program> {
 impl Matrix {
     /// Reads the matrix back: the blocks of all its rows, byte for byte as a file has them.
     ///
-    /// Goes through 16 MiB of the device's memory and of the host's at a time, or through a row where that is longer. Fails with what the device reports.
+    /// Goes through 16 MiB of the device's memory and of the host's at a time, or through a row where that is
+    /// longer. Fails with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self) -> Result<Vec<u8>> {
         pollster::block_on(self.read_as(Wait::Blocking))
@@ -54,7 +55,8 @@ impl Matrix {
 
     /// [`Matrix::read`] of some rows.
     ///
-    /// Fails with [`Error::Number`](crate::Error::Number) where there are no such rows or `bytes` have not their length.
+    /// Fails with [`Error::Number`](crate::Error::Number) where there are no such rows or `bytes` have not
+    /// their length.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_rows(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
         pollster::block_on(self.read_rows_as(Wait::Blocking, rows, bytes))

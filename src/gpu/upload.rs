@@ -1,4 +1,5 @@
-//! Blocks on their way into a matrix, where their fields lie apart: from the host, or from a buffer of the device.
+//! Blocks on their way into a matrix, where their fields lie apart: from the host, or from a buffer of the
+//! device.
 
 use super::Gpu;
 use super::kernel::{Access, WORKGROUP};
@@ -63,7 +64,8 @@ impl Gpu {
         (PIECE_BYTES as u64).min(self.max_binding_bytes().saturating_sub(256)) as usize
     }
 
-    /// Prepares a copy of `source`, in which rows follow one another, to `words` of `result`, which are counted from the start of row 0; the source begins at byte `first_byte` of the rows.
+    /// Prepares a copy of `source`, in which rows follow one another, to `words` of `result`, which are
+    /// counted from the start of row 0; the source begins at byte `first_byte` of the rows.
     pub(super) fn prepare_copy_rows(
         &self,
         source: &Source,
@@ -152,7 +154,8 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    /// Prepares the filling of `rows` rows from `first_row` on from a buffer of the device, whose rows follow one another.
+    /// Prepares the filling of `rows` rows from `first_row` on from a buffer of the device, whose rows follow
+    /// one another.
     pub(super) fn prepare_copy(
         &self,
         gpu: &Gpu,
@@ -241,7 +244,8 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    /// A dispatch for each field of `count` blocks, of which the first is, counted row by row, block `first` of a buffer.
+    /// A dispatch for each field of `count` blocks, of which the first is, counted row by row, block `first`
+    /// of a buffer.
     fn prepare_split(
         &self,
         gpu: &Gpu,

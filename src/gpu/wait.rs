@@ -1,7 +1,8 @@
 //! Waiting for a device: in the calling thread, or as a future that needs nobody to poll the device.
 //!
-//! Every operation that waits is one `async fn` that takes a [`Wait`]. With [`Wait::Blocking`] its future is ready when it is first polled, so that
-//! `pollster::block_on` of it is the blocking form; with [`Wait::Async`] it never blocks, and is the only form in a browser.
+//! Every operation that waits is one `async fn` that takes a [`Wait`]. With [`Wait::Blocking`] its future is
+//! ready when it is first polled, so that `pollster::block_on` of it is the blocking form; with
+//! [`Wait::Async`] it never blocks, and is the only form in a browser.
 
 use super::Gpu;
 use crate::{Error, Result};
@@ -76,11 +77,12 @@ impl Gpu {
         if is_good { Ok(()) } else { Err(self.fault("a buffer could not be mapped".to_owned())) }
     }
 
-    /// Does what an app prepares, such as [`Gpu::prepare_matmul`] or [`Kernel::new`](super::Kernel::new), in a thread of its own, so that a task does not block while
-    /// shaders are compiled.
+    /// Does what an app prepares, such as [`Gpu::prepare_matmul`] or [`Kernel::new`](super::Kernel::new), in
+    /// a thread of its own, so that a task does not block while shaders are compiled.
     ///
-    /// What is compiled once is there from then on, for products that are awaited as well. In a browser, which compiles aside by itself, `prepare` runs at once, and what it came
-    /// to is awaited. Fails as `prepare` does.
+    /// What is compiled once is there from then on, for products that are awaited as well. In a browser,
+    /// which compiles aside by itself, `prepare` runs at once, and what it came to is awaited. Fails as
+    /// `prepare` does.
     ///
     /// ```no_run
     /// # use qmill::{Gpu, gpu::{Activations, Matrix, Op}, wgpu};
@@ -232,7 +234,8 @@ mod native {
         Gone(String),
     }
 
-    /// Polls the device. On a device that its driver lost wgpu panics here; that is an outcome, and what callbacks of an app panic with is passed on.
+    /// Polls the device. On a device that its driver lost wgpu panics here; that is an outcome, and what
+    /// callbacks of an app panic with is passed on.
     fn poll(device: &wgpu::Device, how: PollType) -> Polled {
         match catch_unwind(AssertUnwindSafe(|| device.poll(how))) {
             Ok(Ok(_)) => Polled::Done,
@@ -301,7 +304,8 @@ mod native {
         }
     }
 
-    /// A thread that polls a device while tasks wait for it: started when the first does, and gone when none has for a while.
+    /// A thread that polls a device while tasks wait for it: started when the first does, and gone when none
+    /// has for a while.
     #[derive(Clone, Default, Debug)]
     pub(in crate::gpu) struct Poller(Arc<(Mutex<Queue>, Condvar)>);
 
@@ -346,7 +350,8 @@ mod native {
             }
         }
 
-        /// Takes what is new. Waits for it where there is nothing else to do, and ends where it does not come.
+        /// Takes what is new. Waits for it where there is nothing else to do, and ends where it does not
+        /// come.
         fn has_more(&self, awaited: &mut Vec<Awaited>) -> bool {
             let mut queue = self.queue();
             if awaited.is_empty() && queue.new.is_empty() {

@@ -1,8 +1,8 @@
 //! A conversation as the text that a model was trained on, by the template that its file brings.
 //!
 //! Templates are written in Jinja for Python's `transformers`, and are run here as that runs them: blocks take their line, with
-//! the methods of Python's strings and its `%`, `tojson` as `json.dumps` writes it, the block `generation`, and with
-//! `raise_exception` and `strftime_now`, whose time is UTC.
+//! the methods of Python's strings and its `%`, `tojson` as `json.dumps` writes it, the block `generation`,
+//! and with `raise_exception` and `strftime_now`, whose time is UTC.
 
 mod python;
 mod source;
@@ -74,8 +74,9 @@ impl ChatTemplate {
         self.render_value([("messages", messages.collect())])
     }
 
-    /// The same of `variables`, a JSON object: `messages` with whatever else they have, such as `tool_calls`, and what templates
-    /// ask for beside them, such as `tools`, `enable_thinking` or `add_generation_prompt`, which is true unless it is given.
+    /// The same of `variables`, a JSON object: `messages` with whatever else they have, such as `tool_calls`,
+    /// and what templates ask for beside them, such as `tools`, `enable_thinking` or `add_generation_prompt`,
+    /// which is true unless it is given.
     ///
     /// Keys keep their order. Fails as [`render`](Self::render) does.
     pub fn render_with(&self, variables: &serde_json::Value) -> Result<String> {

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 /// Answers prompts: a session with its tokenizer and sampler.
 ///
-/// A generator borrows nothing, so a struct can hold one, with the conversation beside it; it can go to another thread.
+/// A generator borrows nothing, so a struct can hold one, with the conversation beside it; it can go to
+/// another thread.
 #[derive(Debug)]
 pub struct Generator {
     session: Session,
@@ -66,9 +67,10 @@ pub struct Token {
 
 /// The tokens of an answer, each computed when it is asked for.
 ///
-/// An iterator and not an async stream: a step of the model keeps its thread busy, so an async app runs the iterator on a
-/// thread of its own and sends the tokens through a channel. Stops with the first error. To break off, stop asking: what was
-/// made so far stays in the generator, and a prompt that goes on from it costs what is new.
+/// An iterator and not an async stream: a step of the model keeps its thread busy, so an async app runs the
+/// iterator on a thread of its own and sends the tokens through a channel. Stops with the first error. To
+/// break off, stop asking: what was made so far stays in the generator, and a prompt that goes on from it
+/// costs what is new.
 #[derive(Debug)]
 pub struct Tokens<'a> {
     generator: &'a mut Generator,
@@ -82,7 +84,8 @@ pub struct Tokens<'a> {
 }
 
 impl Generator {
-    /// Takes an empty session, or one whose tokens are of no use any more. `tokenizer` is a [`Tokenizer`] or an [`Arc`] of one.
+    /// Takes an empty session, or one whose tokens are of no use any more. `tokenizer` is a [`Tokenizer`] or
+    /// an [`Arc`] of one.
     pub fn new(
         mut session: Session,
         tokenizer: impl Into<Arc<Tokenizer>>,
@@ -95,8 +98,8 @@ impl Generator {
 
     /// Answers `prompt`, all tokens of the text so far, with up to `limit` tokens; `show` sees the text as it comes.
     ///
-    /// What the session holds already of the prompt is not computed again: a conversation costs what is new in it. With
-    /// `usize::MAX` only the context limits the answer. Fails as [`Session::prefill`] does.
+    /// What the session holds already of the prompt is not computed again: a conversation costs what is new
+    /// in it. With `usize::MAX` only the context limits the answer. Fails as [`Session::prefill`] does.
     pub fn answer(
         &mut self,
         prompt: &[u32],
@@ -136,8 +139,8 @@ impl Generator {
 
     /// The same; `progress` sees how many tokens of the prompt are done, after each batch, and may break off.
     ///
-    /// Then fails with [`Error::Cancelled`](crate::Error::Cancelled); the session keeps what was computed, and the same prompt goes
-    /// on from there. Fails else as [`Session::prefill`] does.
+    /// Then fails with [`Error::Cancelled`](crate::Error::Cancelled); the session keeps what was computed,
+    /// and the same prompt goes on from there. Fails else as [`Session::prefill`] does.
     pub fn tokens_with(
         &mut self,
         prompt: &[u32],
@@ -188,7 +191,8 @@ impl Tokens<'_> {
         self.is_done.then_some(self.answer.end)
     }
 
-    /// What came of the prompt so far. Bytes of a character that was never completed are U+FFFD at the end of the text.
+    /// What came of the prompt so far. Bytes of a character that was never completed are U+FFFD at the end of
+    /// the text.
     pub fn into_answer(mut self) -> Answer {
         self.finish_text();
         self.answer

@@ -23,7 +23,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 const YARN_FAST_TURNS: f64 = 32.0;
 const YARN_SLOW_TURNS: f64 = 1.0;
 
-/// How to load a model: [`LoadOptions::default`], changed by the methods that begin with `with_`, or field by field.
+/// How to load a model: [`LoadOptions::default`], changed by the methods that begin with `with_`, or field by
+/// field.
 ///
 /// ```
 /// # use qmill::llm::LoadOptions;
@@ -162,8 +163,8 @@ impl Model {
         Self::load_with(path, options, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// The same; `progress` sees how many bytes of the tensors are read, of all, and may break off, which fails with
-    /// [`Error::Cancelled`]. It is called at the start, and at least once for each 16 MiB.
+    /// The same; `progress` sees how many bytes of the tensors are read, of all, and may break off, which
+    /// fails with [`Error::Cancelled`]. It is called at the start, and at least once for each 16 MiB.
     pub fn load_with(
         path: impl AsRef<Path>,
         options: &LoadOptions,

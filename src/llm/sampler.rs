@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 /// How to choose. The steps come in this order, each on what the one before left.
 ///
-/// Made from [`SamplerOptions::default`] or [`SamplerOptions::greedy`] by the methods that begin with `with_`, or field by
-/// field.
+/// Made from [`SamplerOptions::default`] or [`SamplerOptions::greedy`] by the methods that begin with
+/// `with_`, or field by field.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct SamplerOptions {

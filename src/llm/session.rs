@@ -80,9 +80,9 @@ impl Session {
 
     /// Appends tokens; `progress` sees how many are done, after each batch but the last, and may break off.
     ///
-    /// Then fails with [`Error::Cancelled`]: [`position`](Self::position) says how far it came, and the rest may be appended
-    /// later. On a GPU at most two batches are under way, so breaking off takes no longer than these. Fails else as
-    /// [`Session::prefill`] does.
+    /// Then fails with [`Error::Cancelled`]: [`position`](Self::position) says how far it came, and the rest
+    /// may be appended later. On a GPU at most two batches are under way, so breaking off takes no longer
+    /// than these. Fails else as [`Session::prefill`] does.
     pub fn prefill_with(
         &mut self,
         tokens: &[u32],

@@ -85,8 +85,8 @@ const END: &str = "<|end|>";
 const LLAMA_END: &str = "</s>";
 const TOOL_RESPONSE: &str = "<|tool_response>";
 
-/// Tokens of models that fill a text in the middle, which end an answer too: a key that names one, and texts of which the
-/// first that is a token counts where the key is not there.
+/// Tokens of models that fill a text in the middle, which end an answer too: a key that names one, and texts
+/// of which the first that is a token counts where the key is not there.
 const FILL_ENDS: [(&str, &[&str]); 3] = [
     ("tokenizer.ggml.fim_pad_token_id", &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
     (
@@ -96,8 +96,8 @@ const FILL_ENDS: [(&str, &[&str]); 3] = [
     ("tokenizer.ggml.fim_sep_token_id", &["<|file_sep|>"]),
 ];
 
-/// Of gpt-oss, whose answers have parts that begin with these, and end with [`END`], which does not end an answer there:
-/// text that is shown.
+/// Of gpt-oss, whose answers have parts that begin with these, and end with [`END`], which does not end an
+/// answer there: text that is shown.
 const HARMONY: [&str; 5] = ["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>", END];
 /// The tokens of which one pair makes a model one of those.
 const HARMONY_ENDS: [[&str; 2]; 2] = [["<|return|>", "<|call|>"], ["<|flush|>", "<|calls|>"]];
@@ -105,9 +105,10 @@ const HARMONY_ENDS: [[&str; 2]; 2] = [["<|return|>", "<|call|>"], ["<|flush|>", 
 impl Tokenizer {
     /// Reads the tokenizer of a model from its metadata.
     ///
-    /// A special token's number that is past the vocabulary is ignored with one of [`warnings`](Self::warnings). Fails with
-    /// [`Error::Unsupported`] for a kind or a splitting that qmill does not have, and with [`Error::MetadataKey`] where a key is
-    /// missing or is not what it should be. Takes some 100 ms for 250,000 tokens.
+    /// A special token's number that is past the vocabulary is ignored with one of
+    /// [`warnings`](Self::warnings). Fails with [`Error::Unsupported`] for a kind or a splitting that qmill
+    /// does not have, and with [`Error::MetadataKey`] where a key is missing or is not what it should be.
+    /// Takes some 100 ms for 250,000 tokens.
     pub fn new(metadata: &Metadata) -> Result<Self> {
         let model = metadata.str_of("tokenizer.ggml.model").unwrap_or("missing");
         let byte_level = match model {
@@ -317,7 +318,8 @@ fn kind_by_name(name: &[u8], kind: Kind, has: &dyn Fn(&[&str]) -> bool) -> Kind 
     if control.any(is) { Kind::Control } else { kind }
 }
 
-/// Finds special tokens in a text: the longest first, wherever it is, of equals the first by number, of one the leftmost.
+/// Finds special tokens in a text: the longest first, wherever it is, of equals the first by number, of one
+/// the leftmost.
 #[derive(Debug)]
 struct Finder {
     texts: AhoCorasick,

@@ -153,8 +153,8 @@ impl FileType {
         FILE_TYPES.iter().find(|info| info.number == Some(number)).map(|info| info.file_type)
     }
 
-    /// The file type of nearly as many bits a weight whose blocks are of 32 weights, for rows that are no multiple
-    /// of this one's; `None` where there is none, or the blocks are of 32 already.
+    /// The file type of nearly as many bits a weight whose blocks are of 32 weights, for rows that are no
+    /// multiple of this one's; `None` where there is none, or the blocks are of 32 already.
     pub fn of_short_blocks(self) -> Option<Self> {
         match self.info().format? {
             Format::Q2_0

@@ -1,4 +1,5 @@
-//! What the name of an output leads to: a file that is replaced as a whole, or something that is written as it is.
+//! What the name of an output leads to: a file that is replaced as a whole, or something that is written as
+//! it is.
 
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
@@ -51,8 +52,8 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 
 /// Opens what a [`Destination::Direct`] names.
 ///
-/// Of this process's own standard output the place to write is kept, as after `>>`. A regular file behind another
-/// descriptor is emptied, as every program does that opens it by that name.
+/// Of this process's own standard output the place to write is kept, as after `>>`. A regular file behind
+/// another descriptor is emptied, as every program does that opens it by that name.
 pub(super) fn open_direct(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {

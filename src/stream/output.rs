@@ -44,7 +44,8 @@ enum To {
 }
 
 impl Outputs {
-    /// Checks that every file of `plan` may and can be written under `output`, and takes the names for this run.
+    /// Checks that every file of `plan` may and can be written under `output`, and takes the names for this
+    /// run.
     pub(super) fn create(model: &Model, plan: &Plan, output: &Path, existing: Existing) -> Result<Self> {
         let paths = plan.output_paths(output);
         let destinations = paths.iter().map(|path| Destination::of(path)).collect::<Result<Vec<_>>>()?;
@@ -67,8 +68,8 @@ impl Outputs {
 
     /// Gives every file its name, after all were flushed.
     ///
-    /// Of several files the first, without which the others are no model, goes last: of a run that is killed in
-    /// between there is no first file, and not some files of this run beside some of another.
+    /// Of several files the first, without which the others are no model, goes last: of a run that is killed
+    /// in between there is no first file, and not some files of this run beside some of another.
     pub(super) fn commit(mut self) -> Result<()> {
         for target in &self.targets {
             target.refuse_existing(self.existing)?;
@@ -158,12 +159,13 @@ impl Target {
     }
 }
 
-/// A file that appears under its name complete or not at all, as the outputs of [`quantize_file`](super::quantize_file).
+/// A file that appears under its name complete or not at all, as the outputs of
+/// [`quantize_file`](super::quantize_file).
 ///
-/// It is written as `.NAME.qmill-part` in the same folder, which is locked: a second run with that output is refused
-/// while this one lives, and what a dead one left is replaced. [`commit`](Self::commit) flushes it to the disk and gives
-/// it its name; dropped before, it is removed. Where the name is a symbolic link, what the link leads to is replaced.
-/// A device, a pipe or a descriptor such as `/dev/stdout` is written directly.
+/// It is written as `.NAME.qmill-part` in the same folder, which is locked: a second run with that output is
+/// refused while this one lives, and what a dead one left is replaced. [`commit`](Self::commit) flushes it to
+/// the disk and gives it its name; dropped before, it is removed. Where the name is a symbolic link, what the
+/// link leads to is replaced. A device, a pipe or a descriptor such as `/dev/stdout` is written directly.
 pub struct OutputFile {
     // Dropped first: it must not write to a file that is removed.
     writer: BufWriter<Box<dyn Write>>,
@@ -174,8 +176,8 @@ pub struct OutputFile {
 impl OutputFile {
     /// Opens the output at `path`.
     ///
-    /// Fails with [`Error::OutputExists`] where there is a file, or a link that leads nowhere, and `existing` does not
-    /// allow to replace it, with [`Error::OutputInUse`] and with [`Error::Io`].
+    /// Fails with [`Error::OutputExists`] where there is a file, or a link that leads nowhere, and `existing`
+    /// does not allow to replace it, with [`Error::OutputInUse`] and with [`Error::Io`].
     pub fn create(path: &Path, existing: Existing) -> Result<Self> {
         let destination = Destination::of(path)?;
         if matches!(destination, Destination::File(_)) {
@@ -187,7 +189,8 @@ impl OutputFile {
 
     /// Waits until everything is on the disk, and gives the file its name.
     ///
-    /// Fails with [`Error::Io`], and with [`Error::OutputExists`] where somebody else has made a file of that name.
+    /// Fails with [`Error::Io`], and with [`Error::OutputExists`] where somebody else has made a file of that
+    /// name.
     pub fn commit(mut self) -> Result<()> {
         self.writer.flush().map_err(io_error(self.target.written(), "write"))?;
         self.target.refuse_existing(self.existing)?;
@@ -206,8 +209,8 @@ impl Write for OutputFile {
 }
 
 impl Plan {
-    /// The names of the files that [`write_files`](Self::write_files) makes of `output`: `output` itself, or as
-    /// `gguf-split` has it `NAME-00001-of-00003.gguf` and so on.
+    /// The names of the files that [`write_files`](Self::write_files) makes of `output`: `output` itself, or
+    /// as `gguf-split` has it `NAME-00001-of-00003.gguf` and so on.
     pub fn output_paths(&self, output: &Path) -> Vec<PathBuf> {
         if !self.is_split {
             return vec![output.to_owned()];

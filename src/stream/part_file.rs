@@ -1,4 +1,5 @@
-//! A file that is written beside its place: locked while its run lives, and on the disk before it gets its name.
+//! A file that is written beside its place: locked while its run lives, and on the disk before it gets its
+//! name.
 
 use crossbeam_channel::{Sender, bounded};
 use std::ffi::OsString;
@@ -19,8 +20,9 @@ const ATTEMPTS: usize = 100;
 
 /// The part file of one output: `.NAME.qmill-part` in the folder of NAME.
 ///
-/// While this lives, the file is locked, so no other run writes, renames or removes it. The system ends the lock of a
-/// process that is killed. The file is removed when this is dropped, unless [`rename`](Self::rename) gave it its name.
+/// While this lives, the file is locked, so no other run writes, renames or removes it. The system ends the
+/// lock of a process that is killed. The file is removed when this is dropped, unless
+/// [`rename`](Self::rename) gave it its name.
 #[derive(Debug)]
 pub(super) struct PartFile {
     path: PathBuf,
@@ -57,8 +59,8 @@ impl PartFile {
                 Err(TryLockError::WouldBlock) => return Err(PartFault::InUse),
                 Err(TryLockError::Error(_)) => return Self::create_unlocked(target),
             }
-            // Between opening and locking the run that had the file may have renamed or removed it. What is locked
-            // then is a finished output, or nothing.
+            // Between opening and locking the run that had the file may have renamed or removed it. What is
+            // locked then is a finished output, or nothing.
             if is_at(&file, &path)? {
                 file.set_len(0)?;
                 return Ok(Self { path, file: Arc::new(file), renamed: false });

@@ -105,8 +105,8 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// Whether the files are named as parts of a split model, even if there is only one.
     pub is_split: bool,
-    /// What the user should know, one sentence each: what the source does not say and what is assumed instead, what of
-    /// the request has no effect, and where no tensor changes.
+    /// What the user should know, one sentence each: what the source does not say and what is assumed
+    /// instead, what of the request has no effect, and where no tensor changes.
     pub notes: Vec<String>,
     /// Where rows are too short for the formats that were meant: a file type that makes a smaller file.
     pub alternative: Option<Alternative>,
@@ -181,10 +181,10 @@ impl PlannedTensor {
 impl Plan {
     /// Decides what `request` means for `model`. Reads nothing but the header.
     ///
-    /// Fails with [`Error::Requantize`] where a tensor is quantized already, with [`Error::NothingToQuantize`] where the
-    /// file has none that any file type would change, with [`Error::NotEncoded`] where qmill has no encoder, with
-    /// [`Error::PruneLayers`], with [`Error::SplitKey`], with the errors of [`mix::choose`], and with
-    /// [`Error::Layout`].
+    /// Fails with [`Error::Requantize`] where a tensor is quantized already, with
+    /// [`Error::NothingToQuantize`] where the file has none that any file type would change, with
+    /// [`Error::NotEncoded`] where qmill has no encoder, with [`Error::PruneLayers`], with
+    /// [`Error::SplitKey`], with the errors of [`mix::choose`], and with [`Error::Layout`].
     pub fn new(model: &Model, request: &Request) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let source_file_type = metadata.get(FILE_TYPE_KEY).cloned();
@@ -298,8 +298,8 @@ fn plan_tensor(
     })
 }
 
-/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless it is what is
-/// asked for already.
+/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless it is
+/// what is asked for already.
 fn refuse_nothing(model: &Model, facts: &Facts, views: &[mix::Tensor], request: &Request) -> Result<()> {
     let Some(default) = request.file_type.info().format else { return Ok(()) };
     let is_there = !views.is_empty() && views.iter().all(|view| view.format == Some(default));
@@ -359,7 +359,8 @@ fn ineffective(facts: &Facts, views: &[mix::Tensor], request: &Request) -> Vec<S
     notes
 }
 
-/// The nearest file type of short blocks, where rows are too short for some format and the file would be smaller.
+/// The nearest file type of short blocks, where rows are too short for some format and the file would be
+/// smaller.
 fn alternative(
     facts: &Facts,
     views: &[mix::Tensor],

@@ -26,7 +26,8 @@ const GPU_PORTION_BYTES: u64 = 32 << 20;
 /// Enough that one goes up and one comes down while one is computed.
 const GPU_WORKERS: u64 = 3;
 
-/// What a run may use: [`Resources::default`], changed by the methods that begin with `with_`, or field by field.
+/// What a run may use: [`Resources::default`], changed by the methods that begin with `with_`, or field by
+/// field.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Resources {

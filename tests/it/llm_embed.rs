@@ -1,4 +1,5 @@
-//! What an app that has a model inside relies on: it owns its conversation, sees progress, breaks off, and gets its memory back.
+//! What an app that has a model inside relies on: it owns its conversation, sees progress, breaks off, and
+//! gets its memory back.
 
 use crate::gpu::{another_device, gpu};
 use crate::support::TINY_SHAKESPEARE;

@@ -67,7 +67,8 @@ fn splittings() -> Value {
     serde_json::from_slice(&fs::read(format!("{GOLDEN}/splittings.json")).unwrap()).unwrap()
 }
 
-/// Each name of a splitting, with a vocabulary of pairs across the borders of words: one border that is elsewhere shows.
+/// Each name of a splitting, with a vocabulary of pairs across the borders of words: one border that is
+/// elsewhere shows.
 #[test]
 fn every_splitting_is_that_of_libllama() {
     let (golden, pairs) = (splittings(), metadata_of(&format!("{GOLDEN}/pairs.gguf")));

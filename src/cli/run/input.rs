@@ -75,7 +75,8 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The messages of a conversation: lines that are typed, with editing and those before them, or lines of a pipe.
+/// The messages of a conversation: lines that are typed, with editing and those before them, or lines of a
+/// pipe.
 pub(super) enum Messages {
     Typed(Box<Editor<(), MemHistory>>),
     Piped { is_told: bool },

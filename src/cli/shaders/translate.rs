@@ -8,7 +8,8 @@ use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, 
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
 use std::error::Error;
 
-/// A shader model of HLSL. FXC has 5.1; DXC at least 6.0, and from 6.6 on naga uses intrinsics for packed integers.
+/// A shader model of HLSL. FXC has 5.1; DXC at least 6.0, and from 6.6 on naga uses intrinsics for packed
+/// integers.
 pub(crate) const SHADER_MODELS: [(&str, hlsl::ShaderModel); 3] =
     [("5_1", hlsl::ShaderModel::V5_1), ("6_0", hlsl::ShaderModel::V6_0), ("6_6", hlsl::ShaderModel::V6_6)];
 
@@ -62,7 +63,8 @@ impl Shader {
         Ok(spv::write_vec(&self.module, &self.info, &spv_options(self.is_cooperative), Some(&pipeline))?)
     }
 
-    /// Metal's language; `None` where the shader is Vulkan's alone: matrices of 16 x 16, and such as are loaded from quads.
+    /// Metal's language; `None` where the shader is Vulkan's alone: matrices of 16 x 16, and such as are
+    /// loaded from quads.
     pub(crate) fn msl(&self) -> Result<Option<String>, Box<dyn Error>> {
         if self.name.split('.').any(|part| part == "quads") {
             return Ok(None);
@@ -70,7 +72,8 @@ impl Shader {
         Ok(Some(msl(&self.module, &self.info, self.entry_point())?))
     }
 
-    /// HLSL of a shader model; `None` where it lacks what the shader needs: FXC has no subgroups, and none has cooperative matrices.
+    /// HLSL of a shader model; `None` where it lacks what the shader needs: FXC has no subgroups, and none
+    /// has cooperative matrices.
     pub(crate) fn hlsl(&self, model: hlsl::ShaderModel) -> Result<Option<Hlsl>, Box<dyn Error>> {
         let lacks_subgroups = model < hlsl::ShaderModel::V6_0;
         if self.is_cooperative || lacks_subgroups && has_subgroups(&self.name) {
@@ -118,8 +121,8 @@ fn bindings(module: &Module) -> Vec<(ResourceBinding, Kind)> {
     bindings
 }
 
-/// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot products, 8-bit
-/// integers; with cooperative matrices, f16 and the memory model that they need.
+/// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot
+/// products, 8-bit integers; with cooperative matrices, f16 and the memory model that they need.
 fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
     use spv::Capability as C;
     let cooperative =
@@ -151,7 +154,8 @@ fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
     }
 }
 
-/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their sizes; textures by themselves.
+/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their
+/// sizes; textures by themselves.
 fn msl(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::Error> {
     let (mut buffers, mut textures) = (0.., 0..);
     let resources = bindings(module).into_iter().map(|(binding, kind)| {
@@ -189,7 +193,8 @@ fn msl(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::E
     Ok(msl::write_string(module, info, &options, &pipeline)?.0)
 }
 
-/// As in wgpu-hal's dx12/device.rs: a register of its kind for each binding. Also returns the entry point's name.
+/// As in wgpu-hal's dx12/device.rs: a register of its kind for each binding. Also returns the entry point's
+/// name.
 fn hlsl(
     module: &Module,
     info: &ModuleInfo,

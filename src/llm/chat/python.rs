@@ -1,4 +1,5 @@
-//! What templates use of Python: `json.dumps`, `%`, and methods of strings that the engine's own set does not have.
+//! What templates use of Python: `json.dumps`, `%`, and methods of strings that the engine's own set does not
+//! have.
 
 use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};

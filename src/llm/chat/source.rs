@@ -1,7 +1,7 @@
 //! What Python's Jinja takes and the engine here does not, written otherwise before a template is parsed.
 //!
-//! - `{% generation %}…{% endgeneration %}`, by which transformers marks what the assistant says, becomes a block with a scope
-//!   of its own, as it is there;
+//! - `{% generation %}…{% endgeneration %}`, by which transformers marks what the assistant says, becomes a
+//!   block with a scope of its own, as it is there;
 //! - `a % b` becomes a call of [`MODULO`], since `a` may be a text that `b` is formatted into.
 
 use std::ops::Range;

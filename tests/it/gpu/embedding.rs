@@ -1,4 +1,5 @@
-//! The library on an app's own device: what it asks for, what it awaits, and what it says of a device that is gone or another.
+//! The library on an app's own device: what it asks for, what it awaits, and what it says of a device that is
+//! gone or another.
 
 use super::parity::{buffer, read, submit};
 use super::{adapter, another_device, gpu};
@@ -365,7 +366,8 @@ fn what_is_of_another_device_is_an_error() {
     prepare(&int8, &right).unwrap();
 }
 
-/// Numbers of another instance's buffers stand for nothing here, or for something else; wgpu panics at the former.
+/// Numbers of another instance's buffers stand for nothing here, or for something else; wgpu panics at the
+/// former.
 #[test]
 fn what_is_of_another_instance_is_no_panic() {
     let Some(gpu) = gpu() else { return };
@@ -412,7 +414,8 @@ fn pipelines_are_kept_in_a_folder_or_by_the_app() {
     // That is the app's to store.
     gpu.store_pipelines();
     assert_eq!(crate::support::files_in(&path), files);
-    // What it holds is the driver's affair, and of lavapipe nothing. But pipelines are compiled with it: one of another device is refused, and is no panic.
+    // What it holds is the driver's affair, and of lavapipe nothing. But pipelines are compiled with it: one
+    // of another device is refused, and is no panic.
     let (other, other_queue) = {
         let descriptor = Gpu::device_descriptor(&adapter);
         pollster::block_on(adapter.request_device(&descriptor)).unwrap()

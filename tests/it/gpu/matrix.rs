@@ -1,4 +1,5 @@
-//! Matrices on their way to the device and back: from the host, from buffers of the device, from files by name.
+//! Matrices on their way to the device and back: from the host, from buffers of the device, from files by
+//! name.
 
 use super::parity::{buffer, submit};
 use super::product::{Case, cols};
@@ -37,7 +38,8 @@ fn from(buffer: &wgpu::Buffer, offset: usize) -> BufferBinding<'_> {
     BufferBinding { buffer, offset: offset as u64, size: None }
 }
 
-/// Weights of every magnitude that quantizers treat in their own way, and of ones that they leave to the CPU; none too large for a scale.
+/// Weights of every magnitude that quantizers treat in their own way, and of ones that they leave to the CPU;
+/// none too large for a scale.
 fn mixed(count: usize) -> Vec<f32> {
     let mut weights = gaussian(11, count);
     let unusual = sample("any exponent", count);
@@ -219,7 +221,8 @@ fn weights_that_are_not_finite_are_refused_with_their_place() {
         }
     }
 
-    // Too large for a scale or for f16. One of the first that a kernel takes, and one that it leaves to the CPU.
+    // Too large for a scale or for f16. One of the first that a kernel takes, and one that it leaves to the
+    // CPU.
     for (value, to, column) in [
         (9e5, Format::Q4_0, 288),
         (1e30, Format::Q4_0, 288),
@@ -494,7 +497,8 @@ fn matrices_and_operations_release_what_they_hold() {
     }
 }
 
-/// Whether bytes go to the device and back as they should: rows that end within a word, from any byte on; and weights that are too large are found.
+/// Whether bytes go to the device and back as they should: rows that end within a word, from any byte on; and
+/// weights that are too large are found.
 fn is_right(gpu: &Gpu) -> bool {
     let (rows, cols) = (7, 33);
     let bytes = random_blocks(Format::F16, rows * cols);

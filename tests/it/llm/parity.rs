@@ -142,7 +142,8 @@ fn heads_of_every_shape_give_the_twins_logits() {
     }
 }
 
-/// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight bits.
+/// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight
+/// bits.
 #[test]
 fn heads_that_are_not_whole_quads_give_the_reference_logits() {
     let Some(gpu) = gpu() else { return };

@@ -1,4 +1,5 @@
-//! Two runs of the program with one output: what lies under the name is one run's file, or what was there before.
+//! Two runs of the program with one output: what lies under the name is one run's file, or what was there
+//! before.
 
 use super::Folder;
 use crate::support::{ModelFile, gaussian, quantized};
