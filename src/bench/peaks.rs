@@ -220,8 +220,8 @@ impl<'a> Bench<'a> {
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
         let on_texels = if gpu.prefers_texels() {
-            let texels = gpu.texels_now(&source, source.size())?;
-            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&texels.chunks), &result)?)
+            let textures = gpu.texels_now(&source, source.size())?;
+            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&textures.chunks), &result)?)
         } else {
             None
         };

@@ -305,8 +305,8 @@ impl Matrix {
         let mut quantizing = Quantizing::new(gpu, wait, source, rows, cols, options)?;
         let (row_bytes, piece_rows) = (source.bytes_for(cols as u64), quantizing.piece_rows());
         for row in (0..rows).step_by(piece_rows) {
-            let piece = Source { offset: range.offset + row as u64 * row_bytes, ..range.clone() };
-            quantizing.piece(row, piece_rows.min(rows - row), Load::Device(piece)).await?;
+            let rows_here = Source { offset: range.offset + row as u64 * row_bytes, ..range.clone() };
+            quantizing.piece(row, piece_rows.min(rows - row), Load::Device(rows_here)).await?;
         }
         quantizing.finish().await
     }

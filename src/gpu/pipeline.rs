@@ -101,7 +101,7 @@ impl Gpu {
         let slots = || bindings.iter().map(|(binding, slot)| (*binding, (*slot).into())).collect();
         let Some(missing) = &self.looks_only else { return self.made(name, arithmetic, slots, text) };
         // Another thread may be compiling it.
-        if let Some(pipeline) = self.place(name).try_lock().ok().and_then(|made| made.clone()) {
+        if let Some(pipeline) = self.entry(name).try_lock().ok().and_then(|made| made.clone()) {
             return Ok(pipeline);
         }
         let job = Job { name: name.to_owned(), slots: slots(), arithmetic, wgsl: text()? };
@@ -117,7 +117,7 @@ impl Gpu {
     }
 
     /// Where a pipeline is kept. A panic while one was locked leaves it as good as it was.
-    fn place(&self, name: &str) -> Place {
+    fn entry(&self, name: &str) -> Place {
         let mut places = self.shared.pipelines.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.entry(name.to_owned()).or_default().clone()
     }
@@ -130,8 +130,8 @@ impl Gpu {
         slots: impl FnOnce() -> Vec<(u32, Slot)>,
         wgsl: impl FnOnce() -> Result<String>,
     ) -> Result<Arc<Pipeline>> {
-        let place = self.place(name);
-        let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = self.entry(name);
+        let mut made = entry.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = &*made {
             return Ok(pipeline.clone());
         }

@@ -378,8 +378,8 @@ impl<'a> Quantizing<'a> {
                 padded.extend_from_slice(block);
                 padded.resize(padded.len().next_multiple_of(4 * layout.words), 0);
             }
-            let place = run.start * 4 * layout.words as u64;
-            gpu.guarded(|| gpu.queue().write_buffer(self.blocks(), place, &padded))?;
+            let offset = run.start * 4 * layout.words as u64;
+            gpu.guarded(|| gpu.queue().write_buffer(self.blocks(), offset, &padded))?;
         }
         Ok(())
     }

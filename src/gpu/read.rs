@@ -86,8 +86,8 @@ impl Matrix {
             let (start, end) = (rows.start.max(of_shard.start), rows.end.min(of_shard.end));
             for first in (start..end).step_by(piece_rows) {
                 let now = first..end.min(first + piece_rows);
-                let piece = &mut bytes[(first - rows.start) * row_bytes..][..now.len() * row_bytes];
-                let words = (piece.len() as u64).div_ceil(4);
+                let target = &mut bytes[(first - rows.start) * row_bytes..][..now.len() * row_bytes];
+                let words = (target.len() as u64).div_ceil(4);
                 let bound = Bound {
                     input: None,
                     input_is_uniform: false,
@@ -117,12 +117,12 @@ impl Matrix {
                         encoder.copy_buffer_to_buffer(&on_device, 0, &readback, 0, 4 * words);
                     })
                 })?;
-                if piece.len().is_multiple_of(4) {
-                    gpu.read(wait, &readback, piece, Some(submission)).await?;
+                if target.len().is_multiple_of(4) {
+                    gpu.read(wait, &readback, target, Some(submission)).await?;
                 } else {
                     let mut padded = vec![0; 4 * words as usize];
                     gpu.read(wait, &readback, &mut padded, Some(submission)).await?;
-                    piece.copy_from_slice(&padded[..piece.len()]);
+                    target.copy_from_slice(&padded[..target.len()]);
                 }
             }
         }

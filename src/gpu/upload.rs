@@ -257,14 +257,14 @@ impl<'a> Filling<'a> {
         let split = Split::of(self.format);
         let row_blocks = split.blocks(self.cols) as u64;
         let rows = self.rows_of(buffer).next_multiple_of(self.band) as u64;
-        let place = Place { row_blocks, blocks: rows * row_blocks, band: self.band as u64 };
+        let block_order = Place { row_blocks, blocks: rows * row_blocks, band: self.band as u64 };
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Exact, |_| wgsl())?;
         let (bound, skip) = source.bound(gpu, (count - 1) * source.stride + split.block_bytes as u64);
         let bound = in_order([bound, whole("the matrix", &self.buffers[buffer])]);
         let steps = split.fields.iter().map(|field| {
-            let around = place.around(first, count);
-            let at = place.blocks * field.start as u64 + around.start * field.bytes as u64;
+            let around = block_order.around(first, count);
+            let at = block_order.blocks * field.start as u64 + around.start * field.bytes as u64;
             // A word may hold the end of one piece and the start of the next.
             let within = at % 4;
             let words = (within + (around.end - around.start) * field.bytes as u64).div_ceil(4);
@@ -277,8 +277,8 @@ impl<'a> Filling<'a> {
                 within as u32,
                 around.start as u32,
                 first as u32,
-                place.row_blocks as u32,
-                place.band as u32,
+                block_order.row_blocks as u32,
+                block_order.band as u32,
             ];
             gpu.bind(pipeline.clone(), Dispatch::of(words), &params, &bound)
         });

@@ -346,7 +346,7 @@ mod native {
         fn run(&self) {
             let mut crew = Crew { poller: self, awaited: Vec::new() };
             while self.has_more(&mut crew.awaited) {
-                crew.turn();
+                crew.poll_once();
             }
         }
 
@@ -375,7 +375,7 @@ mod native {
 
     impl Crew<'_> {
         /// Polls for the first of those who wait; the callbacks of all others that are done come too.
-        fn turn(&mut self) {
+        fn poll_once(&mut self) {
             self.awaited.retain(|awaited| !awaited.signal.is_set());
             let Some(first) = self.awaited.first_mut() else { return };
             let how = match &first.submission {

@@ -21,7 +21,7 @@ const STATEMENTS: [&str; 9] = ["if", "elif", "set", "for", "do", "call", "filter
 #[derive(Clone, Debug)]
 struct Lexeme {
     kind: Kind,
-    place: Range<usize>,
+    range: Range<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,15 +51,15 @@ pub(super) fn translate(template: &str) -> String {
             continue;
         }
         let words = lexemes(tag);
-        let is_only = |word: &str| words.len() == 1 && &tag[words[0].place.clone()] == word;
+        let is_only = |word: &str| words.len() == 1 && &tag[words[0].range.clone()] == word;
         if close == "%}" && is_only("raw") {
             let raw_end = raw_end(rest).unwrap_or(rest.len());
             out.push_str(tag);
             out.push_str(&rest[..raw_end]);
             rest = &rest[raw_end..];
         } else if let Some((_, instead)) = BLOCKS.iter().find(|(name, _)| close == "%}" && is_only(name)) {
-            let place = words[0].place.clone();
-            out.extend([&tag[..place.start], instead, &tag[place.end..]]);
+            let range = words[0].range.clone();
+            out.extend([&tag[..range.start], instead, &tag[range.end..]]);
         } else {
             out.push_str(&without_modulo(tag.to_owned(), close == "%}"));
         }
@@ -155,7 +155,7 @@ fn lexemes(tag: &str) -> Vec<Lexeme> {
             }
             c => (Kind::Sign, c.len_utf8()),
         };
-        found.push(Lexeme { kind, place: at..at + length });
+        found.push(Lexeme { kind, range: at..at + length });
         at += length;
     }
     found
@@ -167,7 +167,7 @@ fn without_modulo(mut tag: String, is_block: bool) -> String {
     loop {
         let words = lexemes(&tag);
         let is = |i: usize, sign: &str| {
-            words.get(i).is_some_and(|word| word.kind != Kind::Text && &tag[word.place.clone()] == sign)
+            words.get(i).is_some_and(|word| word.kind != Kind::Text && &tag[word.range.clone()] == sign)
         };
         let Some(modulo) = (passed..words.len()).find(|&i| is(i, "%")) else { return tag };
         let (left, right) =
@@ -182,7 +182,7 @@ fn without_modulo(mut tag: String, is_block: bool) -> String {
             continue;
         }
         let (start, sign, end) =
-            (words[left].place.start, words[modulo].place.clone(), words[right - 1].place.end);
+            (words[left].range.start, words[modulo].range.clone(), words[right - 1].range.end);
         let (a, b) = (tag[start..sign.start].trim_end(), tag[sign.end..end].trim_start());
         tag = format!("{}{MODULO}({a}, {b}){}", &tag[..start], &tag[end..]);
         passed = 0;
@@ -191,7 +191,7 @@ fn without_modulo(mut tag: String, is_block: bool) -> String {
 
 /// The first part of what is multiplied, divided or taken modulo up to `end`.
 fn left_operand(tag: &str, words: &[Lexeme], end: usize, is_block: bool) -> Option<usize> {
-    let text = |i: usize| &tag[words[i].place.clone()];
+    let text = |i: usize| &tag[words[i].range.clone()];
     let ends_operand = |i: usize| match words[i].kind {
         Kind::Word => !KEYWORDS.contains(&text(i)),
         Kind::Number | Kind::Text => true,
@@ -218,7 +218,7 @@ fn opening(tag: &str, words: &[Lexeme], close: usize) -> Option<usize> {
     let mut depth = 0usize;
     (0..=close).rev().find(|&i| {
         if words[i].kind == Kind::Sign {
-            match &tag[words[i].place.clone()] {
+            match &tag[words[i].range.clone()] {
                 ")" | "]" | "}" => depth += 1,
                 "(" | "[" | "{" => depth -= 1,
                 _ => {}
@@ -231,7 +231,7 @@ fn opening(tag: &str, words: &[Lexeme], close: usize) -> Option<usize> {
 /// The part after the one operand that begins at `at`.
 fn right_operand(tag: &str, words: &[Lexeme], mut at: usize) -> Option<usize> {
     let sign =
-        |i: usize| words.get(i).filter(|word| word.kind == Kind::Sign).map(|word| &tag[word.place.clone()]);
+        |i: usize| words.get(i).filter(|word| word.kind == Kind::Sign).map(|word| &tag[word.range.clone()]);
     while matches!(sign(at), Some("-" | "+")) {
         at += 1;
     }
@@ -255,7 +255,7 @@ fn closing(tag: &str, words: &[Lexeme], open: usize) -> Option<usize> {
     let mut depth = 0usize;
     (open..words.len()).find(|&i| {
         if words[i].kind == Kind::Sign {
-            match &tag[words[i].place.clone()] {
+            match &tag[words[i].range.clone()] {
                 "(" | "[" | "{" => depth += 1,
                 ")" | "]" | "}" => depth = depth.saturating_sub(1),
                 _ => {}

@@ -554,7 +554,7 @@ fn a_fault_on_the_way_is_found() {
 #[test]
 fn slices_of_halves_are_the_formats_of_a_file() {
     let weights = sample("mixed scales", 4096);
-    let halves: Vec<f16> = weights.iter().map(|&w| f16::from_f32(w)).collect();
+    let f16_weights: Vec<f16> = weights.iter().map(|&w| f16::from_f32(w)).collect();
     let brains: Vec<bf16> = weights.iter().map(|&w| bf16::from_f32(w)).collect();
     for format in formats() {
         let info = format.info();
@@ -562,7 +562,7 @@ fn slices_of_halves_are_the_formats_of_a_file() {
             let of_file =
                 |source: Format| quantized(format, &dequantized(source, &quantized(source, &weights)));
             let mut blocks = vec![0; format.bytes_for(4096) as usize];
-            cpu::quantize(format, &halves, &mut blocks).unwrap();
+            cpu::quantize(format, &f16_weights, &mut blocks).unwrap();
             assert!(blocks == of_file(Format::F16), "{format}");
             cpu::quantize(format, &brains, &mut blocks).unwrap();
             assert!(blocks == of_file(Format::BF16), "{format}");
@@ -575,12 +575,12 @@ fn slices_of_halves_are_the_formats_of_a_file() {
         cpu::dequantize(format, &blocks, &mut found_brains).unwrap();
         assert!(found.iter().zip(&wide).all(|(w, e)| *w == f16::from_f32(*e)), "{format}");
         assert!(found_brains.iter().zip(&wide).all(|(w, e)| *w == bf16::from_f32(*e)), "{format}");
-        let x: Vec<f32> = halves[..256].iter().map(|x| x.to_f32()).collect();
+        let x: Vec<f32> = f16_weights[..256].iter().map(|x| x.to_f32()).collect();
         let row = &blocks[..format.bytes_for(256) as usize];
-        assert_eq!(cpu::dot(format, row, &halves[..256]).unwrap(), cpu::dot(format, row, &x).unwrap());
+        assert_eq!(cpu::dot(format, row, &f16_weights[..256]).unwrap(), cpu::dot(format, row, &x).unwrap());
         let (mut y, mut half_y) = ([0.0; 70], [bf16::ZERO; 70]);
         cpu::matmul(format, 70, 256, &blocks, &x, &mut y).unwrap();
-        cpu::matmul(format, 70, 256, &blocks, &halves[..256], &mut half_y).unwrap();
+        cpu::matmul(format, 70, 256, &blocks, &f16_weights[..256], &mut half_y).unwrap();
         assert!(half_y.iter().zip(y).all(|(y, e)| *y == bf16::from_f32(e)), "{format}");
         let mut row = vec![f16::ZERO; 256];
         cpu::get_rows(format, 70, 256, &blocks, &[69], &mut row).unwrap();
