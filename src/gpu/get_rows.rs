@@ -1,13 +1,12 @@
 //! Rows of quantized weights as floats, on the device: the look-up of embeddings.
-
 use super::Gpu;
 use super::kernel::WORKGROUP;
 use super::matrix::{Bound, Matrix, Program, Work};
 use super::matvec::PLACES;
-use super::once::Prepare;
 use super::op::{Dispatch, Op, Range};
 use super::pipeline::Arithmetic;
 use super::split;
+use super::wait::Wait;
 use crate::cpu::{self, Float};
 use crate::{FORMATS, Format, Result};
 use wgpu::BufferBinding;
@@ -86,11 +85,7 @@ impl Gpu {
     /// and with what the device reports.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn get_rows<W: Float>(&self, matrix: &Matrix, numbers: &[u32], result: &mut [W]) -> Result<()> {
-        cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
-        let mut room = Vec::new();
-        self.run_once(numbers, W::wide_mut(result, &mut room), rows_of(matrix, numbers.len()))?;
-        W::store(result, &room);
-        Ok(())
+        pollster::block_on(self.get_rows_as(Wait::Blocking, matrix, numbers, result))
     }
 
     /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet
@@ -101,18 +96,23 @@ impl Gpu {
         numbers: &[u32],
         result: &mut [W],
     ) -> Result<()> {
+        self.get_rows_as(Wait::Async, matrix, numbers, result).await
+    }
+
+    async fn get_rows_as<W: Float>(
+        &self,
+        wait: Wait,
+        matrix: &Matrix,
+        numbers: &[u32],
+        result: &mut [W],
+    ) -> Result<()> {
         cpu::check_rows(matrix.rows(), matrix.cols(), numbers, result)?;
         let mut room = Vec::new();
-        self.run_once_async(numbers, W::wide_mut(result, &mut room), rows_of(matrix, numbers.len())).await?;
+        let prepare = |gpu: &Gpu, numbers_range: &BufferBinding, result: &BufferBinding| {
+            gpu.prepare_get_rows(matrix, numbers_range, result, numbers.len())
+        };
+        self.run_once(wait, numbers, W::wide_mut(result, &mut room), prepare).await?;
         W::store(result, &room);
         Ok(())
-    }
-}
-
-/// What looks up so many rows.
-fn rows_of(matrix: &Matrix, count: usize) -> impl Prepare + use<> {
-    let matrix = matrix.clone();
-    move |gpu: &Gpu, numbers: &BufferBinding, result: &BufferBinding| {
-        gpu.prepare_get_rows(&matrix, numbers, result, count)
     }
 }

@@ -1,16 +1,15 @@
 //! Products of quantized weights and vectors, on the device.
-
 use super::Gpu;
 use super::activations::Activations;
 use super::bundles::Bundles;
 use super::halves;
 use super::matrix::{Bound, Matrix, Program, Work, whole};
 use super::matvec::{MOST_COLUMNS, Picks};
-use super::once::Prepare;
 use super::op::{Op, Range};
 use super::pipeline::Arithmetic;
 use super::spans::Scratch;
 use super::variant::{RowsForm, Variant};
+use super::wait::Wait;
 use crate::cpu::{self, Float};
 use crate::{Error, Result};
 use wgpu::BufferBinding;
@@ -236,12 +235,7 @@ impl Gpu {
         x: &[X],
         y: &mut [Y],
     ) -> Result<()> {
-        let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
-        let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
-        let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
-        self.run_once(wide_x, wide_y, whole_product(matrix, precision, batch))?;
-        Y::store(y, &y_room);
-        Ok(())
+        pollster::block_on(self.matmul_as(Wait::Blocking, matrix, precision, x, y))
     }
 
     /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is
@@ -253,26 +247,32 @@ impl Gpu {
         x: &[X],
         y: &mut [Y],
     ) -> Result<()> {
+        self.matmul_as(Wait::Async, matrix, precision, x, y).await
+    }
+
+    async fn matmul_as<X: Float, Y: Float>(
+        &self,
+        wait: Wait,
+        matrix: &Matrix,
+        precision: Precision,
+        x: &[X],
+        y: &mut [Y],
+    ) -> Result<()> {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
         let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
         let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
-        self.run_once_async(wide_x, wide_y, whole_product(matrix, precision, batch)).await?;
+        let in_eight_bits = precision == Precision::Int8 && !matrix.format().is_float();
+        let prepare = |gpu: &Gpu, x: &BufferBinding, y: &BufferBinding| {
+            let x = if in_eight_bits {
+                Activations::int8(gpu, x.clone(), batch, matrix.cols())?
+            } else {
+                Activations::exact(x.clone(), batch, matrix.cols())
+            };
+            gpu.prepare_matmul(matrix, &x, None, y)
+        };
+        self.run_once(wait, wide_x, wide_y, prepare).await?;
         Y::store(y, &y_room);
         Ok(())
-    }
-}
-
-/// The product of vectors as slices are multiplied.
-fn whole_product(matrix: &Matrix, precision: Precision, batch: usize) -> impl Prepare + use<> {
-    let matrix = matrix.clone();
-    move |gpu: &Gpu, x: &BufferBinding, y: &BufferBinding| {
-        let in_eight_bits = precision == Precision::Int8 && !matrix.format().is_float();
-        let x = if in_eight_bits {
-            Activations::int8(gpu, x.clone(), batch, matrix.cols())?
-        } else {
-            Activations::exact(x.clone(), batch, matrix.cols())
-        };
-        gpu.prepare_matmul(&matrix, &x, None, y)
     }
 }
 

@@ -81,13 +81,13 @@ pub(super) async fn run(gpu: &Gpu, wait: Wait) -> Result<Option<Misrounding>> {
     let mut results = vec![0f32; OPERATIONS.len() * operands.len()];
     let (count, in_bytes, out_bytes) =
         (operands.len() as u64, size_of_val(&operands[..]) as u64, size_of_val(&results[..]) as u64);
-    let prepare = move |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
+    let prepare = |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let pipeline = gpu.pipeline(NAME, &bindings, Arithmetic::Exact, wgsl)?;
         let bound = [Range::new("operands", input, in_bytes), Range::new("results", output, out_bytes)];
         Ok(Op { steps: vec![gpu.bind(pipeline, Dispatch::of(count), &[], &in_order(bound))?] })
     };
-    gpu.run_once_as(wait, &operands, &mut results, prepare).await?;
+    gpu.run_once(wait, &operands, &mut results, prepare).await?;
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {
             let expected = expected(operands[0], operands[1]);
@@ -106,13 +106,13 @@ pub(super) async fn keeps_halves(gpu: &Gpu, wait: Wait) -> Result<bool> {
     let mut values = vec![0f32; halves.len()];
     let (in_bytes, out_bytes) = (size_of_val(&halves[..]) as u64, size_of_val(&values[..]) as u64);
     let dispatch = Dispatch::of(halves.len() as u64 / 2);
-    let prepare = move |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
+    let prepare = |gpu: &Gpu, input: &BufferBinding, output: &BufferBinding| {
         let bindings = in_order([Access::Read, Access::ReadWrite]);
         let pipeline = gpu.pipeline(HALF_NAME, &bindings, Arithmetic::Loose, |_| half_wgsl())?;
         let bound = [Range::new("halves", input, in_bytes), Range::new("values", output, out_bytes)];
         Ok(Op { steps: vec![gpu.bind(pipeline, dispatch, &[], &in_order(bound))?] })
     };
-    gpu.run_once_as(wait, &halves, &mut values, prepare).await?;
+    gpu.run_once(wait, &halves, &mut values, prepare).await?;
     let mut expected = vec![0f32; halves.len()];
     Format::F16.dequantize_blocks(bytemuck::cast_slice(&halves), &mut expected);
     Ok(values.iter().zip(&expected).all(|(value, expected)| value == expected || !expected.is_finite()))
