@@ -1,6 +1,6 @@
 //! Where an operation runs.
 
-use crate::gpu::DeviceChoice;
+use crate::gpu::{DeviceChoice, Wait};
 use crate::{Gpu, Result};
 use std::fmt;
 use std::path::Path;
@@ -20,12 +20,12 @@ impl Device {
     /// for `cache_folder` and the errors.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
-        Gpu::open_device(choice, cache_folder)
+        pollster::block_on(Gpu::open_device(Wait::Blocking, choice, cache_folder))
     }
 
     /// [`Device::open`], to be awaited, as [`Gpu::open_async`] is.
     pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
-        Gpu::open_device_async(choice, cache_folder).await
+        Gpu::open_device(Wait::Async, choice, cache_folder).await
     }
 }
 

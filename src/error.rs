@@ -159,8 +159,8 @@ pub enum Error {
 
     /// No tensor of the file is of a kind that is ever quantized.
     #[error(
-        "{path}: there is nothing to quantize to {file_type}: the file is {kind}, and none of its {tensors} tensors is \
-         one that is quantized (two dimensions or more, a name that ends in \"weight\")",
+        "{path}: there is nothing to quantize to {file_type}: the file is {kind}, and none of its {tensors} \
+         tensors is one that is quantized (two dimensions or more, a name that ends in \"weight\")",
         path = path.display()
     )]
     NothingToQuantize {
@@ -231,8 +231,8 @@ pub enum Error {
 
     /// Two models have no tensor that can be compared.
     #[error(
-        "{reference} and {other} have no tensor to compare; only in the first: {only_in_reference}, only in the second: \
-         {only_in_other}, of other shapes: {other_shape}, without weights: {not_weights}",
+        "{reference} and {other} have no tensor to compare; only in the first: {only_in_reference}, only in \
+         the second: {only_in_other}, of other shapes: {other_shape}, without weights: {not_weights}",
         reference = reference.display(), other = other.display()
     )]
     NothingToCompare {

@@ -50,6 +50,7 @@ mod tq2_0;
 
 pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 
+use crate::{Error, Result};
 use multiversion::multiversion;
 use std::fmt;
 use std::str::FromStr;
@@ -373,6 +374,24 @@ impl Format {
         (self.info().first_invalid)(blocks)
     }
 
+    /// Fails with [`Error::BadBlock`] for the first scale that is not finite, or, for a float format, with
+    /// [`Error::NotFinite`] for the first weight; `place` gives the tensor, row and column of a weight.
+    pub(crate) fn check_finite(
+        self,
+        blocks: &[u8],
+        place: impl FnOnce(usize) -> (String, u64, u64),
+    ) -> Result<()> {
+        let Some(block) = self.first_invalid_block(blocks) else { return Ok(()) };
+        let info = self.info();
+        let (tensor, row, column) = place(block * info.block_weights);
+        if !self.is_float() {
+            return Err(Error::BadBlock { tensor, row, column, format: self });
+        }
+        let mut value = [0.0];
+        self.dequantize_blocks(&blocks[block * info.block_bytes..][..info.block_bytes], &mut value);
+        Err(Error::NotFinite { tensor, row, column, value: value[0] })
+    }
+
     pub(crate) fn dequantize_blocks(self, blocks: &[u8], weights: &mut [f32]) {
         (self.info().dequantize)(blocks, weights);
     }
@@ -396,7 +415,7 @@ impl fmt::Debug for Format {
 }
 
 impl FromStr for Format {
-    type Err = crate::Error;
+    type Err = Error;
 
     /// Takes the name in any case.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -404,7 +423,7 @@ impl FromStr for Format {
             .iter()
             .find(|info| info.name.eq_ignore_ascii_case(name))
             .map(|info| info.format)
-            .ok_or_else(|| crate::Error::UnknownFormat { name: name.to_owned() })
+            .ok_or_else(|| Error::UnknownFormat { name: name.to_owned() })
     }
 }
 

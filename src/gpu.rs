@@ -92,6 +92,7 @@ pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
 pub use variant::Variant;
+pub(crate) use wait::Wait;
 
 use crate::{Device, Error, Format, Result};
 use cooperative::MatrixUnits;
@@ -101,7 +102,6 @@ use pipeline::{Job, Pipelines};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use wait::Wait;
 
 /// A device, and the kernels that run on it. Cheap to clone; clones share all.
 #[derive(Clone, Debug)]
@@ -172,19 +172,8 @@ impl Gpu {
         adapter::chosen(choice).await?.open(wait, cache_folder).await
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn open_device(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Device> {
-        pollster::block_on(Self::open_device_as(Wait::Blocking, choice, cache_folder))
-    }
-
-    pub(crate) async fn open_device_async(
-        choice: &DeviceChoice,
-        cache_folder: Option<&Path>,
-    ) -> Result<Device> {
-        Self::open_device_as(Wait::Async, choice, cache_folder).await
-    }
-
-    async fn open_device_as(
+    /// What `choice` names: a GPU or the CPU.
+    pub(crate) async fn open_device(
         wait: Wait,
         choice: &DeviceChoice,
         cache_folder: Option<&Path>,

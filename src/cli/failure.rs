@@ -25,7 +25,8 @@ pub(crate) enum Failure {
     /// With what can be done about it on this command line.
     #[error("{0}")]
     Hinted(Box<Failure>, &'static str),
-    #[error("{path}: there is no chat template in it; without one, -p TEXT continues a text", path = path.display())]
+    #[error("{path}: there is no chat template in it; without one, -p TEXT continues a text",
+        path = path.display())]
     NoTemplate { path: PathBuf },
     #[error("interrupted")]
     Interrupted,

@@ -12,6 +12,7 @@ use qmill::mix::FileType;
 use qmill::{Device, Format};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub(super) struct ModelOptions {
     #[arg(long)]
     exact: bool,
     /// Threads where the CPU computes; 0 or -1 means as many as the machine has
-    #[arg(short, long, value_name = "N", default_value = "0", allow_negative_numbers = true, value_parser = none_or_count)]
+    #[arg(short, long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(value_parser = none_or_count)]
     threads: Count,
     /// Most tokens that go through the model together
     #[arg(short, long, value_name = "N", default_value_t = LoadOptions::default().batch)]
@@ -51,6 +53,15 @@ pub(super) struct ModelOptions {
 /// A count, or `None` where the number is one of those that llama.cpp has for no limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) Option<usize>);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Some(count) => count.fmt(f),
+            None => f.write_str("-1"),
+        }
+    }
+}
 
 /// Reads a count; 0 and less are none.
 pub(super) fn none_or_count(text: &str) -> Result<Count, String> {

@@ -31,7 +31,8 @@ pub(crate) struct Perplexity {
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
     /// Most chunks; 0 or -1 means all of the text
-    #[arg(long, value_name = "N", default_value = "-1", allow_negative_numbers = true, value_parser = model::none_or_count)]
+    #[arg(long, value_name = "N", default_value = "-1", allow_negative_numbers = true)]
+    #[arg(value_parser = model::none_or_count)]
     chunks: Count,
     /// Print one JSON object
     #[arg(long)]

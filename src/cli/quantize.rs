@@ -31,7 +31,8 @@ pub(crate) struct Quantize {
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write, its type, and a number of threads
-    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3, allow_negative_numbers = true)]
+    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(value_parser = words::Offering(words::file_types), hide_possible_values = true)]
     rest: Vec<OsString>,
 
@@ -83,7 +84,8 @@ pub(crate) struct Quantize {
     exclude_weights: Vec<String>,
 
     // Words of llama.cpp's other programs, which never parse: the error says what to type instead.
-    #[arg(short = 'o', long = "outfile", alias = "output", hide = true, value_name = "OUT", value_parser = no_output)]
+    #[arg(short = 'o', long = "outfile", alias = "output", hide = true, value_name = "OUT")]
+    #[arg(value_parser = no_output)]
     _outfile: Option<Never>,
     #[arg(long = "outtype", alias = "type", hide = true, value_name = "TYPE", value_parser = no_type)]
     _outtype: Option<Never>,

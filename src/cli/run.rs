@@ -72,10 +72,12 @@ struct TalkArgs {
 #[derive(Args)]
 struct SamplerArgs {
     /// Divides the logits: 0 takes the likeliest token always
-    #[arg(long, value_name = "T", default_value_t = SamplerOptions::default().temperature, allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", default_value_t = SamplerOptions::default().temperature)]
+    #[arg(allow_negative_numbers = true)]
     temp: f32,
     /// Choose among the K likeliest tokens; 0 or -1 means all
-    #[arg(long, value_name = "K", default_value = "40", allow_negative_numbers = true, value_parser = model::none_or_count)]
+    #[arg(long, value_name = "K", default_value_t = Count(Some(SamplerOptions::default().top_k)))]
+    #[arg(allow_negative_numbers = true, value_parser = model::none_or_count)]
     top_k: Count,
     /// Choose among the likeliest tokens that have this probability together
     #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().top_p)]
@@ -87,7 +89,8 @@ struct SamplerArgs {
     #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().repeat_penalty)]
     repeat_penalty: f32,
     /// The same seed gives the same answer; -1 means another one each time
-    #[arg(short, long, value_name = "N", default_value = "-1", allow_negative_numbers = true, value_parser = seed)]
+    #[arg(short, long, value_name = "N", default_value = "-1", allow_negative_numbers = true)]
+    #[arg(value_parser = seed)]
     seed: u64,
 }
 
@@ -116,8 +119,8 @@ impl Run {
         let prompt = self.prompt.read()?;
         let is_asked = self.talk.chat || self.talk.system.is_some();
         if prompt.is_none() && !is_asked && !io::stdin().is_terminal() {
-            let message = "there is no prompt: -p TEXT or -f FILE gives one; with --chat, messages come from the \
-                           standard input, a line each";
+            let message = "there is no prompt: -p TEXT or -f FILE gives one; with --chat, messages come \
+                           from the standard input, a line each";
             return Err(Failure::Usage(message.to_owned()));
         }
         let talks = is_asked || prompt.is_none();

@@ -190,15 +190,15 @@ impl Converter {
         gpu.mapped(wait, &upload, MapMode::Write, from_bytes, None).await?;
         put_padded(&gpu, &upload, from_bytes, from_layout, input)?;
         let submission = gpu.guarded(|| {
-            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
-            encoder.clear_buffer(&declined, 0, Some(declined_bytes));
-            for op in &ops {
-                op.record(&mut encoder);
-            }
-            encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
-            encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
-            gpu.queue().submit([encoder.finish()])
+            gpu.submit(|encoder| {
+                encoder.copy_buffer_to_buffer(&upload, 0, &source, 0, from_bytes);
+                encoder.clear_buffer(&declined, 0, Some(declined_bytes));
+                for op in &ops {
+                    op.record(encoder);
+                }
+                encoder.copy_buffer_to_buffer(&blocks, 0, &readback, 0, to_bytes);
+                encoder.copy_buffer_to_buffer(&declined, 0, &readback, to_bytes, declined_bytes);
+            })
         })?;
 
         let bytes = to_bytes + declined_bytes;

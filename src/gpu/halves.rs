@@ -9,7 +9,7 @@ use super::pipeline::Arithmetic;
 use super::shader;
 use super::split::CHUNK_BYTES;
 use crate::{FORMATS, Format, Result};
-use wgpu::{BufferUsages, CommandEncoderDescriptor};
+use wgpu::BufferUsages;
 
 const NAME: &str = "matmul_halves";
 /// Rows that a workgroup finds the sizes of.
@@ -89,9 +89,7 @@ impl Gpu {
         };
         let step = self.prepare_with_shard(&program, matrix, shard, &bound, Arithmetic::Loose, &work)?;
         self.guarded(|| {
-            let mut encoder = self.device().create_command_encoder(&CommandEncoderDescriptor::default());
-            Op { steps: vec![step] }.record(&mut encoder);
-            self.queue().submit([encoder.finish()]);
+            self.submit(|encoder| Op { steps: vec![step] }.record(encoder));
         })?;
         Ok(shard.row_sizes.get_or_init(|| sizes).clone())
     }

@@ -30,11 +30,10 @@ impl Gpu {
         let submission = self.guarded(|| {
             self.queue().write_buffer(&source, 0, input);
             self.queue().write_buffer(&result, 0, output);
-            let mut encoder =
-                self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            op.record(&mut encoder);
-            encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
-            self.queue().submit([encoder.finish()])
+            self.submit(|encoder| {
+                op.record(encoder);
+                encoder.copy_buffer_to_buffer(&result, 0, &readback, 0, bytes);
+            })
         })?;
         self.read(wait, &readback, output, Some(submission)).await
     }

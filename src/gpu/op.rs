@@ -117,6 +117,13 @@ impl Op {
 }
 
 impl Gpu {
+    /// Submits what `record` records; to be guarded.
+    pub(super) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> wgpu::SubmissionIndex {
+        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        record(&mut encoder);
+        self.queue().submit([encoder.finish()])
+    }
+
     /// Prepares `program` over the blocks of `weights` weights; `bound` are the ranges after the parameters.
     pub(super) fn prepare(&self, program: Program, weights: u64, bound: &[Range]) -> Result<Step> {
         let bindings = in_order(program.kernel.bindings(program.format).iter().copied());

@@ -75,18 +75,13 @@ pub(super) fn check_finite(
     cols: usize,
     check: Check,
 ) -> Result<()> {
-    let Some(block) = (check == Check::Finite).then(|| format.first_invalid_block(bytes)).flatten() else {
+    if check == Check::Nothing {
         return Ok(());
-    };
-    let info = format.info();
-    let at = first + (block * info.block_weights) as u64;
-    let (tensor, row, column) = (name.to_owned(), at / cols as u64, at % cols as u64);
-    if !format.is_float() {
-        return Err(Error::BadBlock { tensor, row, column, format });
     }
-    let mut value = [0.0];
-    format.dequantize_blocks(&bytes[block * info.block_bytes..][..info.block_bytes], &mut value);
-    Err(Error::NotFinite { tensor, row, column, value: value[0] })
+    format.check_finite(bytes, |weight| {
+        let at = first + weight as u64;
+        (name.to_owned(), at / cols as u64, at % cols as u64)
+    })
 }
 
 pub(super) const SOURCES: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
@@ -334,9 +329,12 @@ impl<'a> Quantizing<'a> {
             let end = (run.end * block_weights).min(weights.next_multiple_of(4));
             from.bytes_for(run.start * block_weights)..from.bytes_for(end)
         };
-        let all = std::slice::from_ref(&(0..layout.blocks(weights))).iter().map(bytes_of).collect::<Vec<_>>();
         let few = runs.len() <= MOST_RUNS;
-        let copies = if few { runs.iter().map(bytes_of).collect() } else { all };
+        let copies: Vec<Range<u64>> = if few {
+            runs.iter().map(bytes_of).collect()
+        } else {
+            vec![bytes_of(&(0..layout.blocks(weights)))]
+        };
         let bytes = copies.iter().map(|copy| copy.end - copy.start).sum();
         let readback = gpu.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
         let submission = gpu.guarded(|| {

@@ -324,15 +324,6 @@ pub(super) fn write_padded(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
     }
 }
 
-impl Gpu {
-    /// Submits what `record` records; to be guarded.
-    pub(super) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> wgpu::SubmissionIndex {
-        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        record(&mut encoder);
-        self.queue().submit([encoder.finish()])
-    }
-}
-
 /// How blocks lie in a buffer.
 struct Place {
     row_blocks: u64,

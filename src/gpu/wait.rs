@@ -14,7 +14,7 @@ use wgpu::{MapMode, SubmissionIndex};
 
 /// Who waits until the device is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// The calling thread, which polls the device.
     #[cfg(not(target_arch = "wasm32"))]
     Blocking,

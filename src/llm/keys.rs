@@ -225,7 +225,10 @@ impl<'a> Keys<'a> {
             if let Some((_, without_effect)) = NOT_FOLLOWED.iter().find(|(known, _)| *known == key) {
                 if !self.metadata.get(&name).is_some_and(|value| has_only(value, without_effect)) {
                     let architecture = self.architecture;
-                    warnings.push(format!("{name} = {value} is ignored: a model of the architecture {architecture} has no such part"));
+                    warnings.push(format!(
+                        "{name} = {value} is ignored: a model of the architecture {architecture} has no \
+                         such part"
+                    ));
                 }
                 continue;
             }

@@ -310,15 +310,11 @@ fn first_fault(portion: &Portion, input: &[u8]) -> Option<Error> {
     let tensor = || portion.tensor.from.name().to_owned();
     match portion.tensor.from.tensor_type() {
         TensorType::Weights(format) => {
-            let block = format.first_invalid_block(input)?;
-            let info = format.info();
-            let (row, column) = portion.place(block * info.block_weights);
-            if !format.is_float() {
-                return Some(Error::BadBlock { tensor: tensor(), row, column, format });
-            }
-            let mut value = [0.0];
-            format.dequantize_blocks(&input[block * info.block_bytes..][..info.block_bytes], &mut value);
-            Some(Error::NotFinite { tensor: tensor(), row, column, value: value[0] })
+            let place = |weight| {
+                let (row, column) = portion.place(weight);
+                (tensor(), row, column)
+            };
+            format.check_finite(input, place).err()
         }
         TensorType::F64 => {
             let numbers = input.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));

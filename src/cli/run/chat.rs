@@ -75,7 +75,8 @@ impl Talk<'_> {
             Ok(answer) => {
                 if answer.end == End::Context {
                     note(
-                        "the context is full, so the answer ends here; the oldest messages are forgotten with the next",
+                        "the context is full, so the answer ends here; the oldest messages are forgotten \
+                         with the next",
                     );
                 }
                 self.messages.push(Message::new("assistant", answer.text));

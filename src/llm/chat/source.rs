@@ -12,6 +12,9 @@ pub(super) const MODULO: &str = "__mod__";
 /// Blocks of transformers, and what stands for them.
 const BLOCKS: [(&str, &str); 2] = [("generation", "with"), ("endgeneration", "endwith")];
 
+/// Longer tags are not rewritten.
+const MOST_TAG_BYTES: usize = 1 << 14;
+
 /// Words within an expression that end an operand.
 const KEYWORDS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "else", "recursive"];
 /// Statements whose word is followed by an expression.
@@ -162,7 +165,12 @@ fn lexemes(tag: &str) -> Vec<Lexeme> {
 }
 
 /// A tag in which no `%` is left, but between a variable and a number, which need no help.
+///
+/// Each `%` costs a pass over the tag, so tags longer than any that people write stay as they are.
 fn without_modulo(mut tag: String, is_block: bool) -> String {
+    if tag.len() > MOST_TAG_BYTES {
+        return tag;
+    }
     let mut passed = 0;
     loop {
         let words = lexemes(&tag);
@@ -229,22 +237,26 @@ fn opening(tag: &str, words: &[Lexeme], close: usize) -> Option<usize> {
 }
 
 /// The part after the one operand that begins at `at`.
-fn right_operand(tag: &str, words: &[Lexeme], mut at: usize) -> Option<usize> {
+fn right_operand(tag: &str, words: &[Lexeme], at: usize) -> Option<usize> {
     let sign =
         |i: usize| words.get(i).filter(|word| word.kind == Kind::Sign).map(|word| &tag[word.range.clone()]);
-    while matches!(sign(at), Some("-" | "+")) {
-        at += 1;
-    }
-    at = match sign(at) {
-        Some("(" | "[" | "{") => closing(tag, words, at)? + 1,
-        None if at < words.len() => at + 1,
-        _ => return None,
+    let after_primary = |mut at: usize| {
+        while matches!(sign(at), Some("-" | "+")) {
+            at += 1;
+        }
+        match sign(at) {
+            Some("(" | "[" | "{") => Some(closing(tag, words, at)? + 1),
+            None if at < words.len() => Some(at + 1),
+            _ => None,
+        }
     };
+    let mut at = after_primary(at)?;
     loop {
         match sign(at) {
             Some("." | "|") => at += 2,
             Some("(" | "[") => at = closing(tag, words, at)? + 1,
-            Some("**") => at = right_operand(tag, words, at + 1)?,
+            // To the right of a power stands another operand, which may be a power too.
+            Some("**") => at = after_primary(at + 1)?,
             _ => return (at <= words.len()).then_some(at),
         }
     }
@@ -293,6 +305,7 @@ mod tests {
                 "{% if not -a % b %}{{ '\\'%' % ('é', \"%}\") }}",
                 "{% if not __mod__(-a, b) %}{{ __mod__('\\'%', ('é', \"%}\")) }}",
             ),
+            ("{{ a % b ** -c ** d.e + 1 }}", "{{ __mod__(a, b ** -c ** d.e) + 1 }}"),
             // Not well formed: as they are.
             ("{{ a % }}{{ % b }}{{ 'a", "{{ a % }}{{ % b }}{{ 'a"),
             ("{% generation", "{% generation"),
@@ -300,6 +313,14 @@ mod tests {
             ("{{}}{%%}{%-%}{{-}}{", "{{}}{%%}{%-%}{{-}}{"),
         ] {
             assert_eq!(translate(template), expected);
+        }
+    }
+
+    #[test]
+    fn endless_expressions_take_neither_stack_nor_time() {
+        for (part, count) in [(" ** b", 100_000), (" % b", 100_000), (" ** b", 2_000), (" % b", 2_000)] {
+            let template = format!("{{{{ a % b{} }}}}", part.repeat(count));
+            assert!(translate(&template).len() >= template.len());
         }
     }
 }
