@@ -398,8 +398,10 @@ impl Gpu {
     }
 
     /// Waits until `submission` is done, and so its callbacks are called.
+    ///
+    /// As [`wgpu::Device::poll`], but fails with [`Error::DeviceLost`] where the device is gone.
     #[cfg(not(target_arch = "wasm32"))]
-    fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
         self.check_alive()
     }

@@ -242,9 +242,7 @@ impl Session {
 fn wait_for(gpu: &Gpu, under_way: &mut Option<wgpu::SubmissionIndex>) -> Result<()> {
     let submitted = gpu.guarded(|| gpu.queue().submit([]))?;
     if let Some(index) = under_way.replace(submitted) {
-        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
-        // A device that is lost says so where something is read back.
-        gpu.guarded(|| gpu.device().poll(wait).is_ok())?;
+        gpu.wait(index)?;
     }
     Ok(())
 }

@@ -343,27 +343,27 @@ impl Finder {
 
     /// The tokens and where they are, from left to right. Takes time for every place where one could be.
     fn find_in(&self, text: &str) -> Vec<(Range<usize>, u32)> {
-        let mut places: Vec<(Range<usize>, usize)> = self
+        let mut matches: Vec<(Range<usize>, usize)> = self
             .texts
             .find_overlapping_iter(text)
             .map(|found| (found.range(), found.pattern().as_usize()))
             .collect();
-        places.sort_by_key(|(place, token)| (Reverse(place.len()), *token, place.start));
+        matches.sort_by_key(|(range, token)| (Reverse(range.len()), *token, range.start));
         // All that is taken already is as long or longer, so that it covers an end of what it overlaps.
-        let mut is_taken = vec![false; if places.is_empty() { 0 } else { text.len() }];
-        places.retain_mut(|(place, token)| {
-            if is_taken[place.start] || is_taken[place.end - 1] {
+        let mut is_taken = vec![false; if matches.is_empty() { 0 } else { text.len() }];
+        matches.retain_mut(|(range, token)| {
+            if is_taken[range.start] || is_taken[range.end - 1] {
                 return false;
             }
             if self.eats_spaces[*token] {
-                let after = text.as_bytes()[place.end..].iter().zip(&is_taken[place.end..]);
-                place.end += after.take_while(|(byte, taken)| is_space(**byte) && !**taken).count();
+                let after = text.as_bytes()[range.end..].iter().zip(&is_taken[range.end..]);
+                range.end += after.take_while(|(byte, taken)| is_space(**byte) && !**taken).count();
             }
-            is_taken[place.clone()].fill(true);
+            is_taken[range.clone()].fill(true);
             true
         });
-        places.sort_by_key(|(place, _)| place.start);
-        places.into_iter().map(|(place, token)| (place, self.tokens[token])).collect()
+        matches.sort_by_key(|(range, _)| range.start);
+        matches.into_iter().map(|(range, token)| (range, self.tokens[token])).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::bad_key;
 use crate::Result;
 use crate::gguf::Metadata;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What a token is for; the numbers are those of `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,24 +67,24 @@ impl Vocabulary {
             return Err(bad_key(TYPES, "an integer for each token"));
         }
 
-        let all: HashSet<&[u8]> = names.iter().copied().collect();
-        let has = |texts: &[&str]| texts.iter().all(|text| all.contains(text.as_bytes()));
+        let joined = |name: &[u8]| if byte_level { spelt(name) } else { name.to_vec() };
         let mut ids = HashMap::with_capacity(names.len());
-        let mut tokens = Vec::with_capacity(names.len());
-        for (id, (name, kind)) in (0..).zip(names.into_iter().zip(kinds)) {
-            let kind = kind_of(name, kind, &has);
-            let spelt = if byte_level { spelt(name) } else { name.to_vec() };
+        for (id, name) in (0..).zip(&names) {
+            ids.entry(joined(name).into_boxed_slice()).or_insert(id);
+        }
+        let mut vocabulary = Self { tokens: Vec::with_capacity(names.len()), ids };
+        for (name, kind) in names.into_iter().zip(kinds) {
+            let kind = kind_of(name, kind, &|texts| vocabulary.has_all(texts));
             let bytes = match kind {
-                Kind::Normal if byte_level => spelt.clone(),
+                Kind::Normal if byte_level => joined(name),
                 Kind::Normal => String::from_utf8_lossy(name).replace(SPACE, " ").into_bytes(),
                 Kind::UserDefined => name.to_vec(),
                 Kind::Byte => byte_of(name).into_iter().collect(),
                 Kind::Unknown | Kind::Control | Kind::Unused => Vec::new(),
             };
-            ids.entry(spelt.into_boxed_slice()).or_insert(id);
-            tokens.push(Token { name: name.into(), bytes: bytes.into(), kind });
+            vocabulary.tokens.push(Token { name: name.into(), bytes: bytes.into(), kind });
         }
-        Ok(Self { tokens, ids })
+        Ok(vocabulary)
     }
 
     pub(super) fn len(&self) -> usize {
