@@ -20,12 +20,17 @@ impl Device {
     /// for `cache_folder` and the errors.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
-        pollster::block_on(Gpu::open_device(Wait::Blocking, choice, cache_folder))
+        pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
     /// [`Device::open`], to be awaited, as [`Gpu::open_async`] is.
     pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
-        Gpu::open_device(Wait::Async, choice, cache_folder).await
+        Self::open_as(Wait::Async, choice, cache_folder).await
+    }
+
+    async fn open_as(wait: Wait, choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
+        let gpu = Gpu::open_unless_cpu(wait, choice, cache_folder).await?;
+        Ok(gpu.map_or(Self::Cpu, Self::Gpu))
     }
 }
 

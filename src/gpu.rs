@@ -94,7 +94,7 @@ pub use tuning::Tuning;
 pub use variant::Variant;
 pub(crate) use wait::Wait;
 
-use crate::{Device, Error, Format, Result};
+use crate::{Error, Format, Result};
 use cooperative::MatrixUnits;
 use fault::{Lost, Pending, guarded};
 use kernel::{Layout, Program};
@@ -172,18 +172,18 @@ impl Gpu {
         adapter::chosen(choice).await?.open(wait, cache_folder).await
     }
 
-    /// What `choice` names: a GPU or the CPU.
-    pub(crate) async fn open_device(
+    /// Opens what `choice` names; `None` where that is the CPU, which `auto` takes where there is no GPU.
+    pub(crate) async fn open_unless_cpu(
         wait: Wait,
         choice: &DeviceChoice,
         cache_folder: Option<&Path>,
-    ) -> Result<Device> {
+    ) -> Result<Option<Self>> {
         if *choice == DeviceChoice::Cpu {
-            return Ok(Device::Cpu);
+            return Ok(None);
         }
         match adapter::choose(choice).await?.0 {
-            Some(adapter) => Ok(Device::Gpu(adapter.open(wait, cache_folder).await?)),
-            None => Ok(Device::Cpu),
+            Some(adapter) => Ok(Some(adapter.open(wait, cache_folder).await?)),
+            None => Ok(None),
         }
     }
 

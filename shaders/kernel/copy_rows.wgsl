@@ -8,7 +8,8 @@ struct Params {
   first: u32,           // the first word to write
   row_words: u32,       // words from one row of the result to the next
   row_bytes: u32,       // bytes of a row of the source
-  base: u32,            // where what is bound of the source begins, in bytes after row 0; wraps around where that is before it
+  // Where what is bound of the source begins, in bytes after row 0; wraps around where that is before it.
+  base: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

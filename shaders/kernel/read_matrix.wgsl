@@ -31,6 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = invocation(group, lane);
   if (i < params.count) {
     let at = 4u * i;
-    result[i] = file_byte(at) | (file_byte(at + 1u) << 8u) | (file_byte(at + 2u) << 16u) | (file_byte(at + 3u) << 24u);
+    result[i] = file_byte(at) | (file_byte(at + 1u) << 8u)
+        | (file_byte(at + 2u) << 16u) | (file_byte(at + 3u) << 24u);
   }
 }
