@@ -1,4 +1,7 @@
-// How fast a device computes: CHAINS independent chains of steps, each of which needs the one before. What a step is, stands before this text.
+// How fast a device computes: CHAINS independent chains of steps, each of which needs the one before.
+
+// A `Value`, and a `step` of it.
+#import step
 
 // Operands that no compiler knows: the factor, the summand, and where each chain of each lane starts.
 @group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;

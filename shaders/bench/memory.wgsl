@@ -1,5 +1,7 @@
-// How fast a device reads, or copies: each invocation takes RUN quads, which begin at its group's and its own offset and lie STEP apart.
-// What is read is added up, so that it has to be read. `source` is bench/buffer.wgsl's or bench/texels.wgsl's.
+// How fast a device reads, or copies: each invocation takes RUN quads, which begin at its group's and its own offset
+// and lie STEP apart. The quads are added up, so that they have to be read.
+
+#import source
 
 @group(0) @binding(1) var<storage, read_write> result: array<vec4<u32>>;
 

@@ -18,8 +18,8 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef FLOATS
 // Quad `quad` of a chunk.
-fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> {
-  let two = select(chunk.xy, chunk.zw, quad == 1u);
+fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(load_vec4.xy, load_vec4.zw, quad == 1u);
   return bitcast<vec4<f32>>(vec4<u32>(two.x << 16u, two.x, two.y << 16u, two.y) & vec4<u32>(0xffff0000u));
 }
 #endif

@@ -17,11 +17,11 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef FLOATS
-#import lib/half_value.wgsl
+#import lib/f16_value.wgsl
 
 // Quad `quad` of a chunk.
-fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> {
-  let two = select(chunk.xy, chunk.zw, quad == 1u);
-  return vec4<f32>(half_values(two.x), half_values(two.y));
+fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(load_vec4.xy, load_vec4.zw, quad == 1u);
+  return vec4<f32>(f16_values(two.x), f16_values(two.y));
 }
 #endif

@@ -19,5 +19,5 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 
 #ifdef FLOATS
 // The one quad of a chunk.
-fn floats(chunk: vec4<u32>, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(chunk); }
+fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(load_vec4); }
 #endif

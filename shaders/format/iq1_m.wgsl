@@ -36,16 +36,16 @@ struct Raw {
 }
 
 // The n-th word of a block's indices.
-fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, n); }
+fn word_of(block: u32, n: u32) -> u32 { return load_word(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, n); }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let first = word_in(FIELD2_AT, FIELD2_SIZE, block, 0u);
-  let last = word_in(FIELD2_AT, FIELD2_SIZE, block, 1u);
+  let first = load_word(FIELD2_AT, FIELD2_SIZE, block, 0u);
+  let last = load_word(FIELD2_AT, FIELD2_SIZE, block, 1u);
   let d = ((first >> 12u) & 0xfu) | ((first >> 24u) & 0xf0u) | ((last >> 4u) & 0xf00u) | ((last >> 16u) & 0xf000u);
   let scales = select(first, last, unit >= 2u) >> (16u * (unit & 1u));
   return Raw(
-    half_value(d) * 0.125, vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
-    word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, unit), scales);
+    f16_value(d) * 0.125, vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
+    load_word(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, unit), scales);
 }
 
 // 8·vector + 1 ± 1 at an index of which these are the low bits; the high bits and the shift are bits 8 to 11 of `rest`.

@@ -33,12 +33,12 @@ struct Raw {
 }
 
 // The n-th word of a block's indices.
-fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
+fn word_of(block: u32, n: u32) -> u32 { return load_word(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)), vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
-    word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, unit));
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)), vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
+    load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, unit));
 }
 
 fn eight(index: u32) -> vec2<u32> { return vec2<u32>(grid_word(2u * index), grid_word(2u * index + 1u)); }

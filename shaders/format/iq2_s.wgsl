@@ -34,13 +34,13 @@ struct Raw {
 }
 
 // The n-th word of a block's indices and signs.
-fn word_of(block: u32, n: u32) -> u32 { return word_in(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
+fn word_of(block: u32, n: u32) -> u32 { return load_word(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125,
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125,
     vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)), vec2<u32>(word_of(block, 8u + 2u * unit), word_of(block, 9u + 2u * unit)),
-    half_of(word_in(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit), half_of(word_in(FIELD3_AT, FIELD3_SIZE, block, unit >> 1u), unit));
+    half_of(load_word(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit), half_of(load_word(FIELD3_AT, FIELD3_SIZE, block, unit >> 1u), unit));
 }
 
 // The vector at this place, with the eight signs from bit `up` on.

@@ -33,8 +33,8 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let d = half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125;
-  return Raw(d, chunk(FIELD1_AT, FIELD1_SIZE, block, unit), half_of(word_in(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit));
+  let d = f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125;
+  return Raw(d, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit), half_of(load_word(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit));
 }
 
 // The vectors of two codes.

@@ -32,7 +32,7 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125, chunk(FIELD1_AT, FIELD1_SIZE, block, unit));
+  return Raw(f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -34,10 +34,10 @@ struct Raw {
 fn fetch(block: u32, unit: u32) -> Raw {
   let at = 2u * unit;
   return Raw(
-    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)), chunk(FIELD1_AT, FIELD1_SIZE, block, unit),
-    half_of(word_in(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit),
-    vec2<u32>(word_in(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at), word_in(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at + 1u)),
-    word_in(FIELD4_AT, FIELD4_SIZE, block, 0u) >> (8u * unit));
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)), load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit),
+    half_of(load_word(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit),
+    vec2<u32>(load_word(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at), load_word(4u * FIELD3_AT, 4u * FIELD3_SIZE, block, at + 1u)),
+    load_word(FIELD4_AT, FIELD4_SIZE, block, 0u) >> (8u * unit));
 }
 
 // Four vectors, with the 16 signs from bit `up` on.

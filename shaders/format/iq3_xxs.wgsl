@@ -32,8 +32,8 @@ struct Raw {
 fn fetch(block: u32, unit: u32) -> Raw {
   let at = 2u * unit;
   return Raw(
-    half_value(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.25, chunk(FIELD1_AT, FIELD1_SIZE, block, unit),
-    vec2<u32>(word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at), word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at + 1u)));
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.25, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit),
+    vec2<u32>(load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at), load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at + 1u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

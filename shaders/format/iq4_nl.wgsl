@@ -50,11 +50,11 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
   let levels = numbers_of(raw.pairs);
-  return without_min(levels.low, levels.high, half_value(raw.d));
+  return without_min(levels.low, levels.high, f16_value(raw.d));
 }
 #endif

@@ -93,11 +93,11 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let head = word_in(FIELD0_AT, FIELD0_SIZE, block, 0u);
-  let low = word_in(FIELD0_AT, FIELD0_SIZE, block, 1u);
+  let head = load_word(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let low = load_word(FIELD0_AT, FIELD0_SIZE, block, 1u);
   return Raw(
-    half_value(head & 0xffffu), low >> (8u * unit), head >> (12u + 4u * unit),
-    chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), chunk(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
+    f16_value(head & 0xffffu), low >> (8u * unit), head >> (12u + 4u * unit),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

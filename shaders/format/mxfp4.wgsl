@@ -76,7 +76,7 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(byte_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_byte(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -77,7 +77,7 @@ struct Raw {
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    word_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 1u));
+    load_word(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 1u));
 }
 
 // Half the ue4m3 numbers of the two low bytes: those bits are an f16's, whose exponents are 8 less.
@@ -85,7 +85,7 @@ fn half_scales(scales: u32) -> vec2<f32> {
   let first = scales & 0xffu;
   let second = scales & 0xff00u;
   let halves = select((first & 0x7fu) << 7u, 0u, first == 0x7fu) | select((second & 0x7f00u) << 15u, 0u, second == 0x7f00u);
-  return half_values(halves) * 128.0;
+  return f16_values(halves) * 128.0;
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -65,7 +65,7 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 // Twice each of 16 bits.
@@ -76,6 +76,6 @@ fn twice(bits: u32) -> vec4<u32> {
 
 fn codes(raw: Raw, part: u32) -> Codes {
   let bits = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
-  return without_min(twice(bits), twice(bits >> 16u), half_value(raw.d));
+  return without_min(twice(bits), twice(bits >> 16u), f16_value(raw.d));
 }
 #endif

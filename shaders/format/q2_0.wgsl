@@ -54,7 +54,7 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 // The four codes of each byte, as bytes.
@@ -66,6 +66,6 @@ fn spread_pairs(fours: u32) -> vec4<u32> {
 
 fn codes(raw: Raw, part: u32) -> Codes {
   let fours = select(raw.fours.xy, raw.fours.zw, part == 1u);
-  return without_min(spread_pairs(fours.x), spread_pairs(fours.y), half_value(raw.d));
+  return without_min(spread_pairs(fours.x), spread_pairs(fours.y), f16_value(raw.d));
 }
 #endif

@@ -86,11 +86,11 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let codes = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit / 2u);
+  let codes = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, unit / 2u);
   let up = vec4<u32>(4u * (unit % 2u));
   return Raw(
-    codes.a >> up, codes.b >> up, word_in(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, unit),
-    half_values(word_in(FIELD2_AT, FIELD2_SIZE, block, 0u)));
+    codes.a >> up, codes.b >> up, load_word(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, unit),
+    f16_values(load_word(FIELD2_AT, FIELD2_SIZE, block, 0u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -192,16 +192,16 @@ struct Raw {
 fn fetch(block: u32, unit: u32) -> Raw {
   // Of each byte, this half has four bits: of the high bits, and of the scales, low and high.
   let up = 4u * unit;
-  let low = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit);
-  let high = two_chunks(FIELD0_AT, FIELD0_SIZE, block, 0u);
+  let low = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, unit);
+  let high = load_two_vec4s(FIELD0_AT, FIELD0_SIZE, block, 0u);
   let mask = vec4<u32>(0x0f0f0f0fu);
-  let low0 = word_in(FIELD2_AT, FIELD2_SIZE, block, 0u) >> up;
-  let low1 = word_in(FIELD2_AT, FIELD2_SIZE, block, 1u) >> up;
-  let high_scales = word_in(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
+  let low0 = load_word(FIELD2_AT, FIELD2_SIZE, block, 0u) >> up;
+  let low1 = load_word(FIELD2_AT, FIELD2_SIZE, block, 1u) >> up;
+  let high_scales = load_word(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
   return Raw(
     low.a, low.b, ((high.a >> vec4<u32>(up)) & mask) | ((high.b << vec4<u32>(4u - up)) & ~mask),
     vec2<u32>((low0 & 0x0f0f0f0fu) | ((high_scales & 0x03030303u) << 4u), (low1 & 0x0f0f0f0fu) | ((high_scales & 0x0c0c0c0cu) << 2u)),
-    half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
+    f16_value(load_f16(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
 // 16 weights of a quarter, whose high bits stand from bit `up` on.

@@ -54,10 +54,10 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  return without_min(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), half_value(raw.d));
+  return without_min(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), f16_value(raw.d));
 }
 #endif

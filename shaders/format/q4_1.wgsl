@@ -53,11 +53,11 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(word_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  return Raw(load_word(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let d_m = half_values(raw.d_m);
+  let d_m = f16_values(raw.d_m);
   return Codes(nibbles_from(raw.pairs, 0u), nibbles_from(raw.pairs, 4u), vec2<f32>(d_m.x), vec2<f32>(-d_m.y));
 }
 #endif

@@ -51,8 +51,8 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let pairs = two_chunks(FIELD1_AT, FIELD1_SIZE, block, unit);
-  return Raw(six_bits(chunk(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b);
+  let pairs = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, unit);
+  return Raw(six_bits(load_vec4(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b);
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

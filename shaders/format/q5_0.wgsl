@@ -62,11 +62,11 @@ struct Raw {
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), word_in(FIELD1_AT, FIELD1_SIZE, block, 0u), chunk(FIELD2_AT, FIELD2_SIZE, block, 0u));
+    load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_word(FIELD1_AT, FIELD1_SIZE, block, 0u), load_vec4(FIELD2_AT, FIELD2_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
   return without_min(
-    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), half_value(raw.d));
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), f16_value(raw.d));
 }
 #endif

@@ -75,10 +75,10 @@ fn fifths_of(words: vec4<u32>, pair: u32) -> vec4<u32> {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  let pairs = two_chunks(FIELD2_AT, FIELD2_SIZE, block, unit);
-  let fifths = two_chunks(FIELD1_AT, FIELD1_SIZE, block, 0u);
+  let pairs = load_two_vec4s(FIELD2_AT, FIELD2_SIZE, block, unit);
+  let fifths = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, 0u);
   return Raw(
-    six_bits(chunk(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b, fifths_of(fifths.a, unit), fifths_of(fifths.b, unit));
+    six_bits(load_vec4(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b, fifths_of(fifths.a, unit), fifths_of(fifths.b, unit));
 }
 
 fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {

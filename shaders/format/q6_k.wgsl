@@ -127,14 +127,14 @@ struct Raw {
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let half = unit / 2u;
-  let low = two_chunks(FIELD0_AT, FIELD0_SIZE, block, unit);
-  let high = two_chunks(FIELD1_AT, FIELD1_SIZE, block, half);
+  let low = load_two_vec4s(FIELD0_AT, FIELD0_SIZE, block, unit);
+  let high = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, half);
   let up = vec4<u32>(2u * (unit % 2u));
   let scales = vec2<u32>(
-    word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half), word_in(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
+    load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half), load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
   return Raw(
     low.a, low.b, high.a >> up, high.b >> up, scales >> vec2<u32>(16u * (unit % 2u)),
-    half_value(half_in(FIELD3_AT, FIELD3_SIZE, block, 0u)));
+    f16_value(load_f16(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
 // 16 weights of a part; the two high bits move to bits 4 and 5, and those of other weights are masked away.

@@ -51,8 +51,8 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(half_in(FIELD0_AT, FIELD0_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 0u), chunk(FIELD1_AT, FIELD1_SIZE, block, 1u));
+  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 1u));
 }
 
-fn codes(raw: Raw, part: u32) -> Codes { return without_min(raw.a, raw.b, half_value(raw.d)); }
+fn codes(raw: Raw, part: u32) -> Codes { return without_min(raw.a, raw.b, f16_value(raw.d)); }
 #endif

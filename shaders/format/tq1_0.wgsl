@@ -84,10 +84,10 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let is_last = unit == 7u;
   let at = select(2u, 0u, is_first);
   let power = select(power_of_three(unit), power_of_three(2u * unit - 10u), !is_first);
-  let four = vec4<u32>(word_in(FIELD1_AT, FIELD1_SIZE, block, 0u));
-  let b = select(chunk(FIELD0_AT, FIELD0_SIZE, block, select(2u, 1u, is_first)), four, is_last);
+  let four = vec4<u32>(load_word(FIELD1_AT, FIELD1_SIZE, block, 0u));
+  let b = select(load_vec4(FIELD0_AT, FIELD0_SIZE, block, select(2u, 1u, is_first)), four, is_last);
   let powers = select(vec4<u32>(select(3u * power, power, is_first)), vec4<u32>(1u, 3u, 9u, 27u), is_last);
-  return Raw(half_value(half_in(FIELD2_AT, FIELD2_SIZE, block, 0u)), chunk(FIELD0_AT, FIELD0_SIZE, block, at), b, power, powers);
+  return Raw(f16_value(load_f16(FIELD2_AT, FIELD2_SIZE, block, 0u)), load_vec4(FIELD0_AT, FIELD0_SIZE, block, at), b, power, powers);
 }
 
 fn power_of_three(n: u32) -> u32 { return select((0x1b090301u >> (8u * n)) & 0xffu, 81u, n == 4u); }

@@ -53,8 +53,8 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let at = unit & 2u;
   let up = vec4<u32>(4u * (unit & 1u));
   return Raw(
-    half_value(half_in(FIELD1_AT, FIELD1_SIZE, block, 0u)), chunk(FIELD0_AT, FIELD0_SIZE, block, at) >> up,
-    chunk(FIELD0_AT, FIELD0_SIZE, block, at + 1u) >> up);
+    f16_value(load_f16(FIELD1_AT, FIELD1_SIZE, block, 0u)), load_vec4(FIELD0_AT, FIELD0_SIZE, block, at) >> up,
+    load_vec4(FIELD0_AT, FIELD0_SIZE, block, at + 1u) >> up);
 }
 
 // The codes of the other part stay four times too large, under a fourth of the scale.

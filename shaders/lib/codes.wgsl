@@ -3,9 +3,9 @@
 // A format says how many of these parts it fetches at once and how far apart they are, what is taken off each code, and whether a part has one scale and
 // minimum, or one for each half.
 
-#import lib/split.wgsl
+#import matrix/fields.wgsl
 #import lib/exact.wgsl
-#import lib/half_value.wgsl
+#import lib/f16_value.wgsl
 
 struct Codes {
   // Signed bytes, four weights a word: the first 16 weights, and the others.

@@ -3,7 +3,7 @@
 #import lib/exact.wgsl
 
 #ifdef MATRIX
-#import lib/split_block.wgsl
+#import matrix/file_block.wgsl
 #else
 @group(0) @binding(1) var<storage, read> blocks: array<u32>;
 

@@ -3,7 +3,7 @@
 // WGSL lets a compiler fuse a*b+c, reassociate, divide within 2.5 ULP and take a root within more. What it cannot do is see through an integer
 // addition of a number it does not know, so a result that passes through `opaque` is rounded to f32 by itself, as IEEE 754 says.
 
-#import lib/half.wgsl
+#import lib/f16_bits.wgsl
 
 // The value, of which a compiler knows nothing. (An exclusive or would not do: two in a row cancel.)
 #ifndef NO_CONTRACTION

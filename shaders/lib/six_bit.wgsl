@@ -103,7 +103,7 @@ fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
 
 // Sub-block `part` of the two, whose codes are a and b.
 fn six_bit_codes(pair: SixBit, part: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
-  let d = half_values(pair.d);
+  let d = f16_values(pair.d);
   let sc = f32((pair.sc >> (8u * part)) & 0xffu);
   let m = f32((pair.m >> (8u * part)) & 0xffu);
   return Codes(a, b, vec2<f32>(multiple(d.x, sc)), vec2<f32>(multiple(d.y, m)));

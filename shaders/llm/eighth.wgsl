@@ -17,7 +17,7 @@ fn store_eighth(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
   // Whoever comes here again writes magnitudes that all have read, and sums after a barrier.
   workgroupBarrier();
   if (is_there) {
-    let place = int8_place(i / 8u);
+    let place = int8_block_at(i / 8u);
     let quad = place + select(0u, INT8_B, eighth >= 4u);
     blocks[4u * quad + eighth % 4u] = pack4xI8(codes);
     if (eighth < 4u) {

@@ -18,7 +18,7 @@ fn store_half(lane: u32, i: u32, x: Four, is_there: bool) {
   // Whoever comes here again writes magnitudes that all have read, and sums after a barrier.
   workgroupBarrier();
   if (is_there) {
-    let place = int8_place(i / 8u);
+    let place = int8_block_at(i / 8u);
     let is_last = i % 8u == 4u;
     blocks[place + select(0u, INT8_B, is_last)] = vec4<u32>(pack4xI8(a), pack4xI8(b), pack4xI8(c), pack4xI8(d));
     if (!is_last) {

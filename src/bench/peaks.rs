@@ -1,7 +1,7 @@
 //! What a device can do at best, measured by kernels that do one thing only.
 
 use super::timing::{Settings, time_laps};
-use crate::gpu::{Clock, texels};
+use crate::gpu::{Clock, textures, wgsl::Wgsl};
 use crate::{Gpu, Result};
 use std::time::Duration;
 use wgpu::BufferUsages;
@@ -23,13 +23,24 @@ pub struct Peaks {
     pub launch: f64,
 }
 
-/// A kernel and the constants before its text.
+/// A kernel, the constants of its text, and what it reads.
 struct Kernel {
-    text: &'static str,
+    file: &'static str,
+    /// The text that `#import` names otherwise than by its path.
+    part: Option<(&'static str, &'static str)>,
     constants: Vec<(&'static str, u32)>,
+    reads: Reads,
     groups: u64,
     /// What a dispatch does: bytes, operations or dispatches.
     work: f64,
+}
+
+/// What a kernel reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Buffer,
+    Texture,
+    Operands,
 }
 
 /// To find the fastest kernel.
@@ -47,17 +58,23 @@ const SECOND_LOOK: Settings = Settings {
     as_in_file: false,
 };
 
-const MEMORY: &str =
-    concat!(include_str!("../../shaders/bench/buffer.wgsl"), include_str!("../../shaders/bench/memory.wgsl"));
-const TEXELS: &str =
-    concat!(include_str!("../../shaders/bench/texels.wgsl"), include_str!("../../shaders/bench/memory.wgsl"));
-const MULTIPLY_ADD: &str = concat!(
-    include_str!("../../shaders/bench/multiply_add.wgsl"),
-    include_str!("../../shaders/bench/chains.wgsl")
-);
-const DOT: &str =
-    concat!(include_str!("../../shaders/bench/dot.wgsl"), include_str!("../../shaders/bench/chains.wgsl"));
-const LAUNCH: &str = include_str!("../../shaders/bench/launch.wgsl");
+macro_rules! file {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../shaders/", $path)))
+    };
+}
+
+const FILES: [(&str, &str); 7] = [
+    file!("bench/buffer.wgsl"),
+    file!("bench/chains.wgsl"),
+    file!("bench/dot.wgsl"),
+    file!("bench/launch.wgsl"),
+    file!("bench/memory.wgsl"),
+    file!("bench/multiply_add.wgsl"),
+    file!("bench/texture.wgsl"),
+];
+const MULTIPLY_ADD: &str = "bench/multiply_add.wgsl";
+const DOT: &str = "bench/dot.wgsl";
 
 /// Invocations in a workgroup.
 const WORKGROUP: u32 = 64;
@@ -74,22 +91,25 @@ const CHAIN_GROUPS: u64 = 4096;
 const OPERANDS: [f32; 3] = [0.999, 0.001, 1.5];
 
 /// Kernels that read `quads` quads, or copy them; which is fastest depends on the device.
-fn memory(text: &'static str, copy: bool, quads: u64) -> Vec<Kernel> {
+fn memory(reads: Reads, copy: bool, quads: u64) -> Vec<Kernel> {
     let kernels = RUNS.into_iter().flat_map(|run| {
         let groups = quads / u64::from(WORKGROUP * run);
         let lanes = groups as u32 * WORKGROUP;
         // From one group to the next, from one lane, and from one quad of a lane. Each lane a run of its own, for adapters
         // that compute on the CPU; neighbours side by side within a group; and within the whole dispatch.
         let patterns = [(WORKGROUP * run, run, 1), (WORKGROUP * run, 1, WORKGROUP), (WORKGROUP, 1, lanes)];
+        let source = if reads == Reads::Texture { "bench/texture.wgsl" } else { "bench/buffer.wgsl" };
         patterns.map(|(group_step, lane_step, step)| Kernel {
-            text,
+            file: "bench/memory.wgsl",
+            part: Some(("source", source)),
+            reads,
             constants: vec![
                 ("RUN", run),
                 ("GROUP_STEP", group_step),
                 ("LANE_STEP", lane_step),
                 ("STEP", step),
                 ("COPY", u32::from(copy)),
-                ("CHUNK_COLS", texels::CHUNK.cols()),
+                ("VEC4_COLS", textures::VEC4.cols()),
             ],
             groups,
             work: (quads * QUAD_BYTES * if copy { 2 } else { 1 }) as f64,
@@ -99,9 +119,11 @@ fn memory(text: &'static str, copy: bool, quads: u64) -> Vec<Kernel> {
 }
 
 /// Kernels of chains whose steps are so many operations each.
-fn chains(text: &'static str, operations: u64) -> Vec<Kernel> {
+fn chains(step: &'static str, operations: u64) -> Vec<Kernel> {
     let kernels = CHAINS.into_iter().map(|chains| Kernel {
-        text,
+        file: "bench/chains.wgsl",
+        part: Some(("step", step)),
+        reads: Reads::Operands,
         constants: vec![("ROUNDS", ROUNDS), ("CHAINS", chains)],
         groups: CHAIN_GROUPS,
         work: (u64::from(WORKGROUP * 8 * ROUNDS * chains) * CHAIN_GROUPS * operations) as f64,
@@ -110,14 +132,17 @@ fn chains(text: &'static str, operations: u64) -> Vec<Kernel> {
 }
 
 fn launch() -> Vec<Kernel> {
-    vec![Kernel { text: LAUNCH, constants: Vec::new(), groups: 1, work: 1.0 }]
+    let (part, constants, reads) = (None, Vec::new(), Reads::Buffer);
+    vec![Kernel { file: "bench/launch.wgsl", part, constants, reads, groups: 1, work: 1.0 }]
 }
 
 impl Kernel {
     fn wgsl(&self) -> String {
+        let wgsl = FILES.into_iter().fold(Wgsl::new(), |wgsl, (path, text)| wgsl.file(path, text));
+        let wgsl = self.part.into_iter().fold(wgsl, |wgsl, (name, path)| wgsl.alias(name, path));
         let constants = [("WORKGROUP", WORKGROUP)].into_iter().chain(self.constants.iter().copied());
-        let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
-        constants.chain([self.text.to_owned()]).collect()
+        let wgsl = constants.fold(wgsl, |wgsl, (name, value)| wgsl.constant(name, value));
+        wgsl.join(self.file).expect("every shader joins")
     }
 }
 
@@ -125,9 +150,9 @@ impl Kernel {
 #[doc(hidden)]
 pub fn shaders() -> impl Iterator<Item = String> {
     let quads = (1 << 20) / QUAD_BYTES;
-    let [buffer, copy, texels] =
-        [(MEMORY, false), (MEMORY, true), (TEXELS, false)].map(|(text, copy)| memory(text, copy, quads));
-    let kernels = [buffer, copy, texels, chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
+    let [buffer, copy, texture] = [(Reads::Buffer, false), (Reads::Buffer, true), (Reads::Texture, false)]
+        .map(|(reads, copy)| memory(reads, copy, quads));
+    let kernels = [buffer, copy, texture, chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
     kernels.into_iter().flatten().map(|kernel| kernel.wgsl())
 }
 
@@ -142,14 +167,14 @@ impl Peaks {
         let bytes = 1 << bytes.ilog2();
         let bench = Bench::new(gpu, bytes)?;
         let quads = bytes / QUAD_BYTES;
-        let buffer_read = bench.best(&memory(MEMORY, false, quads))?;
-        let texel_read = match bench.on_texels {
-            Some(_) => bench.best(&memory(TEXELS, false, quads))?,
+        let buffer_read = bench.best(&memory(Reads::Buffer, false, quads))?;
+        let texture_read = match bench.on_texture {
+            Some(_) => bench.best(&memory(Reads::Texture, false, quads))?,
             None => 0.0,
         };
         Ok(Self {
-            copy: bench.best(&memory(MEMORY, true, quads))?,
-            read: buffer_read.max(texel_read),
+            copy: bench.best(&memory(Reads::Buffer, true, quads))?,
+            read: buffer_read.max(texture_read),
             buffer_read,
             multiply_add: bench.best(&chains(MULTIPLY_ADD, 4 * 2))?,
             dot: bench.best(&chains(DOT, 4 * 8))?,
@@ -165,7 +190,7 @@ struct Bench<'a> {
     on_memory: Bound,
     on_operands: Bound,
     /// What memory holds, in a texture; where that is how weights are read.
-    on_texels: Option<Bound>,
+    on_texture: Option<Bound>,
 }
 
 /// What a kernel reads and writes.
@@ -181,13 +206,13 @@ impl Bound {
             has_dynamic_offset: false,
             min_binding_size: None,
         };
-        let texels = wgpu::BindingType::StorageTexture {
+        let texture = wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::ReadOnly,
-            format: texels::CHUNK.format,
+            format: textures::VEC4.format,
             view_dimension: wgpu::TextureViewDimension::D2,
         };
-        let is_texels = matches!(source, wgpu::BindingResource::TextureView(_));
-        let entries = [if is_texels { texels } else { storage(true) }, storage(false)].into_iter().zip(0..);
+        let is_texture = matches!(source, wgpu::BindingResource::TextureView(_));
+        let entries = [if is_texture { texture } else { storage(true) }, storage(false)].into_iter().zip(0..);
         let entries = entries.map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -219,9 +244,9 @@ impl<'a> Bench<'a> {
         let source = gpu.buffer(bytes, BufferUsages::STORAGE | BufferUsages::COPY_SRC)?;
         let result = gpu.buffer(bytes, BufferUsages::STORAGE)?;
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
-        let on_texels = if gpu.prefers_texels() {
-            let textures = gpu.texels_now(&source, source.size())?;
-            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&textures.chunks), &result)?)
+        let on_texture = if gpu.weight_textures() {
+            let textures = gpu.weight_textures_now(&source, source.size())?;
+            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&textures.vec4s), &result)?)
         } else {
             None
         };
@@ -230,15 +255,15 @@ impl<'a> Bench<'a> {
             clock: gpu.clock()?,
             on_memory: Bound::new(gpu, source.as_entire_binding(), &result)?,
             on_operands: Bound::new(gpu, operands.as_entire_binding(), &result)?,
-            on_texels,
+            on_texture,
         })
     }
 
     fn bound(&self, kernel: &Kernel) -> &Bound {
-        match (kernel.text, &self.on_texels) {
-            (TEXELS, Some(texels)) => texels,
-            (MEMORY | LAUNCH, _) => &self.on_memory,
-            _ => &self.on_operands,
+        match (kernel.reads, &self.on_texture) {
+            (Reads::Texture, Some(texture)) => texture,
+            (Reads::Operands, _) => &self.on_operands,
+            _ => &self.on_memory,
         }
     }
 

@@ -81,7 +81,7 @@ pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
     let precisions: &[_] =
         if case.format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
     let automatic = precisions.iter().map(|&precision| Variant(Way::Auto(precision)));
-    let chosen = gpu::Variant::all(gpu, case.format, case.cols, case.batch);
+    let chosen = gpu::Variant::all(gpu, case.format, case.batch);
     automatic.chain(chosen.into_iter().map(|variant| Variant(Way::Chosen(variant)))).collect()
 }
 

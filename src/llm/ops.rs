@@ -21,7 +21,7 @@ macro_rules! shader {
 }
 
 /// Integer conversions between f16 and f32, which kernels for files have too.
-const HALF: &str = include_str!("../../shaders/lib/half.wgsl");
+const HALF: &str = include_str!("../../shaders/lib/f16_bits.wgsl");
 const SUM: &str = shader!("sum");
 
 /// What stores results in eight bits too: the element of their buffer, the text, and that where they are not wanted so.

@@ -11,19 +11,19 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Rows of an expert: no whole number of those that a lane has.
 const ROWS: usize = 33;
 
-/// `experts` matrices, and `picks` numbers for each vector; a number may be that of no expert.
+/// `experts` matrices, and `top_k` numbers for each vector; a number may be that of no expert.
 struct Mixture {
     format: Format,
     experts: usize,
     cols: usize,
-    picks: usize,
+    top_k: usize,
     numbers: Vec<u32>,
 }
 
 impl Mixture {
     fn check(&self, gpu: &Gpu, precision: Precision) -> Result<(), String> {
-        let Self { format, experts, cols, picks, ref numbers } = *self;
-        let vectors = numbers.len() / picks;
+        let Self { format, experts, cols, top_k, ref numbers } = *self;
+        let vectors = numbers.len() / top_k;
         let case = Case::gaussian(format, experts * ROWS, cols);
         let x = crate::support::gaussian(7, vectors * cols);
         let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
@@ -38,7 +38,7 @@ impl Mixture {
         let y_buffer = poisoned(gpu, y_bytes);
         let (matrix, y) = (case.matrix(gpu), binding(&y_buffer));
         let of = number_buffer.as_entire_buffer_binding();
-        let op = gpu.prepare_matmul_indexed(&matrix, ROWS, &activations, &of, picks, &y);
+        let op = gpu.prepare_matmul_indexed(&matrix, ROWS, &activations, &of, top_k, &y);
         let op = op.map_err(|error| error.to_string())?;
         // Twice: what the first has left behind must not be taken for the second's.
         for _ in 0..2 {
@@ -53,7 +53,7 @@ impl Mixture {
 
     /// Holds each row of `y` against f64 sums, and all of them against the twin where every number is that of an expert.
     fn judge(&self, case: &Case, precision: Precision, x: &[f32], y: &[f32]) -> Result<(), String> {
-        let Self { format, experts, cols, picks, ref numbers } = *self;
+        let Self { format, experts, cols, top_k, ref numbers } = *self;
         let expert_bytes = case.bytes.len() / experts;
         for (i, (&number, y)) in numbers.iter().zip(y.chunks(ROWS)).enumerate() {
             if number as usize >= experts {
@@ -63,7 +63,7 @@ impl Mixture {
                 continue;
             }
             let bytes = case.bytes[number as usize * expert_bytes..][..expert_bytes].to_vec();
-            let x = &x[i / picks * cols..][..cols];
+            let x = &x[i / top_k * cols..][..cols];
             Case::of(format, ROWS, cols, bytes)
                 .judge((precision, cols, 0.0), (X::Gaussian(1.0), x), None, y)
                 .map_err(|fault| format!("pick {i}, expert {number}: {fault}"))?;
@@ -85,9 +85,9 @@ fn numbers(count: u32, experts: u32) -> Vec<u32> {
 }
 
 fn mixtures() -> Vec<Mixture> {
-    let of = |format, experts, cols, picks, numbers| Mixture { format, experts, cols, picks, numbers };
+    let of = |format, experts, cols, top_k, numbers| Mixture { format, experts, cols, top_k, numbers };
     vec![
-        // As many picks as experts or fewer: one by one. One number is that of no expert.
+        // As many top_k as experts or fewer: one by one. One number is that of no expert.
         of(Format::Q4_K, 5, 256, 1, vec![4]),
         of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 7, 3, 3]),
         // A number whose first row, counted in 32 bits, is row 1.
@@ -96,7 +96,7 @@ fn mixtures() -> Vec<Mixture> {
         of(Format::Q4_K, 3, 256, 1, vec![2; 8]),
         of(Format::Q8_0, 2, 96, 3, vec![0; 33]),
         of(Format::Q4_0, 1, 64, 1, vec![0; 2]),
-        // Experts without picks, first and last; and numbers of none between.
+        // Experts without top_k, first and last; and numbers of none between.
         of(Format::Q6_K, 9, 512, 2, [1, 1, 5, 1, 7, 5, 5, 1, 5, 5, 5, 5].to_vec()),
         of(Format::Q4_K, 5, 256, 2, vec![4, 0, 2, 5, 3, 3, u32::MAX, 3, 9, 0]),
         of(Format::Q5_0, 2, 64, 1, vec![2; 6]),
@@ -109,7 +109,7 @@ fn mixtures() -> Vec<Mixture> {
 }
 
 #[test]
-fn experts_are_multiplied_as_by_the_twin() {
+fn experts_are_multiplied_as_by_the_reference() {
     let Some(gpu) = gpu() else { return };
     for mixture in mixtures() {
         for &precision in super::product::precisions(mixture.format) {
@@ -117,33 +117,33 @@ fn experts_are_multiplied_as_by_the_twin() {
                 continue;
             }
             let result = mixture.check(gpu, precision);
-            let Mixture { format, experts, picks, ref numbers, .. } = mixture;
+            let Mixture { format, experts, top_k, ref numbers, .. } = mixture;
             assert_eq!(
                 result,
                 Ok(()),
-                "{format} {precision:?}, {experts} experts, {picks} each: {numbers:?}"
+                "{format} {precision:?}, {experts} experts, {top_k} each: {numbers:?}"
             );
         }
     }
 }
 
 #[test]
-fn planted_faults_in_bundles_are_found() {
+fn planted_faults_in_expert_batches_are_found() {
     let faults = [
-        ("bundles[i] = NO_PICK;", ""),
-        ("select(0u, 1u, numbers[pick] == i)", "1u"),
+        ("slots[i] = NO_ASSIGNMENT;", ""),
+        ("select(0u, 1u, experts[assignment] == i)", "1u"),
         ("params.columns - 1u) / params.columns;", "params.columns - 2u) / params.columns;"),
         ("other < expert;", "other + 1u < expert;"),
-        ("pick < i; pick++", "pick + 1u < i; pick++"),
-        ("numbers[pick] == expert", "numbers[pick] <= expert"),
+        ("assignment < i; assignment++", "assignment + 1u < i; assignment++"),
+        ("experts[assignment] == expert", "experts[assignment] <= expert"),
         ("min(slots[vector], params.batch - 1u)", "min(vector, params.batch - 1u)"),
         ("let vector = slots[column];", "let vector = column;"),
-        ("let pick = slots[tile * COLUMNS];", "let pick = slots[tile];"),
-        ("slots[place.vector] < params.batch", "slots[place.vector] + 1u < params.batch"),
+        ("let assignment = slots[tile * COLUMNS];", "let assignment = slots[tile];"),
+        ("slots[task.vector] < params.batch", "slots[task.vector] + 1u < params.batch"),
     ];
-    // The first pick is none, and the last is the only one of its bundle.
+    // The first assignment is to no expert, and the last is the only one of its batch.
     let numbers = [9, 1, 5, 1, 6, 5, 5, 1, 1, 5, 5, 5, 5, 7].to_vec();
-    let mixture = Mixture { format: Format::Q4_0, experts: 9, cols: 64, picks: 2, numbers };
+    let mixture = Mixture { format: Format::Q4_0, experts: 9, cols: 64, top_k: 2, numbers };
     for (right, wrong) in faults {
         let Some((gpu, planted)) = planting(Features::empty(), right, wrong) else { return };
         let result = mixture.check(&gpu, Precision::Exact);

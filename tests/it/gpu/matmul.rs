@@ -11,7 +11,7 @@ use std::io::Write;
 
 /// What a shape is multiplied in: one of all variants of a precision, another for each format and shape, because each is a pipeline to compile.
 fn variant(gpu: &Gpu, case: &Case, precision: Precision, batch: usize, turn: usize) -> Variant {
-    let mut variants = Variant::all(gpu, case.format, case.cols, batch);
+    let mut variants = Variant::all(gpu, case.format, batch);
     variants.retain(|variant| variant.precision() == precision);
     variants[turn % variants.len()]
 }
@@ -104,7 +104,7 @@ fn blocks_may_lie_as_in_a_file() {
 
 /// The variant that multiplies by matrix units, of a device that has them.
 fn cooperative(gpu: &Gpu, case: &Case, batch: usize) -> Option<Variant> {
-    let all = Variant::all(gpu, case.format, case.cols, batch);
+    let all = Variant::all(gpu, case.format, batch);
     let found = all.into_iter().find(|variant| variant.to_string() == "int8.cooperative");
     if found.is_none() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: products by matrix units: the adapter has none");
@@ -132,7 +132,7 @@ fn matrix_units_multiply_every_format() {
         // f16 adds little to what eight bits lose of each vector, of any magnitude.
         let case = Case::gaussian(format, 16, cols(format, 4352usize.div_ceil(format.info().block_weights)));
         let Some(variant) = cooperative(gpu, &case, 9) else { return };
-        let tile = Variant::all(gpu, format, case.cols, 9);
+        let tile = Variant::all(gpu, format, 9);
         let tile = tile.into_iter().find(|variant| variant.to_string() == "int8.tile").unwrap();
         for x in [X::Held, X::Gaussian(1.0), X::Gaussian(1e5), X::Gaussian(1e-9)] {
             let of = |variant| case.check(gpu, How { x, ..How::of(variant) }, 9).unwrap();
@@ -168,7 +168,7 @@ fn matrix_units_take_what_f16_does_not_hold() {
     // A device without the features has no such variant, whatever the adapter.
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap().with_matrix_units(&adapter().unwrap());
-    let all = Variant::all(&gpu, case.format, cols, batch);
+    let all = Variant::all(&gpu, case.format, batch);
     assert!(all.iter().all(|variant| !variant.to_string().contains("cooperative")), "{all:?}");
 }
 
@@ -192,8 +192,9 @@ fn the_largest_codes_and_numbers_do_not_overflow() {
     for info in FORMATS.iter().filter(|info| info.can_quantize() && !info.format.is_float()) {
         let case = Case::of_largest_codes(info.format, 33, 512);
         // Others add up in whole words.
-        let variants = Variant::all(gpu, info.format, case.cols, 3);
-        let variant = variants.into_iter().find(|variant| variant.to_string().starts_with("int8.alone.4"));
+        let variants = Variant::all(gpu, info.format, 3);
+        let variant =
+            variants.into_iter().find(|variant| variant.to_string().starts_with("int8.thread_per_row.rows4"));
         let result = case.check(gpu, How { x: X::Ends, ..How::of(variant.unwrap()) }, 3);
         assert!(result.is_ok(), "{}: {result:?}", info.name);
     }
@@ -259,7 +260,7 @@ fn a_matrix_may_take_several_buffers() {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_device(device, queue).unwrap();
     let case = Case::gaussian(Format::Q4_K, 257, 512);
-    for variant in Variant::all(&gpu, case.format, case.cols, 3) {
+    for variant in Variant::all(&gpu, case.format, 3) {
         case.check(&gpu, How { has_bias: true, ..How::of(variant) }, 3).unwrap();
     }
 }
@@ -278,7 +279,7 @@ fn columns_in_spans_are_added_up() {
     for (format, rows, cols, batch) in shapes {
         let case = Case::gaussian(format, rows, cols);
         let split = |variant: &Variant| variant.to_string().contains("split");
-        let variants: Vec<_> = Variant::all(gpu, format, cols, batch).into_iter().filter(split).collect();
+        let variants: Vec<_> = Variant::all(gpu, format, batch).into_iter().filter(split).collect();
         assert!(!variants.is_empty());
         for (i, variant) in variants.into_iter().enumerate() {
             let result = case.check(gpu, How { has_bias: i % 2 == 0, ..How::of(variant) }, batch);
@@ -297,8 +298,9 @@ fn products_in_spans_do_not_disturb_each_other() {
         let x = crate::support::gaussian(7, case.cols);
         let x_buffer = buffer(gpu, bytemuck::cast_slice(&x), BufferUsages::STORAGE);
         let y = poisoned(gpu, 4 * case.rows as u64);
-        let variants = Variant::all(gpu, case.format, case.cols, 1);
-        let variant = variants.into_iter().find(|variant| variant.to_string() == "exact.alone.4x1.split4");
+        let variants = Variant::all(gpu, case.format, 1);
+        let variant =
+            variants.into_iter().find(|variant| variant.to_string() == "exact.thread_per_row.rows4.split_k4");
         let activations = Activations::exact(x_buffer.as_entire_buffer_binding(), 1, case.cols);
         let op = gpu.prepare_matmul_as(variant.unwrap(), &case.matrix(gpu), &activations, None, &binding(&y));
         (op.unwrap(), x, y)
@@ -399,7 +401,7 @@ fn every_variant_in_many_shapes() {
                 continue;
             }
             let case = Case::gaussian(format, rows, cols);
-            for variant in Variant::all(&gpu, format, cols, batch) {
+            for variant in Variant::all(&gpu, format, batch) {
                 for x in [X::Held, X::Gaussian(1.0)] {
                     let errors = case.check(&gpu, How { x, ..How::of(variant) }, batch);
                     let errors = errors.unwrap_or_else(|fault| {

@@ -29,130 +29,152 @@ const NEAR_IN_F16: f64 = 1e-4;
 
 const FAULTS: [Fault; 50] = [
     // Nothing is computed at all.
-    fault((Q4_0, 1, "exact.alone.4"), "if (i < params.count)", "if (false)"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "if (i < params.count)", "if (false)"),
     // A swapped nibble, a scale that is a little off, and a code that is another's.
-    fault((Q4_0, 1, "exact.alone.4"), "nibbles_from(raw.pairs, 4u)", "nibbles_from(raw.pairs, 0u)"),
-    fault((Q4_0, 1, "int8.alone.8"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
-    fault((Q4_0, 1, "exact.alone.4"), "half_value(raw.d))", "half_value(raw.d) * 1.0001)"),
-    fault((Q4_0, 1, "exact.alone.4"), "w.r3.b.w))", "w.r3.b.z))"),
+    fault(
+        (Q4_0, 1, "exact.thread_per_row.rows4"),
+        "nibbles_from(raw.pairs, 4u)",
+        "nibbles_from(raw.pairs, 0u)",
+    ),
+    fault((Q4_0, 1, "int8.thread_per_row.rows8"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "w.r3.b.w))", "w.r3.b.z))"),
     // A min that is lost, and one of the sums that it is multiplied by.
-    fault((Q4_K, 3, "exact.alone.4"), "HAS_MIN = true", "HAS_MIN = false"),
-    fault((Q4_K, 3, "int8.alone.8"), "HAS_MIN = true", "HAS_MIN = false"),
-    fault((Q4_K, 3, "int8.alone.8"), "-x.float_sum", "-f32(x.sums.x)"),
+    fault((Q4_K, 3, "exact.thread_per_row.rows4"), "HAS_MIN = true", "HAS_MIN = false"),
+    fault((Q4_K, 3, "int8.thread_per_row.rows8"), "HAS_MIN = true", "HAS_MIN = false"),
+    fault((Q4_K, 3, "int8.thread_per_row.rows8"), "-x.float_sum", "-f32(x.sums.x)"),
     fault((Q4_K, 9, "int8.tile"), "f32(x.sums.x + x.sums.y)", "f32(x.sums.x)"),
     // A product that is left out, and one with the neighbour's activation.
     fault((F16, 3, "exact.shared"), "fma(w[2], vec4<f32>(x.z), ", "("),
-    fault((F16, 3, "exact.alone.8"), "fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
+    fault((F16, 3, "exact.thread_per_row.rows8"), "fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
     fault((F16, 9, "exact.tile"), "fma(w.z, x.z", "fma(w.z, x.y"),
     // The last unit of a row, and a lane whose sum is lost.
-    fault((Q4_0, 1, "exact.alone.4"), "i < units;", "i + 1u < units;"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "i < units;", "i + 1u < units;"),
     fault((Q4_0, 1, "int8.shared"), "lane % LANES < lanes", "lane % LANES + 1u < lanes"),
-    fault((Q4_0, 1, "int8.subgroup.4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
+    fault((Q4_0, 1, "int8.subgroup.rows4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
     // A sum that is still that of the vector before.
     fault((Q4_0, 3, "int8.shared"), "parts[lane] = sums;", "parts[lane] = parts[lane] + sums;"),
     fault((Q4_0, 9, "int8.tile"), "var s3 = vec4<f32>();", "var s3 = s2 + 1.0;"),
     // One row or vector too many, which lies outside of the range, and one too few.
-    fault((Q4_0, 3, "exact.alone.8"), "vector < params.batch &&", "vector <= params.batch &&"),
-    fault((Q4_0, 3, "exact.alone.8"), "vector < params.batch &&", "vector + 1u < params.batch &&"),
+    fault((Q4_0, 3, "exact.thread_per_row.rows8"), "vector < params.batch &&", "vector <= params.batch &&"),
     fault(
-        (Q4_0, 3, "exact.alone.8"),
-        "place.bound + i < params.rows)",
-        "place.bound + i + 1u < params.rows)",
+        (Q4_0, 3, "exact.thread_per_row.rows8"),
+        "vector < params.batch &&",
+        "vector + 1u < params.batch &&",
+    ),
+    fault(
+        (Q4_0, 3, "exact.thread_per_row.rows8"),
+        "task.shard_row + i < params.rows)",
+        "task.shard_row + i + 1u < params.rows)",
     ),
     fault((Q4_0, 9, "exact.tile"), "row < params.rows && vector", "row <= params.rows && vector"),
     fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
     // A vector in place of another, and activations in eight bits under a scale that is a little off.
-    fault((Q4_0, 3, "exact.alone.4"), "min(vector, params.batch - 1u)", "0u"),
-    fault((Q4_0, 3, "int8.alone.4"), "largest / 127.0", "largest / 127.01"),
+    fault((Q4_0, 3, "exact.thread_per_row.rows4"), "min(vector, params.batch - 1u)", "0u"),
+    fault((Q4_0, 3, "int8.thread_per_row.rows4"), "largest / 127.0", "largest / 127.01"),
     // A span that is lost, one that is another's or begins too late, sums in another's place, and columns that count twice.
-    fault((Q4_0, 1, "int8.shared16.4x1.split"), "span < params.spans", "span + 1u < params.spans"),
-    fault((Q4_0, 3, "exact.alone.4x4.split"), "tile % params.spans", "0u"),
+    fault((Q4_0, 1, "int8.shared.rows4.split_k"), "slice < params.split_k", "slice + 1u < params.split_k"),
+    fault((Q4_0, 3, "exact.thread_per_row.rows4.split_k"), "tile % params.split_k", "0u"),
     fault(
-        (Q4_0, 1, "int8.alone.8x1.split"),
-        "start = place.span * span_units;",
-        "start = place.span * span_units + 1u;",
+        (Q4_0, 1, "int8.thread_per_row.rows8.split_k"),
+        "start = task.slice * slice_units;",
+        "start = task.slice * slice_units + 1u;",
     ),
     fault(
-        (Q4_0, 3, "exact.alone.4x4.split"),
-        "(place.span * params.batch + vector)",
-        "(place.span + vector)",
+        (Q4_0, 3, "exact.thread_per_row.rows4.split_k"),
+        "(task.slice * params.batch + vector)",
+        "(task.slice + vector)",
     ),
-    fault((Q4_0, 9, "int8.tile.split"), "steps = min(first_step + span_steps, steps);", ""),
-    fault((Q4_0, 9, "exact.tile.split"), "(span * params.batch + vector)", "(span + vector)"),
-    fault((Q4_0, 9, "exact.tile.split"), "sum + bias[i % params.all_rows]", "sum"),
+    fault((Q4_0, 9, "int8.tile.split_k"), "steps = min(first_step + slice_steps, steps);", ""),
+    fault((Q4_0, 9, "exact.tile.split_k"), "(slice * params.batch + vector)", "(slice + vector)"),
+    fault((Q4_0, 9, "exact.tile.split_k"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
-    fault((Q4_0, 3, "exact.alone.4"), "sum + bias[row]", "sum"),
+    fault((Q4_0, 3, "exact.thread_per_row.rows4"), "sum + bias[row]", "sum"),
     // Of codes that are multiplied in pairs: what a sum's lower half borrows, and numbers with another's codes.
-    fault((Q4_0, 1, "int8.alone.4"), "bitcast<i32>(sum + 0x8000u)", "bitcast<i32>(sum)"),
-    fault((Q4_0, 1, "int8.alone.4"), "vec4<i32>(-65536)", "vec4<i32>(-256)"),
+    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "bitcast<i32>(sum + 0x8000u)", "bitcast<i32>(sum)"),
+    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "vec4<i32>(-65536)", "vec4<i32>(-256)"),
     // Of weights in textures: the next scale, another row of the band, the block after, and a chunk where another row's is.
-    fault((Q4_0, 1, "exact.alone.4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
-    fault((Q4_0, 1, "exact.alone.4"), "row % BAND", "(row ^ 1u) % BAND"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "row % INTERLEAVED_ROWS", "(row ^ 1u) % INTERLEAVED_ROWS"),
     fault(
-        (Q4_0, 1, "exact.alone.4"),
-        "block % of_band / params.band",
-        "(block % of_band / params.band ^ 1u)",
+        (Q4_0, 1, "exact.thread_per_row.rows4"),
+        "block % group_blocks / rows",
+        "(block % group_blocks / rows ^ 1u)",
     ),
-    fault((Q8_0, 1, "exact.alone.4"), "turn / piece % params.band", "(turn / piece ^ 1u) % params.band"),
+    fault((Q8_0, 1, "exact.thread_per_row.rows4"), "in_group / unit % rows", "(in_group / unit ^ 1u) % rows"),
     // And vectors of which lanes get another lane's quad, or another vector.
-    fault((Q4_0, 1, "exact.alone.4"), "subgroupBroadcast(x.x0, 5u)", "subgroupBroadcast(x.x0, 4u)"),
-    fault((Q4_0, 90, "int8.alone.4"), "of_lane1(own.a)", "of_lane0(own.a)"),
+    fault(
+        (Q4_0, 1, "exact.thread_per_row.rows4"),
+        "subgroupBroadcast(x.x0, 5u)",
+        "subgroupBroadcast(x.x0, 4u)",
+    ),
+    fault((Q4_0, 90, "int8.thread_per_row.rows4"), "of_lane1(own.a)", "of_lane0(own.a)"),
     // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, rows and vectors whose power of two is too small for f16,
     // numbers in another order than the weights, sums that one subgroup alone has, and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
-    fault((Q4_0, 9, "int8.cooperative"), "up(row_sizes[m])", "up(row_sizes[0u])"),
+    fault((Q4_0, 9, "int8.cooperative"), "up(row_scales[m])", "up(row_scales[0u])"),
     fault((Q4_0, 9, "int8.cooperative"), "(128.0 + abs(f32(OFFSET)))", "1e-4"),
     fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest[0]", "1e-4 * largest[0]"),
     fault((Q4_0, 9, "int8.cooperative"), "pair(low.x, low.z)", "pair(low.x, low.y)"),
     fault((Q4_0, 9, "int8.cooperative"), "i < SUBGROUPS; i += SUBGROUPS", "i < 1u; i += SUBGROUPS"),
     fault((Q4_0, 9, "int8.cooperative"), "m < params.rows && n", "m <= params.rows && n"),
     fault(
-        (Q4_0, 9, "int8.cooperative.split"),
-        "first = span * span_steps;",
-        "first = span * span_steps + 2u;",
+        (Q4_0, 9, "int8.cooperative.split_k"),
+        "first = slice * slice_steps;",
+        "first = slice * slice_steps + 2u;",
     ),
-    fault((Q4_0, 9, "int8.cooperative.split"), "(span * params.batch + n)", "(span + n)"),
+    fault((Q4_0, 9, "int8.cooperative.split_k"), "(slice * params.batch + n)", "(slice + n)"),
 ];
 
 /// Of vectors in f16, taken as they are and quantized.
 const FAULTS_IN_F16: [Fault; 3] = [
     fault(
-        (Q4_0, 3, "exact.alone.4"),
-        "half_values(halves.x), half_values(halves.y)",
-        "half_values(halves.x), half_values(halves.x)",
+        (Q4_0, 3, "exact.thread_per_row.rows4"),
+        "f16_values(pairs.x), f16_values(pairs.y)",
+        "f16_values(pairs.x), f16_values(pairs.x)",
     ),
     fault(
-        (F16, 3, "exact.alone.4"),
+        (F16, 3, "exact.thread_per_row.rows4"),
         "x[vector_at(vector) * (params.cols / 4u) + quad]",
         "x[vector_at(vector) * (params.cols / 4u)]",
     ),
     fault(
-        (Q4_0, 3, "int8.alone.4"),
-        "half_values(x[i].x), half_values(x[i].y)",
-        "half_values(x[i].y), half_values(x[i].x)",
+        (Q4_0, 3, "int8.thread_per_row.rows4"),
+        "f16_values(x[i].x), f16_values(x[i].y)",
+        "f16_values(x[i].y), f16_values(x[i].x)",
     ),
 ];
 
 /// Of blocks as a file has them: words in place of their neighbours, bytes that lie elsewhere, and a field of another.
 const FAULTS_AS_IN_FILE: [Fault; 4] = [
-    fault((Q4_0, 1, "int8.alone.4"), "joined(w1, w2, at)", "joined(w2, w1, at)"),
-    fault((Q4_0, 1, "int8.alone.4"), "8u * (byte & 2u)", "8u * (~byte & 2u)"),
-    fault((Q4_K, 1, "exact.alone.4"), "at = FIELD1_FROM;", "at = FIELD0_FROM;"),
+    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "joined(w1, w2, at)", "joined(w2, w1, at)"),
+    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "8u * (byte & 2u)", "8u * (~byte & 2u)"),
+    fault((Q4_K, 1, "exact.thread_per_row.rows4"), "at = FIELD1_FROM;", "at = FIELD0_FROM;"),
     fault(
-        (Format::IQ2_XXS, 1, "int8.alone.4"),
-        "block * BLOCK_BYTES + from_of(",
-        "block * BLOCK_BYTES + 2u + from_of(",
+        (Format::IQ2_XXS, 1, "int8.thread_per_row.rows4"),
+        "block * BLOCK_BYTES + field_from(",
+        "block * BLOCK_BYTES + 2u + field_from(",
     ),
 ];
 
 /// Of a codebook in a uniform buffer.
-const FAULT_IN_CODEBOOK: Fault =
-    fault((Format::IQ2_XXS, 1, "int8.alone.4"), "grid[i >> 2u][i & 3u]", "grid[i >> 2u][i & 2u]");
+const FAULT_IN_CODEBOOK: Fault = fault(
+    (Format::IQ2_XXS, 1, "int8.thread_per_row.rows4"),
+    "grid[i >> 2u][i & 3u]",
+    "grid[i >> 2u][i & 2u]",
+);
 
 /// What only text for weights in textures has.
-const OF_TEXTURES: [&str; 7] =
-    ["WORD_COLS", "BAND", "params.band", "turn /", "grid[i >> 2u]", "subgroupBroadcast", "of_lane"];
+const OF_TEXTURES: [&str; 7] = [
+    "WORD_COLS",
+    "INTERLEAVED_ROWS",
+    "group_blocks",
+    "in_group /",
+    "grid[i >> 2u]",
+    "subgroupBroadcast",
+    "of_lane",
+];
 /// Of it, what only subgroups of eight have.
 const OF_EIGHTS: [&str; 2] = ["subgroupBroadcast", "of_lane"];
 
@@ -193,7 +215,7 @@ fn expect_found(Fault { found_by: (format, batch, name), right, wrong }: Fault, 
     let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
     // Of matrices of 8 x 8, more than a tile.
     let case = Case::gaussian(format, 33, 512);
-    let variants = Variant::all(&gpu, format, case.cols, batch);
+    let variants = Variant::all(&gpu, format, batch);
     let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
     let result = case.check(&gpu, so(How::of(variant)), batch);
     assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
@@ -220,9 +242,11 @@ fn halves_of_words_that_overflow_are_found() {
     for (format, right, wrong) in FAULTS {
         let Some((gpu, planted)) = planting(Features::empty(), right, wrong) else { return };
         let case = Case::of_largest_codes(format, 33, 512);
-        let variants = Variant::all(&gpu, format, case.cols, 1);
-        let variant =
-            variants.into_iter().find(|variant| variant.to_string().starts_with("int8.alone.4")).unwrap();
+        let variants = Variant::all(&gpu, format, 1);
+        let variant = variants
+            .into_iter()
+            .find(|variant| variant.to_string().starts_with("int8.thread_per_row.rows4"))
+            .unwrap();
         let result = case.check(&gpu, How { x: X::Ends, ..How::of(variant) }, 3);
         assert!(planted.load(Relaxed), "there is no {right:?} in {variant}");
         assert!(result.is_err(), "{format}: {right:?} may be {wrong:?}: {result:?}");

@@ -4,6 +4,7 @@
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -69,30 +70,55 @@ fn every_shader_can_be_translated_for_each_backend() {
     }
 }
 
-/// An operation on the device has a twin: `kernel/x.wgsl` or `kernel/x_variant.wgsl`, `src/gpu/x.rs` and `src/cpu/x.rs`.
+/// An operation on the device has a CPU reference: `shaders/{convert,matrix,matmul}/x.wgsl` and `src/cpu/x.rs`.
 #[test]
-fn every_kernel_has_a_twin() {
+fn every_kernel_has_a_cpu_reference() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut kernels = 0;
-    for entry in fs::read_dir(root.join("shaders/kernel")).unwrap() {
-        let path = entry.unwrap().path();
-        let operation = match path.file_stem().unwrap().to_str().unwrap() {
-            // The expected results of these are Rust's own, and what those move is looked up or read again.
-            "self_test" | "self_test_half" | "check_weights" | "split" | "copy_rows" | "read_matrix" => {
+    for folder in ["convert", "matrix", "matmul"] {
+        for entry in fs::read_dir(root.join("shaders").join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if !fs::read_to_string(&path).unwrap().contains("@compute") {
                 continue;
             }
-            "matvec" | "matmul_sum" | "matmul_cooperative" | "matmul_halves" | "matmul_row_sizes"
-            | "bundle_count" | "bundle_place" => "matmul",
-            "quantize_activations" => "activations",
-            "quantize_pack" | "quantize_search" => "quantize",
-            name => name,
+            let operation = match path.file_stem().unwrap().to_str().unwrap() {
+                // Their results are compared with Rust's own, or looked up and read again.
+                "self_test" | "self_test_f16" | "check_weights" | "scatter_fields" | "copy_rows"
+                | "read_matrix" => {
+                    continue;
+                }
+                "matvec" | "split_k_sum" | "matmul_cooperative" | "f16_activations" | "row_scales"
+                | "expert_count" | "expert_scatter" => "matmul",
+                "quantize_activations" => "activations",
+                "quantize_pack" | "quantize_search" => "quantize",
+                name => name,
+            }
+            .to_owned();
+            let reference = root.join(format!("src/cpu/{operation}.rs"));
+            assert!(reference.exists(), "{operation} has no {}", reference.display());
+            kernels += 1;
         }
-        .to_owned();
-        for side in ["gpu", "cpu"] {
-            let twin = root.join(format!("src/{side}/{operation}.rs"));
-            assert!(twin.exists(), "{operation} has no {}", twin.display());
-        }
-        kernels += 1;
     }
-    assert!(kernels >= 7);
+    assert!(kernels >= 13, "{kernels} kernels");
+}
+
+/// `shaders/README.md` lists every switch, and no other.
+#[test]
+fn every_switch_is_in_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = fs::read_to_string(root.join("src/gpu/shader/switch.rs")).unwrap();
+    let switches: BTreeSet<_> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("\",")?.split_once(" = \""))
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    let readme = fs::read_to_string(root.join("shaders/README.md")).unwrap();
+    let table = readme.split("## Switches").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed: BTreeSet<_> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert!(switches.len() > 30, "{switches:?}");
+    assert_eq!(switches, listed);
 }

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-fn named(gpu: &Gpu, format: Format, cols: usize, batch: usize, name: &str) -> Variant {
-    let all = Variant::all(gpu, format, cols, batch);
+fn named(gpu: &Gpu, format: Format, batch: usize, name: &str) -> Variant {
+    let all = Variant::all(gpu, format, batch);
     all.into_iter()
         .find(|variant| variant.to_string() == name)
         .unwrap_or_else(|| panic!("there is no {name}"))
@@ -24,12 +24,12 @@ fn named(gpu: &Gpu, format: Format, cols: usize, batch: usize, name: &str) -> Va
 fn sample(gpu: &Gpu) -> Tuning {
     let mut tuning = Tuning::new(gpu);
     let choices = [
-        (Format::Q4_0, (33, 512), Precision::Int8, 1, "int8.alone.4x1"),
-        (Format::Q4_K, (4096, 4096), Precision::Exact, 100, "exact.shared64.4x8"),
-        (Format::F16, (300, 8192), Precision::Exact, 9, "exact.alone.4x8"),
+        (Format::Q4_0, (33, 512), Precision::Int8, 1, "int8.thread_per_row.rows4"),
+        (Format::Q4_K, (4096, 4096), Precision::Exact, 100, "exact.shared.rows4"),
+        (Format::F16, (300, 8192), Precision::Exact, 9, "exact.thread_per_row.rows4"),
     ];
     for (format, shape, precision, batch, name) in choices {
-        let variant = named(gpu, format, shape.1, batch, name);
+        let variant = named(gpu, format, batch, name);
         tuning.set(format, shape, precision, batch, Some(variant));
     }
     tuning
@@ -46,7 +46,7 @@ fn a_table_is_what_was_saved() {
         assert_eq!(Tuning::load(&path).unwrap(), tuning);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         // One of the same class takes its place.
-        let other = named(gpu, Format::Q4_0, 1024, 1, "int8.alone.8x1");
+        let other = named(gpu, Format::Q4_0, 1, "int8.thread_per_row.rows8");
         tuning.set(Format::Q4_0, (40, 1024), Precision::Int8, 1, Some(other));
         assert_eq!(tuning.len(), 3);
     }
@@ -73,15 +73,14 @@ fn a_broken_table_is_refused() {
     }
     assert!(message(b"\xff\xfe\x00").contains("not JSON"));
     let faults = [
-        ("\"version\": 1", "\"version\": 2", "version is \"2\", not 1"),
-        ("\"version\"", "\"revision\"", "version is \"null\", not 1"),
+        ("\"version\": 2", "\"version\": 1", "version is \"1\", not 2"),
+        ("\"version\"", "\"revision\"", "version is \"null\", not 2"),
         ("\"adapter\": \"", "\"adapter\": 7, \"x\": \"", "adapter is \"7\", not a text"),
         ("\"choices\": [", "\"choices\": 3, \"x\": [", "choices is \"3\", not a list"),
         ("Q4_0", "Q4_9", "format is \"Q4_9\", not a format"),
-        ("\"int8\"", "\"int9\"", "precision is \"int9\", not one of exact, int8"),
         ("\"1-255\"", "\"0-255\"", "rows is \"0-255\", not one of 1-255, 256-2047, 2048-"),
-        ("alone.4", "alone.5", "kernel is \"alone.5\", not one of "),
-        ("alone.4", "tile", "kernel is \"tile\", not one of "),
+        ("int8.thread_per_row.rows4", "int8.alone.4", "kernel is \"int8.alone.4\", not one of exact."),
+        ("int8.thread_per_row.rows4", "int8.tile", "kernel is \"int8.tile\", not a kernel for 1 vectors"),
         ("\"kernel\"", "\"colonel\"", "kernel is \"null\", not a text"),
     ];
     for (right, wrong, expected) in faults {
@@ -113,11 +112,11 @@ fn a_table_of_another_device_is_refused() {
     assert_eq!(refusal("\"adapter\": \"", "\"adapter\": \"not "), (true, "the adapter of the table"));
     assert_eq!(refusal("\"driver\": \"", "\"driver\": \"not "), (true, "the driver of the table"));
     // This device was opened without subgroup operations.
-    assert_eq!(refusal("alone.4", "subgroup.4"), (true, "a kernel of the table"));
+    assert_eq!(refusal("thread_per_row.rows4", "subgroup.rows4"), (true, "a kernel of the table"));
     let chosen = || Variant::chosen(&gpu, Format::Q4_0, 33, 512, Precision::Int8, 1).to_string();
     let before = chosen();
     gpu.set_tuning(tuning).unwrap();
-    assert_eq!(chosen(), "int8.alone.4x1");
+    assert_eq!(chosen(), "int8.thread_per_row.rows4");
     gpu.set_tuning(Tuning::new(&gpu)).unwrap();
     assert_eq!(chosen(), before);
 }
@@ -147,7 +146,7 @@ fn products_take_what_the_table_says() {
     let (x, y) = (x.as_entire_buffer_binding(), poisoned(&gpu, 4 * (batch * rows) as u64));
     let activations =
         [Activations::exact(x.clone(), batch, cols), Activations::int8(&gpu, x, batch, cols).unwrap()];
-    for variant in Variant::all(&gpu, case.format, cols, batch) {
+    for variant in Variant::all(&gpu, case.format, batch) {
         let x = &activations[usize::from(variant.precision() == Precision::Int8)];
         let mut tuning = Tuning::new(&gpu);
         // Another shape of the same class, on a clone of the device.
@@ -181,7 +180,7 @@ fn a_machine_is_tuned() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success() && notes.is_empty(), "{notes}");
     // Every kernel, by its name, and what was best.
-    for variant in Variant::all(gpu, Format::Q4_0, 256, 9) {
+    for variant in Variant::all(gpu, Format::Q4_0, 9) {
         assert!(text.contains(&format!("  {variant} ")), "{variant} was not measured:\n{text}");
     }
     let defaults = text.lines().filter_map(|line| line.strip_suffix("  by default"));
@@ -226,7 +225,7 @@ fn commands_follow_the_table() {
     let default = Variant::chosen(gpu, Format::Q4_0, 33, 512, Precision::Int8, 1).to_string();
     assert_eq!(bench(), (default.clone(), String::new()));
     sample(gpu).save(&path).unwrap();
-    assert_eq!(bench(), ("int8.alone.4x1".to_owned(), String::new()));
+    assert_eq!(bench(), ("int8.thread_per_row.rows4".to_owned(), String::new()));
     let text = fs::read_to_string(&path).unwrap().replace("\"driver\": \"", "\"driver\": \"not ");
     for (broken, words) in [(text.as_str(), "the driver of the table is"), ("", "the text is")] {
         fs::write(&path, broken).unwrap();

@@ -37,7 +37,7 @@ fn worst_gpu(plant: fn(String) -> String) -> Option<Gpu> {
     let (device, queue) = device()?;
     // What asks for the device's own conversion of f16 is as good as the device.
     let rewrite = move |name: &str, wgsl: String| match name {
-        "self_test_half" => wgsl,
+        "self_test_f16" => wgsl,
         _ => at_worst(&plant(wgsl)),
     };
     Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())

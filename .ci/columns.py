@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Fails where a line of the project is longer than 110 columns.
+
+rustfmt breaks code, but neither comments nor strings. Tables, links and console output in Markdown may be longer,
+and so may what cannot be broken: data, and lines marked by `rustfmt::skip` or in a raw string.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 110
+KINDS = {".rs", ".wgsl", ".md", ".py", ".sh", ".toml", ".mjs", ".c"}
+
+
+def long_lines(path):
+    in_block = skips = False
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if path.suffix == ".md":
+            in_block ^= line.startswith("```")
+            if in_block or line.startswith("|") or "](" in line:
+                continue
+        if path.suffix == ".rs":
+            skips = "rustfmt::skip" in line or skips and line.strip() not in ("];", "}")
+            if skips or 'r"' in line or "r#" in line:
+                continue
+        if len(line) > WIDTH:
+            yield number, len(line)
+
+
+def main():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [ROOT / name for name in tracked.stdout.splitlines() if Path(name).suffix in KINDS]
+    faults = 0
+    for path in files:
+        if not path.exists() or "data" in path.parts or "record" in path.parts:
+            continue
+        for number, length in long_lines(path):
+            print(f"{path.relative_to(ROOT)}:{number}: {length} columns", file=sys.stderr)
+            faults += 1
+    if len(files) < 200:
+        sys.exit("less than 200 files: this script looks in the wrong place")
+    sys.exit(f"{faults} lines have more than {WIDTH} columns" if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,0 @@
-// Quads in a texture, CHUNK_COLS in a row of it.
-
-@group(0) @binding(0) var quads: texture_storage_2d<rgba32uint, read>;
-
-fn source(at: u32) -> vec4<u32> { return textureLoad(quads, vec2<u32>(at % CHUNK_COLS, at / CHUNK_COLS)); }
-

@@ -1,0 +1,14 @@
+// What every product binds: a matrix of some format, vectors, and where the products go.
+
+#import matrix/params.wgsl
+#import matrix/fields.wgsl
+#ifdef GRID
+#import lib/grid.wgsl
+#endif
+#import format
+#import matmul/activations.wgsl
+
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#ifdef BIAS
+@group(0) @binding(6) var<storage, read> bias: array<f32>;
+#endif

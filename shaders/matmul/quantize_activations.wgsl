@@ -1,0 +1,29 @@
+// Vectors of f32, or with F16_X of f16, in eight bits: a block of 32 an invocation.
+
+#import lib/params.wgsl
+#import lib/int8_layout.wgsl
+#import lib/int8_block.wgsl
+
+#ifdef F16_X
+#import lib/f16_value.wgsl
+@group(0) @binding(1) var<storage, read> x: array<vec2<u32>>;
+fn quad(i: u32) -> vec4<f32> { return vec4<f32>(f16_values(x[i].x), f16_values(x[i].y)); }
+#else
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+fn quad(i: u32) -> vec4<f32> { return x[i]; }
+#endif
+@group(0) @binding(2) var<storage, read_write> blocks: array<vec4<u32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = invocation(group, lane);
+  if (i < params.count) {
+    let at = 8u * i;
+    let block = int8_block(
+      quad(at), quad(at + 1u), quad(at + 2u), quad(at + 3u), quad(at + 4u), quad(at + 5u), quad(at + 6u), quad(at + 7u));
+    let task = int8_block_at(i);
+    blocks[task] = block.a;
+    blocks[task + INT8_B] = block.b;
+    blocks[task + INT8_HEAD] = block.head;
+  }
+}

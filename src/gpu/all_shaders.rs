@@ -1,0 +1,49 @@
+//! Every shader of the library, for tests and for compilers of other platforms.
+
+use super::convert::program::ConvertProgram;
+use super::device::self_test;
+use super::matmul::{activations, cooperative, experts, f16_activations, matvec, split_k, tile};
+use super::matrix::{copy, get_rows, quantize, read};
+use super::shader::spirv;
+use super::shader::switch::Switch;
+
+/// Every shader: its name, as in `quantize_pack.q4_k.f16`, and its text.
+pub fn shaders() -> impl Iterator<Item = (String, String)> {
+    let products = matvec::programs()
+        .chain(tile::programs())
+        .chain(cooperative::programs())
+        .chain(f16_activations::programs());
+    // As on devices that convert f16 exactly.
+    let products = products.map(|program| program.with(Switch::NativeF16));
+    let products = products.map(|program| (program.name(), joined(program.wgsl(true))));
+    let others = activations::texts()
+        .chain([self_test::f16_text()])
+        .chain(f16_activations::texts())
+        .chain(split_k::texts())
+        .chain(experts::texts());
+    let others = others.map(|(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    exact_texts(true).chain(products).chain(others)
+}
+
+/// The shaders of exact arithmetic as a Vulkan driver is given them, or why there is none.
+#[doc(hidden)]
+pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
+    exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
+}
+
+/// The text, which tests have joined.
+fn joined(text: Result<String, String>) -> String {
+    text.expect("every shader joins")
+}
+
+/// Shaders whose results must equal the CPU reference's, bit for bit.
+fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
+    let programs =
+        ConvertProgram::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
+    let with_matrix = get_rows::programs().chain(read::programs());
+    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let others = [self_test::text(may_contract)].into_iter().chain(copy::texts());
+    let others = others.map(|(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    let checks = quantize::texts().map(|(name, wgsl)| (name, joined(wgsl)));
+    others.chain(programs).chain(with_matrix).chain(checks)
+}

@@ -1,0 +1,138 @@
+//! The kernels that convert, each joined with a format: what there is, and what each binds.
+
+use super::padded_layout::PaddedLayout;
+use crate::format::Passes;
+use crate::gpu::shader::binding::Binding;
+use crate::gpu::shader::join;
+use crate::gpu::shader::params::WORKGROUP;
+use crate::gpu::shader::switch::Switch;
+use crate::{FORMATS, Format};
+use std::fmt;
+
+/// Weights to encode.
+pub(super) const SOURCE: Binding = Binding::new(1, "source");
+/// Encoded blocks.
+pub(super) const BLOCKS: Binding = Binding::new(2, "blocks");
+/// A bit for each declined block.
+pub(super) const DECLINED: Binding = Binding::new(3, "declined");
+/// Results of `search`, where `search` writes them and where `pack` reads them.
+pub(super) const SEARCH_SCRATCH: Binding = Binding::new(2, "scratch");
+pub(super) const PACK_SCRATCH: Binding = Binding::new(4, "scratch");
+/// Blocks to decode, decoded weights, and the format's codebook.
+pub(super) const DECODED_BLOCKS: Binding = Binding::new(1, "blocks");
+pub(super) const RESULT: Binding = Binding::new(2, "result");
+pub(super) const GRID: Binding = Binding::new(3, "grid");
+
+/// A kernel: one WGSL file with one entry point, `main`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(in crate::gpu) enum ConvertKernel {
+    Quantize,
+    QuantizeSearch,
+    QuantizePack,
+    Dequantize,
+}
+
+impl ConvertKernel {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Quantize => "convert/quantize.wgsl",
+            Self::QuantizeSearch => "convert/quantize_search.wgsl",
+            Self::QuantizePack => "convert/quantize_pack.wgsl",
+            Self::Dequantize => "convert/dequantize.wgsl",
+        }
+    }
+
+    /// Chooses this kernel's part of a format file.
+    fn part(self) -> Switch {
+        match self {
+            Self::Quantize => Switch::Quantize,
+            Self::QuantizeSearch => Switch::Search,
+            Self::QuantizePack => Switch::Pack,
+            Self::Dequantize => Switch::Dequantize,
+        }
+    }
+}
+
+/// A kernel joined with a format and the type of the weights on its other side: one shader module.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(in crate::gpu) struct ConvertProgram {
+    pub(in crate::gpu) kernel: ConvertKernel,
+    /// The format that is encoded or decoded.
+    pub(in crate::gpu) format: Format,
+    /// F32, F16 or BF16: what is encoded. F32 or F16: what it is decoded to.
+    pub(in crate::gpu) weights: Format,
+}
+
+impl ConvertProgram {
+    /// Every program there is.
+    pub(in crate::gpu) fn all() -> impl Iterator<Item = Self> {
+        FORMATS.iter().flat_map(|info| {
+            let format = info.format;
+            let quantize = quantize_passes(format).iter().flat_map(move |&kernel| {
+                let from = [Format::F32, Format::F16, Format::BF16];
+                from.into_iter().filter(move |&from| from != format).map(move |weights| Self {
+                    kernel,
+                    format,
+                    weights,
+                })
+            });
+            let to = [Format::F32, Format::F16].into_iter().filter(move |&to| to != format);
+            let dequantize =
+                to.map(move |weights| Self { kernel: ConvertKernel::Dequantize, format, weights });
+            quantize.chain(dequantize)
+        })
+    }
+
+    /// Invocations that do `blocks` blocks.
+    pub(in crate::gpu) fn invocations(self, blocks: u64) -> u64 {
+        match (self.kernel, self.format.info().passes) {
+            (ConvertKernel::QuantizeSearch, Some(Passes::SearchAndPack { sub_blocks, .. })) => {
+                blocks * sub_blocks as u64
+            }
+            (ConvertKernel::QuantizePack, Some(Passes::SearchAndPack { parts, .. })) => blocks * parts as u64,
+            (ConvertKernel::Dequantize, _) => blocks * PaddedLayout::of(self.format).quads as u64,
+            _ => blocks,
+        }
+    }
+
+    /// Its WGSL, for a compiler that may fuse and reassociate what is not opaque, or for one that may not.
+    pub(in crate::gpu) fn wgsl(self, may_contract: bool) -> Result<String, String> {
+        let layout = PaddedLayout::of(self.format);
+        let mut constants = vec![
+            ("WORKGROUP", WORKGROUP as usize),
+            ("BLOCK_QUADS", layout.quads),
+            ("BLOCK_WORDS", layout.words),
+        ];
+        if let Some(Passes::SearchAndPack { sub_blocks, parts }) = self.format.info().passes {
+            constants.extend([("SUB_BLOCKS", sub_blocks), ("PARTS", parts)]);
+        }
+        let other_side = match (self.kernel, self.weights) {
+            (ConvertKernel::Dequantize, Format::F16) => Switch::ResultF16,
+            (ConvertKernel::Dequantize, _) => Switch::ResultF32,
+            (_, source) => Switch::source(source),
+        };
+        let optional =
+            [(Switch::Grid, self.format.info().grid.is_some()), (Switch::NoContraction, !may_contract)];
+        let switches: Vec<_> =
+            [self.kernel.part(), other_side].into_iter().chain(Switch::on(optional)).collect();
+        let wgsl = join::with_format(join::library(&switches, &constants), self.format);
+        wgsl.join(self.kernel.file()).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for ConvertProgram {
+    /// As in `quantize_pack.q4_k.f16`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernel = self.kernel.file().trim_start_matches("convert/").trim_end_matches(".wgsl");
+        write!(f, "{kernel}.{}.{}", self.format.name().to_lowercase(), self.weights.name().to_lowercase())
+    }
+}
+
+/// The kernels that encode a format, in their order; none where there is no encoder.
+pub(in crate::gpu) fn quantize_passes(format: Format) -> &'static [ConvertKernel] {
+    match format.info().passes {
+        None => &[],
+        Some(Passes::One) => &[ConvertKernel::Quantize],
+        Some(Passes::SearchAndPack { .. }) => &[ConvertKernel::QuantizeSearch, ConvertKernel::QuantizePack],
+    }
+}

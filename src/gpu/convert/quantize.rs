@@ -1,0 +1,111 @@
+//! Weights to blocks, on the device.
+
+use super::padded_layout::{PaddedLayout, device_bytes};
+use super::program::{
+    BLOCKS, ConvertKernel, ConvertProgram, DECLINED, PACK_SCRATCH, SEARCH_SCRATCH, SOURCE, quantize_passes,
+};
+use crate::gpu::Gpu;
+use crate::gpu::op::Op;
+use crate::gpu::op::bindings::Bindings;
+use crate::gpu::op::range::Range;
+use crate::gpu::op::step::{Dispatch, Step};
+use crate::gpu::shader::params::HeadParams;
+use crate::gpu::shader::pipeline::Arithmetic;
+use crate::{Error, Format, Result};
+use wgpu::BufferBinding;
+
+/// Where a quantization finds its operands: ranges of buffers with usage `STORAGE`, which must not overlap.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QuantizeBuffers<'a> {
+    /// Weights, F32, F16 or BF16, as a file holds them, in whole quads: at least [`device_bytes`].
+    pub source: BufferBinding<'a>,
+    /// Receives the blocks, each on a whole word: [`device_bytes`].
+    pub blocks: BufferBinding<'a>,
+    /// A bit for each block, set where the CPU reference must do it: [`declined_bytes`], zeros before.
+    pub declined: BufferBinding<'a>,
+    /// What is kept between two passes: [`scratch_bytes`].
+    pub scratch: BufferBinding<'a>,
+}
+
+impl<'a> QuantizeBuffers<'a> {
+    /// Ranges for the weights, the blocks, the map of those that are declined, and what is kept meanwhile.
+    pub fn new(
+        source: BufferBinding<'a>,
+        blocks: BufferBinding<'a>,
+        declined: BufferBinding<'a>,
+        scratch: BufferBinding<'a>,
+    ) -> Self {
+        Self { source, blocks, declined, scratch }
+    }
+}
+
+/// Bytes of the bitmap of declined blocks of `weights` weights.
+pub fn declined_bytes(format: Format, weights: u64) -> u64 {
+    PaddedLayout::of(format).blocks(weights).div_ceil(32) * 4
+}
+
+/// Bytes of scratch that quantizing `weights` weights needs.
+pub fn scratch_bytes(format: Format, weights: u64) -> u64 {
+    let search = ConvertProgram { kernel: ConvertKernel::QuantizeSearch, format, weights: Format::F32 };
+    let two_passes = quantize_passes(format).contains(&ConvertKernel::QuantizeSearch);
+    // Never nothing, because an empty buffer cannot be bound.
+    if two_passes { 16 * search.invocations(PaddedLayout::of(format).blocks(weights)) } else { 4 }
+}
+
+impl Gpu {
+    /// Prepares the encoding of `weights` weights of format `from`, which is F32, F16 or BF16, as `to`.
+    ///
+    /// The bytes are those of [`cpu::quantize`](crate::cpu::quantize) for finite weights, but where a bit of `declined` is
+    /// set. Compiles what was not needed before. Fails with [`Error::NotEncoded`] where there is no encoder, or `from` is
+    /// no float format or the same as `to`; with [`Error::Inexact`] on a device that must not quantize; with
+    /// [`Error::ShortRange`]; and with [`Error::Device`] where a range is not aligned as the device wants.
+    pub fn prepare_quantize(
+        &self,
+        from: Format,
+        to: Format,
+        weights: u64,
+        buffers: &QuantizeBuffers,
+    ) -> Result<Op> {
+        let passes = quantize_passes(to);
+        if passes.is_empty() || !from.is_float() || from == to {
+            return Err(Error::NotEncoded { format: to });
+        }
+        if let Some(misrounding) = self.misrounding() {
+            return Err(Error::Inexact { device: self.name().to_owned(), misrounding });
+        }
+        let source = Range::new("the weights", &buffers.source, device_bytes(from, weights));
+        let blocks = Range::new("the blocks", &buffers.blocks, device_bytes(to, weights));
+        let declined = Range::new("the declined blocks", &buffers.declined, declined_bytes(to, weights));
+        let scratch = Range::new("scratch", &buffers.scratch, scratch_bytes(to, weights));
+        let steps = passes.iter().map(|&kernel| {
+            let bindings = Bindings::new().read(SOURCE, &source);
+            let bindings = match kernel {
+                ConvertKernel::QuantizeSearch => bindings.write(SEARCH_SCRATCH, &scratch),
+                ConvertKernel::QuantizePack => {
+                    bindings.write(BLOCKS, &blocks).write(DECLINED, &declined).read(PACK_SCRATCH, &scratch)
+                }
+                _ => bindings.write(BLOCKS, &blocks).write(DECLINED, &declined),
+            };
+            self.prepare_conversion(ConvertProgram { kernel, format: to, weights: from }, weights, &bindings)
+        });
+        Ok(Op::new(steps.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Prepares `program` over the blocks of `weights` weights.
+    pub(super) fn prepare_conversion(
+        &self,
+        program: ConvertProgram,
+        weights: u64,
+        bindings: &Bindings,
+    ) -> Result<Step> {
+        let blocks = PaddedLayout::of(program.format).blocks(weights);
+        self.prepare_step(
+            (&program.to_string(), Arithmetic::Exact),
+            |may_contract| program.wgsl(may_contract),
+            Dispatch::of(program.invocations(blocks)),
+            &HeadParams::default(),
+            bindings,
+        )
+    }
+}

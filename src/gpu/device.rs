@@ -1,0 +1,16 @@
+//! A device: which adapter, how it is opened, what it shares, how it fails, and how it is waited for.
+
+pub(in crate::gpu) mod adapter;
+pub(in crate::gpu) mod context;
+pub(in crate::gpu) mod error;
+pub(in crate::gpu) mod misrounding;
+mod open;
+pub(in crate::gpu) mod options;
+#[cfg(not(target_arch = "wasm32"))]
+mod poller;
+pub(in crate::gpu) mod self_test;
+mod signal;
+pub(in crate::gpu) mod software_adapter;
+#[cfg(not(target_arch = "wasm32"))]
+pub(in crate::gpu) mod timestamps;
+pub(in crate::gpu) mod wait;

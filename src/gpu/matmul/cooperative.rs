@@ -1,0 +1,63 @@
+//! The kernel that multiplies tiles by a GPU's matrix units, through cooperative matrices of f16, for many int8 vectors:
+//! `shaders/matmul/matmul_cooperative.wgsl`.
+
+use super::EXAMPLES;
+use super::matrix_units::MatrixUnits;
+use crate::Format;
+use crate::gpu::matrix::program::MatrixProgram;
+use crate::gpu::op::step::Dispatch;
+use crate::gpu::shader::switch::Switch;
+
+/// Columns of two steps, which take turns in workgroup memory.
+const TWO_STEPS: usize = 128;
+
+/// The kernel and its parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Cooperative {
+    pub(super) units: MatrixUnits,
+    /// Parts that the columns of the matrix are divided into, each for workgroups of its own.
+    pub(super) split_k: usize,
+}
+
+impl Cooperative {
+    /// The shader for a format.
+    pub(super) fn program(self, format: Format, has_bias: bool) -> MatrixProgram {
+        let Self { units, split_k } = self;
+        MatrixProgram::new("matmul/matmul_cooperative.wgsl", format, units.workgroup)
+            .with(Switch::Codes)
+            .with(Switch::Int8)
+            .named_if(units.side == 8, Switch::Side8, "side8")
+            .named_if(units.quads, Switch::Quads, "quads")
+            .named_if(has_bias, Switch::Bias, "bias")
+            .named_if(split_k > 1, Switch::SplitK, "split_k")
+            .constant("SUBGROUPS_BESIDE", units.subgroups_beside)
+            .constant("ITEMS", units.items())
+    }
+
+    /// The dispatch for `rows` rows and `batch` vectors.
+    pub(super) fn dispatch(self, rows: usize, batch: usize) -> Dispatch {
+        let tile = self.units.tile();
+        let depth = (batch.div_ceil(tile) * self.split_k) as u64;
+        Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(tile) as u64) }
+    }
+
+    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    pub(super) fn longest_path(self, cols: usize) -> usize {
+        TWO_STEPS * cols.div_ceil(TWO_STEPS).div_ceil(self.split_k) + self.split_k - 1
+    }
+}
+
+/// What compilers of other platforms see: formats of each kind, for the matrices of NVIDIA, AMD and Apple.
+pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
+    let units = [
+        MatrixUnits { side: 16, subgroups_beside: 4, workgroup: 512, quads: true },
+        MatrixUnits { side: 16, subgroups_beside: 2, workgroup: 256, quads: true },
+        MatrixUnits { side: 8, subgroups_beside: 4, workgroup: 512, quads: false },
+    ];
+    let kernels = units.into_iter().map(|units| Cooperative { units, split_k: 1 });
+    let kernels = kernels.chain([Cooperative { units: units[0], split_k: 4 }]);
+    kernels.flat_map(|kernel| {
+        let formats = EXAMPLES.into_iter().filter(|format| !format.is_float());
+        formats.map(move |format| kernel.program(format, false))
+    })
+}

@@ -1,0 +1,182 @@
+//! Products with a mixture of experts. For many vectors, those that go to the same expert are multiplied together, so
+//! that its weights are read once for all of a batch.
+
+use super::activations::Activations;
+use super::kernel::Kernel;
+use super::matvec::ExpertForm;
+use super::precision::Precision;
+use super::prepare::check_input;
+use super::scratch::Scratch;
+use super::variant::{MOST_COLUMNS, Variant};
+use super::{X, Y};
+use crate::gpu::Gpu;
+use crate::gpu::matrix::Matrix;
+use crate::gpu::matrix::program::Work;
+use crate::gpu::op::Op;
+use crate::gpu::op::bindings::Bindings;
+use crate::gpu::op::range::Range;
+use crate::gpu::op::step::Dispatch;
+use crate::gpu::shader::binding::Binding;
+use crate::gpu::shader::join::join;
+use crate::gpu::shader::params::{WORKGROUP, params};
+use crate::gpu::shader::pipeline::Arithmetic;
+use crate::{Result, cpu};
+use wgpu::BufferBinding;
+
+const COUNT: &str = "expert_count";
+const SCATTER: &str = "expert_scatter";
+
+/// The expert of each assignment, and the slots of the batches: for the kernels that fill the slots, and for products.
+const EXPERTS: Binding = Binding::new(1, "experts");
+const SLOTS: Binding = Binding::new(2, "slots");
+const PRODUCT_EXPERTS: Binding = Binding::new(7, "experts");
+const PRODUCT_SLOTS: Binding = Binding::new(8, "slots");
+
+params! {
+    /// For the kernels that batch assignments.
+    ExpertParams in "matmul/expert_assignments.wgsl" {
+        /// Slots of all batches.
+        slots,
+        /// Experts.
+        expert_count,
+        /// Assignments of all vectors.
+        assignments,
+        /// Slots of a batch.
+        columns,
+    }
+}
+
+fn wgsl(name: &str) -> Result<String, String> {
+    join(&format!("matmul/{name}.wgsl"), &[], &[("WORKGROUP", WORKGROUP as usize)])
+}
+
+/// Every shader here, by name.
+pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
+    [COUNT, SCATTER].into_iter().map(|name| (name, wgsl(name)))
+}
+
+/// How assignments are divided among experts.
+#[derive(Clone, Copy, Debug)]
+struct ExpertBatches {
+    assignments: usize,
+    experts: usize,
+    /// Most assignments of a batch.
+    columns: usize,
+}
+
+impl ExpertBatches {
+    /// Most batches that there can be: all but the last of an expert are full.
+    fn count(self) -> usize {
+        self.assignments.min((self.assignments + self.experts * (self.columns - 1)) / self.columns)
+    }
+
+    fn slots(self) -> usize {
+        self.count() * self.columns
+    }
+
+    /// Bytes of the slots, and of a number for each expert.
+    fn bytes(self) -> u64 {
+        4 * (self.slots() + self.experts) as u64
+    }
+}
+
+impl Gpu {
+    /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to.
+    ///
+    /// `matrix` has the experts' matrices of `expert_rows` rows each, one below the other. `experts` has `top_k` u32 for
+    /// each vector, the experts counted from 0, and `y` receives a row of `expert_rows` f32 for each of them; where a
+    /// number is that of no expert, its row stays what it was. Ranges and errors are those of
+    /// [`Gpu::prepare_matmul`]. For few vectors each expert's weights are read as often as vectors go to it; with more
+    /// assignments than experts, two more dispatches batch the assignments by expert, and its weights are read once
+    /// for up to 8 of them.
+    pub fn prepare_matmul_indexed(
+        &self,
+        matrix: &Matrix,
+        expert_rows: usize,
+        x: &Activations,
+        experts: &BufferBinding,
+        top_k: usize,
+        y: &BufferBinding,
+    ) -> Result<Op> {
+        matrix.check_device(self)?;
+        check_input(matrix, x)?;
+        cpu::check_experts(matrix.rows(), expert_rows, top_k)?;
+        let (assignments, expert_count) = (x.batch() * top_k, matrix.rows() / expert_rows);
+        let is_batched = assignments > expert_count;
+        // As many vectors as go to one expert, if all get the same.
+        let together = if is_batched { assignments.div_ceil(expert_count).clamp(2, MOST_COLUMNS) } else { 1 };
+        let (format, cols) = (matrix.format(), matrix.cols());
+        let variant = Variant::chosen(self, format, expert_rows, cols, x.precision(), together);
+        let Kernel::Matvec(kernel) = Kernel::new(self, variant.with_split_k(1), format, cols, together)
+        else {
+            unreachable!("no table has tiles for a few vectors");
+        };
+        let experts = Range::new("the experts", experts, 4 * assignments as u64);
+        let y = Range::new("y", y, 4 * (assignments * expert_rows) as u64);
+        let form = if is_batched { ExpertForm::InBatches } else { ExpertForm::OneByOne };
+        let program = kernel.program(format, matrix.is_ragged(), false, form);
+        let program = self.with_native_f16(program);
+        let program = if x.is_f16() && !kernel.int8 { program.reading_f16() } else { program };
+        let batches = ExpertBatches { assignments, experts: expert_count, columns: kernel.columns };
+        let slots = if is_batched { Some(self.scratch(Scratch::Sums, batches.bytes())?) } else { None };
+        let slots = slots.as_ref().map(|slots| Range::whole("the expert batches", slots));
+        let bindings = Bindings::new()
+            .read(X, &x.range(kernel.int8))
+            .write(Y, &y)
+            .read(PRODUCT_EXPERTS, &experts)
+            .read_optional(PRODUCT_SLOTS, slots.as_ref());
+        // Side by side, times the vectors that the kernel has at once.
+        let side_by_side = if is_batched { batches.slots() } else { assignments };
+        let dispatch = kernel.dispatch(expert_rows, side_by_side);
+        let product = self.prepare_with_matrix(&program, matrix, &bindings, Arithmetic::Loose, |_| Work {
+            top_k,
+            expert_count,
+            ..Work::new(dispatch, assignments, expert_rows)
+        })?;
+        let precision = if kernel.int8 { Precision::Int8 } else { Precision::Exact };
+        let quantize = x.included(self, precision)?;
+        match slots {
+            Some(slots) => {
+                Ok(quantize.then(self.prepare_expert_batches(batches, &experts, &slots)?).then(product))
+            }
+            None => Ok(quantize.then(product)),
+        }
+    }
+
+    /// Prepares what fills `slots` from the `experts` of the assignments, in two dispatches.
+    fn prepare_expert_batches(&self, of: ExpertBatches, experts: &Range, slots: &Range) -> Result<Op> {
+        let params = ExpertParams {
+            slots: of.slots() as u32,
+            expert_count: of.experts as u32,
+            assignments: of.assignments as u32,
+            columns: of.columns as u32,
+        };
+        let bindings = Bindings::new().read(EXPERTS, experts).write(SLOTS, slots);
+        let step = |name, count: usize| {
+            let dispatch = Dispatch::of(count as u64);
+            self.prepare_step((name, Arithmetic::Loose), |_| wgsl(name), dispatch, &params, &bindings)
+        };
+        Ok(Op::new([step(COUNT, of.slots().max(of.experts))?, step(SCATTER, of.assignments)?]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_expert_batches_for_any_assignments() {
+        let count = |assignments, experts, columns| ExpertBatches { assignments, experts, columns }.count();
+        // Each its own expert; all the same; and every last one with one assignment.
+        assert_eq!(count(5, 8, 4), 5);
+        assert_eq!(count(16, 1, 8), 2);
+        assert_eq!(count(17, 1, 8), 3);
+        assert_eq!(count(11, 3, 4), 5);
+        for assignments in 1..40 {
+            for first in 0..=assignments {
+                let split = [first, assignments - first].iter().map(|n: &usize| n.div_ceil(4)).sum::<usize>();
+                assert!(split <= count(assignments, 2, 4), "{assignments} assignments, {first} of the first");
+            }
+        }
+    }
+}

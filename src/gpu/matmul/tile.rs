@@ -1,0 +1,62 @@
+//! The kernel that multiplies tiles of 64 rows of quantized weights and 64 vectors: `shaders/matmul/matmul.wgsl`.
+
+use super::EXAMPLES;
+use crate::gpu::matrix::FLOAT_AND_QUANTIZED;
+use crate::gpu::matrix::program::MatrixProgram;
+use crate::gpu::op::step::Dispatch;
+use crate::gpu::shader::switch::Switch;
+use crate::{FORMATS, Format};
+
+/// Rows, and vectors, of a tile.
+const SIDE: usize = 64;
+/// Invocations of a workgroup.
+const WORKGROUP: u64 = 128;
+
+/// The kernel and its parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Tile {
+    pub(super) int8: bool,
+    /// Parts that the columns of the matrix are divided into, each for workgroups of its own.
+    pub(super) split_k: usize,
+}
+
+impl Tile {
+    /// The shader for a format.
+    pub(super) fn program(self, format: Format, is_ragged: bool, has_bias: bool) -> MatrixProgram {
+        let weights = if format.is_float() { Switch::Floats } else { Switch::Codes };
+        MatrixProgram::new("matmul/matmul.wgsl", format, WORKGROUP)
+            .with(weights)
+            .with_if(is_ragged, Switch::Ragged)
+            .with_if(self.int8, Switch::Int8)
+            .named(if self.int8 { "int8" } else { "exact" })
+            .named_if(has_bias, Switch::Bias, "bias")
+            .named_if(self.split_k > 1, Switch::SplitK, "split_k")
+    }
+
+    /// The dispatch for `rows` rows and `batch` vectors.
+    pub(super) fn dispatch(self, rows: usize, batch: usize) -> Dispatch {
+        let depth = (batch.div_ceil(SIDE) * self.split_k) as u64;
+        Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(SIDE) as u64) }
+    }
+
+    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    pub(super) fn longest_path(self, cols: usize) -> usize {
+        // A step is 32 columns, or with int8 64, which are one addition.
+        let steps = cols.div_ceil(32).div_ceil(self.split_k);
+        32 * steps.next_multiple_of(if self.int8 { 2 } else { 1 }) + self.split_k - 1
+    }
+}
+
+/// What tests and compilers of other platforms see: every format with int8, and a few with exact vectors and split-K.
+pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
+    let exact = |split_k| Tile { int8: false, split_k };
+    let int8 = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
+    let int8 = int8.map(|format| Tile { int8: true, split_k: 1 }.program(format, false, false));
+    let split = [1, 4].into_iter().flat_map(move |split_k| {
+        EXAMPLES.into_iter().map(move |format| exact(split_k).program(format, false, false))
+    });
+    let f16 = FLOAT_AND_QUANTIZED
+        .into_iter()
+        .map(move |format| exact(1).program(format, false, false).reading_f16());
+    int8.chain(split).chain(f16)
+}

@@ -1,0 +1,165 @@
+//! Which kernel multiplies, and its parameters: what tests and benches choose from, and the library by its tables.
+
+use super::precision::Precision;
+use std::fmt;
+use std::str::FromStr;
+
+/// A kernel that multiplies. Its name, as in `int8.subgroup.rows4` or `exact.tile.split_k4`, is what
+/// [`Display`](fmt::Display) prints and [`FromStr`] reads.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant {
+    precision: Precision,
+    pub(super) form: Form,
+    /// Parts that the columns are divided into, each for workgroups of its own.
+    split_k: usize,
+}
+
+/// Who adds up, and how many rows at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// A thread computes so many rows.
+    ThreadPerRow(usize),
+    /// Lanes of a workgroup share so many rows.
+    Shared(usize),
+    /// A subgroup shares so many rows.
+    Subgroup(usize),
+    /// A workgroup has a tile.
+    Tile,
+    /// A workgroup has a tile, which matrix units multiply.
+    Cooperative,
+    /// The same with matrices loaded from memory of single numbers, as Metal needs it; for tests on other backends.
+    CooperativeScalar,
+}
+
+use Form::{Cooperative, CooperativeScalar, Shared, Subgroup, ThreadPerRow, Tile};
+
+/// The forms that a device may choose.
+const FORMS: [Form; 9] = [
+    ThreadPerRow(4),
+    ThreadPerRow(8),
+    Shared(4),
+    Shared(2),
+    Subgroup(2),
+    Subgroup(4),
+    Subgroup(8),
+    Tile,
+    Cooperative,
+];
+/// Most vectors that a kernel which is no tile multiplies at once.
+pub(super) const MOST_COLUMNS: usize = 8;
+/// How many parts columns may be divided into.
+pub(super) const SPLITS: [usize; 4] = [1, 2, 4, 8];
+
+impl Variant {
+    /// The kernel of this form, with columns that are not divided.
+    pub(super) const fn new(precision: Precision, form: Form) -> Self {
+        Self { precision, form, split_k: 1 }
+    }
+
+    /// Every variant for vectors of this precision.
+    pub(super) fn every(precision: Precision) -> impl Iterator<Item = Self> {
+        SPLITS.into_iter().flat_map(move |split_k| FORMS.map(|form| Self { precision, form, split_k }))
+    }
+
+    /// How exactly it takes vectors.
+    pub fn precision(self) -> Precision {
+        self.precision
+    }
+
+    /// How many parts the columns are divided into.
+    pub(super) fn split_k(self) -> usize {
+        self.split_k
+    }
+
+    /// The same with the columns divided into so many parts.
+    pub(super) fn with_split_k(self, split_k: usize) -> Self {
+        Self { split_k, ..self }
+    }
+
+    /// Whether it is for so many vectors: of a few, a tile would compute mostly padding.
+    pub(super) fn takes(self, batch: usize) -> bool {
+        match self.form {
+            ThreadPerRow(_) | Shared(_) | Subgroup(_) => true,
+            Tile => batch > MOST_COLUMNS,
+            Cooperative | CooperativeScalar => batch > MOST_COLUMNS && self.precision == Precision::Int8,
+        }
+    }
+
+    /// What it needs and a device with these does not have.
+    pub(super) fn lacks(self, has_subgroups: bool, has_matrix_units: bool) -> Option<&'static str> {
+        match self.form {
+            Subgroup(_) if !has_subgroups => Some("subgroup operations"),
+            Cooperative | CooperativeScalar if !has_matrix_units => Some("matrix units"),
+            _ => None,
+        }
+    }
+
+    /// The same as on Metal, for tests on other backends.
+    #[must_use]
+    pub fn as_on_metal(self) -> Self {
+        match self.form {
+            Cooperative => Self { form: CooperativeScalar, ..self },
+            _ => self,
+        }
+    }
+
+    /// By how much of itself a weight, and a number of a vector, may be off before they are multiplied: f16 may be
+    /// rounded either way.
+    pub fn rounding(self) -> f64 {
+        if matches!(self.form, Cooperative | CooperativeScalar) { f64::powi(2.0, -10) } else { 0.0 }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precision = self.precision.name();
+        let form = match self.form {
+            ThreadPerRow(rows) => format!("thread_per_row.rows{rows}"),
+            Shared(rows) => format!("shared.rows{rows}"),
+            Subgroup(rows) => format!("subgroup.rows{rows}"),
+            Tile => "tile".to_owned(),
+            Cooperative => "cooperative".to_owned(),
+            CooperativeScalar => "cooperative_scalar".to_owned(),
+        };
+        let split_k = if self.split_k > 1 { format!(".split_k{}", self.split_k) } else { String::new() };
+        f.pad(&format!("{precision}.{form}{split_k}"))
+    }
+}
+
+impl FromStr for Variant {
+    /// The names that there are.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = || [Precision::Exact, Precision::Int8].into_iter().flat_map(Self::every);
+        let named = all().find(|variant| variant.to_string() == text);
+        named.ok_or_else(|| {
+            let names: Vec<_> = all().map(|variant| variant.to_string()).collect();
+            format!("one of {}", names.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_is_parsed_from_its_name() {
+        let mut names = std::collections::HashSet::new();
+        for variant in [Precision::Exact, Precision::Int8].into_iter().flat_map(Variant::every) {
+            assert_eq!(variant.to_string().parse(), Ok(variant));
+            assert!(names.insert(variant.to_string()));
+        }
+        assert_eq!(names.len(), 72);
+        let subgroup = Variant::new(Precision::Int8, Subgroup(4)).with_split_k(2);
+        assert_eq!(subgroup.to_string(), "int8.subgroup.rows4.split_k2");
+        assert!(
+            "int8.alone.4x1"
+                .parse::<Variant>()
+                .unwrap_err()
+                .starts_with("one of exact.thread_per_row.rows4, ")
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! How a matrix comes to a device: from a file's blocks, from weights to quantize, from a buffer.
+
+use super::copy::Source;
+use super::layout::VEC4_BYTES;
+use super::quantize::{Load, MatrixQuantizer};
+use super::quantize_options::{Check, QuantizeOptions, check_finite};
+use super::upload::Upload;
+use super::{Matrix, Shard, Storage};
+use crate::cpu::{self, Float};
+use crate::gpu::Gpu;
+use crate::gpu::device::wait::Wait;
+use crate::gpu::op::range::Range;
+use crate::{Error, Format, Result};
+use std::sync::Arc;
+use wgpu::{BufferBinding, BufferUsages};
+
+impl Matrix {
+    /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
+    ///
+    /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
+    /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than
+    /// 2³² - 1 of them, or a row is longer than the device can bind; with [`Error::RowLength`] and
+    /// [`Error::Length`] where `bytes` are not that many whole blocks; and with [`Error::DeviceMemory`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+        Self::stacked(gpu, format, cols, &[(rows, bytes)])
+    }
+
+    /// [`Matrix::new`], to be awaited.
+    pub async fn new_async(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        Self::stacked_async(gpu, format, cols, &[(rows, bytes)]).await
+    }
+
+    /// The rows of several matrices of one format and width one below the other, so that one product has them all: gate and up, or query, key and value.
+    ///
+    /// `parts` are the rows of each and their blocks. Fails as [`Matrix::new`] does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn stacked(gpu: &Gpu, format: Format, cols: usize, parts: &[(usize, &[u8])]) -> Result<Self> {
+        pollster::block_on(Self::stacked_as(Wait::Blocking, gpu, format, cols, parts))
+    }
+
+    /// [`Matrix::stacked`], to be awaited.
+    pub async fn stacked_async(
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        parts: &[(usize, &[u8])],
+    ) -> Result<Self> {
+        Self::stacked_as(Wait::Async, gpu, format, cols, parts).await
+    }
+
+    async fn stacked_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        cols: usize,
+        parts: &[(usize, &[u8])],
+    ) -> Result<Self> {
+        for (rows, bytes) in parts {
+            cpu::check_matrix(format, *rows, cols, bytes.len())?;
+        }
+        let mut upload = Upload::new(gpu, wait, format, parts.iter().map(|(rows, _)| rows).sum(), cols)?;
+        let mut first_row = 0;
+        for (rows, bytes) in parts {
+            upload.upload(first_row, bytes).await?;
+            first_row += rows;
+        }
+        upload.finish().await
+    }
+
+    /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
+    ///
+    /// `options` are [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude
+    /// come back to the host, where the CPU does them. Needs some 64 MiB beside the matrix meanwhile. Fails
+    /// as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where
+    /// [`Gpu::prepare_quantize`] does; and, unless [`Check::Nothing`](super::Check::Nothing) is asked for,
+    /// with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a
+    /// scale of `source` that is, and [`Error::Overflow`] for weights that are too large for the format.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn quantized(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        pollster::block_on(Self::quantized_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            bytes,
+            &options.into(),
+        ))
+    }
+
+    /// [`Matrix::quantized`], to be awaited.
+    pub async fn quantized_async(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized_as(Wait::Async, gpu, source, rows, cols, bytes, &options.into()).await
+    }
+
+    async fn quantized_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        options: &QuantizeOptions,
+    ) -> Result<Self> {
+        cpu::check_matrix(source, rows, cols, bytes.len())?;
+        if source == options.format {
+            check_finite(&options.name, source, bytes, 0, cols, options.check)?;
+            return Self::stacked_as(wait, gpu, source, cols, &[(rows, bytes)]).await;
+        }
+        let mut quantizer = MatrixQuantizer::new(gpu, wait, source, rows, cols, options)?;
+        let (row_bytes, chunk_rows) = (bytes.len() / rows, quantizer.chunk_rows());
+        for (i, chunk) in bytes.chunks(chunk_rows * row_bytes).enumerate() {
+            quantizer.chunk(i * chunk_rows, chunk.len() / row_bytes, Load::Host(chunk)).await?;
+        }
+        quantizer.finish().await
+    }
+
+    /// [`Matrix::quantized`] of a slice of f32, f16 or bf16. To their own format they are copied.
+    ///
+    /// Fails as that does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_weights<W: Float>(
+        gpu: &Gpu,
+        rows: usize,
+        cols: usize,
+        weights: &[W],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options)
+    }
+
+    /// [`Matrix::from_weights`], to be awaited.
+    pub async fn from_weights_async<W: Float>(
+        gpu: &Gpu,
+        rows: usize,
+        cols: usize,
+        weights: &[W],
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        Self::quantized_async(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options).await
+    }
+
+    /// Takes `rows` rows of `cols` weights from a buffer of the device, which has their blocks as a file has
+    /// them; they do not pass through the host.
+    ///
+    /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last,
+    /// bytes after the blocks mean nothing. What was submitted before this call is done by then. The matrix
+    /// is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_buffer(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        pollster::block_on(Self::from_buffer_as(Wait::Blocking, gpu, format, rows, cols, blocks))
+    }
+
+    /// [`Matrix::from_buffer`], to be awaited.
+    pub async fn from_buffer_async(
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        Self::from_buffer_as(Wait::Async, gpu, format, rows, cols, blocks).await
+    }
+
+    async fn from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        format: Format,
+        rows: usize,
+        cols: usize,
+        blocks: &BufferBinding<'_>,
+    ) -> Result<Self> {
+        let source = range_of(format, rows, cols, blocks)?;
+        let upload = Upload::new(gpu, wait, format, rows, cols)?;
+        let row_bytes = format.bytes_for(cols as u64) as usize;
+        let chunk_rows = (gpu.chunk_bytes() / row_bytes).max(1);
+        for row in (0..rows).step_by(chunk_rows) {
+            let source = Source { offset: source.offset + (row * row_bytes) as u64, ..source.clone() };
+            let prepare = |gpu: &Gpu| upload.prepare_copy(gpu, row, chunk_rows.min(rows - row), &source);
+            let op = gpu.prepared(wait, prepare).await?;
+            let submission = gpu.guarded(|| gpu.submit(|encoder| op.record(encoder)))?;
+            gpu.done(wait, submission).await?;
+        }
+        upload.finish().await
+    }
+
+    /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has
+    /// them; of F32, F16 and BF16 the numbers, one after the other.
+    ///
+    /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the
+    /// format that they are to have, only those in F32, F16 and BF16 are looked at.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn quantized_from_buffer(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
+        pollster::block_on(Self::quantized_from_buffer_as(
+            Wait::Blocking,
+            gpu,
+            source,
+            rows,
+            cols,
+            weights,
+            &options,
+        ))
+    }
+
+    /// [`Matrix::quantized_from_buffer`], to be awaited.
+    pub async fn quantized_from_buffer_async(
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: impl Into<QuantizeOptions>,
+    ) -> Result<Self> {
+        let options = options.into();
+        Self::quantized_from_buffer_as(Wait::Async, gpu, source, rows, cols, weights, &options).await
+    }
+
+    async fn quantized_from_buffer_as(
+        wait: Wait,
+        gpu: &Gpu,
+        source: Format,
+        rows: usize,
+        cols: usize,
+        weights: &BufferBinding<'_>,
+        options: &QuantizeOptions,
+    ) -> Result<Self> {
+        if source == options.format && (!source.is_float() || options.check == Check::Nothing) {
+            return Self::from_buffer_as(wait, gpu, source, rows, cols, weights).await;
+        }
+        let range = range_of(source, rows, cols, weights)?;
+        let mut quantizer = MatrixQuantizer::new(gpu, wait, source, rows, cols, options)?;
+        let (row_bytes, chunk_rows) = (source.bytes_for(cols as u64), quantizer.chunk_rows());
+        for row in (0..rows).step_by(chunk_rows) {
+            let rows_here = Source { offset: range.offset + row as u64 * row_bytes, ..range.clone() };
+            quantizer.chunk(row, chunk_rows.min(rows - row), Load::Device(rows_here)).await?;
+        }
+        quantizer.finish().await
+    }
+
+    /// The same weights with blocks as they lie in a file, to be measured beside what [`Matrix::new`] makes of them; of a format that is quantized.
+    #[doc(hidden)]
+    pub fn as_in_file(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
+        cpu::check_matrix(format, rows, cols, bytes.len())?;
+        let row_bytes = bytes.len() / rows;
+        let most = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
+        let shard_rows = (most as usize / row_bytes).max(1);
+        let shards = bytes.chunks(shard_rows * row_bytes).enumerate().map(|(i, rows)| {
+            // A kernel reads whole chunks of 16 bytes.
+            let mut padded = rows.to_vec();
+            padded.resize(rows.len().next_multiple_of(VEC4_BYTES), 0);
+            let buffer = gpu.buffer_with(&padded, BufferUsages::STORAGE)?;
+            let (first_row, rows) = ((i * shard_rows) as u32, (rows.len() / row_bytes) as u32);
+            Ok(Shard {
+                bytes: buffer.size(),
+                storage: Storage::File(buffer),
+                first_row,
+                rows,
+                interleaved_rows: 1,
+                row_scales: Arc::default(),
+            })
+        });
+        Ok(Self {
+            gpu: gpu.clone(),
+            format,
+            rows: rows as u32,
+            cols: cols as u32,
+            shards: shards.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// The weights of a matrix of this shape in a range of a buffer.
+fn range_of<'a>(format: Format, rows: usize, cols: usize, binding: &BufferBinding<'a>) -> Result<Source<'a>> {
+    cpu::check_positive("the number of rows", rows)?;
+    cpu::check_positive("the number of columns", cols)?;
+    if !cols.is_multiple_of(format.info().block_weights) {
+        return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
+    }
+    // Whole words are bound, which begin at one.
+    let (start, end) = (binding.offset, binding.offset + format.bytes_for(cols as u64) * rows as u64);
+    Range::new("the weights", binding, end.next_multiple_of(4) - start).check(1)?;
+    let stride = format.info().block_bytes as u64;
+    Ok(Source { name: "the weights", buffer: binding.buffer, offset: start, stride })
+}

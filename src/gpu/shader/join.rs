@@ -1,0 +1,35 @@
+//! Joins the library's shaders: a kernel, a format and the switches of the program.
+
+use super::preprocess::Wgsl;
+use super::switch::Switch;
+use crate::Format;
+
+/// The file that `#import format` stands for.
+fn format_file(format: Format) -> String {
+    format!("format/{}.wgsl", format.name().to_lowercase())
+}
+
+/// The files of the library with these switches on and every other off, and with these constants.
+pub(in crate::gpu) fn library<'a>(switches: &[Switch], constants: &[(&'a str, usize)]) -> Wgsl<'a> {
+    let wgsl = Switch::ALL
+        .iter()
+        .fold(Wgsl::new(), |wgsl, switch| wgsl.switch(switch.name(), switches.contains(switch)));
+    constants.iter().fold(wgsl, |wgsl, &(name, value)| wgsl.constant(name, value as u32))
+}
+
+/// The same files, of which `#import format` names the one of `format`.
+pub(in crate::gpu) fn with_format(wgsl: Wgsl<'_>, format: Format) -> Wgsl<'_> {
+    let path = format_file(format);
+    wgsl.file(path.clone(), format.info().shader).alias("format", path)
+}
+
+/// A kernel that takes no format.
+///
+/// Fails with the file, the line and what is wrong there.
+pub(in crate::gpu) fn join(
+    kernel: &str,
+    switches: &[Switch],
+    constants: &[(&str, usize)],
+) -> Result<String, String> {
+    library(switches, constants).join(kernel).map_err(|error| error.to_string())
+}

@@ -1,0 +1,99 @@
+//! The pipelines of a device: compiled when they are first needed, and kept.
+
+use super::binding::{Binding, BindingKind};
+use super::cache_file;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a kernel's float operations must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::gpu) enum Arithmetic {
+    /// Equal to the CPU reference, bit for bit: where a driver takes SPIR-V, contraction is forbidden.
+    Exact,
+    /// Within an error bound. The driver is given what wgpu makes of the WGSL, packed dot products included.
+    Loose,
+    /// Unknown: an app's kernel, whose loops may have no end.
+    Unknown,
+}
+
+/// A compiled kernel and the layout of its one bind group.
+#[derive(Debug)]
+pub(in crate::gpu) struct Pipeline {
+    pub(in crate::gpu) compute: wgpu::ComputePipeline,
+    pub(in crate::gpu) bindings: wgpu::BindGroupLayout,
+}
+
+/// Holds a pipeline once it is compiled. A second thread that needs it waits for the lock meanwhile.
+type Entry = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
+/// Pipelines that have to be compiled.
+pub(in crate::gpu) type Missing = Arc<Mutex<Vec<Job>>>;
+
+/// Changes the text of every shader before it is compiled, given its name; for tests that plant faults.
+#[doc(hidden)]
+pub type Rewrite = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
+
+/// The pipelines of a device, by name.
+#[derive(Default)]
+pub(in crate::gpu) struct Pipelines {
+    entries: Mutex<HashMap<String, Entry>>,
+    /// Compiled code of earlier runs, for the driver.
+    pub(super) cache: Option<wgpu::PipelineCache>,
+    /// Where the cache is stored, unless an app does that.
+    file: Option<PathBuf>,
+    pub(super) rewrite: Option<Rewrite>,
+}
+
+impl fmt::Debug for Pipelines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipelines").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Pipelines {
+    pub(in crate::gpu) fn rewriting(rewrite: Rewrite) -> Self {
+        Self { rewrite: Some(rewrite), ..Self::default() }
+    }
+
+    /// Pipelines that start from what an earlier run left in `file`, and are written there by [`Pipelines::store`].
+    #[expect(unsafe_code, reason = "wgpu cannot tell whether bytes are a cache that it wrote")]
+    pub(in crate::gpu) fn stored(device: &wgpu::Device, file: PathBuf) -> Self {
+        let data = fs::read(&file).ok();
+        let descriptor =
+            wgpu::PipelineCacheDescriptor { label: Some("qmill"), data: data.as_deref(), fallback: true };
+        // SAFETY: the file was written by `store`, in a folder of the user's own, under a name made of the adapter's
+        // identity; wgpu checks its header, with the driver's version in it, and starts empty where that differs.
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        Self { file: Some(file), ..Self::with(cache) }
+    }
+
+    /// Pipelines that are compiled with a cache of the app's own.
+    pub(in crate::gpu) fn with(cache: wgpu::PipelineCache) -> Self {
+        Self { cache: Some(cache), ..Self::default() }
+    }
+
+    pub(in crate::gpu) fn store(&self) {
+        let Some((cache, file)) = self.cache.as_ref().zip(self.file.as_ref()) else { return };
+        let Some(data) = cache.get_data() else { return };
+        // The next start compiles again where this fails.
+        let _ = cache_file::write(file, &data);
+    }
+
+    /// The entry of this name. A panic while it was locked leaves it as it was.
+    pub(super) fn entry(&self, name: &str) -> Entry {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.entry(name.to_owned()).or_default().clone()
+    }
+}
+
+/// A pipeline that has to be compiled.
+#[derive(Debug)]
+pub(in crate::gpu) struct Job {
+    pub(super) name: String,
+    pub(super) bindings: Vec<(Binding, BindingKind)>,
+    pub(super) arithmetic: Arithmetic,
+    pub(super) wgsl: String,
+}
