@@ -55,6 +55,8 @@ pub use device::context::Gpu;
 pub use device::misrounding::Misrounding;
 pub use device::options::GpuOptions;
 #[cfg(not(target_arch = "wasm32"))]
+pub use device::timestamps::Timestamps;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use device::timestamps::{Clock, Lap};
 pub(crate) use device::wait::Wait;
 pub use matmul::activations::{Activations, INT8_BLOCK, INT8_BLOCK_WGSL};

@@ -275,7 +275,7 @@ impl Gpu {
     }
 
     /// The largest buffer that a kernel can see whole.
-    pub(crate) fn max_binding_bytes(&self) -> u64 {
+    pub fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }

@@ -1,29 +1,93 @@
-//! How long a device takes.
+//! Times on the device's own clock.
 
 use super::context::Gpu;
-use crate::Result;
+use crate::{Error, Result};
 use std::time::{Duration, Instant};
 use wgpu::{BufferUsages, ComputePassTimestampWrites, QueryType};
 
-/// Two timestamps.
-const STAMPS_BYTES: u64 = 16;
+/// Bytes of a timestamp.
+const STAMP_BYTES: u64 = 8;
 
-/// Times passes on a device.
+/// Times passes by the device's own clock, on a device with the feature `TIMESTAMP_QUERY`.
+///
+/// Each pass writes two timestamps ([`Timestamps::writes`]); [`Timestamps::resolve`] records their way to the host,
+/// and after the submission [`Timestamps::read`] has the durations.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub struct Timestamps {
     gpu: Gpu,
-    stamps: Option<Stamps>,
-}
-
-/// Where the device leaves the times at which a pass began and ended.
-#[derive(Debug)]
-struct Stamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readback: wgpu::Buffer,
 }
 
-/// What one pass took.
+impl Timestamps {
+    /// Most passes of one set: WebGPU has 4096 timestamps in a query set.
+    pub const MAX_PASSES: u32 = 2048;
+
+    /// Makes room for the timestamps of `passes` passes.
+    ///
+    /// Fails with [`Error::Unsupported`] on a device without timestamps, and with what the device reports.
+    pub fn new(gpu: &Gpu, passes: u32) -> Result<Self> {
+        if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let (found, known) = (gpu.name().to_owned(), "devices with TIMESTAMP_QUERY".to_owned());
+            return Err(Error::Unsupported { what: "the device for a profile", found, known });
+        }
+        let bytes = 2 * STAMP_BYTES * u64::from(passes);
+        let queries =
+            wgpu::QuerySetDescriptor { label: Some("qmill"), ty: QueryType::Timestamp, count: 2 * passes };
+        Ok(Self {
+            gpu: gpu.clone(),
+            queries: gpu.guarded(|| gpu.device().create_query_set(&queries))?,
+            resolved: gpu.buffer(bytes, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)?,
+            readback: gpu.buffer(bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
+        })
+    }
+
+    /// What the descriptor of pass `pass` needs, counted from 0.
+    pub fn writes(&self, pass: u32) -> ComputePassTimestampWrites<'_> {
+        ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(2 * pass),
+            end_of_pass_write_index: Some(2 * pass + 1),
+        }
+    }
+
+    /// Records the copy of the first `passes` passes' timestamps to the host.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, passes: u32) {
+        encoder.resolve_query_set(&self.queries, 0..2 * passes, &self.resolved, 0);
+        let bytes = 2 * STAMP_BYTES * u64::from(passes);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, bytes);
+    }
+
+    /// The durations of the first `passes` passes, once all that was submitted is done; `None` where the device left
+    /// no timestamps, as Metal does for an empty pass. Waits.
+    ///
+    /// Fails with what the device reports.
+    pub fn read(&self, passes: u32) -> Result<Vec<Option<Duration>>> {
+        let bytes = 2 * STAMP_BYTES * u64::from(passes);
+        self.gpu.map(&self.readback, wgpu::MapMode::Read, bytes, None)?;
+        let stamps: Vec<u64> = {
+            let view = self.readback.get_mapped_range(..bytes);
+            bytemuck::pod_collect_to_vec(&view.map_err(|error| self.gpu.fault(error.to_string()))?)
+        };
+        self.gpu.guarded(|| self.readback.unmap())?;
+        let tick_ns = f64::from(self.gpu.queue().get_timestamp_period());
+        let duration = |[start, end]: &[u64; 2]| {
+            let ticks = end.checked_sub(*start).filter(|&ticks| ticks > 0)?;
+            Some(Duration::from_nanos((ticks as f64 * tick_ns) as u64))
+        };
+        Ok(stamps.as_chunks::<2>().0.iter().map(duration).collect())
+    }
+}
+
+/// Times single passes.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    gpu: Gpu,
+    timestamps: Option<Timestamps>,
+}
+
+/// The time of one pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lap {
     /// From the submission until the host knew of the end.
@@ -35,40 +99,23 @@ pub(crate) struct Lap {
 impl Gpu {
     /// A clock for this device.
     pub(crate) fn clock(&self) -> Result<Clock> {
-        let has_stamps = self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let stamps = || {
-            Ok(Stamps {
-                queries: self.guarded(|| {
-                    self.device().create_query_set(&wgpu::QuerySetDescriptor {
-                        label: Some("qmill"),
-                        ty: QueryType::Timestamp,
-                        count: 2,
-                    })
-                })?,
-                resolved: self.buffer(STAMPS_BYTES, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC)?,
-                readback: self.buffer(STAMPS_BYTES, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?,
-            })
-        };
-        Ok(Clock { gpu: self.clone(), stamps: has_stamps.then(stamps).transpose()? })
+        let has_timestamps = self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let timestamps = has_timestamps.then(|| Timestamps::new(self, 1)).transpose()?;
+        Ok(Clock { gpu: self.clone(), timestamps })
     }
 }
 
 impl Clock {
     /// Submits what `record` records as one pass, and waits for it.
     pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass)) -> Result<Lap> {
-        let gpu = &self.gpu;
+        let (gpu, timestamps) = (&self.gpu, &self.timestamps);
         let commands = gpu.guarded(|| {
             let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let timestamp_writes = self.stamps.as_ref().map(|stamps| ComputePassTimestampWrites {
-                query_set: &stamps.queries,
-                beginning_of_pass_write_index: Some(0),
-                end_of_pass_write_index: Some(1),
-            });
+            let timestamp_writes = timestamps.as_ref().map(|timestamps| timestamps.writes(0));
             let descriptor = wgpu::ComputePassDescriptor { timestamp_writes, ..Default::default() };
             record(&mut encoder.begin_compute_pass(&descriptor));
-            if let Some(Stamps { queries, resolved, readback }) = &self.stamps {
-                encoder.resolve_query_set(queries, 0..2, resolved, 0);
-                encoder.copy_buffer_to_buffer(resolved, 0, readback, 0, STAMPS_BYTES);
+            if let Some(timestamps) = timestamps {
+                timestamps.resolve(&mut encoder, 1);
             }
             encoder.finish()
         })?;
@@ -77,21 +124,7 @@ impl Clock {
         gpu.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
         let wall = start.elapsed();
         gpu.check_alive()?;
-        let device = self.stamps.as_ref().map(|stamps| stamps.read(gpu)).transpose()?.flatten();
-        Ok(Lap { wall, device })
-    }
-}
-
-impl Stamps {
-    /// The time between both stamps; none where the device left none, as Metal does of an empty pass.
-    fn read(&self, gpu: &Gpu) -> Result<Option<Duration>> {
-        gpu.map(&self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
-        let view = self.readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;
-        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
-        drop(view);
-        gpu.guarded(|| self.readback.unmap())?;
-        let ticks = stamps[1].checked_sub(stamps[0]).filter(|&ticks| ticks > 0);
-        let tick_ns = f64::from(gpu.queue().get_timestamp_period());
-        Ok(ticks.map(|ticks| Duration::from_nanos((ticks as f64 * tick_ns) as u64)))
+        let device = timestamps.as_ref().map(|timestamps| timestamps.read(1)).transpose()?;
+        Ok(Lap { wall, device: device.and_then(|durations| durations.into_iter().flatten().next()) })
     }
 }
