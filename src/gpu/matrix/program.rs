@@ -139,6 +139,12 @@ impl MatrixProgram {
         self.named_if(true, Switch::BroadcastX, "subgroup8")
     }
 
+    /// Whether the kernel decodes weights of a format with a codebook.
+    fn needs_grid(&self) -> bool {
+        let decodes = [Switch::Dequantize, Switch::Codes].iter().any(|switch| self.switches.contains(switch));
+        decodes && self.format.info().grid.is_some()
+    }
+
     /// As in `matvec.q4_k.int8.subgroup.rows4.columns1`.
     pub(in crate::gpu) fn name(&self) -> String {
         let kernel = Path::new(self.file).file_stem().and_then(|stem| stem.to_str()).unwrap_or(self.file);
@@ -159,7 +165,7 @@ impl MatrixProgram {
         };
         let is_texture = matches!(self.reads, Reads::Textures(_));
         let optional = [
-            (Switch::Grid, self.format.info().grid.is_some()),
+            (Switch::Grid, self.needs_grid()),
             (Switch::UniformGrid, is_texture),
             (Switch::PrivateParams, is_texture),
             (Switch::NoContraction, !may_contract),
@@ -238,7 +244,7 @@ impl Gpu {
         arithmetic: Arithmetic,
         work: &Work,
     ) -> Result<Step> {
-        let grid = self.grid(program.format)?;
+        let grid = if program.needs_grid() { self.grid(program.format)? } else { None };
         let grid = grid.as_ref().map(|grid| Range::whole("the codebook", grid));
         let (program, bindings) = match &shard.storage {
             Storage::Buffer(buffer) => {

@@ -536,7 +536,7 @@ fn a_fault_on_the_way_is_found() {
         // Reading back: the block of another row, another byte, another row.
         ("first_block(row) + at / BLOCK_BYTES", "at / BLOCK_BYTES"),
         ("at % BLOCK_BYTES)", "(at % BLOCK_BYTES) ^ 1u)"),
-        ("params.batch + i / row_bytes()", "i / row_bytes()"),
+        ("params.start_row + i / row_bytes()", "i / row_bytes()"),
         // Rows that are copied: what comes after their end, and where what is bound begins.
         ("word &= (1u << (8u * rest)) - 1u;", ""),
         ("+ start - params.base)", "+ start)"),
