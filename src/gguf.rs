@@ -24,6 +24,7 @@ mod model;
 mod read;
 mod source;
 mod tensor;
+mod tensor_type;
 mod value;
 mod write;
 
@@ -33,7 +34,8 @@ pub use model::{Model, Shard, Tensor, split_name};
 pub(crate) use model::{SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY, split_suffix};
 pub use read::Header;
 pub use source::ReadAt;
-pub use tensor::{TensorInfo, TensorType};
+pub use tensor::TensorInfo;
+pub use tensor_type::TensorType;
 pub use value::{Array, Value, ValueType};
 pub use write::{Layout, Writer};
 

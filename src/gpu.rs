@@ -73,6 +73,7 @@ mod upload;
 mod variant;
 mod wait;
 
+pub use crate::error::Misrounding;
 pub use activations::{Activations, INT8_BLOCK_WGSL};
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapter::adapters;
@@ -88,7 +89,6 @@ pub use op::Op;
 pub use options::GpuOptions;
 pub use quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use quantizing::{Check, QuantizeOptions};
-pub use self_test::Misrounding;
 pub use tuning::Tuning;
 #[doc(hidden)]
 pub use variant::Variant;

@@ -48,7 +48,7 @@
 pub mod bench;
 pub mod cpu;
 mod device;
-mod error;
+pub mod error;
 pub mod eval;
 pub mod format;
 pub mod gguf;

@@ -1,5 +1,6 @@
 //! `qmill bench`: how fast operations and models are on this machine.
 
+mod common;
 mod earlier;
 mod models;
 mod numbers;
@@ -9,14 +10,11 @@ mod record;
 
 use super::devices;
 use super::failure::Failure;
-use super::words::{self, Words};
 use clap::Args;
+use common::Common;
 use models::Models;
 use operations::Operations;
 pub(super) use operations::{Formats, Shape};
-use output::Style;
-use qmill::bench::Settings;
-use qmill::gpu::DeviceChoice;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -47,24 +45,6 @@ pub(crate) struct Bench {
     operations: Operations,
 }
 
-/// What operations and models share.
-#[derive(Args)]
-struct Common {
-    /// auto, gpu, cpu, or numbers or names from `qmill devices`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
-    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
-    device: Vec<DeviceChoice>,
-    /// Repetitions that count
-    #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]
-    repetitions: usize,
-    /// What to print
-    #[arg(short, long, value_enum, default_value_t = Style::Md)]
-    output: Style,
-    /// Print how many times as fast each is as in this file, an earlier output as json, jsonl or csv
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
-}
-
 impl Bench {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if self.list_devices {
@@ -76,10 +56,6 @@ impl Bench {
             self.models.run(&self.model, &self.common)
         }
     }
-}
-
-fn nothing() -> Failure {
-    Failure::Usage("there is nothing to measure".to_owned())
 }
 
 /// Replaces llama-bench's words of several letters after one dash, which elsewhere are several words of one letter.

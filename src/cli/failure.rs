@@ -1,6 +1,7 @@
 //! How a command fails, and what the shell sees of it.
 
 use super::words;
+use qmill::error::RequestFault;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -76,13 +77,15 @@ impl Failure {
             Self::Usage(_) => true,
             Self::Qmill(error) => matches!(
                 error,
-                Error::UnknownFileType { .. }
-                    | Error::UnknownFormat { .. }
-                    | Error::NeedsImatrix { .. }
+                Error::UnknownFormat { .. }
                     | Error::NotEncoded { .. }
-                    | Error::TensorRule { .. }
-                    | Error::Pattern { .. }
-                    | Error::SplitKey { .. }
+                    | Error::Request(
+                        RequestFault::UnknownFileType { .. }
+                            | RequestFault::NeedsImatrix { .. }
+                            | RequestFault::TensorRule { .. }
+                            | RequestFault::Pattern { .. }
+                            | RequestFault::SplitKey { .. }
+                    )
             ),
             _ => false,
         }
@@ -94,7 +97,9 @@ impl Failure {
         let Self::Qmill(error) = self else { return String::new() };
         match error {
             Error::UnknownFormat { name } => listed(words::nearest(name, words::formats())),
-            Error::UnknownFileType { name } => listed(words::nearest(name, words::file_types())),
+            Error::Request(RequestFault::UnknownFileType { name }) => {
+                listed(words::nearest(name, words::file_types()))
+            }
             Error::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 words::similar_file(path)
             }

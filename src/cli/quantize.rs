@@ -7,6 +7,7 @@ use super::words::{self, Words};
 use super::{device, show};
 use clap::{Args, ValueEnum};
 use progress::Narrator;
+use qmill::error::{OutputFault, RequestFault};
 use qmill::gguf::{self, Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
@@ -214,9 +215,11 @@ impl Dequantize {
 fn hinted(failure: Failure, may_forbid_requantizing: bool) -> Failure {
     use qmill::Error;
     let hint = match &failure {
-        Failure::Qmill(Error::OutputExists { .. }) => "; --force replaces it",
-        Failure::Qmill(Error::OutputInUse { .. }) => "; wait for it, or name another output",
-        Failure::Qmill(Error::Requantize { .. }) if may_forbid_requantizing => {
+        Failure::Qmill(Error::Output { fault: OutputFault::Exists, .. }) => "; --force replaces it",
+        Failure::Qmill(Error::Output { fault: OutputFault::InUse, .. }) => {
+            "; wait for it, or name another output"
+        }
+        Failure::Qmill(Error::Request(RequestFault::Requantize { .. })) if may_forbid_requantizing => {
             "; --allow-requantize does it all the same"
         }
         Failure::Qmill(Error::Memory { .. }) => "; --memory allows more",
@@ -290,8 +293,11 @@ impl Positional {
 
 /// Whether a word stands for a type, be it one that qmill cannot make.
 fn is_type(word: &OsStr) -> bool {
-    use qmill::Error::{NeedsImatrix, NotEncoded};
-    matches!(word.to_string_lossy().parse::<FileType>(), Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. }))
+    use qmill::Error::{NotEncoded, Request};
+    matches!(
+        word.to_string_lossy().parse::<FileType>(),
+        Ok(_) | Err(Request(RequestFault::NeedsImatrix { .. }) | NotEncoded { .. })
+    )
 }
 
 /// Refuses a word that is like a type, and not like a path, before what may be a number of threads.

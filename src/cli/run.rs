@@ -3,21 +3,19 @@
 mod answer;
 mod chat;
 mod input;
+mod interrupt;
 
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::model::{self, Count, Loaded, ModelOptions};
 use answer::Teller;
 use clap::Args;
 use input::PromptArgs;
+use interrupt::Interrupt;
 use qmill::llm::{ChatTemplate, End, Generator, Phase, Profile, SamplerOptions, Session};
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Continues a prompt with a model, or talks with it.
 ///
@@ -166,35 +164,6 @@ impl Run {
         }
         model::store_pipelines(&device);
         if end == End::Stopped { Err(Failure::Interrupted) } else { Ok(()) }
-    }
-}
-
-/// Ctrl-C: ends what is under way, and where nothing is, the program.
-struct Interrupt {
-    /// Set while nothing is to be stopped: then a signal ends the program.
-    stop: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    fn new() -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(true));
-        flag::register_conditional_shutdown(SIGINT, failure::INTERRUPTED.into(), Arc::clone(&stop))
-            .map_err(Failure::Signals)?;
-        flag::register(SIGINT, Arc::clone(&stop)).map_err(Failure::Signals)?;
-        Ok(Self { stop })
-    }
-
-    /// Does `work`, which looks at [`is_set`](Self::is_set) now and then; a second signal ends the program at
-    /// once.
-    fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.stop.store(false, Ordering::Relaxed);
-        let done = work();
-        self.stop.store(true, Ordering::Relaxed);
-        done
-    }
-
-    fn is_set(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 }
 

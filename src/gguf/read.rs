@@ -1,9 +1,10 @@
 //! The header of a file, field by field.
 
-use super::tensor::{check_dimension, check_dimension_count, check_name_length, count_weights, pad};
+use super::tensor::{
+    check_dimension, check_dimension_count, check_name_length, count_weights, pad, tensor_type,
+};
 use super::{
-    ALIGNMENT_KEY, Array, Fault, MAGIC, MAX_LENGTH, Metadata, ReadAt, TensorInfo, TensorType, VERSION, Value,
-    ValueType,
+    ALIGNMENT_KEY, Array, Fault, MAGIC, MAX_LENGTH, Metadata, ReadAt, TensorInfo, VERSION, Value, ValueType,
 };
 use crate::{Error, Result};
 use std::collections::HashSet;
@@ -237,7 +238,7 @@ fn read_tensor(cursor: &mut Cursor<'_>) -> Result<TensorInfo> {
 
     let at = cursor.position;
     let id = cursor.read_u32("a tensor type")?;
-    TensorType::of_tensor(&name, id)
+    tensor_type(&name, id)
         .and_then(|tensor_type| TensorInfo::from_checked(name, shape, weights, tensor_type))
         .map_err(|fault| cursor.error(at, fault))
 }

@@ -5,30 +5,9 @@ use super::op::{Dispatch, Op, Range, in_order};
 use super::pipeline::Arithmetic;
 use super::wait::Wait;
 use super::{Gpu, shader};
+use crate::error::Misrounding;
 use crate::{Format, Result};
-use std::fmt;
 use wgpu::BufferBinding;
-
-/// A result that a device rounds otherwise than IEEE 754 says.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Misrounding {
-    /// The operation.
-    pub operation: &'static str,
-    /// Its operands.
-    pub operands: [f32; 2],
-    /// The correctly rounded result.
-    pub expected: f32,
-    /// The device's result.
-    pub found: f32,
-}
-
-impl fmt::Display for Misrounding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, operands: [a, b], expected, found } = self;
-        write!(f, "computes {operation} of {a:e} and {b:e} as {found:e}, not {expected:e}")
-    }
-}
 
 pub(super) const NAME: &str = "self_test";
 pub(super) const HALF_NAME: &str = "self_test_half";

@@ -172,7 +172,7 @@ fn any_bytes_decode_and_only_valid_ones_to_numbers() {
 #[test]
 fn dot_is_the_sum_over_decoded_weights() {
     for info in &FORMATS {
-        // A length that is not a multiple of the pieces in which dot works.
+        // A length that is not a multiple of the slices that dot decodes at a time.
         let mut bytes = random_bytes(4, 5003usize.div_ceil(info.block_weights) * info.block_bytes);
         for block in bytes.chunks_mut(info.block_bytes) {
             if dequantize(info, block).iter().any(|w| !w.is_finite()) {

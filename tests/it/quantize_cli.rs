@@ -2,7 +2,9 @@
 
 mod arguments;
 mod concurrent;
+mod formats;
 mod output;
+mod paths;
 #[cfg(unix)]
 mod signals;
 

@@ -1,6 +1,6 @@
 //! Models, in llama-bench's conventions.
 
-use super::Common;
+use super::common::{Common, nothing};
 use super::earlier::{Earlier, Keys};
 use super::numbers::{Pair, Range, numbers};
 use super::output::{Column, Output, Table};
@@ -113,7 +113,7 @@ struct Test {
 impl Models {
     pub(super) fn run(&self, paths: &[PathBuf], common: &Common) -> Result<(), Failure> {
         if self.counts().is_empty() {
-            return Err(super::nothing());
+            return Err(nothing());
         }
         let caches = self.caches();
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;

@@ -1,6 +1,6 @@
 //! Operations on quantized weights.
 
-use super::Common;
+use super::common::{Common, nothing};
 use super::earlier::{Earlier, Keys};
 use super::numbers::{Range, numbers};
 use super::output::{Column, Output, Table};
@@ -65,7 +65,7 @@ impl Operations {
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
         let cases = self.cases();
         if cases.is_empty() {
-            return Err(super::nothing());
+            return Err(nothing());
         }
         let table = Table { name: "qmill_bench_operations", columns: columns() };
         let mut output = Output::new(common.output, table, io::stdout().lock());
@@ -97,7 +97,7 @@ impl Operations {
             }
         }
         output.end()?;
-        if measured == 0 { Err(super::nothing()) } else { Ok(()) }
+        if measured == 0 { Err(nothing()) } else { Ok(()) }
     }
 
     /// Whether a variant is named, or a part of its name that ends before a dot.

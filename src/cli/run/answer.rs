@@ -2,7 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::{model, show};
-use super::Interrupt;
+use super::interrupt::Interrupt;
 use qmill::llm::{Answer, End, Generator, Model};
 use serde_json::json;
 use std::cell::Cell;

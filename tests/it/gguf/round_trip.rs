@@ -20,9 +20,9 @@ fn a_file_of_another_writer_is_written_again_byte_for_byte() {
 
     let data: Vec<u8> = model.tensors().flat_map(|tensor| tensor_bytes(&model, tensor.info.name())).collect();
     let mut writer = Writer::new(Vec::new(), layout).unwrap();
-    // Portions that begin and end inside tensors.
-    for portion in data.chunks(100_003) {
-        writer.write_data(portion).unwrap();
+    // Slices that begin and end inside tensors.
+    for slice in data.chunks(100_003) {
+        writer.write_data(slice).unwrap();
     }
     assert!(writer.finish().unwrap() == original);
 }

@@ -4,6 +4,7 @@
 use super::{by_name, copy, go_on, in_time, least_memory_bytes, pure, resources, write};
 use crate::support::{ModelFile, gaussian, quantized};
 use qmill::Format::{self, BF16, F16, F32, Q4_K, Q6_K, Q8_0};
+use qmill::error::RequestFault;
 use qmill::gguf::{Model, ReadAt, TensorType};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request, Resources};
@@ -22,12 +23,12 @@ fn with_values(format: Format, values: &[(usize, f32)]) -> ModelFile {
     let mut bytes = quantized(format, &gaussian(5, COLUMNS * ROWS));
     let weight_bytes = format.info().block_bytes;
     for &(weight, value) in values {
-        let place = &mut bytes[weight * weight_bytes..][..weight_bytes];
+        let stored = &mut bytes[weight * weight_bytes..][..weight_bytes];
         match format {
-            F32 => place.copy_from_slice(&value.to_le_bytes()),
+            F32 => stored.copy_from_slice(&value.to_le_bytes()),
             // The bits of a half are written down, not computed: that is what is tested.
-            F16 => place.copy_from_slice(&half_bits(value, 0x7c00, 0x7e00).to_le_bytes()),
-            _ => place.copy_from_slice(&half_bits(value, 0x7f80, 0x7fc0).to_le_bytes()),
+            F16 => stored.copy_from_slice(&half_bits(value, 0x7c00, 0x7e00).to_le_bytes()),
+            _ => stored.copy_from_slice(&half_bits(value, 0x7f80, 0x7fc0).to_le_bytes()),
         }
     }
     ModelFile::llama()
@@ -41,7 +42,7 @@ fn half_bits(value: f32, infinity: u16, nan: u16) -> u16 {
     sign | if value.is_nan() { nan } else { infinity }
 }
 
-/// Resources with many portions and with one, with one worker and with several.
+/// Resources with many batches and with one, with one worker and with several.
 fn all_resources(model: &Model, request: &Request) -> [Resources; 4] {
     let least = least_memory_bytes(model, &Plan::new(model, request).unwrap());
     [resources(1, least), resources(3, 7 * least), resources(1, 256 << 20), resources(4, 256 << 20)]
@@ -178,7 +179,7 @@ fn quantizing_twice_needs_leave() {
     let mut request = Request::new(FileType::Q4_K_S);
     let error = Plan::new(&model, &request).unwrap_err();
     match &error {
-        Error::Requantize { tensor, from: Q8_0, to: Q4_K } => assert_eq!(tensor, NAME),
+        Error::Request(RequestFault::Requantize { tensor, from: Q8_0, to: Q4_K }) => assert_eq!(tensor, NAME),
         _ => panic!("{error}"),
     }
     request.allow_requantize = true;
@@ -188,7 +189,7 @@ fn quantizing_twice_needs_leave() {
     crate::support::assert_converted(&model, &super::convert(&model, &request));
 }
 
-/// A model that keeps every thread busy when something fails: some hundred portions of four tensors.
+/// A model that keeps every thread busy when something fails: several hundred batches of four tensors.
 fn long_model() -> ModelFile {
     (0..4).fold(ModelFile::llama(), |file, layer| {
         file.with_gaussian(&format!("blk.{layer}.attn_q.weight"), &[1024, 64], F32)
@@ -322,7 +323,7 @@ fn a_caller_who_breaks_off_is_not_called_again() {
                 });
                 (calls, result.map(|_| ()))
             });
-            // With the most memory there are fewer portions than five, and then nobody breaks off.
+            // With the most memory there are fewer than five batches, and nobody cancels.
             match result {
                 Err(Error::Cancelled) => assert_eq!(calls, last),
                 other => assert!(other.is_ok() && calls < last, "{other:?} after {calls} calls"),

@@ -3,6 +3,7 @@
 use super::{go_on, resources};
 use crate::support::{ModelFile, assert_converted, files_in};
 use qmill::Format::F16;
+use qmill::error::OutputFault;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
 use qmill::stream::{Existing, Progress, Request, Resources};
@@ -114,7 +115,10 @@ fn an_existing_output_is_replaced_only_when_told_to() {
     let output = folder.path("out.gguf");
     fs::write(&output, "mine").unwrap();
     let error = folder.quantize(&output, Existing::Refuse).unwrap_err();
-    assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == output),
+        "{error}"
+    );
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     folder.quantize(&output, Existing::Replace).unwrap();
@@ -146,7 +150,10 @@ fn a_second_run_with_the_same_output_is_refused_while_the_first_lives() {
     let mut second = |_: &Progress| {
         for name in &names {
             let error = folder.quantize(name, Existing::Replace).unwrap_err();
-            assert!(matches!(&error, Error::OutputInUse { path } if path == name), "{error}");
+            assert!(
+                matches!(&error, Error::Output { path, fault: OutputFault::InUse } if path == name),
+                "{error}"
+            );
         }
         ControlFlow::Continue(())
     };
@@ -170,7 +177,10 @@ fn an_output_that_appears_while_it_is_written_is_kept() {
     };
     let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut make)
         .unwrap_err();
-    assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == output),
+        "{error}"
+    );
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
 }
@@ -188,7 +198,10 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
     for there in [false, true] {
         // A link that leads nowhere is a name that is taken.
         let error = folder.quantize(&link, Existing::Refuse).unwrap_err();
-        assert!(matches!(&error, Error::OutputExists { path } if *path == link), "{error}");
+        assert!(
+            matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == link),
+            "{error}"
+        );
         assert_eq!(target.exists(), there);
         folder.quantize(&link, Existing::Replace).unwrap();
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("other/second"));
@@ -235,7 +248,10 @@ fn refused_as_input(folder: &Folder, output: &Path) {
     let before = fs::read(folder.path("in.gguf")).unwrap();
     for existing in [Existing::Refuse, Existing::Replace] {
         let error = folder.quantize(output, existing).unwrap_err();
-        assert!(matches!(&error, Error::SameFile { path } if path == output), "{error}");
+        assert!(
+            matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if path == output),
+            "{error}"
+        );
         assert!(fs::read(folder.path("in.gguf")).unwrap() == before);
     }
 }

@@ -4,6 +4,7 @@ use super::{convert, copy};
 use crate::support::{ModelFile, assert_converted, names, tensor_bytes};
 use qmill::Error;
 use qmill::Format::{F16, F32, Q8_0};
+use qmill::error::RequestFault;
 use qmill::gguf::{Array, Model, Value};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
@@ -147,7 +148,7 @@ fn a_layer_that_is_not_there_cannot_be_left_out() {
     let mut request = Request::new(FileType::Q8_0);
     request.prune_layers = [3, 12].into();
     let error = Plan::new(&twelve_layers().open(), &request).unwrap_err();
-    assert!(matches!(error, Error::PruneLayers { layer: 12, layers: 12 }), "{error}");
+    assert!(matches!(error, Error::Request(RequestFault::PruneLayers { layer: 12, layers: 12 })), "{error}");
 }
 
 #[test]
