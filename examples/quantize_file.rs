@@ -1,4 +1,6 @@
-//! Quantizes a model with progress and a way to stop: `cargo run --example quantize_file -- IN.gguf OUT.gguf [SECONDS]`.
+//! Quantizes a model, with progress and a time limit.
+//!
+//! `cargo run --example quantize_file -- IN.gguf OUT.gguf [SECONDS]`
 
 use qmill::mix::FileType;
 use qmill::stream::{Existing, Progress, Request, Resources};

@@ -81,7 +81,8 @@ pub enum Error {
     },
 
     /// The lengths of a buffer of weights and of a buffer of bytes do not match.
-    #[error("{format}: {weights} weights do not match {bytes} bytes (a block is {block_weights} weights in {block_bytes} bytes)",
+    #[error("{format}: {weights} weights do not match {bytes} bytes \
+        (a block is {block_weights} weights in {block_bytes} bytes)",
         block_weights = format.info().block_weights, block_bytes = format.info().block_bytes)]
     Length {
         /// The format of the bytes.

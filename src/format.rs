@@ -6,9 +6,9 @@
 //! layout. To add a format, write `format/x.rs` with a `Codec`, add its variant to [`Format`] and its row to
 //! [`FORMATS`].
 //!
-//! The bytes are those of ggml 0.25 and 0.26 as built for x86-64 without fused multiply-add. All arithmetic is
-//! IEEE f32, one operation at a time, in ggml's order. Rust never contracts or reassociates, so the same code
-//! gives the same bytes on every CPU and instruction set.
+//! The bytes are those of ggml 0.25 and 0.26 as built for x86-64 without fused multiply-add. All arithmetic
+//! is IEEE f32, one operation at a time, in ggml's order. Rust never contracts or reassociates, so the same
+//! code gives the same bytes on every CPU and instruction set.
 
 #![expect(non_camel_case_types, reason = "format names are ggml's")]
 

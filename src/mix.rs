@@ -82,9 +82,10 @@ fn requested_format(options: &Options, tensor: &Tensor, category: Category) -> O
 /// `tensors` are all tensors of the model in [`file_order`], because some rules count the tensors before. The
 /// caller checks whether qmill can encode the chosen format.
 ///
-/// Fails with [`Error::RowLength`](crate::Error::RowLength) if rows are not a whole number of blocks and no format
-/// may replace the requested one, and with [`RequestFault::NoLayer`](crate::error::RequestFault::NoLayer) if a
-/// mixture of experts has a `ffn_down` tensor that belongs to no layer.
+/// Fails with [`Error::RowLength`](crate::Error::RowLength) if rows are not a whole number of blocks and no
+/// format may replace the requested one, and with
+/// [`RequestFault::NoLayer`](crate::error::RequestFault::NoLayer) if a mixture of experts has a `ffn_down`
+/// tensor that belongs to no layer.
 pub fn choose(
     facts: &Facts,
     tensors: &[Tensor],

@@ -1,9 +1,9 @@
 //! Quantizing whole files: read, quantize and write at the same time, in bounded memory.
 //!
-//! A [`Plan`] is made from the header alone. It has the new type of every tensor, the length of the file and the
-//! offset of each byte. [`Plan::write`] executes it with a fixed number of buffers, so memory does not grow with the
-//! model. If a GPU fails during the run, the CPU does the rest ([`Report::given_up`]). [`quantize_file`] does both,
-//! and gives the file its name only when it is complete.
+//! A [`Plan`] is made from the header alone. It has the new type of every tensor, the length of the file and
+//! the offset of each byte. [`Plan::write`] executes it with a fixed number of buffers, so memory does not
+//! grow with the model. If a GPU fails during the run, the CPU does the rest ([`Report::given_up`]).
+//! [`quantize_file`] does both, and gives the file its name only when it is complete.
 
 mod destination;
 mod engine;
@@ -38,19 +38,21 @@ use std::time::Instant;
 
 /// Quantizes the GGUF file at `input` into `output`.
 ///
-/// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk. On an
-/// error, or if `progress` cancels, it is removed. It is locked while it is written: a second run with the same
-/// output, under any name, is refused, and a file left by a killed run is replaced. With [`Request::keep_split`]
-/// the names of the files are derived from `output` ([`Plan::output_paths`]), and all are renamed together.
+/// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk.
+/// On an error, or if `progress` cancels, it is removed. It is locked while it is written: a second run with
+/// the same output, under any name, is refused, and a file left by a killed run is replaced. With
+/// [`Request::keep_split`] the names of the files are derived from `output` ([`Plan::output_paths`]), and all
+/// are renamed together.
 ///
-/// `existing` says whether an existing `output` may be replaced. If `output` is a symbolic link, the link stays and
-/// its target is replaced or created; a link without a target counts as an existing output. A device, a pipe, or a
-/// descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly, whatever `existing` is.
+/// `existing` says whether an existing `output` may be replaced. If `output` is a symbolic link, the link
+/// stays and its target is replaced or created; a link without a target counts as an existing output. A
+/// device, a pipe, or a descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly, whatever
+/// `existing` is.
 ///
-/// `progress` is called on this thread after every batch of rows that is written. [`ControlFlow::Break`] stops the
-/// run with [`Error::Cancelled`]. Other errors are those of [`Model::open`], [`Plan::new`] and [`Plan::write`], and
-/// [`Error::Output`] with [`OutputFault::SameFile`], [`OutputFault::Exists`], [`OutputFault::InUse`] or
-/// [`OutputFault::NoSpace`], before anything is written.
+/// `progress` is called on this thread after every batch of rows that is written. [`ControlFlow::Break`]
+/// stops the run with [`Error::Cancelled`]. Other errors are those of [`Model::open`], [`Plan::new`] and
+/// [`Plan::write`], and [`Error::Output`] with [`OutputFault::SameFile`], [`OutputFault::Exists`],
+/// [`OutputFault::InUse`] or [`OutputFault::NoSpace`], before anything is written.
 pub fn quantize_file(
     input: &Path,
     output: &Path,
@@ -83,12 +85,14 @@ impl Plan {
         Ok(Report::of_run(self, resources, tally, start.elapsed()))
     }
 
-    /// Executes the plan and writes each file to the output that `open` returns for its index in [`Plan::files`].
+    /// Executes the plan and writes each file to the output that `open` returns for its index in
+    /// [`Plan::files`].
     ///
-    /// Fails with [`Error::Memory`] before anything is opened if a row does not fit into the memory of `resources`,
-    /// with [`Error::NotFinite`] or [`Error::BadBlock`] if the model holds a number that is not finite, with
-    /// [`Error::Overflow`] if a scale does not fit into its field, with [`Error::Differs`] if [`Request::verify`]
-    /// finds a difference, and with [`Error::Write`], [`Error::Io`] and [`Error::Cancelled`].
+    /// Fails with [`Error::Memory`] before anything is opened if a row does not fit into the memory of
+    /// `resources`, with [`Error::NotFinite`] or [`Error::BadBlock`] if the model holds a number that is not
+    /// finite, with [`Error::Overflow`] if a scale does not fit into its field, with [`Error::Differs`] if
+    /// [`Request::verify`] finds a difference, and with [`Error::Write`], [`Error::Io`] and
+    /// [`Error::Cancelled`].
     pub fn write<W: Write>(
         &self,
         model: &Model,

@@ -20,23 +20,25 @@ use std::path::PathBuf;
 
 /// Measures operations on quantized weights, or with -m models, as llama-bench does.
 ///
-/// Every list may be given with commas or by repeating the option; all combinations are measured.
+/// Lists are separated by commas, or the option is repeated; all combinations are measured.
 ///
-/// Of an operation, the answer is first checked against the CPU's. Weights rotate through copies that no cache holds. GB/s count
-/// weights as a file holds them, vectors and results; the shares are those of the device's own peaks, measured in the same run: of
-/// reading for products and of copying for conversions (memory), and of f32 multiply-add (compute).
+/// The result of each operation is first compared with the CPU reference. Weights rotate through copies that
+/// do not fit into any cache. GB/s count weights in the size that a file has, vectors and results. The shares
+/// are those of the device's own peaks, measured in the same run: reading for products and copying for
+/// conversions (memory), and f32 multiply-add (compute).
 ///
-/// Of a model, a test is a prompt (pp512), tokens generated one by one (tg128), or one after the other (pp512+tg128), in a context
-/// that is empty or filled before (@ d4096). Neither tokenizer nor sampler are measured. The words are those of llama-bench, with
-/// -pg, -ub, -ctk, -ctv and -dev for the long forms.
+/// A test of a model is a prompt (pp512), tokens generated one by one (tg128), or both in sequence
+/// (pp512+tg128), in a context that is empty or filled before (@ d4096). The tokenizer and the sampler are
+/// not measured. The options are those of llama-bench; -pg, -ub, -ctk, -ctv and -dev are accepted for the
+/// long forms.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Models to measure, in place of operations; of a split model the first file
+    /// Models to measure instead of operations; the first file of a split model
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     model: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
-    /// List what --device can name, and end
+    /// List the devices and exit
     #[arg(long)]
     list_devices: bool,
     #[command(flatten)]
@@ -58,7 +60,8 @@ impl Bench {
     }
 }
 
-/// Replaces llama-bench's words of several letters after one dash, which elsewhere are several words of one letter.
+/// Replaces llama-bench's options of several letters after one dash, which clap would read as several options
+/// of one letter.
 pub(super) fn with_long_words(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const WORDS: [(&str, &str); 5] = [
         ("-pg", "--pg"),

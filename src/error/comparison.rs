@@ -7,7 +7,8 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ComparisonFault {
     /// A weight is infinite or not a number.
-    #[error("{path}: {tensor}: row {row}, column {column} is {value}, which compares with nothing", path = path.display())]
+    #[error("{path}: {tensor}: row {row}, column {column} is {value}, which compares with nothing",
+        path = path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,

@@ -17,7 +17,8 @@ pub enum RequestFault {
 
     /// The file type needs an importance matrix.
     #[error(
-        "{name} needs an importance matrix, which qmill does not take yet; {instead} is the nearest that needs none"
+        "{name} needs an importance matrix, which qmill does not take yet; {instead} is the nearest that \
+         needs none"
     )]
     NeedsImatrix {
         /// The name of the file type.

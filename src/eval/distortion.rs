@@ -9,9 +9,9 @@
 //! cosine     = Σab / √( Σa² · Σb² )
 //! ```
 //!
-//! Both are decoded to f32. Differences, products and sums are f64. Slices of tensors are summed on several threads and
-//! their sums are added in the order of the file, so the figures are the same, to the last bit, for any number of
-//! threads.
+//! Both are decoded to f32. Differences, products and sums are f64. Slices of tensors are summed on several
+//! threads and their sums are added in the order of the file, so the figures are the same, to the last bit,
+//! for any number of threads.
 
 use crate::cpu::MAX_THREADS;
 use crate::error::ComparisonFault;
@@ -28,15 +28,16 @@ use std::thread;
 /// Weights in a slice: whole blocks of every format, 1 MiB as f32. The last bits of the figures depend on it.
 const SLICE_WEIGHTS: u64 = 256 * 1024;
 
-/// Compares every tensor of `other` with the tensor of the same name in `reference`, on `threads` threads, at most
+/// Compares every tensor of `other` with the tensor of the same name in `reference`, on `threads` threads, at
+/// most
 /// 1024.
 ///
-/// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
-/// error. Needs about 3 MiB per thread, whatever the size of the models.
+/// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not
+/// an error. Needs about 3 MiB per thread, whatever the size of the models.
 ///
 /// Fails with [`ComparisonFault::NothingInCommon`] if all tensors are mismatches, with
-/// [`ComparisonFault::NotFinite`] at the first weight, in the order of `reference`, that is not finite, and with
-/// [`Error::Io`].
+/// [`ComparisonFault::NotFinite`] at the first weight, in the order of `reference`, that is not finite, and
+/// with [`Error::Io`].
 pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Result<Comparison> {
     let (pairs, mismatches) = pair_up(reference, other);
     if pairs.is_empty() {
@@ -210,7 +211,8 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// The ranges of weights of each slice. Rows do not matter: a tensor's data have no gaps and are whole blocks.
+    /// The ranges of weights of each slice. Rows do not matter: a tensor's data have no gaps and are whole
+    /// blocks.
     fn slices(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let weights = self.a.tensor.info.weights();
         let starts = (0..weights).step_by(SLICE_WEIGHTS as usize);

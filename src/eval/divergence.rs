@@ -1,7 +1,7 @@
 //! How far the predictions of a model are from those of a base, such as the model before it was quantized.
 //!
-//! The measures are those of llama-perplexity. For each position in a text, with p the probabilities of the base and q
-//! those of the model over all tokens:
+//! The measures are those of llama-perplexity. For each position in a text, with p the probabilities of the
+//! base and q those of the model over all tokens:
 //! - the Kullback-Leibler divergence `Σ p·ln(p/q)`, without tokens with ln p ≤ -16,
 //! - whether both have the same most likely token,
 //! - `q - p` of the text's next token.

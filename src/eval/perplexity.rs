@@ -9,8 +9,8 @@ pub struct Perplexity {
 }
 
 impl Perplexity {
-    /// Adds the next token of the text and the logits that the model gave before it, one for each token of the
-    /// vocabulary.
+    /// Adds the next token of the text and the logits that the model gave before it, one for each token of
+    /// the vocabulary.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
 //! How well a model predicts a text, and how far its predictions are from those of another model.
 //!
-//! As in llama-perplexity, the text is cut into chunks of the context's length, each evaluated on its own. The first half
-//! of a chunk is only read. In the second half, every token but the first is predicted.
+//! As in llama-perplexity, the text is cut into chunks of the context's length, each evaluated on its own.
+//! The first half of a chunk is only read. In the second half, every token but the first is predicted.
 
 use super::{Divergence, Perplexity};
 use crate::llm::{Model, Session};
@@ -35,13 +35,14 @@ pub struct Prediction {
     pub divergence: Option<Divergence>,
 }
 
-/// The perplexity of `model` on `text` and, with `base`, the divergence of its predictions from those of `base`.
+/// The perplexity of `model` on `text` and, with `base`, the divergence of its predictions from those of
+/// `base`.
 ///
 /// `on_chunk` receives the measures after each chunk; [`ControlFlow::Break`] stops with [`Error::Cancelled`].
 /// Needs the memory of a session for each model, and up to 64 MiB for the logits of each.
 ///
-/// Fails with [`Error::Number`] for a text shorter than one chunk, chunks of fewer than 4 tokens, a limit of 0, or
-/// models with different vocabularies, and with the errors of [`Session::prefill`].
+/// Fails with [`Error::Number`] for a text shorter than one chunk, chunks of fewer than 4 tokens, a limit of
+/// 0, or models with different vocabularies, and with the errors of [`Session::prefill`].
 pub fn perplexity(
     model: &Model,
     base: Option<&Model>,

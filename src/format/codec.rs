@@ -40,8 +40,8 @@ pub(super) trait Encode: Codec {
 pub(crate) enum Passes {
     /// One pass: an invocation encodes a block.
     One,
-    /// Two passes: in the first an invocation searches the scale of one sub-block, in the second an invocation
-    /// writes one part of a block.
+    /// Two passes: in the first an invocation searches the scale of one sub-block, in the second an
+    /// invocation writes one part of a block.
     SearchAndPack {
         /// Sub-blocks in a block.
         sub_blocks: usize,

@@ -5,8 +5,8 @@ use super::codec::{Codec, Encode, Passes};
 use multiversion::multiversion;
 use std::fmt;
 
-// AVX-512 includes fused multiply-add. Rust uses it only where the source says so, and CI searches the program
-// for it.
+// AVX-512 includes fused multiply-add. Rust uses it only where the source says so, and CI searches the
+// program for it.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn dequantize<C: Codec>(blocks: &[u8], weights: &mut [f32]) {
     C::dequantize(blocks, weights);

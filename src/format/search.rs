@@ -1,8 +1,8 @@
 //! The scale searches that the K-quants and IQ4 share, each for [`LANES`] sub-blocks at once.
 //!
 //! Each function is ggml's search for the same purpose, without an importance matrix. Read the innermost loop
-//! over lanes as the scalar algorithm for one sub-block. The final codes are a function of the best multiplier,
-//! so they are recomputed at the end instead of stored during the search.
+//! over lanes as the scalar algorithm for one sub-block. The final codes are a function of the best
+//! multiplier, so they are recomputed at the end instead of stored during the search.
 
 #![expect(
     clippy::needless_bitwise_bool,

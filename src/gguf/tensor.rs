@@ -32,8 +32,8 @@ pub struct TensorInfo {
 impl TensorInfo {
     /// A tensor for a [`Layout`](super::Layout), which sets its offset.
     ///
-    /// `shape` is in ggml's order, row length first. Fails with [`Error::Layout`] if a GGUF file cannot hold such
-    /// a tensor.
+    /// `shape` is in ggml's order, row length first. Fails with [`Error::Layout`] if a GGUF file cannot hold
+    /// such a tensor.
     pub fn new(
         name: impl Into<String>,
         shape: impl Into<Vec<u64>>,

@@ -20,9 +20,9 @@ pub enum TensorType {
     I64,
     /// Floating-point numbers of 64 bits.
     F64,
-    /// ggml's encoding of activations that meet `Q4_1` and `Q5_1`.
+    /// ggml's encoding of activations for products with `Q4_1` and `Q5_1`.
     Q8_1,
-    /// ggml's encoding of activations that meet K-quants and codebook formats.
+    /// ggml's encoding of activations for products with K-quants and codebook formats.
     Q8_K,
 }
 

@@ -20,7 +20,8 @@ pub(super) enum Category {
 }
 
 impl Category {
-    /// The category of a tensor by its name: one of three full names, or else the first part that occurs in it.
+    /// The category of a tensor by its name: one of three full names, or else the first part that occurs in
+    /// it.
     pub(super) fn of(name: &str) -> Self {
         const PARTS: &[(&str, Category)] = &[
             ("attn_qkv.weight", Category::AttnV),

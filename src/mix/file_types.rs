@@ -120,8 +120,8 @@ impl FileType {
         FILE_TYPES.iter().find(|info| info.number == Some(number)).map(|info| info.file_type)
     }
 
-    /// The file type of similar size whose blocks have 32 weights, for rows that are not a multiple of this one's
-    /// blocks. `None` if there is none, or if the blocks have 32 weights already.
+    /// The file type of similar size whose blocks have 32 weights, for rows that are not a multiple of this
+    /// one's blocks. `None` if there is none, or if the blocks have 32 weights already.
     pub fn of_short_blocks(self) -> Option<Self> {
         match self.info().format? {
             Format::Q2_0

@@ -1,5 +1,5 @@
-//! The rules: which tensors are never quantized, the exceptions of each file type, and the replacement of a format
-//! where a row is not a whole number of its blocks.
+//! The rules: which tensors are never quantized, the exceptions of each file type, and the replacement of a
+//! format where a row is not a whole number of its blocks.
 
 use super::category::{Category, OUTPUT};
 use super::tensor::{block_count, layer};
@@ -50,8 +50,8 @@ const NEVER_WITH_IN_GLM5_NEXT: &[&str] = &[
 /// Parts of the names of tensors of glm5-next that are `Q8_0` in every mix.
 const Q8_0_IN_GLM5_NEXT: &[&str] = &["attn_q_a", "attn_q_b", "nextn.eh_proj"];
 
-/// Architectures and layer counts of models in which many heads share few keys and values, so that more bits for
-/// `attn_v` cost almost nothing. A llama of 80 layers counts only if its heads share any.
+/// Architectures and layer counts of models in which many heads share few keys and values, so that more bits
+/// for `attn_v` cost almost nothing. A llama of 80 layers counts only if its heads share any.
 const LARGE: &[(&str, u32)] = &[("llama", 80), ("qwen2", 80), ("deci", 80), ("olmo", 80), ("jais2", 68)];
 
 fn has_part(name: &str, parts: &[&str]) -> bool {
@@ -171,8 +171,8 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// The layer of a `ffn_down` tensor. With experts a layer may have many such tensors, so the name gives it;
-    /// otherwise it is the number of such tensors before.
+    /// The layer of a `ffn_down` tensor. With experts a layer may have many such tensors, so the name gives
+    /// it; otherwise it is the number of such tensors before.
     fn ffn_down_layer(&self, tensor: &Tensor) -> Result<u32> {
         if self.experts <= 1 {
             return Ok(self.ffn_down_seen);

@@ -39,8 +39,8 @@ impl Tensor<'_> {
     }
 }
 
-/// The order in which llama-quantize writes tensors: first those outside the layers, then layer by layer, sorted
-/// by name within each. Returns indices into `names`.
+/// The order in which llama-quantize writes tensors: first those outside the layers, then layer by layer,
+/// sorted by name within each. Returns indices into `names`.
 pub fn file_order(names: &[&str]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by_key(|&index| (layer(names[index]), names[index]));

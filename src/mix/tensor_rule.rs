@@ -46,9 +46,9 @@ impl FromStr for TensorRule {
 
     /// Takes `REGEX=FORMAT`, split at the first `=`.
     ///
-    /// As in llama-quantize, the pattern is lower-cased (so `\D` means `\d`) and may match anywhere in a name.
-    /// The syntax is that of the `regex` crate, which has no look-around and no back-references. Fails with
-    /// [`RequestFault::TensorRule`], [`RequestFault::Pattern`] or [`Error::UnknownFormat`].
+    /// As in llama-quantize, the pattern is lower-cased (so `\D` means `\d`) and may match anywhere in a
+    /// name. The syntax is that of the `regex` crate, which has no look-around and no back-references. Fails
+    /// with [`RequestFault::TensorRule`], [`RequestFault::Pattern`] or [`Error::UnknownFormat`].
     fn from_str(rule: &str) -> Result<Self> {
         let (pattern, format) = rule
             .split_once('=')

@@ -1,4 +1,5 @@
-//! What the path of an output leads to: a file that is replaced as a whole, or something that is written directly.
+//! What the path of an output leads to: a file that is replaced as a whole, or something that is written
+//! directly.
 
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
@@ -51,8 +52,8 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 
 /// Opens what a [`Destination::Direct`] names.
 ///
-/// This process's own standard output is written at its current position, as after `>>`. A regular file behind
-/// another descriptor is emptied, as by any program that opens it by that name.
+/// This process's own standard output is written at its current position, as after `>>`. A regular file
+/// behind another descriptor is emptied, as by any program that opens it by that name.
 pub(super) fn open_direct(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {

@@ -1,4 +1,5 @@
-//! Converts batches of rows: by the CPU reference, or by a GPU that the reference checks and replaces if it fails.
+//! Converts batches of rows: by the CPU reference, or by a GPU that the reference checks and replaces if it
+//! fails.
 
 use super::Verify;
 use crate::gpu::Converter;

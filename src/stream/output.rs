@@ -68,8 +68,9 @@ impl Outputs {
 
     /// Renames every file to its final name. All files are flushed.
     ///
-    /// The first of several files is removed first and renamed last, because the others are no model without it: a
-    /// run that is killed in between leaves no first file, and never files of two runs that look like one model.
+    /// The first of several files is removed first and renamed last, because the others are no model without
+    /// it: a run that is killed in between leaves no first file, and never files of two runs that look like
+    /// one model.
     pub(super) fn commit(mut self) -> Result<()> {
         for target in &self.targets {
             target.refuse_existing(self.existing)?;
@@ -162,10 +163,11 @@ impl Target {
 /// A file that appears under its name only when it is complete, like the outputs of
 /// [`quantize_file`](super::quantize_file).
 ///
-/// It is written as `.NAME.qmill-part` in the same folder. That file is locked: a second run with the same output is
-/// refused meanwhile, and a file left by a killed run is replaced. [`commit`](Self::commit) flushes the file to the
-/// disk and renames it. Dropping it without a commit removes it. If the name is a symbolic link, the target of the
-/// link is replaced. A device, a pipe or a descriptor such as `/dev/stdout` is written directly.
+/// It is written as `.NAME.qmill-part` in the same folder. That file is locked: a second run with the same
+/// output is refused meanwhile, and a file left by a killed run is replaced. [`commit`](Self::commit) flushes
+/// the file to the disk and renames it. Dropping it without a commit removes it. If the name is a symbolic
+/// link, the target of the link is replaced. A device, a pipe or a descriptor such as `/dev/stdout` is
+/// written directly.
 pub struct OutputFile {
     // Dropped first, because it must not write to a file that is removed.
     writer: BufWriter<Box<dyn Write>>,
@@ -176,8 +178,8 @@ pub struct OutputFile {
 impl OutputFile {
     /// Opens the output at `path`.
     ///
-    /// Fails with [`OutputFault::Exists`] if there is a file, or a link without a target, that `existing` does not
-    /// allow to replace, with [`OutputFault::InUse`] and with [`Error::Io`].
+    /// Fails with [`OutputFault::Exists`] if there is a file, or a link without a target, that `existing`
+    /// does not allow to replace, with [`OutputFault::InUse`] and with [`Error::Io`].
     pub fn create(path: &Path, existing: Existing) -> Result<Self> {
         let destination = Destination::of(path)?;
         if matches!(destination, Destination::File(_)) {
@@ -189,7 +191,8 @@ impl OutputFile {
 
     /// Waits until everything is on the disk and renames the file.
     ///
-    /// Fails with [`Error::Io`], and with [`OutputFault::Exists`] if another program has created a file of that name.
+    /// Fails with [`Error::Io`], and with [`OutputFault::Exists`] if another program has created a file of
+    /// that name.
     pub fn commit(mut self) -> Result<()> {
         self.writer.flush().map_err(io_error(self.target.written(), "write"))?;
         self.target.refuse_existing(self.existing)?;

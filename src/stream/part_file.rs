@@ -19,8 +19,9 @@ const ATTEMPTS: usize = 100;
 
 /// The part file of one output: `.NAME.qmill-part` in the folder of NAME.
 ///
-/// The file is locked until this is dropped, so no other run writes, renames or removes it. The system releases the
-/// lock of a process that is killed. Dropping removes the file unless it was [renamed](Self::rename).
+/// The file is locked until this is dropped, so no other run writes, renames or removes it. The system
+/// releases the lock of a process that is killed. Dropping removes the file unless it was
+/// [renamed](Self::rename).
 #[derive(Debug)]
 pub(super) struct PartFile {
     path: PathBuf,
@@ -57,8 +58,8 @@ impl PartFile {
                 Err(TryLockError::WouldBlock) => return Err(PartFault::InUse),
                 Err(TryLockError::Error(_)) => return Self::create_unlocked(target),
             }
-            // Between opening and locking, the run that owned the file may have renamed or removed it. Then the
-            // locked file is a finished output or has no name.
+            // Between opening and locking, the run that owned the file may have renamed or removed it. Then
+            // the locked file is a finished output or has no name.
             if is_at(&file, &path)? {
                 file.set_len(0)?;
                 return Ok(Self { path, file: Arc::new(file), renamed: false });
@@ -136,8 +137,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 
 /// Writes a part file. [`flush`](Write::flush) waits until everything is on the disk.
 ///
-/// At the end of a large file that would take long, so a thread flushes during the run. This also keeps the system
-/// from filling its memory with unwritten bytes.
+/// At the end of a large file that would take long, so a thread flushes during the run. This also keeps the
+/// system from filling its memory with unwritten bytes.
 pub(super) struct PartWriter {
     file: Arc<File>,
     unflushed_bytes: usize,

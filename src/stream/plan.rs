@@ -24,8 +24,8 @@ pub struct Plan {
     pub files: Vec<PlannedFile>,
     /// Whether the files are named as parts of a split model, even if there is only one.
     pub is_split: bool,
-    /// Notes for the user, one sentence each: missing metadata and what is assumed instead, parts of the request
-    /// that have no effect, and whether no tensor changes.
+    /// Notes for the user, one sentence each: missing metadata and what is assumed instead, parts of the
+    /// request that have no effect, and whether no tensor changes.
     pub notes: Vec<String>,
     /// If rows are too short for the chosen formats: a file type that gives a smaller file.
     pub alternative: Option<Alternative>,
@@ -101,9 +101,9 @@ impl Plan {
     /// Plans `request` for `model`. Reads only the header.
     ///
     /// Fails with [`RequestFault::Requantize`] if a tensor is quantized already, with
-    /// [`RequestFault::NothingToQuantize`] if no file type would change any tensor, with [`Error::NotEncoded`] if
-    /// qmill has no encoder for a format, with [`RequestFault::PruneLayers`], with [`RequestFault::SplitKey`], with
-    /// the errors of [`mix::choose`], and with [`Error::Layout`].
+    /// [`RequestFault::NothingToQuantize`] if no file type would change any tensor, with
+    /// [`Error::NotEncoded`] if qmill has no encoder for a format, with [`RequestFault::PruneLayers`], with
+    /// [`RequestFault::SplitKey`], with the errors of [`mix::choose`], and with [`Error::Layout`].
     pub fn new(model: &Model, request: &Request) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let source_file_type = metadata.get(FILE_TYPE_KEY).cloned();
@@ -218,8 +218,8 @@ fn plan_tensor(
     })
 }
 
-/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless all its tensors
-/// have the requested format already.
+/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless all its
+/// tensors have the requested format already.
 fn refuse_nothing(model: &Model, facts: &Facts, views: &[mix::Tensor], request: &Request) -> Result<()> {
     let Some(default) = request.file_type.info().format else { return Ok(()) };
     let is_there = !views.is_empty() && views.iter().all(|view| view.format == Some(default));

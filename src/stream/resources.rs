@@ -85,7 +85,8 @@ impl Resources {
 
     /// The number of buffers, and the bytes of a batch in one, input and output together.
     ///
-    /// There are enough buffers to read one and write one while every worker has one, or fewer if rows are long.
+    /// There are enough buffers to read one and write one while every worker has one, or fewer if rows are
+    /// long.
     pub(super) fn buffers(&self, plan: &Plan) -> (usize, u64) {
         let wanted = self.workers() as u64 + 2;
         let largest = if matches!(self.device, Device::Cpu) { BATCH_BYTES } else { GPU_BATCH_BYTES };

@@ -3,8 +3,8 @@
 use super::{PlannedFile, PlannedTensor};
 use std::ops::Range;
 
-/// Bytes of buffer for one row. The input and output of a buffer are swapped when a tensor is copied, so each has
-/// room for the longer form of the row.
+/// Bytes of buffer for one row. The input and output of a buffer are swapped when a tensor is copied, so each
+/// has room for the longer form of the row.
 pub(super) fn row_bytes(tensor: &PlannedTensor) -> u64 {
     let longer = tensor.from.bytes().max(tensor.to.bytes());
     2 * longer.checked_div(tensor.from.rows()).unwrap_or(0)
@@ -31,8 +31,8 @@ impl RowBatch<'_> {
     }
 }
 
-/// The work for one file, in order: as few batches as possible for each tensor, but at least one, so that progress
-/// is reported for each.
+/// The work for one file, in order: as few batches as possible for each tensor, but at least one, so that
+/// progress is reported for each.
 pub(super) fn row_batches(file: &PlannedFile, batch_bytes: u64) -> impl Iterator<Item = RowBatch<'_>> {
     file.tensors.iter().flat_map(move |tensor| {
         let rows = tensor.from.rows();

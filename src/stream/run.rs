@@ -1,8 +1,8 @@
 //! The pipeline: one thread reads, several convert, the caller's thread writes.
 //!
-//! A fixed number of buffers circulates: the reader fills one with a batch of rows, a worker converts it, the writer
-//! writes it and returns the buffer. Batches are numbered and the writer takes them in order, so the first error that
-//! is reported is the first in the file, whichever thread is faster.
+//! A fixed number of buffers circulates: the reader fills one with a batch of rows, a worker converts it, the
+//! writer writes it and returns the buffer. Batches are numbered and the writer takes them in order, so the
+//! first error that is reported is the first in the file, whichever thread is faster.
 
 use super::engine::{Engine, Tally};
 use super::row_batch::{RowBatch, row_batches};
@@ -76,8 +76,8 @@ fn convert_in_order<'a>(
     let (free_sender, free) = bounded(buffers.len());
     let (read_sender, read) = bounded(buffers.len());
     let (done_sender, done) = bounded(buffers.len());
-    // A thread that stops closes its channels, which stops the others. This thread owns its channels by `move`:
-    // if it borrowed them, they would stay open while the others wait on them.
+    // A thread that stops closes its channels, which stops the others. This thread owns its channels by
+    // `move`: if it borrowed them, they would stay open while the others wait on them.
     thread::scope(move |scope| {
         let failed = done_sender.clone();
         scope.spawn(move || read_all(batches, sources, &free, &read_sender, &failed));

@@ -1,4 +1,4 @@
-//! The figures of a comparison: against hand-computed ones, and the same on any number of threads.
+//! The figures of a comparison: equal to hand-computed ones, and equal for any number of threads.
 
 use qmill::error::ComparisonFault;
 use qmill::eval::{Comparison, Mismatch, distortion};
@@ -148,7 +148,7 @@ fn what_cannot_be_compared_is_told() {
         ("new", Mismatch::OnlyInOther),
     ];
     assert_eq!(found.mismatches, expected.map(|(name, mismatch)| (name.to_owned(), mismatch)));
-    // A final dimension of 1 is none.
+    // A trailing dimension of 1 does not count.
     assert_eq!(found.tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(), ["w"]);
     assert_eq!(found.total.weights, 2);
 }

@@ -1,4 +1,4 @@
-//! Which format each tensor gets, against llama.cpp's own snapshots and its rules one by one.
+//! The format of each tensor: compared with llama.cpp's own snapshots, and rule by rule.
 
 mod file_types;
 mod options;

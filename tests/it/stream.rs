@@ -1,4 +1,5 @@
-//! Quantizing whole models: the bytes do not depend on how the work is divided, and nothing is left after a failure.
+//! Quantizing whole models: the bytes do not depend on how the work is divided, and nothing is left after a
+//! failure.
 
 mod faults;
 mod files;
@@ -83,7 +84,8 @@ fn convert(model: &Model, request: &Request) -> Model {
     open(write(model, request, &Resources::default()).unwrap())
 }
 
-/// The result of `work`, which must take no longer than half a minute: a pipeline that fails must not deadlock.
+/// The result of `work`, which must take no longer than half a minute: a pipeline that fails must not
+/// deadlock.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || sender.send(work()));

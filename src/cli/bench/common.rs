@@ -15,13 +15,13 @@ pub(super) struct Common {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     pub(super) device: Vec<DeviceChoice>,
-    /// Repetitions that count
+    /// Number of measured repetitions
     #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]
     pub(super) repetitions: usize,
-    /// What to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Style::Md)]
     pub(super) output: Style,
-    /// Print how many times as fast each is as in this file, an earlier output as json, jsonl or csv
+    /// Print the speed-up over an earlier run, whose output as json, jsonl or csv FILE is
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<PathBuf>,
 }

@@ -4,8 +4,8 @@ use super::{PerLane, ZERO_BELOW, extreme};
 use crate::format::codebook::IQ4_LEVELS;
 use crate::format::lanes::LANES;
 
-/// The levels of IQ4, and the midpoints between them: a value belongs to the level whose midpoints enclose it,
-/// and a value on a midpoint to the upper level.
+/// The levels of IQ4, and the midpoints between them: a value belongs to the level whose midpoints enclose
+/// it, and a value on a midpoint to the upper level.
 ///
 /// ggml compares the two distances after rounding. Near a midpoint both are exact, because the value's last
 /// place is not finer than a 2^24th of either.

@@ -15,7 +15,8 @@ pub(in crate::format) fn signed_largest(scales: &[f32]) -> f32 {
     scales.iter().fold(0.0, |max: f32, &x| if x.abs() > max.abs() { x } else { max })
 }
 
-/// ggml's `make_qx_quants` with `rmse_type` 1: fits `x ≈ scale·code` with codes `-levels..levels`, weights x².
+/// ggml's `make_qx_quants` with `rmse_type` 1: fits `x ≈ scale·code` with codes `-levels..levels`, weights
+/// x².
 ///
 /// Tries 19 multipliers around `-levels / max` and keeps the one whose least squares scale explains most. The
 /// codes are returned as `0..2·levels`; a sub-block of zeros gets scale 0 and codes 0.

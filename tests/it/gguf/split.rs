@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A model of three files in a folder of its own; tests damage what they like before opening.
+/// A model of three files in its own folder. Tests damage files before opening it.
 struct Split {
     folder: TempDir,
     shards: Vec<(Metadata, Vec<TensorInfo>)>,

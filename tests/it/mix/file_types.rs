@@ -84,7 +84,7 @@ fn a_type_of_short_blocks_takes_rows_that_the_other_does_not() {
                 assert!(block(info.file_type) > 32 && block(other) == 32, "{}: {other}", info.name);
                 assert!(other.info().format.unwrap().info().can_quantize(), "{}: {other}", info.name);
             }
-            // Nothing stands in for Q1_0.
+            // Q1_0 has no replacement.
             None => assert!(block(info.file_type) <= 32 || info.file_type == FileType::Q1_0, "{}", info.name),
         }
     }

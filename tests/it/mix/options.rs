@@ -66,7 +66,7 @@ fn the_output_matrix_may_be_the_token_embedding() {
     assert_eq!(formats(&facts, &untied, FileType::Q4_0, &pure), [Q5_K, Q4_0, Q4_0]);
     let leave = pure.with_leave_output_tensor(true).with_token_embedding_type(Some(Q8_0));
     assert_eq!(chosen(&facts, &untied, FileType::Q4_0, &leave), [keep(), write(Q8_0), write(Q4_0)]);
-    // A flag's format applies to a float file too, where there are no other exceptions.
+    // The format of an option applies to a float file too, which has no other exceptions.
     assert_eq!(formats(&facts, &untied, FileType::F16, &output), [Q5_K, F16, F16]);
     assert_eq!(chosen(&facts, &untied, FileType::F32, &plain), [keep(); 3]);
     let float = Options::default().with_output_tensor_type(Some(F32));
@@ -91,13 +91,13 @@ fn the_first_rule_that_matches_a_name_decides() {
     ];
     let options = rules(&[r"BLK\.[1-9]+\..*_V=q8_0", "attn_v=Q5_1", "down=Q4_K"]);
     assert_eq!(formats(&Facts::default(), &given, FileType::Q4_K_M, &options), [Q6_K, Q5_1, Q8_0, Q4_K]);
-    // Named tensors do not count: the only attn_v left is the mix's first.
+    // Tensors with a rule do not count: the other attn_v is the first of the mix.
     let options = rules(&["blk.0=f16"]);
     let wanted = [Q6_K, F16, Q5_K, Q5_K];
     assert_eq!(formats(&Facts::default(), &given, FileType::Q3_K_L, &options), wanted);
-    // In a float file they do nothing.
+    // In a float file rules have no effect.
     assert_eq!(formats(&Facts::default(), &given, FileType::F16, &rules(&["attn_v=Q8_0"])), [F16; 4]);
-    // Over --token-embedding-type they win in one case.
+    // In one case a rule overrides --token-embedding-type.
     let given = [f32("per_layer_token_embd.weight", &[256, 4]), f32("token_embd.weight", &[256, 4])];
     let options = rules(&["token_embd=q5_1"]).with_token_embedding_type(Some(Q8_0));
     assert_eq!(formats(&Facts::default(), &given, FileType::Q4_K_M, &options), [Q5_1, Q8_0]);
@@ -119,7 +119,7 @@ fn a_malformed_rule_is_an_error() {
     assert!(matches!(error("=q8_0"), Error::Request(RequestFault::TensorRule { .. })));
     assert!(matches!(error("attn_v="), Error::UnknownFormat { name } if name.is_empty()));
     assert!(matches!(error("attn_v=q9"), Error::UnknownFormat { name } if name == "q9"));
-    // Split at the first sign: the rest is no format.
+    // Split at the first sign, so the rest is not a format.
     assert!(matches!(error("a(?=b)=q8_0"), Error::Request(RequestFault::Pattern { .. })));
     assert!(matches!(error("a=b=q8_0"), Error::UnknownFormat { name } if name == "b=q8_0"));
     for pattern in ["(?!a)", "(a)\\1", "["] {

@@ -50,7 +50,7 @@ fn rows_that_are_no_whole_number_of_blocks_fall_back() {
     for format in [Q4_0, Q5_1, Q8_0, IQ4_NL, MXFP4] {
         assert_eq!(by(&format!("a={format}"), 96), write(format));
     }
-    // The stand-in may be what the tensor is stored as.
+    // The replacement may be the format of the source.
     let given = [Given("a.weight".to_owned(), vec![40, 4], Some(F16))];
     assert_eq!(
         chosen(&Facts::default(), &given, FileType::Q4_K_S, &Options::default()),
@@ -79,7 +79,7 @@ fn eight_experts_are_special() {
         if info.format.is_none_or(Format::is_float) {
             continue;
         }
-        // NVFP4 is qmill's own and has no exceptions but the output.
+        // NVFP4 is qmill's own file type, with no exceptions but the output matrix.
         let expected = if file_type == FileType::NVFP4 { "4" } else { "8" };
         for part in ["attn_v", "attn_k"] {
             assert_eq!(column(&facts, &given, file_type, part), expected.repeat(16), "{file_type}");

@@ -5,7 +5,7 @@ use qmill::Format::F32;
 use qmill::mix::{FILE_TYPES, Facts, FileType, Options};
 use std::path::Path;
 
-/// The file types that upstream's snapshots do not have.
+/// The file types that are not in llama.cpp's snapshots.
 const NOT_IN_SNAPSHOTS: [FileType; 4] = [FileType::Q1_0, FileType::Q2_0, FileType::NVFP4, FileType::COPY];
 
 /// Models of the snapshots, their architectures, and tensors in each.

@@ -15,7 +15,7 @@ fn positional_arguments_are_told_apart() {
         ("Q4_K", "in-Q4_K_M.gguf", 15),
         ("Q4_K_M 3", "in-Q4_K_M.gguf", 15),
         ("15 8", "in-Q4_K_M.gguf", 15),
-        // As llama-quantize: all cores.
+        // All cores, as in llama-quantize.
         ("Q4_K_M 0", "in-Q4_K_M.gguf", 15),
         ("out.gguf Q4_K_M -1", "out.gguf", 15),
         ("out.gguf Q5_0", "out.gguf", 8),
@@ -39,7 +39,7 @@ fn positional_arguments_are_told_apart() {
     folder.refused("quantize", 2, &["<IN>"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 many", 2, &["\"many\" is no number of threads"]);
     folder.refused("quantize in.gguf out.gguf Q8_0 1 2", 2, &["2"]);
-    // A type that qmill cannot make is a type and not a name for the output, whatever follows.
+    // A type that qmill cannot write is still a type, not the name of the output.
     folder.refused("quantize in.gguf IQ2_XS 8", 2, &["IQ2_XS needs an importance matrix"]);
     folder.refused("quantize in.gguf IQ3_S 8", 2, &["IQ3_S is not encoded"]);
     folder.refused("quantize in.gguf out.gguf Q9_0", 2, &["\"Q9_0\" is no file type"]);
@@ -79,7 +79,7 @@ fn metadata_of_every_kind_is_set() {
     refused("a=float:x", &["\"x\" is no number"]);
     refused("a=bool:yes", &["\"yes\" is not true or false"]);
     refused(&format!("a=str:{}", "x".repeat(128)), &["127 bytes"]);
-    // How a model is split is not for the user to say: these files would open no more.
+    // With these keys the file could not be opened.
     for key in ["split.count", "split.no", "split.tensors.count"] {
         refused(&format!("{key}=int:3"), &[key, "cannot be set"]);
     }
@@ -105,7 +105,7 @@ fn quantizing_twice_needs_the_flag() {
     folder.done("quantize in.gguf q.gguf Q8_0");
     let words = ["is Q8_0 already", "--allow-requantize"];
     folder.refused("quantize q.gguf out.gguf Q4_K_M", 1, &words);
-    // A hint names flags that this subcommand has.
+    // A hint names only options of this subcommand.
     folder.done(&format!("quantize --device cpu {TINY_SHAKESPEARE} t.gguf Q8_0"));
     let ran = folder.run("run --device cpu -m t.gguf --quantize Q4_K_M -p x -n 1");
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
@@ -126,7 +126,7 @@ fn words_of_other_programs_are_answered_with_those_of_this_one() {
     ] {
         folder.refused(&format!("quantize {arguments}"), 2, &[words]);
     }
-    // MiB, as llama-quantize has it.
+    // MiB, as in llama-quantize.
     folder.done("quantize --max-buffer-size 1 in.gguf out.gguf Q8_0");
     folder.refused("quantize --max-buffer-size 0 in.gguf o.gguf Q8_0", 2, &["--max-buffer-size"]);
 }
@@ -163,7 +163,7 @@ fn devices_and_threads() {
     folder.done("quantize --device auto --threads 7 in.gguf b.gguf Q4_K_M");
     assert!(fs::read(folder.path("a.gguf")).unwrap() == fs::read(folder.path("b.gguf")).unwrap());
     folder.refused("quantize --device abacus in.gguf c.gguf Q4_K_M", 1, &["abacus"]);
-    // As in llama.cpp, 0 and less are all cores.
+    // As in llama.cpp, 0 and negative numbers mean all cores.
     for flags in ["--threads 0", "--threads -1", "-t 0", "-t 3"] {
         folder.done(&format!("quantize --force --device cpu {flags} in.gguf b.gguf Q4_K_M"));
         assert!(fs::read(folder.path("a.gguf")).unwrap() == fs::read(folder.path("b.gguf")).unwrap());

@@ -24,7 +24,7 @@ fn flags_that_choose_formats() {
     assert_eq!(formats("--leave-output-tensor", "Q2_K", &of), [F16, Q2_K, Q3_K, Q3_K]);
     assert_eq!(formats("--output-tensor-type q8_0", "Q2_K", &of), [Q8_0, Q2_K, Q3_K, Q3_K]);
     assert_eq!(formats("--token-embedding-type Q4_0", "Q2_K", &of), [Q6_K, Q4_0, Q3_K, Q3_K]);
-    // Case-folded, anywhere in the name, the first that matches wins.
+    // In any case, anywhere in the name, the first match applies.
     let rules = "--tensor-type ATTN_V=q5_k --tensor-type blk.*weight=Q4_K";
     assert_eq!(formats(rules, "Q2_K", &of), [Q6_K, Q2_K, Q5_K, Q4_K]);
 }
@@ -89,13 +89,13 @@ fn rows_that_no_block_fits_are_refused_with_the_reason() {
     let folder = Folder::with(&file);
     let words = ["blk.0.attn_q.weight", "576", "Q1_0", "128"];
     folder.refused("quantize in.gguf out.gguf Q1_0", 1, &words);
-    // Where another format may stand in, it does, and that is said.
+    // If another format may replace it, that is done and reported.
     let said = folder.done("quantize --pure in.gguf out.gguf Q4_K_S");
     assert_eq!(format_of(&folder.open("out.gguf"), "blk.0.attn_q.weight"), Format::Q5_0);
     assert!(said.contains("F16 -> Q5_0 and not Q4_K (576 columns are no multiple of 256)"), "{said}");
 }
 
-/// The shape of SmolLM2 135M, whose rows of 576 fit no K-quant.
+/// The shape of SmolLM2 135M: rows of 576 are not a multiple of the blocks of K-quants.
 #[test]
 fn formats_that_stand_in_are_explained_and_what_would_be_smaller() {
     let model =
@@ -112,7 +112,7 @@ fn formats_that_stand_in_are_explained_and_what_would_be_smaller() {
         assert_eq!(found.len(), 1, "{start}: {said}");
         found[0].to_owned()
     };
-    // What the other type takes is what its own dry run says.
+    // The size of the other type is that of its own dry run.
     let of = |file_type: &str| -> serde_json::Value {
         serde_json::from_str(&folder.done(&format!("quantize --dry-run --json in.gguf {file_type}"))).unwrap()
     };
@@ -142,11 +142,11 @@ fn formats_that_stand_in_are_explained_and_what_would_be_smaller() {
         "columns": 576, "block_weights": 256, "meant": "Q4_K", "became": "Q5_0", "tensors": 5,
     });
     assert!(kinds.as_array().unwrap().contains(&expected), "{kinds}");
-    // Nothing is smaller: nothing is said.
+    // No type is smaller, so none is suggested.
     let said = folder.done("quantize --dry-run in.gguf IQ4_XS");
     assert!(said.contains("IQ4_XS becomes IQ4_NL in ") && !said.contains("would give"), "{said}");
     assert_eq!(of("IQ4_XS")["alternative"], serde_json::Value::Null);
-    // Where rows fit there is nothing to explain.
+    // Without replacements there is no explanation.
     let said = Folder::new().done("quantize --dry-run in.gguf Q4_K_M");
     assert!(!said.contains("columns"), "{said}");
 }
@@ -193,7 +193,7 @@ fn a_file_of_which_nothing_is_quantized_is_refused() {
         assert_converted(&folder.open("in.gguf"), &folder.open("out.gguf"));
         assert_eq!(names(&folder.open("out.gguf")).len(), tensors);
     }
-    // All that there is may be kept.
+    // The only tensor is kept by an option.
     let folder = Folder::with(&ModelFile::llama().with_gaussian("output.weight", &[256, 2], F16));
     folder.refused("quantize --leave-output-tensor in.gguf Q8_0", 1, &["there is nothing to quantize"]);
 }
@@ -264,7 +264,7 @@ fn a_number_that_is_none_is_named() {
     weights[2 * 256 + 17] = f32::NAN;
     let bytes = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     let folder = Folder::with(&ModelFile::llama().with_bytes("blk.0.attn_q.weight", &[256, 4], F32, bytes));
-    // The tensor is not done, so nothing is printed but the error.
+    // The tensor is not complete, so only the error is printed.
     let words = ["blk.0.attn_q.weight: row 2, column 17 is NaN"];
     folder.refused("quantize in.gguf out.gguf Q4_K_M", 1, &words);
     folder.refused("quantize in.gguf out.gguf COPY", 1, &words);

@@ -6,7 +6,7 @@ use qmill::Format::F16;
 use qmill::gguf::Metadata;
 use std::fs;
 
-/// What follows a dot is an extension only if it is `gguf`.
+/// Only `gguf` after a dot is an extension.
 #[test]
 fn the_default_output_keeps_a_dot_in_the_name() {
     for (input, output) in [
@@ -24,7 +24,7 @@ fn the_default_output_keeps_a_dot_in_the_name() {
     }
 }
 
-/// Names of files are bytes, and these are no UTF-8.
+/// File names are bytes; these are not UTF-8.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_may_have_any_bytes() {

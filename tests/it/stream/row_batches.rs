@@ -56,7 +56,7 @@ fn less_memory_than_a_row_takes_is_refused_before_anything_is_opened() {
     assert_eq!(*memory_bytes, least - 1);
 }
 
-/// Between every two formats: through tiles of 16 Ki weights, several of them and a rest.
+/// Between every two formats, in several tiles of 16 Ki weights and a rest.
 #[test]
 fn a_long_row_is_converted_between_all_formats() {
     let row = 2 * 16 * 1024 + 512;

@@ -123,7 +123,7 @@ fn parts_that_are_the_input_or_exist_are_refused() {
         matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if *path == split.path("in", 1)),
         "{error}"
     );
-    // Any file of the input, not the first only.
+    // Any file of the input, not only the first.
     let error = split.quantize(&split.path("in", 3), false).unwrap_err();
     assert!(
         matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if *path == split.path("in", 3)),
@@ -168,7 +168,7 @@ fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
     assert_converted(&split.model(), &Model::open(split.path("out", 1)).unwrap());
 }
 
-/// Of several files the first goes last: without it the others are no model, and not half of one.
+/// The first of several files is renamed last: without it the others are not taken for a model.
 #[test]
 fn when_a_name_cannot_be_given_none_is() {
     let split = Split::new(0.0);
@@ -189,7 +189,7 @@ fn when_a_name_cannot_be_given_none_is() {
     assert_eq!(left, ["out-00002-of-00003.gguf"]);
 }
 
-/// As llama-quantize: the name says that there are no others.
+/// As in llama-quantize, the name says that there are no other files.
 #[test]
 fn one_file_kept_apart_is_the_first_of_one() {
     let folder = tempfile::tempdir().unwrap();
