@@ -1,7 +1,7 @@
 //! Which format each tensor of a file gets: `Q4_K_M` and the other file types, as llama-quantize chooses.
 //!
 //! A **file type** names a default [`Format`] and a set of exceptions: the output matrix, the first and last
-//! layers, the tensors that suffer most. [`choose`] is the whole selection, a pure function of the model's
+//! layers, the most sensitive tensors. [`choose`] is the whole selection, a pure function of the model's
 //! [`Facts`], its tensors in [`file_order`] and the user's [`Options`]. The exceptions are in `mix/rules.rs`.
 //! Known and unknown architectures are accepted: the rules depend on tensor names and a few numbers.
 //!

@@ -257,20 +257,20 @@ fn a_wrong_answer_is_not_measured() {
 }
 
 #[test]
-fn work_takes_turns_and_every_turn_is_counted() {
-    let mut turns = Vec::new();
+fn work_gets_the_number_of_each_call_and_all_are_counted() {
+    let mut calls = Vec::new();
     let time = Duration::from_millis(20);
     let settings = Settings::DEFAULT.with_repetitions(3).with_repetition_time(time).with_cache_bytes(0);
-    let timing = time_work(&settings, |turn| {
-        turns.push(turn);
+    let timing = time_work(&settings, |call| {
+        calls.push(call);
         std::thread::sleep(Duration::from_millis(1));
         Ok(())
     })
     .unwrap();
-    assert_eq!(turns, (0..turns.len()).collect::<Vec<_>>());
+    assert_eq!(calls, (0..calls.len()).collect::<Vec<_>>());
     assert_eq!(timing.wall.values().len(), 3);
-    assert!(timing.count > 1 && turns.len() as u64 > 3 * timing.count, "{timing:?}");
-    // Sleeping takes at least that long, and what it is told for one is not what many took.
+    assert!(timing.count > 1 && calls.len() as u64 > 3 * timing.count, "{timing:?}");
+    // Sleeping takes at least that long, and the time of one call is not that of several.
     assert!(timing.wall.min() >= 0.001 && timing.wall.min() < 0.020, "{timing:?}");
     assert!(timing.device.is_none());
 
