@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 #[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
 pub(crate) struct Quantize {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write, the file type, and a number of threads
@@ -120,7 +120,7 @@ fn no_override(_: &str) -> Result<Never, String> {
 /// Converts a GGUF model to floats, like `llama-quantize --allow-requantize IN OUT F16`.
 #[derive(Args)]
 pub(crate) struct Dequantize {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write

@@ -21,7 +21,7 @@ pub(super) struct Common {
     /// Output format
     #[arg(short, long, value_enum, default_value_t = Style::Md)]
     pub(super) output: Style,
-    /// Print the speed-up over an earlier run, whose output as json, jsonl or csv FILE is
+    /// Print the speed-up over an earlier run; FILE is its output as json, jsonl or csv
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<PathBuf>,
 }
