@@ -29,7 +29,7 @@ ROOMS = [
     ["threads"],
 ]
 # One enum says all that can go wrong, and carries these types without using them.
-CARRIED = {("error", "format"), ("error", "mix"), ("error", "gguf"), ("error", "gpu")}
+CARRIED = {("error", "format"), ("error", "mix"), ("error", "gguf")}
 
 
 def code(path):

@@ -1,6 +1,12 @@
-//! Runs one codec as a filter: `codec quantize Q4_K < weights.f32 > blocks`, `codec dequantize Q4_K < blocks > weights.f32`.
+//! Runs one codec as a filter.
 //!
-//! Weights are raw little-endian f32. `tests/real/codecs.py` holds the bytes against ggml's own library.
+//! ```sh
+//! codec quantize Q4_K < weights.f32 > blocks
+//! codec dequantize Q4_K < blocks > weights.f32
+//! ```
+//!
+//! Weights are raw little-endian f32. `tests/real/codecs.py` compares the bytes with those of ggml's own
+//! library.
 
 use qmill::{Format, cpu};
 use std::error::Error;

@@ -1,6 +1,9 @@
-//! One prompt, several types of one model: `cargo run --release --example compare_quants [MODEL] [PROMPT] [TYPE]...`.
+//! Answers one prompt with several types of one model.
 //!
-//! MODEL is a file of F32, F16 or BF16, which is quantized while it is loaded; a TYPE that is a file is taken as it is.
+//! `cargo run --release --example compare_quants [MODEL] [PROMPT] [TYPE]...`
+//!
+//! MODEL is a file of F32, F16 or BF16, which is quantized while it is loaded. A TYPE that is a file is
+//! loaded unchanged.
 
 use qmill::Device;
 use qmill::gpu::DeviceChoice;
@@ -29,7 +32,7 @@ fn main() -> qmill::Result<()> {
         let model = Model::load(if is_file { &name } else { &path }, &options)?;
         let tokenizer = Tokenizer::new(model.metadata())?;
         let tokens = tokenizer.prompt(&prompt);
-        // The likeliest token always, so that only the weights make a difference.
+        // Always the most likely token, so that only the weights make a difference.
         let mut generator = Generator::new(Session::new(&model)?, tokenizer, SamplerOptions::greedy())?;
         let answer = generator.answer(&tokens, TOKENS, &mut |_| ControlFlow::Continue(()))?;
         let bytes = model.device_bytes() as f64;

@@ -1,4 +1,6 @@
-//! Quantizes a model with progress and a way to stop: `cargo run --example quantize_file -- IN.gguf OUT.gguf [SECONDS]`.
+//! Quantizes a model, with progress and a time limit.
+//!
+//! `cargo run --example quantize_file -- IN.gguf OUT.gguf [SECONDS]`
 
 use qmill::mix::FileType;
 use qmill::stream::{Existing, Progress, Request, Resources};
@@ -15,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: quantize_file IN.gguf OUT.gguf [SECONDS]".into()),
     };
 
-    // Called after every portion that is written; an app would look at its cancel button here.
+    // Called after every batch of rows that is written. An app would check its cancel button here.
     let mut progress = |progress: &Progress| {
         if progress.elapsed > patience {
             return ControlFlow::Break(());

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, each a thin layer over the library.
+//! The command line: one file per subcommand, each a thin layer over the library.
 
 mod bench;
 mod compare;
@@ -25,7 +25,8 @@ use std::io::{self, Write};
 
 /// Quantizes model weights in ggml's formats, byte for byte as llama-quantize does.
 ///
-/// Exit codes: 0 done; 1 failed, with the reason on the standard error; 2 wrong usage, or a type that cannot be made; 130 interrupted.
+/// Exit codes: 0 success; 1 failure, with the reason on the standard error; 2 wrong usage, or a type that
+/// cannot be written; 130 interrupted.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -47,7 +48,7 @@ enum Command {
     Demo(demo::Demo),
     Devices(devices::Devices),
     Shaders(shaders::Shaders),
-    /// Prints the completion script of a shell.
+    /// Prints the completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

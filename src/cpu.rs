@@ -1,7 +1,7 @@
-//! The operations on the CPU: plain loops, the truth that every other implementation is held against.
+//! The CPU reference: the operations as plain loops. Every other implementation is compared with it.
 //!
-//! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights that are
-//! halves give the bytes that a file of F16 or BF16 gives:
+//! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights in f16 or
+//! bf16 give the same bytes as an F16 or BF16 file:
 //!
 //! ```
 //! use qmill::half::f16;
@@ -35,10 +35,10 @@ pub use quantize::quantize;
 
 use crate::{Error, Format, Result};
 
-/// Weights that are converted through f32 at once: 64 KiB, and whole blocks of every format.
+/// Weights per conversion through f32: 64 KiB, and whole blocks of every format.
 const TILE_WEIGHTS: usize = 16 * 1024;
 
-/// Most threads that one operation starts: a system may refuse more, and they would only wait.
+/// The most threads that an operation starts: a system may refuse more, and they would only wait.
 pub(crate) const MAX_THREADS: usize = 1024;
 
 /// Checks that `bytes` bytes of `format` are whole blocks and hold `weights` weights.
@@ -52,7 +52,7 @@ pub(crate) fn check_lengths(format: Format, weights: usize, bytes: usize) -> Res
     }
 }
 
-/// Checks that something is there and can be counted in 32 bits.
+/// Checks that a number is at least 1 and fits into 32 bits.
 pub(crate) fn check_positive(what: &'static str, found: usize) -> Result<()> {
     match u32::try_from(found) {
         Ok(1..) => Ok(()),
@@ -60,6 +60,7 @@ pub(crate) fn check_positive(what: &'static str, found: usize) -> Result<()> {
     }
 }
 
+/// Checks a length.
 pub(crate) fn check_length(what: &'static str, needed: usize, found: usize) -> Result<()> {
     if found == needed {
         Ok(())
@@ -68,7 +69,7 @@ pub(crate) fn check_length(what: &'static str, needed: usize, found: usize) -> R
     }
 }
 
-/// Checks that `bytes` bytes of `format` are a matrix of this shape.
+/// Checks that `bytes` bytes of `format` hold a matrix of this shape.
 pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usize) -> Result<()> {
     check_positive("the number of rows", rows)?;
     check_positive("the number of columns", cols)?;
@@ -78,8 +79,8 @@ pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usiz
     check_lengths(format, rows.saturating_mul(cols), bytes)
 }
 
-/// Checks that `x` and `y` are the operand and the result of a product with a matrix of this shape; returns how many
-/// vectors they are.
+/// Checks the lengths of the operand and the result of a product with a matrix of this shape. Returns the
+/// number of vectors.
 pub(crate) fn check_product<X, Y>(rows: usize, cols: usize, x: &[X], y: &[Y]) -> Result<usize> {
     if x.is_empty() || !x.len().is_multiple_of(cols) {
         let needed = format!("{cols}, the columns of the matrix, or a multiple of it");
@@ -90,10 +91,11 @@ pub(crate) fn check_product<X, Y>(rows: usize, cols: usize, x: &[X], y: &[Y]) ->
     Ok(batch)
 }
 
-/// Checks that a matrix of `rows` rows is a whole number of experts of `expert_rows` each, and that each vector goes to some.
-pub(crate) fn check_experts(rows: usize, expert_rows: usize, picks: usize) -> Result<()> {
+/// Checks that a matrix of `rows` rows is a whole number of experts of `expert_rows` rows each, and that each
+/// vector is assigned to at least one.
+pub(crate) fn check_experts(rows: usize, expert_rows: usize, top_k: usize) -> Result<()> {
     check_positive("the rows of an expert", expert_rows)?;
-    check_positive("the experts of a vector", picks)?;
+    check_positive("the experts of a vector", top_k)?;
     if rows.is_multiple_of(expert_rows) {
         Ok(())
     } else {
@@ -102,7 +104,7 @@ pub(crate) fn check_experts(rows: usize, expert_rows: usize, picks: usize) -> Re
     }
 }
 
-/// Checks that a matrix of this shape has rows of these numbers, and that they fit into `result`.
+/// Checks that a matrix of this shape has rows with these numbers, and that `result` has their length.
 pub(crate) fn check_rows<W>(rows: usize, cols: usize, numbers: &[u32], result: &[W]) -> Result<()> {
     check_length("the length of the result", numbers.len() * cols, result.len())?;
     match numbers.iter().find(|&&number| number as usize >= rows) {

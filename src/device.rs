@@ -1,4 +1,4 @@
-//! Where an operation runs.
+//! The device that an operation runs on.
 
 use crate::gpu::{DeviceChoice, Wait};
 use crate::{Gpu, Result};
@@ -8,7 +8,7 @@ use std::path::Path;
 /// The CPU or a GPU. Both give the same bytes.
 #[derive(Clone, Default, Debug)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     #[default]
     Cpu,
     /// A GPU.
@@ -16,14 +16,14 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens what `choice` names: the CPU too, which `auto` takes where there is no GPU. See [`Gpu::open`]
-    /// for `cache_folder` and the errors.
+    /// Opens the device that `choice` names. `auto` is the CPU if there is no GPU. See [`Gpu::open`] for
+    /// `cache_folder` and the errors.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
-    /// [`Device::open`], to be awaited, as [`Gpu::open_async`] is.
+    /// [`Device::open`] as a future, like [`Gpu::open_async`].
     pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         Self::open_as(Wait::Async, choice, cache_folder).await
     }

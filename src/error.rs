@@ -1,13 +1,21 @@
-//! Everything that can go wrong, one variant each, with the place, what was expected and what was found.
+//! Everything that can go wrong, one variant each, with its location, what was expected and what was found.
+
+mod comparison;
+mod misrounding;
+mod output;
+mod request;
+
+pub use comparison::ComparisonFault;
+pub use misrounding::Misrounding;
+pub use output::OutputFault;
+pub use request::RequestFault;
 
 use crate::format::Format;
 use crate::gguf::{Fault, SplitFault};
-use crate::gpu::Misrounding;
-use crate::mix::FileType;
 use std::io;
 use std::path::PathBuf;
 
-/// The result of every fallible operation of this crate.
+/// The result of the fallible operations of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, and where.
@@ -19,9 +27,9 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done, as the end of "cannot …".
+        /// The action that failed, as the end of "cannot …".
         action: &'static str,
-        /// The system's own words.
+        /// The error of the operating system.
         source: io::Error,
     },
 
@@ -30,38 +38,38 @@ pub enum Error {
     Gguf {
         /// The file.
         path: PathBuf,
-        /// Where in the file, in bytes from its start.
+        /// The offset of the fault, in bytes from the start of the file.
         offset: u64,
-        /// What is wrong there.
+        /// What is wrong.
         fault: Fault,
     },
 
-    /// A GGUF file could not hold this.
+    /// The metadata or tensors do not fit into a GGUF file.
     #[error("cannot be written as GGUF: {fault}")]
     Layout {
-        /// What is wrong with it.
+        /// What is wrong.
         fault: Fault,
     },
 
-    /// The files of a split model do not fit each other.
+    /// The files of a split model do not belong together.
     #[error("{path}: {fault}", path = path.display())]
     Split {
-        /// The file that does not fit.
+        /// The file that does not belong.
         path: PathBuf,
-        /// How it does not.
+        /// What is wrong.
         fault: SplitFault,
     },
 
-    /// Bytes were asked for that a tensor does not have.
+    /// A read reaches past the end of a tensor.
     #[error("tensor {tensor:?}: bytes {start} to {end} of {bytes}")]
     TensorRange {
         /// The tensor.
         tensor: String,
-        /// The first byte that was asked for.
+        /// The first byte of the read.
         start: u64,
-        /// The byte after the last that was asked for.
+        /// The end of the read: the byte after its last.
         end: u64,
-        /// Bytes the tensor has.
+        /// Bytes in the tensor.
         bytes: u64,
     },
 
@@ -72,60 +80,27 @@ pub enum Error {
         name: String,
     },
 
-    /// Two buffers do not fit each other.
-    #[error("{format}: {weights} weights do not match {bytes} bytes (a block is {block_weights} weights in {block_bytes} bytes)",
+    /// The lengths of a buffer of weights and of a buffer of bytes do not match.
+    #[error("{format}: {weights} weights do not match {bytes} bytes \
+        (a block is {block_weights} weights in {block_bytes} bytes)",
         block_weights = format.info().block_weights, block_bytes = format.info().block_bytes)]
     Length {
         /// The format of the bytes.
         format: Format,
-        /// Length of the weights.
+        /// Number of weights.
         weights: usize,
-        /// Length of the bytes.
+        /// Number of bytes.
         bytes: usize,
     },
 
-    /// qmill reads this format but has no encoder for it.
+    /// qmill decodes this format but has no encoder for it.
     #[error("{format} is not encoded by qmill yet")]
     NotEncoded {
         /// The format.
         format: Format,
     },
 
-    /// No file type has this name or number.
-    #[error("{name:?} is no file type")]
-    UnknownFileType {
-        /// The name that was given.
-        name: String,
-    },
-
-    /// The file type cannot be made without an importance matrix.
-    #[error(
-        "{name} needs an importance matrix, which qmill does not take yet; {instead} is the nearest that needs none"
-    )]
-    NeedsImatrix {
-        /// The file type's name.
-        name: &'static str,
-        /// The nearest file type that needs none.
-        instead: FileType,
-    },
-
-    /// A rule for tensor formats is not of the form `REGEX=FORMAT`.
-    #[error("{rule:?} is not of the form REGEX=FORMAT, as in ffn_down=Q6_K")]
-    TensorRule {
-        /// The rule as given.
-        rule: String,
-    },
-
-    /// The pattern of a rule for tensor formats is no regular expression of the `regex` crate.
-    #[error("{pattern:?} is no regular expression that qmill understands")]
-    Pattern {
-        /// The pattern as given.
-        pattern: String,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-
-    /// A tensor's rows are not a whole number of blocks, and no other format may stand in.
+    /// A tensor's rows are not a whole number of blocks, and no other format may replace the requested one.
     #[error("{tensor}: rows of {weights} weights are no whole number of {format} blocks of {block_weights}",
         block_weights = format.info().block_weights)]
     RowLength {
@@ -133,71 +108,18 @@ pub enum Error {
         tensor: String,
         /// Weights in one of its rows.
         weights: u64,
-        /// The format that was asked for.
+        /// The requested format.
         format: Format,
     },
 
-    /// The mix goes by layers, and a tensor's name gives none that the model has.
-    #[error("{tensor}: its name should start with blk.N., with N below {layers}")]
-    NoLayer {
-        /// The tensor's name.
-        tensor: String,
-        /// Layers the model has.
-        layers: u32,
-    },
-
-    /// A tensor is quantized already, and quantizing it again was not allowed.
-    #[error("{tensor} is {from} already; as {to} it would have the errors of both")]
-    Requantize {
-        /// The tensor.
-        tensor: String,
-        /// Its format.
-        from: Format,
-        /// The format it was to get.
-        to: Format,
-    },
-
-    /// No tensor of the file is of a kind that is ever quantized.
-    #[error(
-        "{path}: there is nothing to quantize to {file_type}: the file is {kind}, and none of its {tensors} \
-         tensors is one that is quantized (two dimensions or more, a name that ends in \"weight\")",
-        path = path.display()
-    )]
-    NothingToQuantize {
-        /// The file.
-        path: PathBuf,
-        /// What the file says that it is, from `general.type` and `general.architecture`.
-        kind: String,
-        /// Tensors in the file.
-        tensors: usize,
-        /// The file type that was asked for.
-        file_type: FileType,
-    },
-
-    /// A key was to be set that says how a model is split into files.
-    #[error("{key} cannot be set: it says how a model is split into files, which is for the writer to know")]
-    SplitKey {
-        /// The key.
-        key: String,
-    },
-
-    /// A layer that was to be left out is not there.
-    #[error("there is no layer {layer} to leave out; the model has {layers}, counted from 0")]
-    PruneLayers {
-        /// The layer.
-        layer: u32,
-        /// Layers the model has.
-        layers: u32,
-    },
-
-    /// A row does not fit the memory that may be used.
+    /// A row needs more memory than the limit allows.
     #[error("{tensor}: a row takes {row_bytes} bytes to convert, more than the {memory_bytes} allowed")]
     Memory {
         /// The tensor with the longest rows.
         tensor: String,
-        /// Bytes of buffer that one row takes.
+        /// Bytes of buffer that one row needs.
         row_bytes: u64,
-        /// Bytes that may be used.
+        /// The limit.
         memory_bytes: u64,
     },
 
@@ -212,42 +134,6 @@ pub enum Error {
         column: u64,
         /// The value.
         value: f32,
-    },
-
-    /// A weight that was to be compared is infinite or not a number.
-    #[error("{path}: {tensor}: row {row}, column {column} is {value}, which compares with nothing", path = path.display())]
-    Incomparable {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        tensor: String,
-        /// The row, counted from 0 through all matrices of the tensor.
-        row: u64,
-        /// The column, counted from 0.
-        column: u64,
-        /// The weight as decoded.
-        value: f32,
-    },
-
-    /// Two models have no tensor that can be compared.
-    #[error(
-        "{reference} and {other} have no tensor to compare; only in the first: {only_in_reference}, only in \
-         the second: {only_in_other}, of other shapes: {other_shape}, without weights: {not_weights}",
-        reference = reference.display(), other = other.display()
-    )]
-    NothingToCompare {
-        /// The file of the reference.
-        reference: PathBuf,
-        /// The file of the other model.
-        other: PathBuf,
-        /// Tensors that only the reference has.
-        only_in_reference: usize,
-        /// Tensors that only the other model has.
-        only_in_other: usize,
-        /// Tensors of both models whose shapes differ.
-        other_shape: usize,
-        /// Tensors of both models that hold no weights in one of them.
-        not_weights: usize,
     },
 
     /// A block of quantized weights has a scale that is infinite or not a number.
@@ -278,12 +164,12 @@ pub enum Error {
         format: Format,
     },
 
-    /// No graphics adapter is what was asked for.
+    /// No adapter matches the request.
     #[error("there is no device {wanted}; {found}")]
     NoAdapter {
-        /// What was asked for.
+        /// The request.
         wanted: String,
-        /// The adapters there are.
+        /// The adapters that exist.
         found: String,
     },
 
@@ -292,16 +178,16 @@ pub enum Error {
     DeviceMemory {
         /// The device.
         device: String,
-        /// The driver's own words, after a colon, if it has any.
+        /// The driver's message after a colon, or nothing.
         detail: String,
     },
 
-    /// The device is gone: unplugged, reset by its driver, or destroyed by the app.
+    /// The device was lost: unplugged, reset by its driver, or destroyed by the app.
     #[error("{device}: the device was lost: {reason}")]
     DeviceLost {
         /// The device.
         device: String,
-        /// The driver's own words.
+        /// The driver's message.
         reason: String,
     },
 
@@ -310,84 +196,84 @@ pub enum Error {
     Device {
         /// The device.
         device: String,
-        /// What was refused, and why.
+        /// The refused command and the reason.
         message: String,
     },
 
-    /// Something was made on another device than the one that is to use it.
+    /// An object was created on another device than the one that uses it.
     #[error("{what} is of another device than {device}, which is to use it")]
     OtherDevice {
-        /// What it is.
+        /// The kind of object.
         what: &'static str,
-        /// The device that is to use it.
+        /// The device that uses it.
         device: String,
     },
 
     /// A range of a buffer is too short for an operation.
     #[error("the range for {name} has {bytes} bytes, {needed_bytes} are needed")]
     ShortRange {
-        /// What the range is for.
+        /// The operand that the range holds.
         name: &'static str,
-        /// Bytes that the operation reads or writes there.
+        /// Bytes that the operation reads or writes.
         needed_bytes: u64,
-        /// Bytes that the range has.
+        /// Bytes in the range.
         bytes: u64,
     },
 
-    /// A range of a buffer begins where the device cannot bind it.
+    /// A range of a buffer begins at an offset that the device cannot bind.
     #[error("the range for {name} begins at byte {offset}, not at a multiple of {alignment}")]
     Misaligned {
-        /// What the range is for.
+        /// The operand that the range holds.
         name: &'static str,
-        /// What the device wants (`min_storage_buffer_offset_alignment`).
+        /// The device's `min_storage_buffer_offset_alignment`.
         alignment: u64,
-        /// Where it begins.
+        /// The offset of the range.
         offset: u64,
     },
 
-    /// A buffer was not made for what an operation does with it.
+    /// A buffer lacks a usage that an operation needs.
     #[error("the buffer for {name} was made for {found}, not for STORAGE")]
     Usage {
-        /// What the buffer is for.
+        /// The operand that the buffer holds.
         name: &'static str,
-        /// The usages that it has.
+        /// The usages of the buffer.
         found: String,
     },
 
-    /// A number is not one that an operation takes.
+    /// A number is out of range.
     #[error("{what} is {found}, not {needed}")]
     Number {
-        /// What is counted or chosen.
+        /// The quantity.
         what: &'static str,
-        /// Which numbers are taken.
+        /// The accepted numbers.
         needed: String,
         /// The number that was given.
         found: u64,
     },
 
-    /// A table of kernels is broken, or not one for this device.
+    /// A tuning table is damaged or was measured on another device.
     #[error("{place}: {what} is {found:?}, not {needed}")]
     Tuning {
         /// The table's file, or the device.
         place: String,
-        /// What is wrong.
+        /// The entry that is wrong.
         what: &'static str,
-        /// What it should be.
+        /// The accepted values.
         needed: String,
-        /// What it is.
+        /// The value.
         found: String,
     },
 
-    /// The device does not round as IEEE 754 says, so its bytes would not be ggml's.
+    /// The device does not round as IEEE 754 requires, so its bytes would differ from ggml's.
     #[error("{device}: {misrounding}")]
     Inexact {
         /// The device.
         device: String,
-        /// What it computes, and what it should.
+        /// The wrong result and the correct one.
         misrounding: Misrounding,
     },
 
-    /// A device made other bytes than the CPU twin.
+    /// A device produced other bytes than the CPU reference.
     #[error("{tensor}: row {row}, column {column}: {device} made another {format} block than the CPU")]
     Differs {
         /// The device.
@@ -402,49 +288,49 @@ pub enum Error {
         format: Format,
     },
 
-    /// A device computed something else than the CPU twin.
+    /// A device's result differs from that of the CPU reference by more than the bound.
     #[error("{device}: {what} is {found:e}, not {expected:e} ± {allowed:.1e}")]
     Inaccurate {
         /// The device.
         device: String,
-        /// What was computed.
+        /// The quantity.
         what: String,
-        /// What the device made of it.
+        /// The device's result.
         found: f64,
-        /// What the twin did.
+        /// The result of the CPU reference.
         expected: f64,
-        /// How far they may be apart.
+        /// The allowed difference.
         allowed: f64,
     },
 
-    /// A file or an option asks for what qmill cannot run.
+    /// A file or an option needs something that qmill does not support.
     #[error("{what} is {found:?}; qmill runs {known}")]
     Unsupported {
-        /// What it is a kind of.
+        /// The setting.
         what: &'static str,
-        /// What was asked for.
+        /// Its value.
         found: String,
-        /// What there is.
+        /// The supported values.
         known: String,
     },
 
-    /// A key that a model cannot run without is missing, or its value cannot be.
+    /// A metadata key that the model needs is missing or has an invalid value.
     #[error("{key} should be {needed}")]
     MetadataKey {
         /// The key.
         key: String,
-        /// What its value should be.
+        /// The accepted values.
         needed: &'static str,
     },
 
-    /// The model's chat template does not work, or refuses the messages.
+    /// The model's chat template fails or rejects the messages.
     #[error("the model's chat template: {message}")]
     ChatTemplate {
-        /// What the template engine, or the template itself, says.
+        /// The message of the template engine or of the template.
         message: String,
     },
 
-    /// A tensor that a model cannot run without is missing.
+    /// A tensor that the architecture needs is missing.
     #[error("there is no tensor {tensor}, which the architecture needs")]
     MissingTensor {
         /// The tensor.
@@ -460,68 +346,53 @@ pub enum Error {
         tensor: String,
     },
 
-    /// A tensor has another shape than the metadata say.
+    /// The shape of a tensor contradicts the metadata.
     #[error("{tensor} has the shape {found:?}; by the metadata it should be {needed:?}")]
     TensorShape {
         /// The tensor.
         tensor: String,
-        /// The shape it should have, the length of a row first.
+        /// The shape by the metadata, row length first.
         needed: Vec<u64>,
-        /// The shape it has.
+        /// The shape in the file.
         found: Vec<u64>,
     },
 
-    /// A text is longer than a session has room for.
+    /// A text does not fit into the context of a session.
     #[error("{needed} tokens do not fit a context of {context}")]
     ContextFull {
-        /// Tokens that there is room for.
+        /// The context's length in tokens.
         context: usize,
-        /// Tokens that there would be.
+        /// The text's length in tokens.
         needed: usize,
     },
 
-    /// The output is one of the files that are read.
-    #[error("{path}: is the input; choose another output", path = path.display())]
-    SameFile {
-        /// The file.
+    /// An output file is not written, for another reason than an error of the system.
+    #[error("{path}: {fault}", path = path.display())]
+    Output {
+        /// The file, or its folder where the disk is too full.
         path: PathBuf,
+        /// The reason.
+        fault: OutputFault,
     },
 
-    /// The output exists and may not be replaced.
-    #[error("{path}: exists already", path = path.display())]
-    OutputExists {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A request to quantize is not understood, or does not apply to the model.
+    #[error(transparent)]
+    Request(RequestFault),
 
-    /// Another run, of this program or another thread, is writing the output.
-    #[error("{path}: another run is writing it", path = path.display())]
-    OutputInUse {
-        /// The file.
-        path: PathBuf,
-    },
+    /// Two models cannot be compared.
+    #[error(transparent)]
+    Comparison(ComparisonFault),
 
-    /// The disk is too full for the output.
-    #[error("{folder}: {needed_bytes} bytes are needed and {free_bytes} are free", folder = folder.display())]
-    NoSpace {
-        /// The folder of the output.
-        folder: PathBuf,
-        /// Length of all files to write.
-        needed_bytes: u64,
-        /// Free bytes.
-        free_bytes: u64,
-    },
-
-    /// An output could not be written.
+    /// Writing to an output failed.
     #[error("cannot write output file {file_index}")]
     Write {
-        /// Its number among [`Plan::files`](crate::stream::Plan::files).
+        /// Its index in [`Plan::files`](crate::stream::Plan::files).
         file_index: usize,
-        /// The system's own words.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// The caller broke off.
+    /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
 }

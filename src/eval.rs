@@ -1,13 +1,17 @@
-//! What quantizing cost: how far the weights of one model are from those of another, and how much worse it predicts.
+//! What quantizing costs: the difference between the weights of two models, and between their predictions.
 
 mod distortion;
 #[cfg(feature = "llm")]
 mod divergence;
 #[cfg(feature = "llm")]
 mod perplexity;
+#[cfg(feature = "llm")]
+mod prediction;
 
 pub use distortion::{Comparison, Distortion, Mismatch, TensorDistortion, distortion};
 #[cfg(feature = "llm")]
 pub use divergence::{Divergence, Mean};
 #[cfg(feature = "llm")]
-pub use perplexity::{Chunks, Perplexity, Prediction, perplexity};
+pub use perplexity::Perplexity;
+#[cfg(feature = "llm")]
+pub use prediction::{Chunks, Prediction, perplexity};

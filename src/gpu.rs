@@ -44,6 +44,7 @@ mod matrix;
 mod op;
 mod shader;
 
+pub use crate::error::Misrounding;
 pub use all_shaders::{shaders, vulkan_modules};
 pub use convert::converter::{Converted, Converter};
 pub use convert::padded_layout::device_bytes;
@@ -52,7 +53,6 @@ pub use convert::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
 pub use device::adapter::adapters;
 pub use device::adapter::{Adapter, DeviceChoice, adapters_async};
 pub use device::context::Gpu;
-pub use device::misrounding::Misrounding;
 pub use device::options::GpuOptions;
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::timestamps::Timestamps;

@@ -1,4 +1,4 @@
-//! qmill quantizes model weights: GGUF in, every ggml format out, byte for byte what llama-quantize writes.
+//! qmill quantizes model weights: GGUF in, every ggml format out, byte for byte as llama-quantize.
 //!
 //! A slice of weights to the blocks of a format, and back:
 //!
@@ -20,6 +20,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`error`](mod@error) | everything that can go wrong |
+//! | [`eval`] | what quantizing costs: the difference between two models |
 //! | [`format`](mod@format) | the table of formats: how weights become bytes |
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
 //! | [`gpu`] | the same on any GPU, with the same bytes |
@@ -27,7 +29,7 @@
 //! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
-//! | [`bench`](mod@bench) | how fast an operation is, beside what the device can do at best; how fast a model is |
+//! | [`bench`](mod@bench) | the speed of operations, compared with the device's peaks, and of models |
 //!
 //! The program and its dependencies are left out by `default-features = false`; the backends of wgpu are then
 //! the features `vulkan`, `metal` and `dx12`. Formats are slow without optimization: a debug build wants
@@ -48,7 +50,7 @@
 pub mod bench;
 pub mod cpu;
 mod device;
-mod error;
+pub mod error;
 pub mod eval;
 pub mod format;
 pub mod gguf;

@@ -1,4 +1,4 @@
-//! The `qmill` program: parse, call, print what went wrong, exit.
+//! The `qmill` program: parses the command line, runs the command, prints the error, exits.
 
 mod cli;
 
@@ -13,11 +13,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps Mesa's Vulkan layer that sorts devices by the display in use from complaining where there is no display.
-#[expect(unsafe_code, reason = "the layer is told by the environment alone")]
+/// Disables Mesa's Vulkan device-select layer if there is no display: it would print a warning.
+#[expect(unsafe_code, reason = "only an environment variable controls the layer")]
 fn quiet_loader() {
     if cfg!(target_os = "linux") && env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: the program has one thread yet.
+        // SAFETY: the program has no other threads yet.
         unsafe { env::set_var("NODEVICE_SELECT", "1") };
     }
 }

@@ -1,27 +1,34 @@
 //! Quantizing whole files: read, quantize and write at the same time, in bounded memory.
 //!
-//! A [`Plan`] is made from the header alone and says what becomes of every tensor, how large the file will be and
-//! where each byte goes. [`Plan::write`] carries it out through a fixed number of buffers, so memory does not grow
-//! with the model. A GPU that fails on the way is given up, and the CPU goes on: [`Report::given_up`] says so.
-//! [`quantize_file`] does both, and puts the result under its name only when it is complete.
+//! A [`Plan`] is made from the header alone. It has the new type of every tensor, the length of the file and
+//! the offset of each byte. [`Plan::write`] executes it with a fixed number of buffers, so memory does not
+//! grow with the model. If a GPU fails during the run, the CPU does the rest ([`Report::given_up`]).
+//! [`quantize_file`] does both, and gives the file its name only when it is complete.
 
 mod destination;
 mod engine;
+mod notes;
 mod output;
 mod part_file;
 mod plan;
 mod report;
+mod request;
+mod resources;
+mod row_batch;
 mod run;
 
 pub use destination::is_stdout;
 pub use output::{Existing, OutputFile};
-pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor, Request, Verify};
+pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor};
 pub use report::{FormatTotal, Progress, Report};
-pub use run::Resources;
+pub use request::{Request, Verify};
+pub use resources::Resources;
 
 #[cfg(doc)]
 use crate::Error;
 use crate::Result;
+#[cfg(doc)]
+use crate::error::OutputFault;
 use crate::gguf::Model;
 use output::Outputs;
 use std::io::Write;
@@ -31,21 +38,21 @@ use std::time::Instant;
 
 /// Quantizes the GGUF file at `input` into `output`.
 ///
-/// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk; on
-/// any error, or when `progress` breaks off, it is removed. While it is written it is locked: a second run
-/// with the same output, by whatever name, is refused, and what a killed run left is replaced. With
-/// [`Request::keep_split`] `output` is the name of all files ([`Plan::output_paths`]), which are renamed
-/// together.
+/// The file is written beside `output` as `.NAME.qmill-part` and renamed when it is complete and on the disk.
+/// On an error, or if `progress` cancels, it is removed. It is locked while it is written: a second run with
+/// the same output, under any name, is refused, and a file left by a killed run is replaced. With
+/// [`Request::keep_split`] the names of the files are derived from `output` ([`Plan::output_paths`]), and all
+/// are renamed together.
 ///
-/// An existing `output` is replaced only where `existing` says so. Where `output` is a symbolic link, the
-/// link stays and the file it leads to is replaced, or created where there is none: a link that leads nowhere
-/// counts as an existing output. A device, a pipe, or a descriptor such as `/dev/stdout` and
-/// `/proc/self/fd/3` is written directly, whatever `existing` says.
+/// `existing` says whether an existing `output` may be replaced. If `output` is a symbolic link, the link
+/// stays and its target is replaced or created; a link without a target counts as an existing output. A
+/// device, a pipe, or a descriptor such as `/dev/stdout` and `/proc/self/fd/3` is written directly, whatever
+/// `existing` is.
 ///
-/// `progress` is called on this thread after every portion written; [`ControlFlow::Break`] stops with
-/// [`Error::Cancelled`]. Other errors: those of [`Model::open`], [`Plan::new`] and [`Plan::write`];
-/// [`Error::SameFile`], [`Error::OutputExists`], [`Error::OutputInUse`] and [`Error::NoSpace`], before
-/// anything is written.
+/// `progress` is called on this thread after every batch of rows that is written. [`ControlFlow::Break`]
+/// stops the run with [`Error::Cancelled`]. Other errors are those of [`Model::open`], [`Plan::new`] and
+/// [`Plan::write`], and [`Error::Output`] with [`OutputFault::SameFile`], [`OutputFault::Exists`],
+/// [`OutputFault::InUse`] or [`OutputFault::NoSpace`], before anything is written.
 pub fn quantize_file(
     input: &Path,
     output: &Path,
@@ -60,7 +67,7 @@ pub fn quantize_file(
 }
 
 impl Plan {
-    /// Carries the plan out into `output`, as [`quantize_file`] does.
+    /// Executes the plan and writes `output`, as [`quantize_file`] does.
     pub fn write_files(
         &self,
         model: &Model,
@@ -78,11 +85,14 @@ impl Plan {
         Ok(Report::of_run(self, resources, tally, start.elapsed()))
     }
 
-    /// Carries the plan out into what `open` gives for each file, by its number in [`Plan::files`].
+    /// Executes the plan and writes each file to the output that `open` returns for its index in
+    /// [`Plan::files`].
     ///
-    /// Fails with [`Error::NotFinite`] or [`Error::BadBlock`] where the model holds a number that is not finite,
-    /// with [`Error::Overflow`] where a scale does not fit, with [`Error::Differs`] where [`Request::verify`] finds it, with [`Error::Memory`] before anything is opened where
-    /// a row does not fit `resources`, with [`Error::Write`], [`Error::Io`] and [`Error::Cancelled`].
+    /// Fails with [`Error::Memory`] before anything is opened if a row does not fit into the memory of
+    /// `resources`, with [`Error::NotFinite`] or [`Error::BadBlock`] if the model holds a number that is not
+    /// finite, with [`Error::Overflow`] if a scale does not fit into its field, with [`Error::Differs`] if
+    /// [`Request::verify`] finds a difference, and with [`Error::Write`], [`Error::Io`] and
+    /// [`Error::Cancelled`].
     pub fn write<W: Write>(
         &self,
         model: &Model,

@@ -1,5 +1,6 @@
 //! `qmill bench`: how fast operations and models are on this machine.
 
+mod common;
 mod earlier;
 mod models;
 mod numbers;
@@ -9,60 +10,41 @@ mod record;
 
 use super::devices;
 use super::failure::Failure;
-use super::words::{self, Words};
 use clap::Args;
+use common::Common;
 use models::Models;
 use operations::Operations;
 pub(super) use operations::{Formats, Shape};
-use output::Style;
-use qmill::bench::Settings;
-use qmill::gpu::DeviceChoice;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Measures operations on quantized weights, or with -m models, as llama-bench does.
 ///
-/// Every list may be given with commas or by repeating the option; all combinations are measured.
+/// Lists are separated by commas, or the option is repeated; all combinations are measured.
 ///
-/// Of an operation, the answer is first checked against the CPU's. Weights rotate through copies that no cache holds. GB/s count
-/// weights as a file holds them, vectors and results; the shares are those of the device's own peaks, measured in the same run: of
-/// reading for products and of copying for conversions (memory), and of f32 multiply-add (compute).
+/// The result of each operation is first compared with the CPU reference. Weights rotate through copies that
+/// do not fit into any cache. GB/s count weights in the size that a file has, vectors and results. The shares
+/// are those of the device's own peaks, measured in the same run: reading for products and copying for
+/// conversions (memory), and f32 multiply-add (compute).
 ///
-/// Of a model, a test is a prompt (pp512), tokens generated one by one (tg128), or one after the other (pp512+tg128), in a context
-/// that is empty or filled before (@ d4096). Neither tokenizer nor sampler are measured. The words are those of llama-bench, with
-/// -pg, -ub, -ctk, -ctv and -dev for the long forms.
+/// A test of a model is a prompt (pp512), tokens generated one by one (tg128), or both in sequence
+/// (pp512+tg128), in a context that is empty or filled before (@ d4096). The tokenizer and the sampler are
+/// not measured. The options are those of llama-bench; -pg, -ub, -ctk, -ctv and -dev are accepted for the
+/// long forms.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Models to measure, in place of operations; of a split model the first file
+    /// Models to measure instead of operations; the first file of a split model
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     model: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
-    /// List what --device can name, and end
+    /// List the devices and exit
     #[arg(long)]
     list_devices: bool,
     #[command(flatten)]
     models: Models,
     #[command(flatten)]
     operations: Operations,
-}
-
-/// What operations and models share.
-#[derive(Args)]
-struct Common {
-    /// auto, gpu, cpu, or numbers or names from `qmill devices`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
-    #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
-    device: Vec<DeviceChoice>,
-    /// Repetitions that count
-    #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]
-    repetitions: usize,
-    /// What to print
-    #[arg(short, long, value_enum, default_value_t = Style::Md)]
-    output: Style,
-    /// Print how many times as fast each is as in this file, an earlier output as json, jsonl or csv
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
 }
 
 impl Bench {
@@ -78,11 +60,8 @@ impl Bench {
     }
 }
 
-fn nothing() -> Failure {
-    Failure::Usage("there is nothing to measure".to_owned())
-}
-
-/// Replaces llama-bench's words of several letters after one dash, which elsewhere are several words of one letter.
+/// Replaces llama-bench's options of several letters after one dash, which clap would read as several options
+/// of one letter.
 pub(super) fn with_long_words(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const WORDS: [(&str, &str); 5] = [
         ("-pg", "--pg"),

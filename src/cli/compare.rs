@@ -1,4 +1,4 @@
-//! `qmill compare`: what quantizing cost, tensor by tensor.
+//! `qmill compare`: the difference between two models, tensor by tensor.
 
 use super::failure::Failure;
 use super::show;
@@ -16,20 +16,20 @@ use std::path::PathBuf;
 /// With a the weights of A and b those of B: RMSE = √(Σ(a-b)²/n), max error = max |a-b|,
 /// SQNR = 10·log10(Σa²/Σ(a-b)²) dB, which is infinite for equal weights, cosine = Σab/√(Σa²·Σb²).
 ///
-/// Tensors are paired by name. What only one of the files has, or has in another shape, is listed and not
-/// compared; files with no tensor in common are an error.
+/// Tensors are paired by name. A tensor that only one of the files has, or with another shape, is listed but
+/// not compared. Files with no tensor in common are an error.
 #[derive(Args)]
 pub(crate) struct Compare {
     /// The reference, such as the F16 model
     #[arg(value_name = "A")]
     reference: PathBuf,
-    /// The model to judge
+    /// The model to compare
     #[arg(value_name = "B")]
     model: PathBuf,
-    /// Threads that compute, 0 for all cores; the result does not depend on it [default: all cores]
+    /// Threads that compute; 0 means all cores. The result does not depend on it [default: all cores]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = show::parse_threads)]
     threads: Option<usize>,
-    /// Print one JSON object; `sqnr_db` is null where it is infinite
+    /// Print one JSON object; `sqnr_db` is null if it is infinite
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +75,7 @@ fn write_text(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// `3 only in the reference, 1 of another shape`: why tensors were not compared, and how many.
+/// The reasons why tensors were not compared: `3 only in the reference, 1 of another shape`.
 fn reasons(comparison: &Comparison) -> String {
     let count =
         |is: fn(&Mismatch) -> bool| comparison.mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count();
@@ -127,7 +127,7 @@ fn to_json(comparison: &Comparison) -> Value {
     })
 }
 
-/// Adds the figures to an object. JSON has no infinity: an infinite SQNR is null.
+/// Adds the figures to an object. JSON has no infinity, so an infinite SQNR is null.
 pub(super) fn add_figures(object: &mut Value, distortion: &Distortion) {
     object["weights"] = json!(distortion.weights);
     object["sqnr_db"] = json!(distortion.sqnr_db);

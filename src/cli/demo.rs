@@ -1,4 +1,4 @@
-//! `qmill demo`: what each mix costs, shown on a small model that is inside the program.
+//! `qmill demo`: what each file type costs, on a small model that the program contains.
 
 use super::compare::add_figures;
 use super::failure::Failure;
@@ -15,13 +15,13 @@ use std::iter;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// A Llama trained from scratch on Shakespeare's plays.
+/// A Llama model trained from scratch on Shakespeare's plays.
 static MODEL: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf"));
 const MODEL_NAME: &str = "tiny-shakespeare-f16.gguf";
 
-/// From next to no loss to too much, with an old format beside its successors, and one that is for models
-/// trained with three levels only.
+/// From almost no loss to too much, with an old format beside its successors, and a format that is only for
+/// models trained with three levels.
 const FILE_TYPES: [FileType; 9] = [
     FileType::Q8_0,
     FileType::Q6_K,
@@ -34,12 +34,13 @@ const FILE_TYPES: [FileType; 9] = [
     FileType::TQ2_0,
 ];
 
-/// Quantizes a small model that is inside this program to several types, and shows what each costs.
+/// Quantizes a small model that the program contains to several types, and prints what each costs.
 ///
-/// SQNR is the ratio of the weights to their errors, Σa²/Σ(a-b)², in dB: higher is better, 6 dB are about one bit.
+/// SQNR is the ratio of the weights to their errors, Σa²/Σ(a-b)², in dB: higher is better, 6 dB are about one
+/// bit.
 #[derive(Args)]
 pub(crate) struct Demo {
-    /// Keep the files, and the model itself, in this folder; files of these names are replaced
+    /// Write the files and the model to this folder; existing files are replaced
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Print one JSON object
@@ -78,7 +79,7 @@ impl Demo {
     }
 }
 
-/// The model as one file type.
+/// The model in one file type.
 struct Sample {
     file_type: FileType,
     report: Report,
@@ -86,7 +87,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// Makes the file in memory, and keeps it in `folder` if there is one.
+    /// Quantizes in memory, and writes the file to `folder` if there is one.
     fn make(model: &Model, file_type: FileType, folder: Option<&Path>) -> Result<Self, Failure> {
         let resources = Resources::default();
         let mut file = Vec::new();
@@ -145,7 +146,7 @@ fn write_heading(model: &Model, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "file type       size  bits/weight  SQNR dB       RMSE  seconds  worst tensor")
 }
 
-/// Writes a file that appears under its name complete or not at all.
+/// Writes a file that appears under its name only when it is complete.
 fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let path = folder.join(name);
     let mut file = OutputFile::create(&path, Existing::Replace)?;

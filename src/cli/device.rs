@@ -1,4 +1,4 @@
-//! What commands that open a device have in common.
+//! Opening devices.
 
 use super::failure::{Failure, on_one_line};
 use etcetera::{BaseStrategy, choose_base_strategy};
@@ -6,24 +6,25 @@ use qmill::gpu::{DeviceChoice, Tuning};
 use qmill::{Device, Gpu};
 use std::path::PathBuf;
 
-/// Where what was compiled and measured is kept.
+/// The folder for compiled pipelines and tuning tables.
 pub(super) fn cache_folder() -> Option<PathBuf> {
     choose_base_strategy().ok().map(|folders| folders.cache_dir().join("qmill"))
 }
 
-/// The file of a device's table of kernels.
+/// The file of a device's tuning table.
 pub(super) fn tuning_file(gpu: &Gpu) -> Option<PathBuf> {
     cache_folder().map(|folder| folder.join(Tuning::file_name(gpu)))
 }
 
-/// Opens a device, with what was compiled and measured for it before.
+/// Opens a device with its cached pipelines and its tuning table.
 pub(super) fn open(choice: &DeviceChoice) -> Result<Device, Failure> {
     let device = Device::open(choice, cache_folder().as_deref())?;
     follow_tuning(&device);
     Ok(device)
 }
 
-/// Has products take what `qmill tune` found, if it was run here. A table that does not do is told of and left.
+/// Loads the tuning table that `qmill tune` has written, if any. A table that cannot be used is ignored with
+/// a note.
 pub(super) fn follow_tuning(device: &Device) {
     let Device::Gpu(gpu) = device else { return };
     let Some(path) = tuning_file(gpu).filter(|path| path.exists()) else { return };

@@ -1,4 +1,4 @@
-//! `qmill devices`: the adapters, by the numbers that `--device` takes.
+//! `qmill devices`: the adapters and their numbers for `--device`.
 
 use super::failure::Failure;
 use super::show;
@@ -8,9 +8,10 @@ use qmill::wgpu::{AdapterInfo, DeviceType, Features};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// Lists the adapters that can compute, with what matters of them.
+/// Lists the adapters that can compute, with their features and limits.
 ///
-/// `WGPU_BACKEND` (vulkan, dx12, metal) says which backends are looked at, `WGPU_ADAPTER_NAME` which adapter is taken unless --device names one.
+/// `WGPU_BACKEND` (vulkan, dx12, metal) selects the backends, and `WGPU_ADAPTER_NAME` the adapter that is
+/// used unless --device names one.
 #[derive(Args)]
 pub(crate) struct Devices {
     /// Print one JSON object
@@ -37,7 +38,7 @@ impl Devices {
     }
 }
 
-/// What `--device` can name, for people.
+/// Lists the values of `--device`.
 pub(super) fn list() -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for adapter in &adapters() {
@@ -46,7 +47,7 @@ pub(super) fn list() -> Result<(), Failure> {
     Ok(writeln!(out, "cpu: the CPU")?)
 }
 
-/// What an adapter has of that which makes kernels faster.
+/// The features that make kernels faster, and whether an adapter has them.
 fn features(adapter: &Adapter) -> Vec<(&'static str, bool)> {
     let features = adapter.handle.features();
     [
@@ -75,7 +76,7 @@ fn write_text(out: &mut impl Write, adapter: &Adapter) -> io::Result<()> {
     let (info, limits) = (adapter.handle.get_info(), adapter.handle.limits());
     writeln!(out, "{}: {}", adapter.index, info.name)?;
     writeln!(out, "   {}, {}, driver {} {}", kind(&info), info.backend, info.driver, info.driver_info)?;
-    // Every adapter multiplies packed bytes; WGSL does not tell whether in one instruction.
+    // Every adapter multiplies packed bytes. WGSL does not say whether it takes one instruction.
     let mut has = vec!["packed int8 dot".to_owned()];
     for (name, _) in features(adapter).into_iter().filter(|(_, present)| *present) {
         has.push(match name {

@@ -1,15 +1,16 @@
-//! How a command fails, and what the shell sees of it.
+//! Failures of commands, their messages and exit codes.
 
 use super::words;
+use qmill::error::RequestFault;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Exit code after Ctrl-C, as shells count signals: 128 + SIGINT.
+/// Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// What ended a command early.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -22,7 +23,7 @@ pub(crate) enum Failure {
     Signals(#[source] io::Error),
     #[error("{0}")]
     Usage(String),
-    /// With what can be done about it on this command line.
+    /// A failure with a hint for this command.
     #[error("{0}")]
     Hinted(Box<Failure>, &'static str),
     #[error("{path}: there is no chat template in it; without one, -p TEXT continues a text",
@@ -32,12 +33,12 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
-/// An error and its causes.
+/// An error and its causes on one line.
 pub(crate) fn on_one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // The syntax error of a pattern comes as a drawing of several lines.
+        // The syntax error of a regular expression is a drawing of several lines.
         let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if !line.ends_with(&text) {
             line = format!("{line}: {text}");
@@ -48,14 +49,14 @@ pub(crate) fn on_one_line(error: &dyn Error) -> String {
 }
 
 impl Failure {
-    /// Prints the error with its causes on one line, and gives the exit code.
+    /// Prints the error with its causes on one line and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let (failure, hint) = match self {
             Self::Hinted(failure, hint) => (failure.as_ref(), (*hint).to_owned()),
             _ => (self, self.hint()),
         };
         match failure {
-            // Whoever read our output has seen enough.
+            // The reader of the output has closed the pipe.
             Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Qmill(qmill::Error::Cancelled) => {
                 eprintln!("qmill: interrupted; nothing was left behind");
@@ -69,32 +70,36 @@ impl Failure {
         ExitCode::from(if failure.is_usage() { 2 } else { 1 })
     }
 
-    /// Whether the words of the command are wrong, whatever the files are.
+    /// Whether the arguments are wrong, independent of the files.
     fn is_usage(&self) -> bool {
         use qmill::Error;
         match self {
             Self::Usage(_) => true,
             Self::Qmill(error) => matches!(
                 error,
-                Error::UnknownFileType { .. }
-                    | Error::UnknownFormat { .. }
-                    | Error::NeedsImatrix { .. }
+                Error::UnknownFormat { .. }
                     | Error::NotEncoded { .. }
-                    | Error::TensorRule { .. }
-                    | Error::Pattern { .. }
-                    | Error::SplitKey { .. }
+                    | Error::Request(
+                        RequestFault::UnknownFileType { .. }
+                            | RequestFault::NeedsImatrix { .. }
+                            | RequestFault::TensorRule { .. }
+                            | RequestFault::Pattern { .. }
+                            | RequestFault::SplitKey { .. }
+                    )
             ),
             _ => false,
         }
     }
 
-    /// What the user can do about it on every command line.
+    /// A hint that applies to every command.
     fn hint(&self) -> String {
         use qmill::Error;
         let Self::Qmill(error) = self else { return String::new() };
         match error {
             Error::UnknownFormat { name } => listed(words::nearest(name, words::formats())),
-            Error::UnknownFileType { name } => listed(words::nearest(name, words::file_types())),
+            Error::Request(RequestFault::UnknownFileType { name }) => {
+                listed(words::nearest(name, words::file_types()))
+            }
             Error::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 words::similar_file(path)
             }
@@ -103,7 +108,7 @@ impl Failure {
     }
 }
 
-/// Where all types are, and which one may be meant.
+/// A hint to the list of types, and to the type that may be meant.
 fn listed(meant: Option<&str>) -> String {
     let all = "`qmill formats` lists them";
     meant.map_or_else(|| format!("; {all}"), |meant| format!("; did you mean {meant}? {all}"))

@@ -1,4 +1,4 @@
-//! `qmill formats`: what there is to choose from.
+//! `qmill formats`: the formats and file types.
 
 use super::failure::Failure;
 use clap::Args;
@@ -85,7 +85,7 @@ fn to_json() -> Value {
     })
 }
 
-/// Whether qmill can encode the format that most tensors get.
+/// Whether qmill can encode the default format.
 fn can_make(info: &FileTypeInfo) -> bool {
     info.format.is_none_or(|format| format.info().can_quantize())
 }

@@ -1,4 +1,4 @@
-//! `qmill inspect`: what the header of a model says.
+//! `qmill inspect`: the header of a model.
 
 mod value;
 
@@ -15,13 +15,13 @@ use std::path::PathBuf;
 /// Shows the metadata, tensors, formats and sizes of a GGUF model, from its header alone.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Show long strings and arrays whole
+    /// Do not shorten strings and arrays
     #[arg(long)]
     all: bool,
-    /// Print one JSON object; of arrays it holds the first 16 elements, or --all
+    /// Print one JSON object, with the first 16 elements of each array unless --all is given
     #[arg(long)]
     json: bool,
 }
@@ -141,13 +141,13 @@ impl Inspect {
     }
 }
 
-/// Sizes of a model's files, and what is in them by type.
+/// The sizes of a model's files, and the totals by type.
 struct Files {
     bytes: Vec<u64>,
     types: Vec<Total>,
 }
 
-/// What there is of one type.
+/// The tensors of one type.
 struct Total {
     tensor_type: TensorType,
     tensors: u64,
@@ -196,7 +196,7 @@ impl Files {
     }
 }
 
-/// Where a tensor's data start, from the start of its file.
+/// The offset of a tensor's data from the start of its file.
 fn file_offset(model: &Model, tensor: &Tensor) -> u64 {
     model.shards()[tensor.shard_index].header().data_offset + tensor.info.offset()
 }
@@ -205,7 +205,7 @@ pub(super) fn file_type_number(model: &Model) -> Option<u64> {
     model.metadata().u64_of("general.file_type")
 }
 
-/// The name of any file type, also of those that qmill cannot make.
+/// The name of a file type, including those that qmill cannot write.
 pub(super) fn file_type_name(number: u64) -> Option<&'static str> {
     let number = u32::try_from(number).ok()?;
     let needs_imatrix = || IMATRIX_FILE_TYPES.iter().find(|known| known.number == number);

@@ -1,24 +1,24 @@
-//! What users of llama.cpp type after `run` and `perplexity`: taken where qmill has the same under another
-//! name, else answered with a hint.
+//! Options of llama.cpp for `run` and `perplexity`: translated if qmill has the same under another name,
+//! otherwise dropped with a note or refused with a hint.
 
 use std::ffi::OsString;
 
-/// A word of llama.cpp, or several that are one.
+/// An option of llama.cpp, with its synonyms.
 struct Word {
     names: &'static [&'static str],
-    /// Whether `perplexity` has it too.
+    /// Whether `perplexity` has it, too.
     is_common: bool,
     meaning: Meaning,
 }
 
 enum Meaning {
-    /// qmill's word; a value follows as it does here.
+    /// qmill's name of the option. A value follows if it does in llama.cpp.
     Same(&'static str),
-    /// As many values are dropped with it, and the user is told why nothing is missed.
+    /// The option is dropped with so many values, and a note says why it has no effect.
     Needless { values: usize, why: &'static str },
-    /// Number of layers on a GPU.
+    /// The number of layers on a GPU.
     Layers,
-    /// It would change the answer, or where it is computed.
+    /// The option is refused, because it would change the answer or the device.
     Refused(&'static str),
 }
 
@@ -47,18 +47,18 @@ const WORDS: [Word; 41] = [
     both(&["-dev"], Same("--device")),
     both(&["-ngl", "--gpu-layers", "--n-gpu-layers"], Layers),
     both(&["--no-mmap", "--mmap", "--mlock"], needless("weights are read into memory, no file is mapped")),
-    both(&["--no-warmup", "--warmup"], needless("nothing is computed before the prompt")),
+    both(&["--no-warmup", "--warmup"], needless("there is no warm-up")),
     both(
         &["-v", "--verbose", "--log-disable", "--verbose-prompt", "--perf", "--no-perf"],
         needless("--stats and --profile print figures"),
     ),
     both(
         &["-ub", "--ubatch-size"],
-        Needless { values: 1, why: "tokens go through a model by --batch-size alone" },
+        Needless { values: 1, why: "only --batch-size sets how many tokens are computed together" },
     ),
     both(
         &["-tb", "--threads-batch"],
-        Needless { values: 1, why: "prompts and answers have the threads of --threads" },
+        Needless { values: 1, why: "prompts and answers use the threads of --threads" },
     ),
     both(&["-nkvo", "--no-kv-offload"], Refused("keys and values are where the weights are")),
     both(&["--no-op-offload", "--op-offload"], needless("a model is computed on one device")),
@@ -73,13 +73,13 @@ const WORDS: [Word; 41] = [
             "--cpu-range",
             "--cpu-strict",
         ],
-        Needless { values: 1, why: "threads are the system's to place" },
+        Needless { values: 1, why: "the system places threads" },
     ),
     run(&["-co", "--color", "--simple-io"], needless("text is printed as it is")),
     run(&["--no-display-prompt", "--display-prompt"], needless("only the answer is printed")),
     run(&["--jinja", "--no-jinja"], needless("--chat renders the file's template, in Jinja")),
     run(&["-no-cnv", "--no-conversation"], needless("-p without --chat continues a text")),
-    run(&["--no-escape"], needless("prompts are taken as they are, but with --escape")),
+    run(&["--no-escape"], needless("escapes are processed only with --escape")),
     run(&["--no-context-shift"], needless("an answer ends where the context is full")),
     run(
         &["--context-shift", "--keep"],
@@ -103,7 +103,7 @@ const WORDS: [Word; 41] = [
     run(&["--logit-bias", "--ignore-eos"], Refused(SAMPLING)),
     run(
         &["--grammar", "--grammar-file", "--json-schema", "-jf", "--json-schema-file"],
-        Refused("answers are held to no grammar; --json prints them as JSON"),
+        Refused("grammars are not supported; --json prints answers as JSON"),
     ),
     both(&["--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale"], Refused(ROPE)),
     both(
@@ -117,7 +117,7 @@ const WORDS: [Word; 41] = [
         Refused(ROPE),
     ),
     both(&["--override-kv"], Refused("`qmill quantize --override-kv` writes a file with other keys")),
-    both(&["--lora", "--lora-scaled", "--control-vector"], Refused("a model is what its file has")),
+    both(&["--lora", "--lora-scaled", "--control-vector"], Refused("adapters are not supported")),
     run(
         &["--reverse-prompt", "--in-prefix", "--in-suffix", "-sysf", "--system-prompt-file"],
         Refused("--chat goes by the template of the file, and --system takes a text"),
@@ -133,7 +133,7 @@ const WORDS: [Word; 41] = [
     ),
     run(
         &["-mm", "--mmproj", "--image", "--audio", "-md", "--model-draft"],
-        Refused("one model reads and writes text"),
+        Refused("only single models for text are supported"),
     ),
     both(
         &[
@@ -152,11 +152,11 @@ const fn needless(why: &'static str) -> Meaning {
     Needless { values: 0, why }
 }
 
-/// Whether `-fa` has a value after it, which it may leave out.
+/// The options whose value is optional.
 const FLASH_ATTENTION: [&str; 2] = ["-fa", "--flash-attn"];
 
-/// The words of the command line as qmill has them, and a note for each that is left out; or why they are
-/// refused.
+/// Translates the command line. Returns also a note for each option that is dropped. Fails with the reason if
+/// an option is refused.
 pub(super) fn translate(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<String>), String> {
     let is_run = match arguments.get(1).and_then(|command| command.to_str()) {
         Some("run") => true,
@@ -176,7 +176,7 @@ pub(super) fn translate(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<
             translated.extend(words.by_ref());
             break;
         }
-        // The value of an option is not looked at.
+        // The value of an option is not translated.
         let takes_value = TAKE_VALUES.contains(&text);
         let (name, value) = match text.split_once('=') {
             Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
@@ -237,7 +237,7 @@ pub(super) fn translate(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Vec<
     Ok((translated, notes))
 }
 
-/// qmill's own options that have a value after them, which may look like an option.
+/// qmill's own options with a value, which may look like an option.
 const TAKE_VALUES: [&str; 14] = [
     "-p",
     "--prompt",

@@ -1,4 +1,4 @@
-//! What commands that run a model have in common: which model, and where.
+//! Options and helpers of the commands that run a model.
 
 use super::failure::Failure;
 use super::words::{self, Words};
@@ -20,37 +20,37 @@ use std::time::Instant;
 
 #[derive(Args)]
 pub(super) struct ModelOptions {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(short, long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// Quantize the weights while they are loaded, as `qmill quantize` would to this type; no file is written
+    /// Quantize the weights to this type while loading, as `qmill quantize` does; no file is written
     #[arg(long, value_name = "TYPE", value_parser = Words::<FileType>::of(words::file_types))]
     #[arg(hide_possible_values = true)]
     quantize: Option<FileType>,
-    /// Where to compute: auto takes a GPU if there is one, gpu a software adapter too;
-    /// cpu, or a number or name from `qmill devices`
+    /// Device: auto is a GPU if there is one, gpu may be a software adapter, cpu, or a number or name from
+    /// `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
-    /// Take activations as they are in products on a GPU, not in eight bits; slower
+    /// Do not round activations to eight bits in products on a GPU; slower
     #[arg(long)]
     exact: bool,
-    /// Threads where the CPU computes; 0 or -1 means as many as the machine has
+    /// Threads, if the CPU computes; 0 or -1 means all cores
     #[arg(short, long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
     #[arg(value_parser = none_or_count)]
     threads: Count,
-    /// Most tokens that go through the model together
+    /// The most tokens that the model computes together
     #[arg(short, long, value_name = "N", default_value_t = LoadOptions::default().batch)]
     batch_size: usize,
-    /// The format of keys in the context: F16 or F32
+    /// Format of the keys in the KV cache: F16 or F32
     #[arg(long, value_name = "FORMAT", default_value_t = LoadOptions::default().cache_keys)]
     cache_type_k: Format,
-    /// The format of values in the context: F16 or F32
+    /// Format of the values in the KV cache: F16 or F32
     #[arg(long, value_name = "FORMAT", default_value_t = LoadOptions::default().cache_values)]
     cache_type_v: Format,
 }
 
-/// A count, or `None` where the number is one of those that llama.cpp has for no limit.
+/// A count; `None` for a number that means no limit in llama.cpp.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) Option<usize>);
 
@@ -63,19 +63,19 @@ impl fmt::Display for Count {
     }
 }
 
-/// Reads a count; 0 and less are none.
+/// Reads a count; 0 and negative numbers mean no limit.
 pub(super) fn none_or_count(text: &str) -> Result<Count, String> {
     let number: i64 = text.parse().map_err(|_| format!("{text:?} is no integer"))?;
     Ok(Count(usize::try_from(number).ok().filter(|&number| number > 0)))
 }
 
-/// Reads a count; less than 0 is none.
+/// Reads a count; negative numbers mean no limit.
 pub(super) fn count_or_none(text: &str) -> Result<Count, String> {
     let number: i64 = text.parse().map_err(|_| format!("{text:?} is no integer"))?;
     Ok(Count(usize::try_from(number).ok()))
 }
 
-/// A model with its tokenizer, and how long that took.
+/// A model with its tokenizer, and the time to load them.
 pub(super) struct Loaded {
     pub(super) model: Model,
     pub(super) tokenizer: Arc<Tokenizer>,
@@ -87,7 +87,7 @@ impl ModelOptions {
         device::open(&self.device)
     }
 
-    /// Loads the model, with room for `context` tokens; for as many as it was trained for if that is 0.
+    /// Loads the model with a context of `context` tokens; 0 means the length that it was trained for.
     pub(super) fn load(&self, device: &Device, context: Option<usize>) -> Result<Loaded, Failure> {
         let start = Instant::now();
         let file = gguf::Model::open(&self.model)?;
@@ -105,7 +105,7 @@ impl ModelOptions {
         Ok(Loaded { model, tokenizer: Arc::new(tokenizer), seconds: start.elapsed().as_secs_f64() })
     }
 
-    /// Another model, as its file has it.
+    /// Loads another model, without quantizing it.
     pub(super) fn load_other(&self, path: &Path, device: &Device, context: usize) -> Result<Model, Failure> {
         load(&gguf::Model::open(path)?, &self.options(device, Some(context)))
     }
@@ -123,9 +123,9 @@ impl ModelOptions {
     }
 }
 
-/// Loads a model behind a bar on a terminal.
+/// Loads a model with a progress bar.
 fn load(file: &gguf::Model, options: &LoadOptions) -> Result<Model, Failure> {
-    // Hidden where the standard error is no terminal.
+    // Hidden if the standard error is not a terminal.
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("loading {wide_bar} {bytes} of {total_bytes}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -140,26 +140,26 @@ fn load(file: &gguf::Model, options: &LoadOptions) -> Result<Model, Failure> {
     Ok(model)
 }
 
-/// Says on the standard error what may make an answer worse.
+/// Prints a warning to the standard error.
 pub(super) fn warn(text: impl AsRef<str>) {
     eprintln!("qmill: warning: {}", text.as_ref());
 }
 
-/// Says on the standard error what is worth knowing.
+/// Prints a note to the standard error.
 pub(super) fn note(text: impl AsRef<str>) {
     eprintln!("qmill: note: {}", text.as_ref());
 }
 
-/// Text that may not be UTF-8: what is not becomes U+FFFD, which is told once, of `place`.
-pub(super) fn lossy<'a>(bytes: &'a [u8], place: &str, told: &mut bool) -> Cow<'a, str> {
+/// Decodes UTF-8. Invalid bytes become U+FFFD, with one note that names their `source`.
+pub(super) fn lossy<'a>(bytes: &'a [u8], source: &str, is_noted: &mut bool) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);
-    if matches!(text, Cow::Owned(_)) && !std::mem::replace(told, true) {
-        note(format!("{place} has bytes that are no UTF-8; each such place becomes U+FFFD"));
+    if matches!(text, Cow::Owned(_)) && !std::mem::replace(is_noted, true) {
+        note(format!("{source} has bytes that are no UTF-8; they become U+FFFD"));
     }
     text
 }
 
-/// Keeps what was compiled for the next start.
+/// Stores compiled pipelines for the next start.
 pub(super) fn store_pipelines(device: &Device) {
     if let Device::Gpu(gpu) = device {
         gpu.store_pipelines();
@@ -186,7 +186,7 @@ pub(super) fn add_sizes(object: &mut Value, model: &Model) {
     object["context_bytes"] = json!(model.cache_bytes());
 }
 
-/// Of the file.
+/// Bits per weight in the file.
 fn bits_per_weight(model: &Model) -> f64 {
     model.file_bytes() as f64 * 8.0 / model.parameters() as f64
 }

@@ -1,4 +1,4 @@
-//! `qmill perplexity`: how well a model predicts a text, and how far it is from another.
+//! `qmill perplexity`: how well a model predicts a text, and the difference from another model.
 
 use super::failure::Failure;
 use super::model::{self, Count, Loaded, ModelOptions};
@@ -13,24 +13,24 @@ use std::path::PathBuf;
 
 /// Measures how well a model predicts a text, as llama-perplexity does.
 ///
-/// The text is cut into chunks; in each, the tokens of the second half are predicted. Perplexity is exp(mean of -ln p), p the
-/// probability of the token that came. With --base, both models predict: KL divergence is the mean of Σ p·ln(p/q) over all
-/// tokens in nats, p of the base and q of the model, and same top is the share of places where both find the same token the
-/// likeliest. ± is one standard error.
+/// The text is cut into chunks, and the tokens in the second half of each are predicted. Perplexity is
+/// exp(mean of -ln p), with p the probability of the next token. --base also evaluates a second model: KL
+/// divergence is the mean of Σ p·ln(p/q) over all tokens in nats, with p of the base and q of the model, and
+/// same top is the share of positions at which both have the same most likely token. ± is one standard error.
 #[derive(Args)]
 pub(crate) struct Perplexity {
     #[command(flatten)]
     model: ModelOptions,
-    /// The text
+    /// The file with the text
     #[arg(short, long, value_name = "TEXT")]
     file: PathBuf,
-    /// The model to compare with, such as the F16 model, as its file has it
+    /// A model to compare with, such as the F16 model
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// Tokens in a chunk; 0 means as many as the model was trained for
+    /// Tokens in a chunk; 0 means the context that the model was trained for
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
-    /// Most chunks; 0 or -1 means all of the text
+    /// The most chunks to evaluate; 0 or -1 means all
     #[arg(long, value_name = "N", default_value = "-1", allow_negative_numbers = true)]
     #[arg(value_parser = model::none_or_count)]
     chunks: Count,

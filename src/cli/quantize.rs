@@ -6,7 +6,8 @@ use super::failure::{Failure, on_one_line};
 use super::words::{self, Words};
 use super::{device, show};
 use clap::{Args, ValueEnum};
-use progress::Narrator;
+use progress::Reporter;
+use qmill::error::{OutputFault, RequestFault};
 use qmill::gguf::{self, Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
@@ -20,23 +21,23 @@ use std::path::{Path, PathBuf};
 
 /// Quantizes a GGUF model, byte for byte as llama-quantize does.
 ///
-/// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. OUT may be left out: the file is then
-/// written beside IN, as NAME-TYPE.gguf. It appears under its name when it is complete, or not at all; a
-/// device, a pipe or /dev/stdout is written directly. THREADS is as --threads.
+/// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. Without OUT the file is
+/// written beside IN, as NAME-TYPE.gguf. It appears under its name only when it is complete; a device, a pipe
+/// or /dev/stdout is written directly. THREADS is the same as --threads.
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
 pub(crate) struct Quantize {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// The file to write, its type, and a number of threads
+    /// The file to write, the file type, and a number of threads
     #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3)]
     #[arg(allow_negative_numbers = true)]
     #[arg(value_parser = words::Offering(words::file_types), hide_possible_values = true)]
     rest: Vec<OsString>,
 
-    /// Give every tensor the type's own format, without exceptions
+    /// Give every tensor the default format of the type, without exceptions
     #[arg(long)]
     pure: bool,
     /// Quantize tensors that are quantized already; the errors add up
@@ -53,10 +54,10 @@ pub(crate) struct Quantize {
     #[arg(long, value_name = "FORMAT", value_parser = Words::<Format>::of(words::formats))]
     #[arg(hide_possible_values = true)]
     token_embedding_type: Option<Format>,
-    /// Format of the tensors whose name the pattern matches anywhere; the first that matches wins
+    /// Format of the tensors whose name the pattern matches anywhere; the first match applies
     #[arg(long, value_name = "REGEX=FORMAT", value_parser = parse_rule)]
     tensor_type: Vec<TensorRule>,
-    /// File of such rules, separated by white space
+    /// File with such rules, separated by white space
     #[arg(long, value_name = "FILE")]
     tensor_type_file: Option<PathBuf>,
     /// Set a metadata value: KEY=int:1, KEY=float:0.5, KEY=bool:true, KEY=str:TEXT
@@ -71,11 +72,11 @@ pub(crate) struct Quantize {
     #[command(flatten)]
     run: RunOptions,
 
-    /// llama-quantize's word for --memory, in MiB
+    /// llama-quantize's option for --memory, in MiB
     #[arg(long, hide = true, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
     max_buffer_size: Option<u64>,
 
-    // llama-quantize's flags that need what qmill has not.
+    // llama-quantize's options that qmill does not support.
     #[arg(long, hide = true, value_name = "FILE")]
     imatrix: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "NAME")]
@@ -83,7 +84,8 @@ pub(crate) struct Quantize {
     #[arg(long, hide = true, value_name = "NAME")]
     exclude_weights: Vec<String>,
 
-    // Words of llama.cpp's other programs, which never parse: the error says what to type instead.
+    // Options of llama.cpp's other programs. They always fail to parse, and the error says what to use
+    // instead.
     #[arg(short = 'o', long = "outfile", alias = "output", hide = true, value_name = "OUT")]
     #[arg(value_parser = no_output)]
     _outfile: Option<Never>,
@@ -93,12 +95,12 @@ pub(crate) struct Quantize {
     _override_tensor: Option<Never>,
 }
 
-/// The value of a flag that is refused.
+/// The value of an option that is always refused.
 #[derive(Clone)]
 enum Never {}
 
 fn no_output(value: &str) -> Result<Never, String> {
-    // `-ot` comes as `-o` with the value `t`.
+    // clap parses `-ot` as `-o` with the value `t`.
     match value {
         "t" => no_override(value),
         _ => Err("the output is named without a flag: qmill quantize IN OUT TYPE".to_owned()),
@@ -115,10 +117,10 @@ fn no_override(_: &str) -> Result<Never, String> {
         .to_owned())
 }
 
-/// Turns a GGUF model into plain floats: the file that `llama-quantize --allow-requantize IN OUT F16` writes.
+/// Converts a GGUF model to floats, like `llama-quantize --allow-requantize IN OUT F16`.
 #[derive(Args)]
 pub(crate) struct Dequantize {
-    /// The model; of a split model the first file
+    /// The model; the first file of a split model
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write
@@ -131,27 +133,28 @@ pub(crate) struct Dequantize {
     run: RunOptions,
 }
 
-/// How to run, whatever is to be done.
+/// Options of both subcommands.
 #[derive(Args)]
 struct RunOptions {
-    /// Where to compute, with the same bytes: auto takes a GPU if there is one, gpu a software adapter too;
-    /// cpu, or a number or name from `qmill devices`
+    /// Device: auto is a GPU if there is one, gpu may be a software adapter, cpu, or a number or name from
+    /// `qmill devices`. All give the same bytes
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
-    /// Check what a GPU makes against the CPU, a sixteenth of it or all; a difference is an error
-    #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true, default_missing_value = "sample")]
+    /// Compare a sixteenth or all of the GPU's output with the CPU reference; a difference is an error
+    #[arg(long, value_name = "sample|all", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "sample")]
     verify: Option<VerifyChoice>,
-    /// Threads that compute; 0 is all cores [default: all cores]
+    /// Threads that convert; 0 means all cores [default: all cores]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = show::parse_threads)]
     threads: Option<usize>,
-    /// Memory for buffers: K, M and G are binary
+    /// Memory for buffers; K, M and G are binary
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = show::parse_bytes)]
     memory: u64,
-    /// Replace an existing output; of a symbolic link, what it leads to
+    /// Replace an existing output; for a symbolic link, its target
     #[arg(long)]
     force: bool,
-    /// Say what would be done, from the header alone
+    /// Print what would be done, from the header alone
     #[arg(long)]
     dry_run: bool,
     /// Print JSON: a line for every tensor and one for the result, or one object with --dry-run
@@ -159,7 +162,7 @@ struct RunOptions {
     json: bool,
 }
 
-/// What `--verify` may be given.
+/// The values of `--verify`.
 #[derive(Clone, Copy, ValueEnum)]
 enum VerifyChoice {
     Sample,
@@ -210,13 +213,15 @@ impl Dequantize {
     }
 }
 
-/// Adds what can be done about a failure with the flags of these two subcommands.
+/// Adds a hint to the options of these subcommands.
 fn hinted(failure: Failure, may_forbid_requantizing: bool) -> Failure {
     use qmill::Error;
     let hint = match &failure {
-        Failure::Qmill(Error::OutputExists { .. }) => "; --force replaces it",
-        Failure::Qmill(Error::OutputInUse { .. }) => "; wait for it, or name another output",
-        Failure::Qmill(Error::Requantize { .. }) if may_forbid_requantizing => {
+        Failure::Qmill(Error::Output { fault: OutputFault::Exists, .. }) => "; --force replaces it",
+        Failure::Qmill(Error::Output { fault: OutputFault::InUse, .. }) => {
+            "; wait for it, or name another output"
+        }
+        Failure::Qmill(Error::Request(RequestFault::Requantize { .. })) if may_forbid_requantizing => {
             "; --allow-requantize does it all the same"
         }
         Failure::Qmill(Error::Memory { .. }) => "; --memory allows more",
@@ -237,9 +242,9 @@ impl RunOptions {
     fn run(&self, input: &Path, output: &Path, request: &Request) -> Result<(), Failure> {
         let model = Model::open(input)?;
         let plan = Plan::new(&model, request)?;
-        let mut narrator = Narrator::new(self.json, &plan, output)?;
+        let mut reporter = Reporter::new(self.json, &plan, output)?;
         if self.dry_run {
-            return narrator.dry_run(&plan);
+            return reporter.dry_run(&plan);
         }
         let device = Device::open(&self.device, device::cache_folder().as_deref())?;
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
@@ -251,15 +256,15 @@ impl RunOptions {
         }
         let existing = if self.force { Existing::Replace } else { Existing::Refuse };
         let report =
-            plan.write_files(&model, output, &resources, existing, &mut |progress| narrator.tell(progress));
+            plan.write_files(&model, output, &resources, existing, &mut |progress| reporter.report(progress));
         if let Device::Gpu(gpu) = &resources.device {
             gpu.store_pipelines();
         }
-        narrator.finish(report)
+        reporter.finish(report)
     }
 }
 
-/// `[OUT] TYPE [THREADS]`, told apart as llama-quantize does: what reads as a type is the type.
+/// `[OUT] TYPE [THREADS]`, distinguished as in llama-quantize: an argument that is a type is the type.
 struct Positional {
     output: PathBuf,
     file_type: FileType,
@@ -288,13 +293,16 @@ impl Positional {
     }
 }
 
-/// Whether a word stands for a type, be it one that qmill cannot make.
+/// Whether an argument is a type, including those that qmill cannot write.
 fn is_type(word: &OsStr) -> bool {
-    use qmill::Error::{NeedsImatrix, NotEncoded};
-    matches!(word.to_string_lossy().parse::<FileType>(), Ok(_) | Err(NeedsImatrix { .. } | NotEncoded { .. }))
+    use qmill::Error::{NotEncoded, Request};
+    matches!(
+        word.to_string_lossy().parse::<FileType>(),
+        Ok(_) | Err(Request(RequestFault::NeedsImatrix { .. }) | NotEncoded { .. })
+    )
 }
 
-/// Refuses a word that is like a type, and not like a path, before what may be a number of threads.
+/// Refuses an argument that is similar to a type and not a path, followed by what may be a number of threads.
 fn refuse_mistyped(word: &OsStr, number: &OsStr) -> Result<(), Failure> {
     let is_number = number.to_string_lossy().parse::<i64>().is_ok();
     let is_path = Path::new(word).extension().is_some() || Path::new(word).components().count() > 1;
@@ -307,14 +315,14 @@ fn refuse_mistyped(word: &OsStr, number: &OsStr) -> Result<(), Failure> {
     }
 }
 
-/// Whether it does so by name.
+/// Whether an argument is the name of a type.
 fn is_type_name(word: &OsStr) -> bool {
     word.to_string_lossy().parse::<i64>().is_err() && is_type(word)
 }
 
 /// `NAME-TYPE.gguf` beside the input, without the number of a split model's file.
 fn default_output(input: &Path, file_type: FileType) -> PathBuf {
-    // What follows another dot is part of the name, as in llama-3.1.
+    // After any other dot, the rest is part of the name, as in llama-3.1.
     let is_gguf = input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     let name = if is_gguf { input.file_stem() } else { input.file_name() };
     let mut name = gguf::split_name(input).unwrap_or_else(|| name.unwrap_or_default().to_owned());
@@ -329,12 +337,12 @@ fn parse_float_type(text: &str) -> Result<FileType, String> {
     }
 }
 
-/// The command line's parser prints an error without its causes.
+/// Parses a rule. clap prints errors without their causes.
 fn parse_rule(text: &str) -> Result<TensorRule, String> {
     text.parse().map_err(|error: qmill::Error| on_one_line(&error))
 }
 
-/// As llama-quantize, an integer is stored as the u32 of its magnitude.
+/// Parses a metadata value. As in llama-quantize, an integer is stored as the u32 of its magnitude.
 fn parse_override(text: &str) -> Result<(String, Value), String> {
     let shape = || "expected KEY=int:1, KEY=float:0.5, KEY=bool:true or KEY=str:TEXT".to_owned();
     let (key, typed) = text.split_once('=').ok_or_else(shape)?;

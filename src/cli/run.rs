@@ -1,100 +1,98 @@
-//! `qmill run`: from a prompt to text.
+//! `qmill run`: generates text from a prompt.
 
 mod answer;
 mod chat;
 mod input;
+mod interrupt;
 
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::model::{self, Count, Loaded, ModelOptions};
-use answer::Teller;
+use answer::AnswerPrinter;
 use clap::Args;
 use input::PromptArgs;
+use interrupt::Interrupt;
 use qmill::llm::{ChatTemplate, End, Generator, Phase, Profile, SamplerOptions, Session};
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Continues a prompt with a model, or talks with it.
+/// Continues a prompt with a model, or chats with it.
 ///
-/// The text is printed as it comes; a line of figures follows on the standard error. With --chat, or without
-/// a prompt on a terminal, each line of the standard input is a message; /help lists what else can be typed.
-/// Ctrl-C ends an answer, and between answers the program. llama-cli's words are taken where there is the
-/// same here, else answered with a hint.
+/// The text is printed while it is generated, then a line of figures on the standard error. With --chat, or
+/// without a prompt on a terminal, each line of the standard input is a message; /help lists the commands.
+/// Ctrl-C ends an answer or, between answers, the program. Options of llama-cli are accepted if qmill has the
+/// same, and answered with a hint otherwise.
 #[derive(Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
     prompt: PromptArgs,
-    /// Most tokens of an answer; -1 means as many as there is room for
+    /// The most tokens in an answer; -1 means as many as the context has room for
     #[arg(
         short = 'n', long = "predict", value_name = "N", default_value = "256", allow_negative_numbers = true,
         value_parser = model::count_or_none
     )]
     limit: Count,
-    /// Tokens that there is room for, prompt and answer together; 0 means as many as the model was trained
-    /// for [default: 4096, or what the model was trained for if less]
+    /// Length of the context in tokens, for prompt and answer; 0 means the length that the model was trained
+    /// for [default: 4096, or the length that the model was trained for if that is less]
     #[arg(short, long, value_name = "N")]
     ctx: Option<usize>,
     #[command(flatten)]
     talk: TalkArgs,
     #[command(flatten)]
     sampler: SamplerArgs,
-    /// Print all figures of each answer, and of the model
+    /// Print more figures for each answer, and those of the model
     #[arg(long)]
     stats: bool,
-    /// Print no text as it comes, but one JSON object on one line for each answer
+    /// Print one JSON object on a line for each answer, instead of the text
     #[arg(long)]
     json: bool,
-    /// Print in the end what each kind of kernel took on the GPU: shares of the time that kernels took, and bytes of weights a
-    /// second. Answers come slower meanwhile
+    /// Print at the end the time of each kind of kernel on the GPU: its share of the total, and the bytes of
+    /// weights per second. Generation is slower
     #[arg(long, conflicts_with = "json")]
     profile: bool,
 }
 
-/// Whether it is a conversation.
+/// Options of conversations.
 #[derive(Args)]
 struct TalkArgs {
-    /// Talk with the model, by the chat template of its file
+    /// Chat with the model, using the chat template of its file
     #[arg(long)]
     chat: bool,
-    /// What the model is told before a conversation; makes it one
+    /// The system message of a conversation; implies --chat
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 }
 
-/// How tokens are chosen.
+/// Options of the sampler.
 #[derive(Args)]
 struct SamplerArgs {
-    /// Divides the logits: 0 takes the likeliest token always
+    /// Divide the logits by this; 0 always chooses the most likely token
     #[arg(long, value_name = "T", default_value_t = SamplerOptions::default().temperature)]
     #[arg(allow_negative_numbers = true)]
     temp: f32,
-    /// Choose among the K likeliest tokens; 0 or -1 means all
+    /// Choose among the K most likely tokens; 0 or -1 means all
     #[arg(long, value_name = "K", default_value_t = Count(Some(SamplerOptions::default().top_k)))]
     #[arg(allow_negative_numbers = true, value_parser = model::none_or_count)]
     top_k: Count,
-    /// Choose among the likeliest tokens that have this probability together
+    /// Choose among the most likely tokens whose probabilities add up to P
     #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().top_p)]
     top_p: f32,
-    /// Choose among tokens with at least this share of the likeliest one's probability
+    /// Choose among tokens with at least P times the probability of the most likely one
     #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().min_p)]
     min_p: f32,
     /// Divide the logits of the last 64 tokens by this
     #[arg(long, value_name = "X", default_value_t = SamplerOptions::default().repeat_penalty)]
     repeat_penalty: f32,
-    /// The same seed gives the same answer; -1 means another one each time
+    /// Seed of the random numbers; the same seed gives the same answer, -1 means a random seed
     #[arg(short, long, value_name = "N", default_value = "-1", allow_negative_numbers = true)]
     #[arg(value_parser = seed)]
     seed: u64,
 }
 
-/// Reads a seed, and chooses one for -1.
+/// Parses a seed; -1 gives a random one.
 fn seed(text: &str) -> Result<u64, String> {
     if text == "-1" {
         return Ok(RandomState::new().build_hasher().finish() & u64::from(u32::MAX));
@@ -137,10 +135,10 @@ impl Run {
         if self.profile {
             session.start_profile()?;
         }
-        let teller = Teller {
+        let printer = AnswerPrinter {
             model: &model,
             load_seconds: seconds,
-            is_load_told: Cell::new(false),
+            is_load_reported: Cell::new(false),
             limit: self.limit.0.unwrap_or(usize::MAX),
             seed: options.seed,
             stats: self.stats,
@@ -150,7 +148,7 @@ impl Run {
         let mut generator = Generator::new(session, tokenizer, options)?;
         let mut end = End::Token;
         if let Some(template) = &template {
-            chat::talk(template, self.talk.system, prompt, &mut generator, &teller)?;
+            chat::talk(template, self.talk.system, prompt, &mut generator, &printer)?;
         } else {
             let tokens = generator.tokenizer().prompt(prompt.as_deref().unwrap_or_default());
             if tokens.is_empty() {
@@ -158,7 +156,7 @@ impl Run {
                                -p gives it a text to continue";
                 return Err(Failure::Usage(message.to_owned()));
             }
-            end = teller.answer(&mut generator, &tokens)?.end;
+            end = printer.answer(&mut generator, &tokens)?.end;
         }
         if let Some(Profile { batches, singles }) = generator.session().profile() {
             print_phase("batches", batches);
@@ -169,36 +167,7 @@ impl Run {
     }
 }
 
-/// Ctrl-C: ends what is under way, and where nothing is, the program.
-struct Interrupt {
-    /// Set while nothing is to be stopped: then a signal ends the program.
-    stop: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    fn new() -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(true));
-        flag::register_conditional_shutdown(SIGINT, failure::INTERRUPTED.into(), Arc::clone(&stop))
-            .map_err(Failure::Signals)?;
-        flag::register(SIGINT, Arc::clone(&stop)).map_err(Failure::Signals)?;
-        Ok(Self { stop })
-    }
-
-    /// Does `work`, which looks at [`is_set`](Self::is_set) now and then; a second signal ends the program at
-    /// once.
-    fn during<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.stop.store(false, Ordering::Relaxed);
-        let done = work();
-        self.stop.store(true, Ordering::Relaxed);
-        done
-    }
-
-    fn is_set(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// What the kernels of a phase took for each token.
+/// Prints the time per token of the kernels in a phase.
 fn print_phase(name: &str, phase: &Phase) {
     if phase.tokens == 0 {
         return;

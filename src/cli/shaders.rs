@@ -1,4 +1,4 @@
-//! `qmill shaders`: the WGSL that runs on the GPU, as it is joined, or what a backend makes of it.
+//! `qmill shaders`: the preprocessed WGSL that runs on the GPU, or its translation for a backend.
 
 mod translate;
 
@@ -10,21 +10,21 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use translate::{Hlsl, SHADER_MODELS, Shader};
 
-/// Lists the shaders by name, prints one, or writes all of them.
+/// Lists the names of the shaders, prints one, or writes all of them.
 #[derive(Args)]
 pub(crate) struct Shaders {
     /// The shader to print, as in `quantize_pack.q4_k.f16`
     name: Option<String>,
-    /// Write every shader into this folder, as NAME.wgsl
+    /// Write every shader to this folder, as NAME.wgsl
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     out: Option<PathBuf>,
-    /// Print it as a backend is given it: Vulkan SPIR-V (binary), Metal MSL, DX12 HLSL for the newest shader
-    /// model, or the WGSL that naga writes of it
+    /// Translate it as for a backend: Vulkan SPIR-V (binary), Metal MSL, DX12 HLSL for the newest shader
+    /// model, or WGSL as written by naga
     #[arg(long, value_name = "LANGUAGE", requires = "name")]
     to: Option<Language>,
 }
 
-/// What a shader can be translated to.
+/// The languages that a shader can be translated to.
 #[derive(Clone, Copy, ValueEnum)]
 enum Language {
     Spirv,
@@ -34,7 +34,7 @@ enum Language {
 }
 
 impl Language {
-    /// The shader in this language, or `None` where its backend lacks what the shader needs.
+    /// The shader in this language; `None` if the backend lacks an operation of the shader.
     fn of(self, name: &str, wgsl: &str) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error>> {
         let shader = Shader::new(name, wgsl)?;
         Ok(match self {

@@ -1,4 +1,4 @@
-//! How sizes are read and shown.
+//! Formatting and parsing of sizes.
 
 /// `1.5 GiB`, `17 KiB`, `512 B`.
 pub(crate) fn bytes(bytes: u64) -> String {
@@ -31,22 +31,22 @@ fn three_digits(number: f64) -> String {
     format!("{number:.digits$}")
 }
 
-/// `4096 x 256`, ggml's order.
+/// `4096 x 256`, in ggml's order.
 pub(crate) fn shape(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")
 }
 
-/// A name that a file gives, without the control characters that a terminal would obey.
+/// A name from a file, with control characters escaped.
 pub(crate) fn escaped(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
-/// Columns that the widest of `texts` takes.
+/// The width of the widest text.
 pub(crate) fn width<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
     texts.into_iter().map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
-/// Reads `256M`, `1.5GiB`, `65536`: bytes, with a binary suffix.
+/// Parses a number of bytes with a binary suffix: `256M`, `1.5GiB`, `65536`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -62,7 +62,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     Ok((number * (1u64 << shift) as f64) as u64)
 }
 
-/// Reads a number of threads; as in llama.cpp, 0 and less are all cores, which is 0 here.
+/// Parses a number of threads. As in llama.cpp, 0 and negative numbers mean all cores; they give 0.
 pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
     let count: i64 = text.parse().map_err(|_| format!("{text:?} is no number of threads"))?;
     Ok(usize::try_from(count).unwrap_or(0))

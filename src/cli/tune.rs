@@ -1,4 +1,4 @@
-//! `qmill tune`: which kernels are the best on this machine.
+//! `qmill tune`: finds the fastest kernels on this machine.
 
 use super::bench::{Formats, Shape};
 use super::device;
@@ -13,17 +13,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a repetition takes at least: many kernels are measured.
+/// The shortest repetition. It is short because many kernels are measured.
 const REPETITION_TIME: Duration = Duration::from_millis(20);
 
-/// Measures all kernels that multiply, and keeps the best for the commands that follow.
+/// Measures all kernels of products, and stores the fastest for later commands.
 ///
-/// Products go by format, by precision and by the class of their shape: 1, 2 to 8, 9 to 64 and more vectors; rows up to 255, up to 2047 and more; columns up to 2047, up to
-/// 8191 and more. Each class that a shape is in gets the kernel that is clearly faster than the default, or the default; of several shapes in one class the largest
-/// decides. Every answer is checked against the CPU's. The table is for this adapter and driver, and what it says of other formats and classes stays.
+/// Kernels are chosen by format, by precision and by the class of a product: 1, 2 to 8, 9 to 64 and more
+/// vectors; rows up to 255, up to 2047 and more; columns up to 2047, up to 8191 and more. Each class gets the
+/// kernel that is clearly faster than the default, or the default; the largest of several shapes in a class
+/// decides. Every result is compared with the CPU reference. The table is for this adapter and driver, and
+/// keeps its entries for other formats and classes.
 #[derive(Args)]
 pub(crate) struct Tune {
-    /// The device, as for `qmill run`; cpu has nothing to choose from
+    /// The GPU, as for `qmill run`
     #[arg(long, value_name = "gpu|INDEX|NAME", default_value = "gpu")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
@@ -42,13 +44,13 @@ pub(crate) struct Tune {
     /// Numbers of vectors
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,4,32,128")]
     batch: Vec<usize>,
-    /// Repetitions that count
+    /// Number of measured repetitions
     #[arg(short, long, value_name = "N", default_value_t = Settings::default().repetitions)]
     repetitions: usize,
-    /// The largest cache, in which weights must not stay
+    /// Size of the largest cache, which the weights must exceed
     #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
     cache: u64,
-    /// Where to keep the table, in place of the user's folder for caches, where other commands look for it
+    /// File of the table, instead of the one in the user's cache folder that other commands use
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
 }
@@ -92,7 +94,7 @@ impl Tune {
         Ok(())
     }
 
-    /// The largest last.
+    /// The cases, with the largest last.
     fn cases(&self) -> Vec<Case> {
         let mut cases = Vec::new();
         for format in self.format.iter().flat_map(|formats| formats.of(Operation::Matvec)) {
@@ -109,7 +111,7 @@ impl Tune {
     }
 }
 
-/// What was found before on this device, if it still counts.
+/// The table of an earlier run on this device, if it is still valid.
 fn earlier(path: &Path, gpu: &Gpu) -> Tuning {
     if path.exists() {
         match Tuning::load(path).and_then(|tuning| tuning.check(gpu).map(|()| tuning)) {

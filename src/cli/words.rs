@@ -1,4 +1,4 @@
-//! Words of a known set on the command line: what completions offer, and what a wrong word may have meant.
+//! Arguments from a known set: shell completions, and suggestions for a wrong argument.
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -13,10 +13,10 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Words nearer than this are likely meant.
+/// Words more similar than this are suggested.
 const LIKELY: f64 = 0.75;
 
-/// Parses by [`FromStr`]; completions offer the words that `known` gives, and an error names the nearest.
+/// Parses by [`FromStr`]. Completions offer the words of `known`, and an error suggests the most similar one.
 #[derive(Clone)]
 pub(super) struct Words<T> {
     known: fn() -> Vec<&'static str>,
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// Takes any word; completions offer those that this gives.
+/// Accepts any word. Completions offer those of the function.
 #[derive(Clone)]
 pub(super) struct Offering(pub(super) fn() -> Vec<&'static str>);
 
@@ -72,29 +72,29 @@ impl TypedValueParser for Offering {
     }
 }
 
-/// The types that a file can have.
+/// The names of file types.
 pub(super) fn file_types() -> Vec<&'static str> {
     FILE_TYPES.iter().map(|info| info.name).collect()
 }
 
-/// The formats of tensors.
+/// The names of tensor formats.
 pub(super) fn formats() -> Vec<&'static str> {
     FORMATS.iter().map(|info| info.name).collect()
 }
 
-/// The same, or all of them.
+/// The names of tensor formats, and `all`.
 pub(super) fn formats_or_all() -> Vec<&'static str> {
     let mut words = formats();
     words.push("all");
     words
 }
 
-/// What `--device` can be besides a number and a name.
+/// The values of `--device` besides numbers and names.
 pub(super) fn devices() -> Vec<&'static str> {
     vec!["auto", "cpu", "gpu"]
 }
 
-/// The word that `wrong` is most like, if it is much like one; case and signs do not count.
+/// The known word most similar to `wrong`, if one is similar enough, ignoring case and punctuation.
 pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |word: &str| word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
     let wrong = letters(wrong);
@@ -104,7 +104,7 @@ pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
     best.filter(|(likeness, _)| *likeness >= LIKELY).map(|(_, word)| word)
 }
 
-/// The file beside `missing` whose name is most like its own, as a hint; empty if there is none.
+/// A hint to the file beside `missing` with the most similar name; empty if there is none.
 pub(super) fn similar_file(missing: &Path) -> String {
     let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Some(wanted), Ok(entries)) = (missing.file_name(), fs::read_dir(folder)) else {
@@ -114,7 +114,7 @@ pub(super) fn similar_file(missing: &Path) -> String {
     let names: Vec<String> = names.collect();
     let mut hint = String::new();
     if let Some(name) = nearest(&wanted.to_string_lossy(), names.iter().map(String::as_str)) {
-        // Nothing is lost where a String cannot be written to.
+        // Writing to a String cannot fail.
         let _ = write!(hint, "; did you mean {}?", missing.with_file_name(name).display());
     }
     hint

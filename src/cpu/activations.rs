@@ -1,11 +1,13 @@
-//! Vectors as products take them in eight bits.
+//! Activations in eight bits.
 
 use crate::{Error, Result};
 
-/// Rounds `x` to what eight bits hold: of each 32 numbers, to integers times a 127th of the largest magnitude, half to even.
+/// Rounds `x` to eight bits, as products with [`Precision::Int8`](crate::gpu::Precision::Int8) do.
 ///
-/// What is smaller than 10⁻³⁵ in all of 32 numbers becomes 0. A device may round its scale, and so what lies nearly half way, otherwise. Fails with
-/// [`Error::Number`] where the length is no multiple of 32.
+/// Each 32 numbers have a scale, a 127th of their largest magnitude; each number is rounded to a multiple of
+/// it, half to even. If the largest magnitude is below 10⁻³⁵, all 32 numbers become 0. A device may round the
+/// scale differently, and so a number that is almost half-way between two multiples. Fails with
+/// [`Error::Number`] if the length is not a multiple of 32.
 pub fn round_activations(x: &mut [f32]) -> Result<()> {
     let (blocks, rest) = x.as_chunks_mut::<32>();
     if !rest.is_empty() {

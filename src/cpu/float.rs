@@ -1,4 +1,4 @@
-//! The types of numbers that operations take in slices.
+//! The number types of operations.
 
 use crate::Format;
 use crate::format::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
@@ -12,26 +12,25 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
-/// A number that operations take in slices: `f32`, [`half::f16`] or [`half::bf16`].
+/// The number types of operations: `f32`, [`half::f16`] or [`half::bf16`].
 ///
-/// All arithmetic is f32. Numbers that are taken become f32, which is exact; those that are given back are
-/// rounded to the nearest, ties to even, and any NaN may stand for another.
+/// All arithmetic is f32. The conversion of operands to f32 is exact. Results are rounded to nearest, ties to
+/// even; a NaN may become another NaN.
 pub trait Float: sealed::Sealed + Pod + Default + Send + Sync {
-    /// The format of files that stores these numbers.
+    /// The file format of these numbers.
     const FORMAT: Format;
 
-    /// The numbers as f32: themselves, or in `room`.
+    /// The numbers as f32: themselves, or converted into `buffer`.
     #[doc(hidden)]
-    fn widened<'a>(numbers: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32];
+    fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32];
 
-    /// What to write instead of the numbers, and then [`Float::store`]: themselves, or `room`, which has
-    /// their values.
+    /// The numbers as f32 to modify, before [`Float::store`]: themselves, or converted into `buffer`.
     #[doc(hidden)]
-    fn wide_mut<'a>(numbers: &'a mut [Self], room: &'a mut Vec<f32>) -> &'a mut [f32];
+    fn wide_mut<'a>(numbers: &'a mut [Self], buffer: &'a mut Vec<f32>) -> &'a mut [f32];
 
-    /// Rounds what was written to `room`, if it was.
+    /// Rounds the contents of `buffer` into the numbers, unless they were modified in place.
     #[doc(hidden)]
-    fn store(numbers: &mut [Self], room: &[f32]);
+    fn store(numbers: &mut [Self], buffer: &[f32]);
 }
 
 impl Float for f32 {
@@ -48,25 +47,25 @@ impl Float for f32 {
     fn store(_: &mut [Self], _: &[f32]) {}
 }
 
-/// Both halves differ in their conversions alone.
+/// f16 and bf16 differ only in their conversions.
 macro_rules! half {
     ($half:ty, $format:expr, $to_f32:path, $from_f32:path) => {
         impl Float for $half {
             const FORMAT: Format = $format;
 
-            fn widened<'a>(numbers: &'a [Self], room: &'a mut Vec<f32>) -> &'a [f32] {
-                room.clear();
-                room.extend(numbers.iter().map(|number| $to_f32(number.to_bits())));
-                room
+            fn widened<'a>(numbers: &'a [Self], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+                buffer.clear();
+                buffer.extend(numbers.iter().map(|number| $to_f32(number.to_bits())));
+                buffer
             }
 
-            fn wide_mut<'a>(numbers: &'a mut [Self], room: &'a mut Vec<f32>) -> &'a mut [f32] {
-                Self::widened(numbers, room);
-                room
+            fn wide_mut<'a>(numbers: &'a mut [Self], buffer: &'a mut Vec<f32>) -> &'a mut [f32] {
+                Self::widened(numbers, buffer);
+                buffer
             }
 
-            fn store(numbers: &mut [Self], room: &[f32]) {
-                for (number, &wide) in numbers.iter_mut().zip(room) {
+            fn store(numbers: &mut [Self], buffer: &[f32]) {
+                for (number, &wide) in numbers.iter_mut().zip(buffer) {
                     *number = Self::from_bits($from_f32(wide));
                 }
             }

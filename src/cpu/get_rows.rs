@@ -3,12 +3,12 @@
 use super::{Float, check_matrix, check_rows};
 use crate::{Format, Result};
 
-/// Decodes the rows of these `numbers`, counted from 0, of a matrix of `rows` rows and `cols` columns.
+/// Decodes the rows with these `numbers`, counted from 0, of a matrix of `rows` rows and `cols` columns.
 ///
-/// `bytes` holds the matrix's blocks, row by row; `result` receives a row of `cols`, f32, f16 or bf16, for
-/// each number. Fails with [`Error::Number`](crate::Error::Number),
-/// [`Error::RowLength`](crate::Error::RowLength) or [`Error::Length`](crate::Error::Length) where a number is
-/// that of no row or lengths do not fit.
+/// `bytes` holds the blocks of the matrix row by row. `result` has `cols` elements for each number. Fails
+/// with [`Error::Number`](crate::Error::Number) if a number is not that of a row, and with that,
+/// [`Error::RowLength`](crate::Error::RowLength) or [`Error::Length`](crate::Error::Length) if lengths do not
+/// match.
 pub fn get_rows<W: Float>(
     format: Format,
     rows: usize,
@@ -20,11 +20,11 @@ pub fn get_rows<W: Float>(
     check_matrix(format, rows, cols, bytes.len())?;
     check_rows(rows, cols, numbers, result)?;
     let row_bytes = bytes.len() / rows;
-    let mut room = Vec::new();
+    let mut buffer = Vec::new();
     for (&number, result) in numbers.iter().zip(result.chunks_mut(cols)) {
         let start = number as usize * row_bytes;
-        format.dequantize_blocks(&bytes[start..start + row_bytes], W::wide_mut(result, &mut room));
-        W::store(result, &room);
+        format.dequantize_blocks(&bytes[start..start + row_bytes], W::wide_mut(result, &mut buffer));
+        W::store(result, &buffer);
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use super::{Float, check_experts, check_length, check_matrix, check_product, dot};
 use crate::{Error, Format, Result};
 
-/// y = x·Wᵀ: the products of all `rows` rows of a matrix of `cols` columns with each row of `x`.
+/// y = x·Wᵀ: multiplies the vectors `x` by a matrix of `rows` rows and `cols` columns.
 ///
-/// `bytes` holds the matrix's blocks, row by row; `x` any number of rows of `cols` numbers, `y` as many of
-/// `rows`; both are f32, f16 or bf16. Sums are f64, rounded to f32, and from that to halves. Fails with
-/// [`Error::Number`], [`Error::RowLength`] or [`Error::Length`] where lengths do not fit.
+/// `bytes` holds the blocks of the matrix row by row. `x` has any number of vectors of `cols` numbers, and
+/// `y` as many of `rows`. Sums are f64 and are rounded to f32, then to f16 or bf16. Fails with
+/// [`Error::Number`], [`Error::RowLength`] or [`Error::Length`] if lengths do not match.
 pub fn matmul<X: Float, Y: Float>(
     format: Format,
     rows: usize,
@@ -24,10 +24,13 @@ pub fn matmul<X: Float, Y: Float>(
     Ok(())
 }
 
-/// The same for a mixture of experts: each vector is multiplied by the matrices of the experts that it goes to.
+/// [`matmul`] for a mixture of experts: multiplies each vector by the matrices of the experts that it is
+/// assigned to.
 ///
-/// The experts' matrices of `expert_rows` rows each lie one below the other. `numbers` has the experts of each row of `x`, counted from 0, as many for each; `y` has a
-/// row of `expert_rows` for each of them. Fails as [`matmul`] does, and with [`Error::Number`] for a number of no expert.
+/// `bytes` holds the matrices of all experts one after another, with `expert_rows` rows each. `numbers` has
+/// the experts of each vector, counted from 0, the same number for each vector. `y` has `expert_rows` numbers
+/// for each of them. Fails like [`matmul`], and with [`Error::Number`] for a number that is not that of an
+/// expert.
 pub fn matmul_indexed<X: Float, Y: Float>(
     format: Format,
     expert_rows: usize,
@@ -42,9 +45,9 @@ pub fn matmul_indexed<X: Float, Y: Float>(
     check_matrix(format, rows, cols, bytes.len())?;
     let vectors = x.len() / cols;
     check_length("the length of x", vectors * cols, x.len())?;
-    let picks = numbers.len() / vectors.max(1);
-    check_experts(rows, expert_rows, picks)?;
-    check_length("the number of experts", vectors * picks, numbers.len())?;
+    let top_k = numbers.len() / vectors.max(1);
+    check_experts(rows, expert_rows, top_k)?;
+    check_length("the number of experts", vectors * top_k, numbers.len())?;
     check_length("the length of y", numbers.len() * expert_rows, y.len())?;
     let experts = rows / expert_rows;
     for (i, (&number, y)) in numbers.iter().zip(y.chunks_mut(expert_rows)).enumerate() {
@@ -54,19 +57,19 @@ pub fn matmul_indexed<X: Float, Y: Float>(
         }
         let expert_bytes = bytes.len() / experts;
         let expert = &bytes[number as usize * expert_bytes..][..expert_bytes];
-        multiply(format, expert, &x[i / picks * cols..][..cols], y)?;
+        multiply(format, expert, &x[i / top_k * cols..][..cols], y)?;
     }
     Ok(())
 }
 
-/// The products of all rows with one vector.
+/// Multiplies one vector by all rows.
 fn multiply<X: Float, Y: Float>(format: Format, bytes: &[u8], x: &[X], y: &mut [Y]) -> Result<()> {
-    let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
-    let x = X::widened(x, &mut x_room);
+    let (mut x_buffer, mut y_buffer) = (Vec::new(), Vec::new());
+    let x = X::widened(x, &mut x_buffer);
     let row_bytes = bytes.len() / y.len();
-    for (row, sum) in bytes.chunks(row_bytes).zip(Y::wide_mut(y, &mut y_room)) {
+    for (row, sum) in bytes.chunks(row_bytes).zip(Y::wide_mut(y, &mut y_buffer)) {
         *sum = dot(format, row, x)? as f32;
     }
-    Y::store(y, &y_room);
+    Y::store(y, &y_buffer);
     Ok(())
 }

@@ -9,11 +9,12 @@
 //! cosine     = Σab / √( Σa² · Σb² )
 //! ```
 //!
-//! Both are decoded to f32; differences, products and sums are f64. Portions of a tensor are summed on many
-//! threads and their sums added in the order of the file, so the figures are the same, to the last bit, on any
-//! number of threads.
+//! Both are decoded to f32. Differences, products and sums are f64. Slices of tensors are summed on several
+//! threads and their sums are added in the order of the file, so the figures are the same, to the last bit,
+//! for any number of threads.
 
 use crate::cpu::MAX_THREADS;
+use crate::error::ComparisonFault;
 use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
 use crate::{Error, Format, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,17 +25,19 @@ use std::path::Path;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
-/// Weights that are summed at once: whole blocks of every format, 1 MiB as f32. Figures depend on it in their
-/// last bits.
-const PORTION_WEIGHTS: u64 = 256 * 1024;
+/// Weights in a slice: whole blocks of every format, 1 MiB as f32. The last bits of the figures depend on it.
+const SLICE_WEIGHTS: u64 = 256 * 1024;
 
-/// Compares every tensor of `other` with the one of the same name in `reference`, on `threads` threads, 1024 at most.
+/// Compares every tensor of `other` with the tensor of the same name in `reference`, on `threads` threads, at
+/// most
+/// 1024.
 ///
-/// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not an
-/// error. Takes some 3 MiB a thread, whatever the size of the models.
+/// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not
+/// an error. Needs about 3 MiB per thread, whatever the size of the models.
 ///
-/// Fails with [`Error::NothingToCompare`] where all tensors are mismatches, with [`Error::Incomparable`] at a
-/// weight that is not finite, the first in the order of `reference`, and with [`Error::Io`].
+/// Fails with [`ComparisonFault::NothingInCommon`] if all tensors are mismatches, with
+/// [`ComparisonFault::NotFinite`] at the first weight, in the order of `reference`, that is not finite, and
+/// with [`Error::Io`].
 pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Result<Comparison> {
     let (pairs, mismatches) = pair_up(reference, other);
     if pairs.is_empty() {
@@ -51,20 +54,20 @@ pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Re
     Ok(Comparison { tensors: tensors.collect(), mismatches, total: total.distortion() })
 }
 
-/// How far two models are from each other.
+/// The difference between two models.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Comparison {
     /// The tensors that were compared, in the order of the reference.
     pub tensors: Vec<TensorDistortion>,
-    /// The names of those that were not, and why: in the order of the reference, then of the other model.
+    /// The tensors that were not compared, and why: in the order of the reference, then of the other model.
     pub mismatches: Vec<(String, Mismatch)>,
     /// The figures over all weights that were compared, as if they were one tensor.
     pub total: Distortion,
 }
 
 impl Comparison {
-    /// The tensors by rising SQNR; equals in the order of the reference.
+    /// The tensors by increasing SQNR; equal ones in the order of the reference.
     pub fn worst_first(&self) -> Vec<&TensorDistortion> {
         let mut tensors: Vec<_> = self.tensors.iter().collect();
         tensors.sort_by(|a, b| a.distortion.sqnr_db.total_cmp(&b.distortion.sqnr_db));
@@ -72,7 +75,7 @@ impl Comparison {
     }
 }
 
-/// How far a tensor is from that of the reference.
+/// The difference between a tensor and that of the reference.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct TensorDistortion {
@@ -86,7 +89,7 @@ pub struct TensorDistortion {
     pub distortion: Distortion,
 }
 
-/// How far some weights are from those of the reference. None of the figures is NaN.
+/// The difference between weights and those of the reference. None of the figures is NaN.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Distortion {
@@ -96,9 +99,9 @@ pub struct Distortion {
     pub rmse: f64,
     /// Largest absolute error.
     pub max_error: f64,
-    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ where only the reference is all zeros.
+    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ if only the reference is all zeros.
     pub sqnr_db: f64,
-    /// Cosine of the angle between the two: 1 for two of zeros, 0 for one of zeros.
+    /// Cosine of the angle between the two: 1 if both are all zeros, 0 if one is.
     pub cosine: f64,
 }
 
@@ -117,7 +120,7 @@ pub enum Mismatch {
         /// Its shape in the other model.
         other: Vec<u64>,
     },
-    /// It holds no weights, in one model at least.
+    /// It holds no weights in at least one model.
     NotWeights {
         /// Its type in the reference.
         reference: TensorType,
@@ -141,7 +144,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// A tensor in both models, of one shape.
+/// A tensor that both models have in the same shape.
 struct Pair<'a> {
     a: Side<'a>,
     b: Side<'a>,
@@ -177,17 +180,17 @@ fn pair_up<'a>(reference: &'a Model, other: &'a Model) -> (Vec<Pair<'a>>, Vec<(S
 fn nothing_to_compare(reference: &Model, other: &Model, mismatches: &[(String, Mismatch)]) -> Error {
     let path = |model: &Model| model.shards()[0].path().to_owned();
     let count = |is: fn(&Mismatch) -> bool| mismatches.iter().filter(|(_, mismatch)| is(mismatch)).count();
-    Error::NothingToCompare {
+    Error::Comparison(ComparisonFault::NothingInCommon {
         reference: path(reference),
         other: path(other),
         only_in_reference: count(|mismatch| matches!(mismatch, Mismatch::OnlyInReference)),
         only_in_other: count(|mismatch| matches!(mismatch, Mismatch::OnlyInOther)),
         other_shape: count(|mismatch| matches!(mismatch, Mismatch::Shape { .. })),
         not_weights: count(|mismatch| matches!(mismatch, Mismatch::NotWeights { .. })),
-    }
+    })
 }
 
-/// The shape without the final ones, which some writers leave out.
+/// The shape without trailing 1s, which some writers leave out.
 fn trimmed_shape(info: &TensorInfo) -> &[u64] {
     let shape = info.shape();
     let dimensions = shape.iter().rposition(|&length| length != 1).map_or(0, |last| last + 1);
@@ -208,16 +211,17 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// The weights in portions. Rows do not matter: a tensor's data have no gaps, and are whole blocks.
-    fn portions(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+    /// The ranges of weights of each slice. Rows do not matter: a tensor's data have no gaps and are whole
+    /// blocks.
+    fn slices(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let weights = self.a.tensor.info.weights();
-        let starts = (0..weights).step_by(PORTION_WEIGHTS as usize);
-        starts.map(move |start| start..(start + PORTION_WEIGHTS).min(weights))
+        let starts = (0..weights).step_by(SLICE_WEIGHTS as usize);
+        starts.map(move |start| start..(start + SLICE_WEIGHTS).min(weights))
     }
 
-    fn sum(&self, portion: &Range<u64>, buffers: &mut Buffers) -> Result<Sums> {
-        self.a.decode(portion, &mut buffers.bytes, &mut buffers.a)?;
-        self.b.decode(portion, &mut buffers.bytes, &mut buffers.b)?;
+    fn sum(&self, slice: &Range<u64>, buffers: &mut Buffers) -> Result<Sums> {
+        self.a.decode(slice, &mut buffers.bytes, &mut buffers.a)?;
+        self.b.decode(slice, &mut buffers.bytes, &mut buffers.b)?;
         Ok(Sums::new(&buffers.a, &buffers.b))
     }
 }
@@ -227,26 +231,27 @@ impl<'a> Side<'a> {
         Self { tensor, format, path: model.shards()[tensor.shard_index].path() }
     }
 
-    fn decode(&self, portion: &Range<u64>, bytes: &mut Vec<u8>, weights: &mut Vec<f32>) -> Result<()> {
-        let len = portion.end - portion.start;
+    fn decode(&self, slice: &Range<u64>, bytes: &mut Vec<u8>, weights: &mut Vec<f32>) -> Result<()> {
+        let len = slice.end - slice.start;
         bytes.resize(self.format.bytes_for(len) as usize, 0);
         weights.resize(len as usize, 0.0);
-        self.tensor.read_bytes(self.format.bytes_for(portion.start), bytes)?;
+        self.tensor.read_bytes(self.format.bytes_for(slice.start), bytes)?;
         self.format.dequantize_blocks(bytes, weights);
         match weights.iter().position(|weight| !weight.is_finite()) {
             None => Ok(()),
-            Some(index) => Err(self.incomparable(portion.start + index as u64, weights[index])),
+            Some(index) => Err(self.incomparable(slice.start + index as u64, weights[index])),
         }
     }
 
     fn incomparable(&self, weight: u64, value: f32) -> Error {
         let info = self.tensor.info;
         let (row, column) = (weight / info.row_len(), weight % info.row_len());
-        Error::Incomparable { path: self.path.to_owned(), tensor: info.name().to_owned(), row, column, value }
+        let (path, tensor) = (self.path.to_owned(), info.name().to_owned());
+        Error::Comparison(ComparisonFault::NotFinite { path, tensor, row, column, value })
     }
 }
 
-/// What a thread works in.
+/// The buffers of a thread.
 #[derive(Default)]
 struct Buffers {
     bytes: Vec<u8>,
@@ -254,8 +259,8 @@ struct Buffers {
     b: Vec<f32>,
 }
 
-/// A portion of a pair, with its number in the order of the file.
-struct Portion {
+/// Some consecutive weights of a pair, with their number in the order of the file.
+struct Slice {
     number: usize,
     pair_index: usize,
     weights: Range<u64>,
@@ -263,27 +268,27 @@ struct Portion {
 
 /// The sums over every pair.
 fn sum_all(pairs: &[Pair], threads: NonZeroUsize) -> Result<Vec<Sums>> {
-    let portions = pairs
+    let slices = pairs
         .iter()
         .enumerate()
-        .flat_map(|(pair_index, pair)| pair.portions().map(move |weights| (pair_index, weights)));
-    let portions =
-        (0..).zip(portions).map(|(number, (pair_index, weights))| Portion { number, pair_index, weights });
-    let portions = Mutex::new(portions);
+        .flat_map(|(pair_index, pair)| pair.slices().map(move |weights| (pair_index, weights)));
+    let slices =
+        (0..).zip(slices).map(|(number, (pair_index, weights))| Slice { number, pair_index, weights });
+    let slices = Mutex::new(slices);
     let (done_sender, done) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..threads.get().min(MAX_THREADS) {
-            let (portions, done) = (&portions, done_sender.clone());
-            scope.spawn(move || sum_portions(pairs, portions, &done));
+            let (slices, done) = (&slices, done_sender.clone());
+            scope.spawn(move || sum_slices(pairs, slices, &done));
         }
         drop(done_sender);
 
         let mut sums = vec![Sums::default(); pairs.len()];
         let mut early = BTreeMap::new();
         let mut next = 0;
-        // Taken by value: at an error the channel closes, and the threads stop.
-        for (portion, result) in done {
-            early.insert(portion.number, (portion.pair_index, result));
+        // The receiver is consumed: on an error the channel closes and the threads stop.
+        for (slice, result) in done {
+            early.insert(slice.number, (slice.pair_index, result));
             while let Some((pair_index, result)) = early.remove(&next) {
                 sums[pair_index] = sums[pair_index].plus(&result?);
                 next += 1;
@@ -293,16 +298,16 @@ fn sum_all(pairs: &[Pair], threads: NonZeroUsize) -> Result<Vec<Sums>> {
     })
 }
 
-fn sum_portions(
+fn sum_slices(
     pairs: &[Pair],
-    portions: &Mutex<impl Iterator<Item = Portion>>,
-    done: &mpsc::Sender<(Portion, Result<Sums>)>,
+    slices: &Mutex<impl Iterator<Item = Slice>>,
+    done: &mpsc::Sender<(Slice, Result<Sums>)>,
 ) {
     let mut buffers = Buffers::default();
-    let take = || portions.lock().ok()?.next();
-    while let Some(portion) = take() {
-        let result = pairs[portion.pair_index].sum(&portion.weights, &mut buffers);
-        if done.send((portion, result)).is_err() {
+    let take = || slices.lock().ok()?.next();
+    while let Some(slice) = take() {
+        let result = pairs[slice.pair_index].sum(&slice.weights, &mut buffers);
+        if done.send((slice, result)).is_err() {
             return;
         }
     }
@@ -346,7 +351,7 @@ impl Sums {
     }
 
     fn distortion(&self) -> Distortion {
-        // Squares of f32 are far from the limits of f64: 0 means that all are 0.
+        // Squares of f32 are far from the limits of f64, so a sum of 0 means that all terms are 0.
         let equal = self.error_squared == 0.0;
         let norms = (self.a_squared * self.b_squared).sqrt();
         Distortion {

@@ -1,29 +1,31 @@
 //! How far the predictions of a model are from those of a base, such as the model before it was quantized.
 //!
-//! The measures are llama-perplexity's. For each place in a text, with p the probabilities of the base and q those of the
-//! model over all tokens: the Kullback-Leibler divergence `Σ p·ln(p/q)`, in which a token of the base with ln p of -16 or
-//! less is left out; whether both find the same token the likeliest; and `q - p` of the token that came.
+//! The measures are those of llama-perplexity. For each position in a text, with p the probabilities of the
+//! base and q those of the model over all tokens:
+//! - the Kullback-Leibler divergence `Σ p·ln(p/q)`, without tokens with ln p ≤ -16,
+//! - whether both have the same most likely token,
+//! - `q - p` of the text's next token.
 
 use super::Perplexity;
 use super::perplexity::log_sum;
 
-/// The least ln p of a token that counts.
-const LEAST: f64 = -16.0;
+/// Only tokens with ln p above this count.
+const MIN_LN_P: f64 = -16.0;
 
-/// Means over the places of a text so far.
+/// The divergence of a model from a base over the positions of a text so far.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Divergence {
     base: Perplexity,
-    /// Of each place.
+    /// The divergence at each position.
     divergences: Vec<f64>,
     same_top: u64,
     difference_squares: f64,
-    /// Of the differences in -ln p of the token that came.
+    /// The sum of ln(p/q) of the text's next tokens.
     log_ratios: f64,
     log_ratio_squares: f64,
 }
 
-/// A mean and its standard error, over places taken as independent.
+/// A mean and its standard error, with positions assumed to be independent.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Mean {
     /// The mean.
@@ -41,17 +43,17 @@ impl Mean {
 }
 
 impl Divergence {
-    /// Adds a place in the text: what both expected there, and the token that came.
+    /// Adds a position of the text: the logits of both models, and the next token.
     ///
     /// # Panics
     ///
-    /// When the slices differ in length, or `token` has no logit.
+    /// If the slices differ in length, or `token` has no logit.
     pub fn add(&mut self, base: &[f32], model: &[f32], token: u32) {
         assert_eq!(base.len(), model.len(), "two models of one vocabulary");
         let (base_sum, model_sum) = (log_sum(base), log_sum(model));
         let divergence = base.iter().zip(model).map(|(&base, &model)| {
             let (ln_p, ln_q) = (f64::from(base) - base_sum, f64::from(model) - model_sum);
-            if ln_p > LEAST { f64::from((ln_p as f32).exp()) * (ln_p - ln_q) } else { 0.0 }
+            if ln_p > MIN_LN_P { f64::from((ln_p as f32).exp()) * (ln_p - ln_q) } else { 0.0 }
         });
         self.divergences.push(divergence.sum());
         self.same_top += u64::from(top(base) == top(model));
@@ -68,7 +70,7 @@ impl Divergence {
         &self.base
     }
 
-    /// The logarithm of the model's perplexity by the base's.
+    /// The logarithm of the ratio of the model's perplexity to the base's.
     pub fn log_ratio(&self) -> Mean {
         Mean::of(self.log_ratios, self.log_ratio_squares, self.count())
     }
@@ -79,24 +81,24 @@ impl Divergence {
         Mean::of(self.divergences.iter().sum(), squares, self.count())
     }
 
-    /// The divergence that this share of all places, 0 to 1, does not exceed, between two places by straight interpolation.
+    /// The divergence that this share of all positions, 0 to 1, does not exceed, by linear interpolation.
     ///
-    /// Sorts; not a number before the first place.
+    /// Sorts all positions. NaN before the first position.
     pub fn percentile(&self, share: f64) -> f64 {
         let mut sorted = self.divergences.clone();
         sorted.sort_by(f64::total_cmp);
         let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-        let place = share.clamp(0.0, 1.0) * last as f64;
-        let (below, part) = (place.floor() as usize, place.fract());
-        sorted[below] + part * (sorted[(below + 1).min(last)] - sorted[below])
+        let rank = share.clamp(0.0, 1.0) * last as f64;
+        let (below, fraction) = (rank.floor() as usize, rank.fract());
+        sorted[below] + fraction * (sorted[(below + 1).min(last)] - sorted[below])
     }
 
-    /// The share of places where both find the same token the likeliest.
+    /// The share of positions at which both have the same most likely token.
     pub fn same_top(&self) -> Mean {
         Mean::of(self.same_top as f64, self.same_top as f64, self.count())
     }
 
-    /// The root of the mean square of `q - p` of the tokens that came.
+    /// The root mean square of `q - p` of the text's next tokens.
     pub fn rms_difference(&self) -> f64 {
         (self.difference_squares / self.count()).sqrt()
     }
@@ -106,7 +108,7 @@ impl Divergence {
     }
 }
 
-/// The first of the likeliest.
+/// The most likely token; the first of equals.
 fn top(logits: &[f32]) -> usize {
     let best = (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best });
     best.unwrap_or_default()

@@ -1,12 +1,12 @@
-//! Conversions between number formats and the two ways ggml rounds, each exact and in one place.
+//! Exact conversions between number formats, and the two roundings of ggml.
 
 /// f16 bits to f32; exact, subnormals included.
 #[inline(always)]
 pub(crate) fn f16_to_f32(half: u16) -> f32 {
     let sign = (half as u32 & 0x8000) << 16;
     let rest = (half as u32 & 0x7fff) << 13;
-    // Normal numbers and infinities get their exponent moved from bias 15 to bias 127; a subnormal's value is
-    // its integer times 2^-24, and the conversion of a small integer is exact.
+    // The exponent of normal numbers and infinities moves from bias 15 to bias 127. The value of a subnormal
+    // is its integer times 2^-24, and the conversion of a small integer is exact.
     let normal = f32::from_bits(rest + ((127 - 15) << 23));
     let infinite = f32::from_bits(rest | 0x7f80_0000);
     let subnormal = (half & 0x7fff) as f32 * f32::from_bits(0x3380_0000);
@@ -25,9 +25,9 @@ pub(crate) fn f16_to_f32(half: u16) -> f32 {
 pub(crate) fn f32_to_f16(x: f32) -> u16 {
     let sign = (x.to_bits() >> 16) & 0x8000;
     let magnitude = x.to_bits() & 0x7fff_ffff;
-    // Normal results: move the exponent bias, round away the low 13 bits; a carry runs into the exponent, and
-    // from the largest exponent into infinity. Below 2^-14 the result counts units of 2^-24: adding 0.5, whose
-    // last place is 2^-24, leaves that count in the low bits.
+    // Normal results: change the exponent bias and round off the low 13 bits. A carry goes to the exponent,
+    // and from the largest exponent to infinity. Below 2^-14 the result counts units of 2^-24: adding 0.5,
+    // whose last place is 2^-24, leaves that count in the low bits.
     let rebiased = magnitude.wrapping_sub((127 - 15) << 23);
     let normal = rebiased.wrapping_add(0x0fff + ((magnitude >> 13) & 1)) >> 13;
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
@@ -49,7 +49,7 @@ pub(crate) fn bf16_to_f32(half: u16) -> f32 {
     f32::from_bits((half as u32) << 16)
 }
 
-/// f32 to bf16 bits, to nearest, ties to even; NaN stays NaN and is made quiet.
+/// f32 to bf16 bits, to nearest, ties to even; NaN becomes a quiet NaN.
 #[inline(always)]
 pub(crate) fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -70,7 +70,7 @@ pub(super) fn f16_is_finite_at(block: &[u8], offset: usize) -> bool {
     block[offset + 1] & 0x7c != 0x7c
 }
 
-/// Stores `x` as f16 at `offset` in a block and returns the value that was stored.
+/// Stores `x` as f16 at `offset` in a block and returns the stored value.
 #[inline(always)]
 pub(super) fn put_f16(block: &mut [u8], offset: usize, x: f32) -> f32 {
     let half = f32_to_f16(x);
@@ -78,11 +78,11 @@ pub(super) fn put_f16(block: &mut [u8], offset: usize, x: f32) -> f32 {
     f16_to_f32(half)
 }
 
-/// 1.5 * 2^23: adding it to a float of less than 2^22 leaves the float, rounded half to even, in the low bits.
-/// Unlike Rust's casts, which saturate, this becomes one vector instruction.
+/// 1.5 * 2^23. Adding it to a float below 2^22 leaves the float, rounded half to even, in the low bits.
+/// Unlike Rust's saturating casts, this compiles to one vector instruction.
 const ROUNDER: f32 = 12_582_912.0;
 
-/// ggml's `nearest_int`: half to even. Outside ±4194303 it returns the same wrong number as ggml.
+/// ggml's `nearest_int`: half to even. Outside ±4194303 it returns the same wrong number as ggml does.
 #[inline(always)]
 pub(super) fn round_half_even(x: f32) -> i32 {
     ((x + ROUNDER).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
@@ -91,29 +91,30 @@ pub(super) fn round_half_even(x: f32) -> i32 {
 /// C's `roundf`, for |x| < 2^22: half away from zero.
 #[inline(always)]
 pub(super) fn round_half_away(x: f32) -> i32 {
-    // The two roundings differ where half to even leaves exactly a half on the far side; the difference is exact.
+    // The two roundings differ only if `x - even` is exactly a half away from zero. That difference is exact.
     let even = (x + ROUNDER) - ROUNDER;
     let half = 0.5f32.copysign(x);
     round_half_even(if x - even == half { even + 2.0 * half } else { even })
 }
 
-/// C's conversion to an integer, for 0 <= x < 2^22: down.
+/// C's conversion to an integer, for 0 <= x < 2^22: rounds down.
 #[inline(always)]
 pub(super) fn truncate(x: f32) -> i32 {
     let even = (x + ROUNDER) - ROUNDER;
     round_half_even(if even > x { even - 1.0 } else { even })
 }
 
-/// 1/x, or 0 for 0: how ggml turns a scale into a multiplier.
+/// 1/x, or 0 for 0: ggml's multiplier for a scale.
 #[inline(always)]
 pub(super) fn inverse_or_zero(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
 }
 
-/// The line `w·multiplier + zero` on which a uniform format finds the codes of weights `d` apart.
+/// The linear function `w·multiplier + zero` that gives the code of a weight in a uniform format with scale
+/// `d`.
 ///
-/// The multiplier is 1/d, or 0 for d = 0. Where 1/d overflows, ggml converts infinity and NaN to an integer,
-/// which on x86 leaves 0 in the low bits whatever the weight; the line is then 0 everywhere.
+/// The multiplier is 1/d, or 0 for d = 0. If 1/d overflows, ggml converts infinity and NaN to an integer,
+/// which on x86 leaves 0 in the low bits for any weight; then the function is 0.
 #[inline(always)]
 pub(super) fn code_line(d: f32, zero: f32) -> (f32, f32) {
     let multiplier = inverse_or_zero(d);
@@ -141,8 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn f16_rounds_ties_to_even_and_neighbours_to_the_nearest() {
-        // Between every two neighbours: the middle goes to the even one, a hair off it to the near one.
+    fn f16_rounds_to_nearest_and_ties_to_even() {
+        // Between every two consecutive numbers: the midpoint rounds to the even one, the next float to the
+        // nearer one.
         for half in 0..0x7bffu16 {
             let (low, high) = (f16_to_f32(half), f16_to_f32(half + 1));
             let middle = f32::midpoint(low, high);

@@ -1,9 +1,9 @@
-//! The tables that codes point into. They exist once, here.
+//! The tables that codes index.
 //!
-//! A codebook of vectors is a subset of all vectors with elements from a few levels, sorted by their codes as
-//! numbers. So it is stored as a set: number a vector by its level indices as digits, element 0 the lowest, and
-//! set the bit of that number (bit n % 64 of word n / 64). The n-th vector of the book is the n-th set bit. The
-//! vectors themselves are written out at compile time.
+//! A codebook of vectors is a subset of all vectors whose elements are from a few levels, in ascending order.
+//! So it is stored as a set: the number of a vector has its level indices as digits, element 0 the lowest,
+//! and bit n of the set (bit n % 64 of word n / 64) is that of vector number n. The n-th vector of the
+//! codebook is that of the n-th set bit. The vectors are expanded at compile time.
 
 /// The 16 levels of `IQ4_NL` and `IQ4_XS`.
 pub(super) const IQ4_LEVELS: [i8; 16] =
@@ -12,11 +12,11 @@ pub(super) const IQ4_LEVELS: [i8; 16] =
 /// The four-bit floats e2m1 (sign, two exponent bits, one of mantissa), doubled so that they are integers.
 pub(super) const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-/// The code whose level times `d` is nearest to `w`, the lowest of equals: ggml's `best_index_mxfp4`.
+/// The code whose level times `d` is nearest to `w`; the lowest of equals. ggml's `best_index_mxfp4`.
 #[inline(always)]
 pub(super) fn nearest_e2m1(w: f32, d: f32) -> u8 {
-    // A level of the other sign is never nearer than 0, so the magnitudes decide. Each distance is rounded, so
-    // levels can tie that are not equally far; comparing with midpoints would miss that.
+    // A level of the other sign is never nearer than 0, so only magnitudes matter. Distances are rounded, so
+    // two levels can tie although they are not equally far; a comparison with midpoints would miss that.
     let magnitude = w.abs();
     let (mut best, mut code) = (magnitude, 0);
     for (candidate, &level) in E2M1_DOUBLED.iter().enumerate().take(8).skip(1) {
@@ -46,7 +46,7 @@ pub(super) static IQ3_XXS: [[i8; 4]; 256] = vectors(&IQ3_XXS_SET, [4, 12, 20, 28
 /// The vectors of `IQ3_S`.
 pub(super) static IQ3_S: [[i8; 4]; 512] = vectors(&IQ3_S_SET, [1, 3, 5, 7, 9, 11, 13, 15]);
 
-/// Writes out the vectors of a set: `N` vectors of `D` elements, each one of `L` levels.
+/// Expands the vectors of a set: `N` vectors of `D` elements, each one of `L` levels.
 const fn vectors<const L: usize, const D: usize, const N: usize>(
     set: &[u64],
     levels: [i8; L],
@@ -69,13 +69,14 @@ const fn vectors<const L: usize, const D: usize, const N: usize>(
     vectors
 }
 
-/// The vectors as a shader reads them: a byte an element, four a word, the first lowest.
+/// The vectors as a shader reads them: a byte per element, four per word, the first in the lowest byte.
 pub(super) fn words<const D: usize>(vectors: &[[i8; D]]) -> Vec<u32> {
     let quads = vectors.as_flattened().as_chunks().0.iter();
     quads.map(|quad| u32::from_le_bytes(quad.map(|element| element as u8))).collect()
 }
 
-/// Eight signs from the seven that `IQ2_XXS`, `IQ2_XS` and `IQ3_XXS` store: the number of minus signs is even.
+/// Eight signs from the seven that `IQ2_XXS`, `IQ2_XS` and `IQ3_XXS` store: the number of minus signs is
+/// even.
 #[inline(always)]
 pub(super) fn even_signs(seven: u32) -> u8 {
     let seven = seven as u8 & 0x7f;
@@ -91,7 +92,7 @@ pub(super) fn put_signed<const D: usize>(weights: &mut [f32; D], scale: f32, vec
     }
 }
 
-/// Writes `scale` times each element moved by an eighth, down or up.
+/// Writes `scale` times each element plus or minus an eighth.
 #[inline(always)]
 pub(super) fn put_shifted(weights: &mut [f32; 8], scale: f32, vector: &[i8; 8], down: bool) {
     let shift = if down { -0.125 } else { 0.125 };
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_vectors_are_those_of_ggml() {
-        // From the tables of the Python package gguf 0.19.0, written out as one byte an element.
+        // Hashes of the tables of the Python package gguf 0.19.0, one byte per element.
         assert_eq!(fnv1a(&IQ1), 0x6703_ed86_3501_ae2e);
         assert_eq!(fnv1a(&IQ2_XXS), 0xbb4e_e025_b5ac_6e8e);
         assert_eq!(fnv1a(&IQ2_XS), 0xc9b1_ee61_e799_09bd);
@@ -294,7 +295,8 @@ mod tests {
             let distance = |q: usize| (f32::from(E2M1_DOUBLED[q]) * d - w).abs();
             (1..16).fold(0, |best, q| if distance(q) < distance(best) { q } else { best }) as u8
         };
-        // Ties at every middle, one place beside them, and weights that dwarf the step or vanish beside it.
+        // Ties at every midpoint, the floats next to them, and weights far larger and far smaller than the
+        // step.
         for d in [0.0, 0.5, 3.25, 1e-40, f32::MAX / 4.0] {
             for step in -60..=60 {
                 let tie = step as f32 * 0.25 * d;

@@ -1,10 +1,10 @@
-//! The extremes of a block. Finding them does not depend on the order of comparison, so it runs in lanes. ggml
-//! keeps the first of equals; where that shows, which is rare, a second look finds it.
+//! The extremes of a block. They do not depend on the order of comparison, so the search is vectorized. ggml
+//! keeps the first of equals; in the rare case that this makes a difference, a second search finds it.
 
-/// The largest |x|, or 0 for none. No x is NaN.
+/// The largest |x|, or 0 if `x` is empty. No x is NaN.
 #[inline(always)]
 pub(super) fn largest_magnitude(x: &[f32]) -> f32 {
-    // Without the sign, the order of floats is the order of their bits.
+    // Without signs, the order of floats is the order of their bits.
     let mut largest = 0;
     for x in x {
         largest = largest.max(x.to_bits() & 0x7fff_ffff);
@@ -12,7 +12,7 @@ pub(super) fn largest_magnitude(x: &[f32]) -> f32 {
     f32::from_bits(largest)
 }
 
-/// The first x of the largest |x|; 0 when all are 0 or -0. `x` is not empty, no x is NaN.
+/// The first x of the largest |x|; 0 if all are 0 or -0. `x` is not empty, and no x is NaN.
 #[inline(always)]
 pub(super) fn first_of_largest_magnitude(x: &[f32]) -> f32 {
     let (least, greatest) = bounds(x);
@@ -21,13 +21,13 @@ pub(super) fn first_of_largest_magnitude(x: &[f32]) -> f32 {
     } else if -least > greatest {
         least
     } else {
-        // Both occur, or all is 0; then ggml keeps the 0 it began with, so that a -0 must become 0.
+        // Both occur, or all are 0. In the second case ggml keeps its initial 0, so a -0 must become 0.
         first(x, |x| x.abs() == greatest) + 0.0
     }
 }
 
-/// The least and the greatest x. A least of 0 has the sign of the first 0 or -0; a greatest of 0 has any sign.
-/// `x` is not empty, no x is NaN.
+/// The least and the greatest x. A least of 0 has the sign of the first 0 or -0; a greatest of 0 has any
+/// sign. `x` is not empty, and no x is NaN.
 #[inline(always)]
 pub(super) fn least_and_greatest(x: &[f32]) -> (f32, f32) {
     let (least, greatest) = bounds(x);
@@ -51,14 +51,14 @@ fn first(x: &[f32], wanted: impl Fn(f32) -> bool) -> f32 {
     x.iter().copied().find(|&x| wanted(x)).unwrap_or(0.0)
 }
 
-/// An integer that compares as the float does.
+/// An integer with the same order as the float.
 #[inline(always)]
 fn ordered(x: f32) -> i32 {
     let bits = x.to_bits() as i32;
     bits ^ ((bits >> 31) & i32::MAX)
 }
 
-/// The float that [`ordered`] made this integer from.
+/// The inverse of [`ordered`].
 #[inline(always)]
 fn from_ordered(key: i32) -> f32 {
     f32::from_bits((key ^ ((key >> 31) & i32::MAX)) as u32)

@@ -1,13 +1,14 @@
-//! `IQ1_M`: 256 weights, each eight a vector of a codebook of 2048, each 16 under a scale; 1.75 bits per weight.
+//! `IQ1_M`: 256 weights, each eight a vector of a codebook of 2048, each 16 under a scale; 1.75 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0            32        48            56
 //!       | 32 indices  | 16 high | 4 scales, u16 |
 //! ```
 //!
-//! Vector v has weights 8v and up. A nibble of `high`, low in byte 32 + v/2 for even v, high for odd, has the three
-//! upper bits of its index and the sign of its shift. The scale sc of weights 16s and up is bits 3(s % 4) and up of
-//! u16 s/4. The four top bits of the four u16, the first the lowest, are d as f16.
+//! Vector v has weights 8v and up. A nibble of `high`, low in byte 32 + v/2 for even v, high for odd, has the
+//! three upper bits of its index and the sign of its shift. The scale sc of weights 16s and up is bits 3(s %
+//! 4) and up of u16 s/4. The four top bits of the four u16, the first the lowest, are d as f16.
 //!
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_m`.
 

@@ -1,12 +1,13 @@
-//! `IQ1_S`: 256 weights, each eight a vector of a codebook of 2048, each 32 under a scale; 1.5625 bits per weight.
+//! `IQ1_S`: 256 weights, each eight a vector of a codebook of 2048, each 32 under a scale; 1.5625 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2            34             50
 //!       | d | 32 indices  | 8 high, u16   |   d f16
 //! ```
 //!
-//! Vector v has weights 8v and up: its index is byte 2 + v with bits 3(v % 4) and up of the u16 of weights 32(v/4)
-//! above it. Bits 12..15 of that u16 are the scale sc, bit 15 the sign of the shift.
+//! Vector v has weights 8v and up: its index is byte 2 + v with bits 3(v % 4) and up of the u16 of weights
+//! 32(v/4) above it. Bits 12..15 of that u16 are the scale sc, bit 15 the sign of the shift.
 //!
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_s`.
 

@@ -1,12 +1,14 @@
-//! `IQ2_S`: 256 weights, each eight a vector of a codebook of 1024, each 16 under a scale; 2.5625 bits per weight.
+//! `IQ2_S`: 256 weights, each eight a vector of a codebook of 1024, each 16 under a scale; 2.5625 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2            34         66       74          82
 //!       | d | 32 indices  | 32 signs | 8 high | 16 scales  |   d f16
 //! ```
 //!
-//! Vector v has weights 8v and up: its index is byte 2 + v with bits 2(v % 4) and up of byte 66 + v/4 above it, its
-//! signs are byte 34 + v. Scale sc of weights 16s and up: low nibble of byte 74 + s/2 for even s, high for odd.
+//! Vector v has weights 8v and up: its index is byte 2 + v with bits 2(v % 4) and up of byte 66 + v/4 above
+//! it, its signs are byte 34 + v. Scale sc of weights 16s and up: low nibble of byte 74 + s/2 for even s,
+//! high for odd.
 //!
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_s`.
 

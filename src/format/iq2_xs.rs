@@ -1,4 +1,5 @@
-//! `IQ2_XS`: 256 weights, each eight a vector of a codebook of 512, each 16 under a scale; 2.3125 bits per weight.
+//! `IQ2_XS`: 256 weights, each eight a vector of a codebook of 512, each 16 under a scale; 2.3125 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2                      66        74

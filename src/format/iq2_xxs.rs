@@ -1,12 +1,13 @@
-//! `IQ2_XXS`: 256 weights, each eight a vector of a codebook of 256, each 32 under a scale; 2.0625 bits per weight.
+//! `IQ2_XXS`: 256 weights, each eight a vector of a codebook of 256, each 32 under a scale; 2.0625 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2                                66
 //!       | d | 8 x (4 indices, u32)             |   d f16
 //! ```
 //!
-//! Weights 32b and up are bytes 2 + 8b: four indices of eight bits, then a u32 whose bits 7l..7l+7 are the signs of
-//! vector l (the eighth makes the minus signs even) and whose top four bits are the scale sc.
+//! Weights 32b and up are bytes 2 + 8b: four indices of eight bits, then a u32 whose bits 7l..7l+7 are the
+//! signs of vector l (the eighth makes the minus signs even) and whose top four bits are the scale sc.
 //!
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xxs`.
 

@@ -1,13 +1,14 @@
-//! `IQ3_S`: 256 weights, each four a vector of a codebook of 512, each 32 under a scale; 3.4375 bits per weight.
+//! `IQ3_S`: 256 weights, each four a vector of a codebook of 512, each 32 under a scale; 3.4375 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2            66       74         106        110
 //!       | d | 64 indices  | 8 high | 32 signs | 8 scales  |   d f16
 //! ```
 //!
-//! Vector v has weights 4v and up: its index is byte 2 + v with bit v % 8 of byte 66 + v/8 above it. The sign of
-//! weight j is bit j % 8 of byte 74 + j/8. Scale sc of weights 32b and up: low nibble of byte 106 + b/2 for even b,
-//! high for odd.
+//! Vector v has weights 4v and up: its index is byte 2 + v with bit v % 8 of byte 66 + v/8 above it. The sign
+//! of weight j is bit j % 8 of byte 74 + j/8. Scale sc of weights 32b and up: low nibble of byte 106 + b/2
+//! for even b, high for odd.
 //!
 //! w = ± d·(2sc + 1) · vector[index]. ggml's `dequantize_row_iq3_s`.
 

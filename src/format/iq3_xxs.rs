@@ -1,12 +1,13 @@
-//! `IQ3_XXS`: 256 weights, each four a vector of a codebook of 256, each 32 under a scale; 3.0625 bits per weight.
+//! `IQ3_XXS`: 256 weights, each four a vector of a codebook of 256, each 32 under a scale; 3.0625 bits per
+//! weight.
 //!
 //! ```text
 //! byte  0   2            66              98
 //!       | d | 64 indices  | 8 signs, u32   |   d f16
 //! ```
 //!
-//! Vector v has weights 4v and up, index byte 2 + v. The u32 of weights 32b and up has the signs of eight weights
-//! in each seven bits (the eighth makes the minus signs even) and the scale sc in its top four.
+//! Vector v has weights 4v and up, index byte 2 + v. The u32 of weights 32b and up has the signs of eight
+//! weights in each seven bits (the eighth makes the minus signs even) and the scale sc in its top four.
 //!
 //! w = ± d·(sc + 1/2)/2 · vector[index]. ggml's `dequantize_row_iq3_xxs`.
 

@@ -6,8 +6,8 @@
 //!       f16
 //! ```
 //!
-//! Equals `quantize_iq4_nl` (which searches 16 multipliers; `quantize_row_iq4_nl_ref` does not, and is not what
-//! files hold) and `dequantize_row_iq4_nl`.
+//! Equals `quantize_iq4_nl` (which searches 16 multipliers; `quantize_row_iq4_nl_ref` does not, and is not
+//! what files hold) and `dequantize_row_iq4_nl`.
 
 use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16};
 use super::codebook::IQ4_LEVELS;

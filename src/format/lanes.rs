@@ -1,13 +1,14 @@
 //! Sub-blocks side by side: element `i` of `[[f32; L]; N]` holds weight `i` of `L` sub-blocks.
 //!
-//! ggml sums a sub-block's weights one after the other, and f32 sums depend on their order, so no compiler may
-//! split such a sum. Sub-blocks are independent of each other: with the loop over them innermost, every lane
-//! keeps ggml's order and the loop becomes vector instructions. (Closures are avoided on these paths: one that
-//! is not inlined is compiled without the instruction set of its caller.)
+//! ggml sums the weights of a sub-block in order, and f32 sums depend on their order, so a compiler must not
+//! split such a sum. Sub-blocks are independent of each other. If the loop over them is innermost, every lane
+//! keeps ggml's order and the loop compiles to vector instructions. (These functions avoid closures: a
+//! closure that is not inlined is compiled without the instruction set of its caller.)
 
 use super::bits::round_half_even;
 
-/// Sub-blocks that are searched together: enough that the innermost loop stays a loop until it is vectorized.
+/// Sub-blocks that are searched together: enough that the innermost loop is not unrolled before it is
+/// vectorized.
 pub(super) const LANES: usize = 32;
 
 /// The weights of up to `LANES` consecutive sub-blocks of `N`; lanes past the end hold zeros.
@@ -22,7 +23,7 @@ pub(super) fn transpose<const N: usize>(weights: &[f32]) -> [[f32; LANES]; N] {
     lanes
 }
 
-/// The other way round, for codes: row `lane` holds those of one sub-block.
+/// Transposes codes back: row `lane` holds those of one sub-block.
 #[inline(always)]
 pub(super) fn codes<const N: usize>(lanes: &[[f32; LANES]; N]) -> [[u8; N]; LANES] {
     let mut codes = [[0; N]; LANES];

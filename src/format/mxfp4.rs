@@ -75,7 +75,7 @@ fn half_scale(e: u8) -> f32 {
 
 /// C's `floorf(log2f(x))` for x > 0, where `log2f` rounds to nearest.
 ///
-/// That is not always x's exponent: a little below 2^k the logarithm is k less so little that it rounds to k.
+/// That is not always x's exponent: just below 2^k the logarithm rounds to k.
 #[inline(always)]
 fn floor_log2(x: f32) -> i32 {
     // x = mantissa · 2^(exponent - 23), 2^23 <= mantissa < 2^24.
@@ -83,12 +83,13 @@ fn floor_log2(x: f32) -> i32 {
     let shift = bits.leading_zeros().saturating_sub(8);
     let mantissa = if shift == 0 { bits & 0x007f_ffff | 0x0080_0000 } else { bits << shift };
     let exponent = if shift == 0 { (bits >> 23) as i32 - 127 } else { -126 - shift as i32 };
-    // With x = (1 - missing/2^24) · 2^k, the logarithm is k - missing/(2^24 ln 2), to far better than needed. It
-    // rounds to k when that is at most half the spacing of f32 there, which is 2^j/2^24 in the binade of 2^j.
-    // The numbers next to k on its lower side lie in the binade of |exponent|, or of |k| if k is negative.
+    // With x = (1 - missing/2^24) · 2^k, the logarithm is k - missing/(2^24 ln 2), to far better than needed.
+    // It rounds to k when that is at most half the spacing of f32 there, which is 2^j/2^24 in the binade of
+    // 2^j. The numbers next to k on its lower side lie in the binade of |exponent|, or of |k| if k is
+    // negative.
     let missing = (1 << 24) - mantissa;
-    let neighbour = exponent ^ (exponent >> 31);
-    let binade = f32::from_bits((neighbour as f32).to_bits() & 0x7f80_0000);
+    let below_k = exponent ^ (exponent >> 31);
+    let binade = f32::from_bits((below_k as f32).to_bits() & 0x7f80_0000);
     exponent + i32::from(missing as f32 <= binade * std::f32::consts::LN_2)
 }
 

@@ -5,8 +5,8 @@
 //!       | 4 scales | 16 nib. | 16 nib. | 16 nib. | 16 nib. |
 //! ```
 //!
-//! The scales are ue4m3 (four exponent bits, three of mantissa, no sign). Sub-block s has bytes 4 + 8s + j with
-//! weight 16s + j low and weight 16s + j + 8 high. There is no scale for the whole tensor.
+//! The scales are ue4m3 (four exponent bits, three of mantissa, no sign). Sub-block s has bytes 4 + 8s + j
+//! with weight 16s + j low and weight 16s + j + 8 high. There is no scale for the whole tensor.
 //!
 //! w = ue4m3 · the e2m1 number. ggml's `quantize_row_nvfp4_ref`.
 
@@ -92,10 +92,12 @@ fn half_scale(scale: u8) -> f32 {
     }
 }
 
-/// The nearest ue4m3 number to x >= 0, half up. ggml does not use the top binade: from 248 on, all become 448.
+/// The nearest ue4m3 number to x >= 0, half up. ggml does not use the top binade: from 248 on, all become
+/// 448.
 #[inline(always)]
 fn to_ue4m3(x: f32) -> u8 {
-    // Half a unit of the last place kept, added to the bits, carries into the exponent where it must.
+    // Adding half a unit of the last kept place to the bits rounds, with a carry to the exponent where
+    // needed.
     let rounded = (x.to_bits() + (1 << 19)) >> 20;
     let normal = rounded.saturating_sub((127 - 7) << 3);
     let subnormal = ((x * 512.0 + 0.5) as u32).min(7);

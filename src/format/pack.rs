@@ -1,7 +1,7 @@
-//! Codes of less than a byte, in the order most formats of 32 weights keep them.
+//! Codes of less than a byte, in the order of most formats of 32 weights.
 
-/// Sixteen bytes of two codes each: weight `j` in the low nibble of byte `j`, weight `j + 16` in the high one.
-/// Only the low four bits of a code are taken.
+/// Sixteen bytes of two codes each: weight `j` in the low nibble of byte `j`, weight `j + 16` in the high
+/// one. Only the low four bits of a code are used.
 #[inline(always)]
 pub(super) fn pack_nibbles(codes: &[u8; 32]) -> [u8; 16] {
     let (low, high) = codes.split_at(16);
@@ -12,7 +12,7 @@ pub(super) fn pack_nibbles(codes: &[u8; 32]) -> [u8; 16] {
     bytes
 }
 
-/// The codes that [`pack_nibbles`] packed.
+/// The inverse of [`pack_nibbles`].
 #[inline(always)]
 pub(super) fn unpack_nibbles(bytes: &[u8; 16]) -> [u8; 32] {
     let mut codes = [0; 32];
@@ -31,7 +31,8 @@ pub(super) fn unpack_nibbles(bytes: &[u8; 16]) -> [u8; 32] {
 pub(super) fn pack_fifth_bits(codes: &[u8; 32]) -> u32 {
     let mut bits = [0; 4];
     for (byte, codes) in bits.iter_mut().zip(codes.as_chunks().0) {
-        // The factor has bits 7, 14, … 56: byte i of eight meets bit 56 - 7i, and its bit 0 lands in bit 56 + i.
+        // The factor has bits 7, 14, … 56: byte i of eight is multiplied by bit 56 - 7i, so its bit 0 goes to
+        // bit 56 + i.
         let lowest = u64::from_le_bytes(*codes) >> 4 & 0x0101_0101_0101_0101;
         *byte = (lowest.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
     }

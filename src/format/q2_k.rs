@@ -6,8 +6,8 @@
 //!        low nibble sc, high m            f16  f16
 //! ```
 //!
-//! Sub-blocks of 16 weights. Of each half (128 weights, 32 bytes of `qs`), bits 2j.. of byte l hold weight 32j+l.
-//! Equals `quantize_row_q2_K_ref` and `dequantize_row_q2_K`.
+//! Sub-blocks of 16 weights. In each half (128 weights, 32 bytes of `qs`), bits 2j.. of byte l hold weight
+//! 32j+l. Equals `quantize_row_q2_K_ref` and `dequantize_row_q2_K`.
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
@@ -92,7 +92,8 @@ impl Encode for Q2_K {
     }
 }
 
-/// Rounds the scales of a super-block to 4 bits under a common f16, stores that at `offset` and returns both.
+/// Rounds the scales of a super-block to four bits with a common f16 scale, stores that at `offset` and
+/// returns both.
 #[inline(always)]
 fn four_bits(scales: &[f32], block: &mut [u8], offset: usize) -> (f32, [u8; 16]) {
     let max = scales.iter().fold(0.0, |max, &x| if x > max { x } else { max });

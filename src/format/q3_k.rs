@@ -6,8 +6,8 @@
 //!                             6 bits × 16  f16
 //! ```
 //!
-//! Sub-blocks of 16 weights. The low two bits of q+4 lie as in `Q2_K`; its high bit, for weight e, is bit e/32 of
-//! `hmask[e % 32]`. Equals `quantize_row_q3_K_ref` and `dequantize_row_q3_K`.
+//! Sub-blocks of 16 weights. The low two bits of q+4 lie as in `Q2_K`; its high bit, for weight e, is bit
+//! e/32 of `hmask[e % 32]`. Equals `quantize_row_q3_K_ref` and `dequantize_row_q3_K`.
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
@@ -95,8 +95,8 @@ impl Encode for Q3_K {
     }
 }
 
-/// Bytes 0-7 hold the low nibbles of scales 0-7 and, above them, 8-15; bits 2k.. of byte 8+j the top two bits of
-/// scale 4k+j.
+/// Bytes 0-7 hold the low nibbles of scales 0-7 and, above them, 8-15; bits 2k.. of byte 8+j the top two bits
+/// of scale 4k+j.
 #[inline(always)]
 fn pack(scales: &[u8; 16]) -> [u8; 12] {
     from_fn(|byte| {

@@ -6,9 +6,9 @@
 //!                           i8           f16
 //! ```
 //!
-//! Sub-blocks of 16 weights. Of each half (128 weights, 64 bytes of `ql`, 32 of `qh`), quarter k has weights 32k+l:
-//! the low four bits of q+32 are in `ql[32·(k%2) + l]`, in the low nibble for k < 2, and the high two in bits 2k..
-//! of `qh[l]`. Equals `quantize_row_q6_K_ref` and `dequantize_row_q6_K`.
+//! Sub-blocks of 16 weights. In each half (128 weights, 64 bytes of `ql`, 32 of `qh`), quarter k has weights
+//! 32k+l: the low four bits of q+32 are in `ql[32·(k%2) + l]`, in the low nibble for k < 2, and the high two
+//! in bits 2k.. of `qh[l]`. Equals `quantize_row_q6_K_ref` and `dequantize_row_q6_K`.
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};

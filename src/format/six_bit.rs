@@ -1,6 +1,7 @@
-//! What `Q4_K` and `Q5_K` share: a super-block of 8 sub-blocks of 32 weights, each with a six-bit scale and min.
+//! Shared by `Q4_K` and `Q5_K`: super-blocks of 8 sub-blocks of 32 weights, each with a six-bit scale and
+//! min.
 //!
-//! `w = d·sc·q - dmin·m`; the formats differ in the number of bits of a code and in where they put them.
+//! `w = d·sc·q - dmin·m`. The formats differ in the number of bits of a code and in their positions.
 
 use super::bits::{f16_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
@@ -15,8 +16,8 @@ pub(super) const HEAD_BYTES: usize = 16;
 /// Super-blocks that are searched together.
 pub(super) const TOGETHER: usize = LANES / 8;
 
-/// Of up to [`TOGETHER`] super-blocks, writes `d` (f16 at 0), `dmin` (f16 at 2) and 12 bytes of scales at 4, and
-/// returns the codes of each sub-block.
+/// Writes `d` (f16 at 0), `dmin` (f16 at 2) and 12 bytes of scales (at 4) of up to [`TOGETHER`] super-blocks,
+/// and returns the codes of each sub-block.
 #[inline(always)]
 pub(super) fn quantize<const BYTES: usize>(
     weights: &[f32],
@@ -56,12 +57,13 @@ pub(super) fn quantize<const BYTES: usize>(
     stored_codes(&x, (&scale, &min), (0, search.max_code, 0.0), &fit.codes)
 }
 
-/// Rounds the scales of a super-block to six bits under a common f16, stores that at `offset` and returns both.
+/// Rounds the scales of a super-block to six bits with a common f16 scale, stores that at `offset` and
+/// returns both.
 #[inline(always)]
 fn six_bits(scales: &[f32], block: &mut [u8], offset: usize) -> (f32, [u8; 8]) {
     let max = scales.iter().fold(0.0, |max, &x| if x > max { x } else { max });
     let inverse = if max > 0.0 { 63.0 / max } else { 0.0 };
-    // A negative scale wraps around, as in ggml, and so ends as 63.
+    // A negative scale wraps around, as in ggml, and so becomes 63.
     let rounded = from_fn(|j| (round_half_even(inverse * scales[j]) as u8).min(63));
     (put_f16(block, offset, max / 63.0), rounded)
 }
@@ -74,8 +76,8 @@ pub(super) fn scales_and_mins(head: &[u8]) -> [(f32, f32); 8] {
     from_fn(|j| (d * f32::from(scales[j]), dmin * f32::from(mins[j])))
 }
 
-/// Sub-blocks 0-3 take the low six bits of bytes 0-3 (scales) and 4-7 (mins); 4-7 take the nibbles of bytes
-/// 8-11, and the top two bits of the bytes of sub-blocks 0-3.
+/// Sub-blocks 0-3 use the low six bits of bytes 0-3 (scales) and 4-7 (mins). Sub-blocks 4-7 use the nibbles
+/// of bytes 8-11 and the top two bits of the bytes of sub-blocks 0-3.
 #[inline(always)]
 fn pack(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
     from_fn(|byte| {

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Bytes m = 0..32 hold weights 32n + m for n = 0..5; bytes 32 + m, m = 0..16, hold weights 160 + 16n + m;
-//! bytes 48 + m, m = 0..4, hold weights 240 + 4n + m for n = 0..4 and a fifth trit 0. The trits of a byte,
-//! n = 0 first, are the digits of a fraction in base 3, rounded up to 1/256: multiplying the byte by 3 carries
+//! bytes 48 + m, m = 0..4, hold weights 240 + 4n + m for n = 0..4 and a fifth trit 0. The trits of a byte, n
+//! = 0 first, are the digits of a fraction in base 3, rounded up to 1/256: multiplying the byte by 3 carries
 //! its first digit out at the top and leaves the rest.
 //!
 //! w = d·(q-1). ggml's `quantize_row_tq1_0_ref`.

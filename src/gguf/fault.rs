@@ -3,7 +3,7 @@
 use super::{MAX_DIMENSIONS, MAX_LENGTH, MAX_NAME_BYTES, TensorType, ValueType};
 use std::path::PathBuf;
 
-/// What is wrong with a file, or with what was to be written to one.
+/// What is wrong with a file, or with the contents of a file to write.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -11,7 +11,7 @@ pub enum Fault {
     #[error("the file is empty")]
     Empty,
 
-    /// The file does not start as GGUF files do.
+    /// The file does not start with the magic bytes of GGUF.
     #[error("expected \"GGUF\", found \"{}\"", found.escape_ascii())]
     Magic {
         /// The first four bytes.
@@ -21,11 +21,11 @@ pub enum Fault {
     /// The numbers are stored most significant byte first.
     #[error("a big-endian file (version {version}); expected little-endian")]
     BigEndian {
-        /// The version, its bytes swapped.
+        /// The version with its bytes swapped.
         version: u32,
     },
 
-    /// A version that is not read.
+    /// A version that is not supported.
     #[error("version {found}; expected 2 or 3")]
     Version {
         /// The version in the file.
@@ -35,9 +35,9 @@ pub enum Fault {
     /// The file ends inside the header.
     #[error("the file ends too early: expected {expected} bytes for {what}, found {found}")]
     Truncated {
-        /// What was being read.
+        /// The field that was read.
         what: &'static str,
-        /// Bytes that it takes.
+        /// Bytes of the field.
         expected: u64,
         /// Bytes from here to the end of the file.
         found: u64,
@@ -48,7 +48,7 @@ pub enum Fault {
     KeyCount {
         /// The number of keys in the file.
         found: u64,
-        /// As many as the rest of the file can hold.
+        /// The most that the rest of the file can hold.
         limit: u64,
     },
 
@@ -57,7 +57,7 @@ pub enum Fault {
     TensorCount {
         /// The number of tensors in the file.
         found: u64,
-        /// As many as the rest of the file can hold.
+        /// The most that the rest of the file can hold.
         limit: u64,
     },
 
@@ -79,7 +79,7 @@ pub enum Fault {
         found: Vec<u8>,
     },
 
-    /// A key for the second time.
+    /// A key that occurs twice.
     #[error("key {key:?} was there before")]
     DuplicateKey {
         /// The key.
@@ -95,7 +95,7 @@ pub enum Fault {
         found: u32,
     },
 
-    /// An array of arrays, which ggml does not read.
+    /// An array of arrays, which ggml does not support.
     #[error("key {key:?} is an array of arrays; expected an array of numbers, bools or strings")]
     NestedArray {
         /// The key.
@@ -139,7 +139,7 @@ pub enum Fault {
         found: Vec<u8>,
     },
 
-    /// A tensor name for the second time.
+    /// A tensor name that occurs twice.
     #[error("tensor {tensor:?} was there before")]
     DuplicateTensor {
         /// The name.
@@ -155,18 +155,18 @@ pub enum Fault {
         found: usize,
     },
 
-    /// A dimension that is negative as ggml reads it.
+    /// A dimension that is negative as a signed integer, as ggml reads it.
     #[error("tensor {tensor:?}: dimension {dimension} is {found}; expected 0 or more")]
     NegativeDimension {
         /// The tensor.
         tensor: String,
-        /// Which dimension, counted from 0.
+        /// The dimension, counted from 0.
         dimension: usize,
-        /// Its length as ggml reads it.
+        /// Its length as a signed integer.
         found: i64,
     },
 
-    /// More weights than an i64 counts.
+    /// More weights than an i64 can count.
     #[error("tensor {tensor:?} of shape {found:?} has more than 2^63 weights")]
     WeightCount {
         /// The tensor.
@@ -195,7 +195,8 @@ pub enum Fault {
 
     /// A row that is not whole blocks.
     #[error(
-        "tensor {tensor:?}: rows of {found} weights; expected a multiple of {expected}, the block of {tensor_type}"
+        "tensor {tensor:?}: rows of {found} weights; expected a multiple of {expected}, the block of \
+         {tensor_type}"
     )]
     RowLength {
         /// The tensor.
@@ -208,7 +209,7 @@ pub enum Fault {
         found: u64,
     },
 
-    /// More bytes than a u64 counts.
+    /// More bytes than a u64 can count.
     #[error("tensor {tensor:?}: {weights} weights of {tensor_type} take more than 2^64 bytes")]
     TensorBytes {
         /// The tensor.
@@ -224,45 +225,45 @@ pub enum Fault {
     Offset {
         /// The tensor.
         tensor: String,
-        /// Where the padded tensor before it ends.
+        /// The end of the previous tensor, with padding.
         expected: u64,
         /// The offset in the file.
         found: u64,
     },
 
-    /// The data ends at a byte whose number a u64 cannot hold.
+    /// The data end at an offset that a u64 cannot hold.
     #[error("with tensor {tensor:?} the data take more than 2^64 bytes")]
     DataBytes {
-        /// The first tensor that is too much.
+        /// The first tensor beyond the limit.
         tensor: String,
     },
 
-    /// The file ends before the data of a tensor do.
+    /// The file ends before the data of a tensor end.
     #[error(
         "the data of tensor {tensor:?} end at byte {expected}, but the file at {found}: it is incomplete"
     )]
     MissingData {
-        /// The first tensor that is not whole.
+        /// The first incomplete tensor.
         tensor: String,
-        /// Where its data end, in bytes from the start of the file.
+        /// The end of its data, in bytes from the start of the file.
         expected: u64,
         /// Length of the file.
         found: u64,
     },
 }
 
-/// How the files of a split model disagree.
+/// How the files of a split model contradict each other.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SplitFault {
-    /// A file of a split model lacks one of its three keys, or holds no integer there.
+    /// A file of a split model lacks one of the three split keys, or its value is not an integer.
     #[error("part of a split model, but {key} is missing or no integer")]
     Key {
         /// The key.
         key: &'static str,
     },
 
-    /// The model was opened by a file that is not its first.
+    /// The model was opened by a file other than its first.
     #[error("file {} of the {count} of a split model; open the first", number + 1)]
     NotFirst {
         /// Its `split.no`, counted from 0.
@@ -271,41 +272,41 @@ pub enum SplitFault {
         count: u64,
     },
 
-    /// The file's name does not lead to the other files.
+    /// The names of the other files cannot be derived from the file's name.
     #[error("the first file of a split model; expected a name that ends in \"{expected}\"")]
     Name {
-        /// How the name must end.
+        /// The required end of the name.
         expected: String,
     },
 
-    /// A file of a split model with the number of another one.
+    /// A file of a split model has the wrong number.
     #[error("split.no is {found}; expected {expected}")]
     Number {
-        /// Its place among the files, counted from 0.
+        /// Its position among the files, counted from 0.
         expected: u64,
         /// Its `split.no`.
         found: u64,
     },
 
-    /// Not as many files as the model was split into.
+    /// The number of files is not the number that the model was split into.
     #[error("split.count is {found}; expected {expected}")]
     Count {
-        /// Number of files: as given, or as the first file says.
+        /// Number of files: as given, or by the first file.
         expected: u64,
         /// Its `split.count`.
         found: u64,
     },
 
-    /// Not as many tensors as the model had before it was split.
+    /// The number of tensors is not that of the model before it was split.
     #[error("split.tensors.count is {found}; expected {expected}, the tensors in all files")]
     TensorCount {
-        /// Tensors in all files together.
+        /// Number of tensors in all files.
         expected: u64,
         /// Its `split.tensors.count`.
         found: u64,
     },
 
-    /// A tensor that is in another file too.
+    /// A tensor that is also in another file.
     #[error("tensor {tensor:?} is in {} too", first.display())]
     DuplicateTensor {
         /// The name of the tensor.

@@ -4,8 +4,8 @@ use super::{ALIGNMENT_KEY, Array, DEFAULT_ALIGNMENT, Fault, Value};
 
 /// An ordered list of keys and their values.
 ///
-/// Keys are unique and keep their place, for files are compared byte by byte. A model has some fifty keys:
-/// look-ups walk the list.
+/// Keys are unique and keep their position, because files are compared byte by byte. A model has about fifty
+/// keys, so look-ups search the list.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Metadata {
     entries: Vec<(String, Value)>,
@@ -37,34 +37,34 @@ impl Metadata {
         self.entries.iter().find(|entry| entry.0 == key).map(|entry| &entry.1)
     }
 
-    /// The integer at `key`, of whatever integer type; `None` when it is missing, negative or no integer.
+    /// The integer at `key`, of any integer type; `None` if it is missing, negative or not an integer.
     pub fn u64_of(&self, key: &str) -> Option<u64> {
         self.get(key)?.as_u64()
     }
 
-    /// The number at `key`, an f32 or an f64; `None` when it is missing or of another type.
+    /// The number at `key`, an f32 or an f64; `None` if it is missing or of another type.
     pub fn f64_of(&self, key: &str) -> Option<f64> {
         self.get(key)?.as_f64()
     }
 
-    /// The truth value at `key`; `None` when it is missing or of another type.
+    /// The boolean at `key`; `None` if it is missing or of another type.
     pub fn bool_of(&self, key: &str) -> Option<bool> {
         self.get(key)?.as_bool()
     }
 
-    /// The text at `key`; `None` when it is missing, no string or not UTF-8.
+    /// The text at `key`; `None` if it is missing, not a string or not UTF-8.
     pub fn str_of(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
     }
 
-    /// The array at `key`; `None` when it is missing or no array.
+    /// The array at `key`; `None` if it is missing or not an array.
     pub fn array_of(&self, key: &str) -> Option<&Array> {
         self.get(key)?.as_array()
     }
 
-    /// Gives `key` a value: in its place if it is there, else at the end.
+    /// Sets the value of `key`. A new key goes to the end; an existing one keeps its position.
     ///
-    /// ggml's `gguf_set_*` always put the key at the end; [`remove`](Self::remove) it first for that.
+    /// ggml's `gguf_set_*` always move the key to the end. For that, [`remove`](Self::remove) it first.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<Value>) {
         let (key, value) = (key.into(), value.into());
         match self.entries.iter_mut().find(|entry| entry.0 == key) {
@@ -73,13 +73,13 @@ impl Metadata {
         }
     }
 
-    /// Takes `key` out and returns its value; the keys after it move up.
+    /// Removes `key` and returns its value. Later keys move up.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let index = self.entries.iter().position(|entry| entry.0 == key)?;
         Some(self.entries.remove(index).1)
     }
 
-    /// Appends a key that is known not to be there.
+    /// Appends a key that does not exist yet.
     pub(super) fn push_new(&mut self, key: String, value: Value) {
         self.entries.push((key, value));
     }

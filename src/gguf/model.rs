@@ -1,4 +1,4 @@
-//! A model: one GGUF file, or the files it was split into.
+//! A model: one GGUF file, or the files of a split model.
 
 use super::{Header, Metadata, ReadAt, SplitFault, TensorInfo};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ pub(crate) const SPLIT_TENSORS_KEY: &str = "split.tensors.count";
 
 /// A model that is open for reading.
 ///
-/// Reads are positioned and need no lock: threads may share it.
+/// Reads are positioned and need no lock, so threads may share it.
 #[derive(Debug)]
 pub struct Model {
     shards: Vec<Shard>,
@@ -28,12 +28,12 @@ pub struct Shard {
     header: Header,
 }
 
-/// A tensor of a [`Model`], with the way to its bytes.
+/// A tensor of a [`Model`], whose bytes can be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor<'a> {
     /// Name, shape and type.
     pub info: &'a TensorInfo,
-    /// Which of [`Model::shards`] holds it.
+    /// The index in [`Model::shards`] of its file.
     pub shard_index: usize,
     shard: &'a Shard,
 }
@@ -41,9 +41,9 @@ pub struct Tensor<'a> {
 impl Model {
     /// Opens the GGUF file at `path` and, if it is the first of a split model, the others beside it.
     ///
-    /// The files of a split model are called `NAME-00001-of-00003.gguf` and so on, as `gguf-split` calls them.
-    /// Fails with [`Error::Io`], with [`Error::Gguf`], and with [`Error::Split`] for a file that is not the
-    /// first or that does not fit the first.
+    /// The files of a split model are named `NAME-00001-of-00003.gguf` and so on, as by `gguf-split`. Fails
+    /// with [`Error::Io`], with [`Error::Gguf`], and with [`Error::Split`] for a file that is not the first
+    /// or that does not belong to the first.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let first = Shard::open(path)?;
@@ -61,14 +61,15 @@ impl Model {
         Self::from_shards(shards)
     }
 
-    /// Opens a model of one file that `source` holds; `name` stands for its path in errors.
+    /// Opens a model of one file with the contents of `source`. Errors give `name` as its path.
     ///
-    /// Fails with [`Error::Io`], with [`Error::Gguf`], and with [`Error::Split`] where it is one of several.
+    /// Fails with [`Error::Io`], with [`Error::Gguf`], and with [`Error::Split`] if it is one of several
+    /// files.
     pub fn from_source(name: impl Into<PathBuf>, source: Box<dyn ReadAt>) -> Result<Self> {
         Self::from_shards(vec![Shard::new(name.into(), source)?])
     }
 
-    /// `shards` has at least one.
+    /// `shards` is not empty.
     fn from_shards(shards: Vec<Shard>) -> Result<Self> {
         check_split(&shards)?;
         let mut seen: HashMap<&str, &Shard> = HashMap::new();
@@ -88,24 +89,24 @@ impl Model {
         &self.shards
     }
 
-    /// Keys and values of the first file; the others repeat only those of the split.
+    /// The metadata of the first file. The other files have only the split keys.
     pub fn metadata(&self) -> &Metadata {
         self.shards[0].metadata()
     }
 
-    /// All tensors: by file, then as they lie there.
+    /// All tensors, in the order of the files and of their data.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
         self.shards.iter().enumerate().flat_map(|(shard_index, shard)| {
             shard.header.tensors.iter().map(move |info| Tensor { info, shard_index, shard })
         })
     }
 
-    /// The tensor of this name; walks through all.
+    /// The tensor of this name. Searches all tensors.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         self.tensors().find(|tensor| tensor.info.name() == name)
     }
 
-    /// The same; fails with [`Error::NoTensor`] where there is none.
+    /// The tensor of this name. Fails with [`Error::NoTensor`] if there is none.
     pub fn require_tensor(&self, name: &str) -> Result<Tensor<'_>> {
         let path = || self.shards[0].path.clone();
         self.tensor(name).ok_or_else(|| Error::NoTensor { path: path(), tensor: name.to_owned() })
@@ -120,7 +121,7 @@ impl Shard {
 
     fn open(path: &Path) -> Result<Self> {
         let cannot_open = |source| Error::Io { path: path.to_owned(), action: "open", source };
-        // Opening a pipe would wait for a writer, and a folder opens on some systems.
+        // Opening a pipe would wait for a writer, and some systems open folders.
         let metadata = fs::metadata(path).map_err(cannot_open)?;
         if metadata.is_dir() {
             return Err(cannot_open(io::ErrorKind::IsADirectory.into()));
@@ -131,7 +132,7 @@ impl Shard {
         Self::new(path.to_owned(), Box::new(File::open(path).map_err(cannot_open)?))
     }
 
-    /// The path of the file, or the name it was given.
+    /// The path of the file, or the name given to [`Model::from_source`].
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -141,7 +142,7 @@ impl Shard {
         &self.header
     }
 
-    /// Keys and values of the file.
+    /// The metadata of the file.
     pub fn metadata(&self) -> &Metadata {
         &self.header.metadata
     }
@@ -171,7 +172,7 @@ impl fmt::Debug for Shard {
 impl Tensor<'_> {
     /// Fills `buf` with the tensor's bytes from `byte_offset` on.
     ///
-    /// Fails with [`Error::TensorRange`] when they reach past the tensor's end, and with [`Error::Io`].
+    /// Fails with [`Error::TensorRange`] if they reach past the end of the tensor, and with [`Error::Io`].
     pub fn read_bytes(&self, byte_offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = byte_offset.saturating_add(buf.len() as u64);
         if end > self.info.bytes() {
@@ -184,7 +185,7 @@ impl Tensor<'_> {
     }
 }
 
-/// Checks that the files are all those that the model was split into, in order.
+/// Checks that the files are all files of the model, in order.
 fn check_split(shards: &[Shard]) -> Result<()> {
     let count = shards.len() as u64;
     if let [only] = shards {
@@ -211,7 +212,7 @@ fn check_split(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-/// The end of the name of file `number`, counted from 0, of a model split into `count`.
+/// The end of the name of file `number`, counted from 0, of a model split into `count` files.
 pub(crate) fn split_suffix(number: u64, count: u64) -> String {
     format!("-{:05}-of-{count:05}.gguf", number + 1)
 }
@@ -219,7 +220,7 @@ pub(crate) fn split_suffix(number: u64, count: u64) -> String {
 /// The NAME of a split model whose first file is `NAME-00001-of-00003.gguf`; `None` for another name.
 pub fn split_name(first: &Path) -> Option<OsString> {
     let name = first.file_name()?;
-    // Bytes that are no text do not matter: the end is.
+    // Only the end of the name has to be text.
     let text = name.to_string_lossy();
     let count = text.strip_suffix(".gguf")?.rsplit_once("-of-")?.1.parse().ok()?;
     without_end(name, &split_suffix(0, count))
@@ -232,7 +233,7 @@ fn split_prefix(first: &Path, count: u64) -> Result<OsString> {
     name.ok_or_else(|| Error::Split { path: first.to_owned(), fault: SplitFault::Name { expected } })
 }
 
-/// `name` without `end`, whatever bytes are before it.
+/// `name` without `end`. The rest may be any bytes.
 fn without_end(name: &OsStr, end: &str) -> Option<OsString> {
     #[cfg(unix)]
     {

@@ -1,24 +1,25 @@
 //! The header of a file, field by field.
 
-use super::tensor::{check_dimension, check_dimension_count, check_name_length, count_weights, pad};
+use super::tensor::{
+    check_dimension, check_dimension_count, check_name_length, count_weights, pad, tensor_type,
+};
 use super::{
-    ALIGNMENT_KEY, Array, Fault, MAGIC, MAX_LENGTH, Metadata, ReadAt, TensorInfo, TensorType, VERSION, Value,
-    ValueType,
+    ALIGNMENT_KEY, Array, Fault, MAGIC, MAX_LENGTH, Metadata, ReadAt, TensorInfo, VERSION, Value, ValueType,
 };
 use crate::{Error, Result};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-/// A key is a length, at least one byte, a value type and a value of at least one byte.
+/// A key has a length, at least one byte, a value type and a value of at least one byte.
 const MIN_KEY_BYTES: u64 = 8 + 1 + 4 + 1;
-/// A tensor is a length, a name, a number of dimensions, the dimensions, a type and an offset.
+/// A tensor has a length, a name, a number of dimensions, the dimensions, a type and an offset.
 const MIN_TENSOR_BYTES: u64 = 8 + 4 + 4 + 8;
 
-/// Bytes read at once: a header with a vocabulary takes a few dozen reads, a small one a single read.
+/// Bytes per read. A header with a vocabulary takes a few dozen reads, a small one a single read.
 const WINDOW_BYTES: u64 = 256 << 10;
 
-/// What a GGUF file says about its tensors.
+/// The header of a GGUF file.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Header {
@@ -30,16 +31,16 @@ pub struct Header {
     pub metadata: Metadata,
     /// The tensors in the order of their data.
     pub tensors: Vec<TensorInfo>,
-    /// Where the data start, in bytes from the start of the file.
+    /// The offset of the data, in bytes from the start of the file.
     pub data_offset: u64,
 }
 
 impl Header {
-    /// Reads the header of the GGUF file in `source`; `path` is its name in errors.
+    /// Reads the header of the GGUF file in `source`. Errors give `path` as its path.
     ///
-    /// Fails with [`Error::Gguf`] where ggml refuses the file, or where the file is too short to hold the data
-    /// of all tensors (the padding after the last may be missing, as for llama.cpp), and with [`Error::Io`].
-    /// Reads ahead by 256 KiB at most, so the size of the data does not matter.
+    /// Fails with [`Error::Gguf`] if ggml refuses the file or if the file is too short for the data of all
+    /// tensors (the padding after the last may be missing, as in llama.cpp), and with [`Error::Io`]. Reads
+    /// ahead by at most 256 KiB, so the cost does not depend on the size of the data.
     pub fn read(source: &dyn ReadAt, path: &Path) -> Result<Self> {
         let mut cursor = Cursor::new(source, path)?;
         if cursor.len == 0 {
@@ -67,7 +68,7 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
     let at = cursor.position;
     match cursor.read_u32("the version")? {
         version @ 2..=VERSION => Ok(version),
-        // As ggml tells them: a small number whose bytes are swapped has zeros in its low half.
+        // ggml's test: a small number with swapped bytes has zeros in its low half.
         version if version != 0 && version.trailing_zeros() >= 16 => {
             Err(cursor.error(at, Fault::BigEndian { version: version.swap_bytes() }))
         }
@@ -75,7 +76,7 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
     }
 }
 
-/// A number of things that take at least `min_bytes` bytes each.
+/// Reads the number of entries that take at least `min_bytes` bytes each.
 fn read_count(
     cursor: &mut Cursor<'_>,
     what: &'static str,
@@ -88,7 +89,7 @@ fn read_count(
     if found > limit { Err(cursor.error(at, fault(found, limit))) } else { Ok(found) }
 }
 
-/// The metadata and the alignment it sets.
+/// Reads the metadata. Returns also the alignment that they set.
 fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<(Metadata, u32)> {
     let mut metadata = Metadata::new();
     let mut seen = HashSet::new();
@@ -169,7 +170,7 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Array> {
         _ => cursor.append(min_bytes, &mut bytes)?,
     }
     if element_type == ValueType::Bool {
-        // ggml takes any byte but 0 for true and writes true as 1.
+        // ggml reads any byte but 0 as true and writes true as 1.
         for byte in &mut bytes {
             *byte = (*byte != 0).into();
         }
@@ -177,7 +178,7 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Array> {
     Ok(Array::from_bytes(element_type, len, bytes))
 }
 
-/// The tensors and where their data start.
+/// Reads the tensors. Returns also the offset of their data.
 fn read_tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u32) -> Result<(Vec<TensorInfo>, u64)> {
     let mut tensors: Vec<TensorInfo> = Vec::new();
     let mut seen = HashSet::new();
@@ -197,7 +198,7 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u32) -> Result<(
         end = tensor.padded_end(alignment).map_err(|fault| cursor.error(at, fault))?;
         tensors.push(tensor);
     }
-    // Without tensors there are no data to align.
+    // Without tensors, nothing is aligned.
     let infos_end = cursor.position;
     let data_offset =
         if tensors.is_empty() { infos_end } else { pad(infos_end, alignment).unwrap_or(u64::MAX) };
@@ -212,7 +213,7 @@ fn read_tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u32) -> Result<(
     Ok((tensors, data_offset))
 }
 
-/// A tensor up to its offset.
+/// Reads a tensor up to its offset.
 fn read_tensor(cursor: &mut Cursor<'_>) -> Result<TensorInfo> {
     let at = cursor.position;
     let name_bytes = cursor.read_string_len("a tensor name")?;
@@ -237,19 +238,19 @@ fn read_tensor(cursor: &mut Cursor<'_>) -> Result<TensorInfo> {
 
     let at = cursor.position;
     let id = cursor.read_u32("a tensor type")?;
-    TensorType::of_tensor(&name, id)
+    tensor_type(&name, id)
         .and_then(|tensor_type| TensorInfo::from_checked(name, shape, weights, tensor_type))
         .map_err(|fault| cursor.error(at, fault))
 }
 
-/// A place in the file, and a window of the bytes from there on.
+/// A position in the file, and a window of the bytes that follow.
 struct Cursor<'a> {
     source: &'a dyn ReadAt,
     path: &'a Path,
     /// Length of the file.
     len: u64,
     position: u64,
-    /// Bytes that were read, and how many of them are behind `position`.
+    /// Bytes that were read, and how many of them are before `position`.
     window: Vec<u8>,
     used: usize,
 }
@@ -277,9 +278,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The unused part of the window, at least one byte and at most `bytes` bytes, which are now used.
+    /// Takes between one and `bytes` bytes from the window, which is refilled if it is empty.
     ///
-    /// `bytes` is not 0 and not more than remain.
+    /// `bytes` is neither 0 nor more than remain in the file.
     fn next(&mut self, bytes: u64) -> Result<&[u8]> {
         if self.used == self.window.len() {
             self.window.resize(self.remaining().min(WINDOW_BYTES) as usize, 0);
@@ -307,7 +308,7 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
-    /// Appends `bytes` bytes, which is not more than remain.
+    /// Appends `bytes` bytes, which must remain in the file.
     fn append(&mut self, mut bytes: u64, out: &mut Vec<u8>) -> Result<()> {
         while bytes > 0 {
             let next = self.next(bytes)?;
@@ -325,7 +326,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.read(what)?))
     }
 
-    /// The length of a string of which all bytes are there.
+    /// Reads the length of a string and checks that its bytes remain in the file.
     fn read_string_len(&mut self, what: &'static str) -> Result<u64> {
         let at = self.position;
         let found = self.read_u64(what)?;

@@ -1,19 +1,20 @@
-//! Positioned reads: what a file is read through.
+//! Positioned reads.
 
 use std::fs::File;
 use std::io;
 
 /// Bytes that can be read at any position, from several threads at once.
 ///
-/// A file, or bytes in memory. An app implements it for what else it keeps models in: an archive, a network
-/// store. The length must not change while a [`Model`](super::Model) is open on it.
+/// Implemented by files and by bytes in memory. An app can implement it for other storage, such as an archive
+/// or a network store. The length must not change while a [`Model`](super::Model) is open.
 pub trait ReadAt: Send + Sync {
     /// Fills `buf` with the bytes from `offset` on.
     ///
-    /// Fails with [`io::ErrorKind::UnexpectedEof`] when they reach past the end; `buf` is then unspecified.
+    /// Fails with [`io::ErrorKind::UnexpectedEof`] if they reach past the end; then the contents of `buf` are
+    /// unspecified.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Number of bytes there are.
+    /// The number of bytes.
     fn len_bytes(&self) -> io::Result<u64>;
 }
 

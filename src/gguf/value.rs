@@ -23,8 +23,8 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// Every type with its name and the bytes a value takes (0: depends on the value), in the order of the
-    /// numbers that files store.
+    /// Every type with its name and the bytes of a value (0 if that depends on the value), in the order of
+    /// the numbers that files store.
     const TABLE: [(Self, &str, u64); 13] = [
         (Self::U8, "u8", 1),
         (Self::I8, "i8", 1),
@@ -54,7 +54,7 @@ impl ValueType {
         Self::TABLE[self as usize].1
     }
 
-    /// Bytes a value takes; `None` for strings and arrays.
+    /// Bytes of a value; `None` for strings and arrays.
     pub(super) fn bytes(self) -> Option<u64> {
         Some(Self::TABLE[self as usize].2).filter(|&bytes| bytes > 0)
     }
@@ -72,7 +72,7 @@ impl fmt::Debug for ValueType {
     }
 }
 
-/// One value of the metadata.
+/// A value in the metadata.
 #[derive(Clone, PartialEq, Debug)]
 #[expect(missing_docs, reason = "each name says it")]
 #[non_exhaustive]
@@ -85,7 +85,7 @@ pub enum Value {
     I32(i32),
     F32(f32),
     Bool(bool),
-    /// Any bytes, as ggml allows; [`Value::as_str`] where they are UTF-8.
+    /// Any bytes, as in ggml. [`Value::as_str`] gives them as text if they are UTF-8.
     String(Vec<u8>),
     Array(Array),
     U64(u64),
@@ -113,7 +113,7 @@ impl Value {
         }
     }
 
-    /// The text, if this is a string and UTF-8.
+    /// The text, if this is a string in UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(bytes) => std::str::from_utf8(bytes).ok(),
@@ -121,7 +121,7 @@ impl Value {
         }
     }
 
-    /// The number, if this is an integer of any type and not negative.
+    /// The number, if this is a non-negative integer of any type.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             Self::U8(x) => Some(x.into()),
@@ -156,7 +156,7 @@ impl Value {
         }
     }
 
-    /// The truth value, if this is one.
+    /// The boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
         match *self {
             Self::Bool(x) => Some(x),
@@ -172,7 +172,7 @@ impl Value {
         }
     }
 
-    /// Appends this value as a file holds it, without its type.
+    /// Appends the encoding of this value, without its type.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::U8(x) => out.push(*x),
@@ -195,9 +195,9 @@ impl Value {
         }
     }
 
-    /// Takes a value of `value_type` off the front of `bytes`, which holds whole values of that type.
+    /// Takes a value of `value_type` from the front of `bytes`, which holds whole values of that type.
     ///
-    /// `None` at the end of `bytes`, and for an array, which is no element of an array.
+    /// `None` at the end of `bytes`, and for arrays, which cannot be elements of an array.
     fn decode(value_type: ValueType, bytes: &mut &[u8]) -> Option<Self> {
         Some(match value_type {
             ValueType::U8 => Self::U8(u8::from_le_bytes(take(bytes)?)),
@@ -236,7 +236,7 @@ fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
-/// Appends a string as a file holds it: length and bytes.
+/// Appends the encoding of a string: length and bytes.
 pub(super) fn encode_string(string: &[u8], out: &mut Vec<u8>) {
     out.extend((string.len() as u64).to_le_bytes());
     out.extend(string);
@@ -244,8 +244,8 @@ pub(super) fn encode_string(string: &[u8], out: &mut Vec<u8>) {
 
 /// Values of one type, kept as the bytes of the file.
 ///
-/// A vocabulary has 150,000 strings and more, which most users only copy; nothing is decoded before it is asked
-/// for.
+/// A vocabulary has 150,000 strings and more, which most users only copy, so elements are decoded only on
+/// request.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Array {
     element_type: ValueType,
@@ -284,7 +284,7 @@ impl Array {
         self.len == 0
     }
 
-    /// The elements as the file holds them: little-endian numbers, or strings with their lengths.
+    /// The encoded elements: little-endian numbers, or strings with their lengths.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -295,7 +295,7 @@ impl Array {
         std::iter::from_fn(move || Value::decode(self.element_type, &mut bytes))
     }
 
-    /// The elements in order without a copy of any, if they are strings.
+    /// The elements in order, without copies, if they are strings.
     pub fn strings(&self) -> Option<impl Iterator<Item = &[u8]>> {
         let mut bytes = self.bytes.as_slice();
         (self.element_type == ValueType::String).then(|| std::iter::from_fn(move || take_string(&mut bytes)))

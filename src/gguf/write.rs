@@ -1,4 +1,4 @@
-//! Writing a file front to back.
+//! Writing a file from start to end.
 
 use super::tensor::pad;
 use super::value::encode_string;
@@ -7,14 +7,14 @@ use crate::{Error, Result};
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-/// Where every byte of a file will be, known before the first is written.
+/// The offset of every byte of a file, computed before the file is written.
 ///
-/// The same metadata and tensors give the file that ggml's `gguf_write_to_file` writes: version 3, data in the
-/// order of the tensors, zeros after each up to the alignment, the last one too. A tensor loses its trailing
-/// dimensions of 1, except the first.
+/// The same metadata and tensors give the file that ggml's `gguf_write_to_file` writes: version 3, data in
+/// the order of the tensors, and after each tensor, including the last, zeros up to the alignment. Trailing
+/// dimensions of 1 are removed, except the first dimension.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The header up to the padding, which can be large.
+    /// The header without the padding, which can be large.
     header: Vec<u8>,
     alignment: u32,
     data_offset: u64,
@@ -23,11 +23,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays out a file of `metadata` and `tensors`, whose data will follow each other in this order.
+    /// The layout of a file of `metadata` and `tensors`, with data in this order.
     ///
-    /// The alignment is `general.alignment`, or 32. Fails with [`Error::Layout`] where a reader would refuse the
-    /// file: an empty key, a string or an array that is too long, two tensors of one name, a bad alignment,
-    /// sizes beyond 64 bits.
+    /// The alignment is `general.alignment`, or 32. Fails with [`Error::Layout`] if readers would refuse the
+    /// file: for an empty key, a string or an array that is too long, two tensors of the same name, an
+    /// invalid alignment, or sizes beyond 64 bits.
     pub fn new(metadata: &Metadata, tensors: Vec<TensorInfo>) -> Result<Self> {
         Self::checked(metadata, tensors).map_err(|fault| Error::Layout { fault })
     }
@@ -73,7 +73,7 @@ impl Layout {
         self.alignment
     }
 
-    /// Where the data start, in bytes from the start of the file.
+    /// The offset of the data, in bytes from the start of the file.
     pub fn data_offset(&self) -> u64 {
         self.data_offset
     }
@@ -83,7 +83,7 @@ impl Layout {
         &self.tensors
     }
 
-    /// Zeros that follow the data of `tensor`.
+    /// Number of zeros after the data of `tensor`.
     pub fn padding(&self, tensor: &TensorInfo) -> u64 {
         tensor.bytes().wrapping_neg() % u64::from(self.alignment)
     }
@@ -93,7 +93,7 @@ impl Layout {
         self.file_bytes
     }
 
-    /// Writes everything before the data, padding included.
+    /// Writes the header with its padding.
     pub fn write_header(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.header)?;
         write_zeros(out, self.data_offset - self.header.len() as u64)
@@ -124,7 +124,7 @@ fn encode_tensor(tensor: &TensorInfo, out: &mut Vec<u8>) {
     encode_string(tensor.name().as_bytes(), out);
     let dimensions = tensor.shape().iter().rposition(|&length| length != 1).map_or(1, |last| last + 1);
     out.extend((dimensions as u32).to_le_bytes());
-    // A tensor of no dimensions is written as one of a single dimension of 1, as ggml does.
+    // As in ggml, a tensor without dimensions is written with a single dimension of 1.
     for length in tensor.shape().iter().chain(&[1]).take(dimensions) {
         out.extend(length.to_le_bytes());
     }
@@ -136,12 +136,13 @@ fn write_zeros(out: &mut impl Write, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), bytes), out).map(|_| ())
 }
 
-/// Writes a laid-out file as a stream: header, then data in any portions, with the padding in between.
+/// Writes a file with a [`Layout`] as a stream: the header, then the data in any number of calls. Adds the
+/// padding.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
     layout: Layout,
-    /// The tensor whose data come next, and how many bytes of it are written.
+    /// The tensor whose data come next, and the number of its bytes that are written.
     tensor_index: usize,
     written_bytes: u64,
 }
@@ -153,9 +154,9 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, layout, tensor_index: 0, written_bytes: 0 })
     }
 
-    /// Writes the next bytes of data: of one tensor, part of one, or of several on end.
+    /// Writes the next bytes of data: a part of a tensor, a whole tensor, or several consecutive ones.
     ///
-    /// Fails with [`io::ErrorKind::InvalidInput`] when there are more than the tensors take.
+    /// Fails with [`io::ErrorKind::InvalidInput`] if they exceed the data of the tensors.
     pub fn write_data(&mut self, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
             self.pad_whole_tensors()?;
@@ -163,17 +164,17 @@ impl<W: Write> Writer<W> {
                 return Err(invalid("more data than the tensors of the file take"));
             };
             let missing = usize::try_from(tensor.bytes() - self.written_bytes).unwrap_or(usize::MAX);
-            let (portion, rest) = data.split_at(missing.min(data.len()));
-            self.out.write_all(portion)?;
-            self.written_bytes += portion.len() as u64;
+            let (part, rest) = data.split_at(missing.min(data.len()));
+            self.out.write_all(part)?;
+            self.written_bytes += part.len() as u64;
             data = rest;
         }
         Ok(())
     }
 
-    /// Writes the last padding, flushes, and gives the output back.
+    /// Writes the last padding, flushes and returns the output.
     ///
-    /// Fails with [`io::ErrorKind::InvalidInput`] when data of a tensor are missing.
+    /// Fails with [`io::ErrorKind::InvalidInput`] if data of a tensor are missing.
     pub fn finish(mut self) -> io::Result<W> {
         self.pad_whole_tensors()?;
         if self.tensor_index < self.layout.tensors.len() {
@@ -183,7 +184,7 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
-    /// Moves past the tensors that are written whole, and past those that have no bytes.
+    /// Pads and skips tensors that are complete, including those without bytes.
     fn pad_whole_tensors(&mut self) -> io::Result<()> {
         while let Some(tensor) = self.layout.tensors.get(self.tensor_index)
             && tensor.bytes() == self.written_bytes

@@ -3,7 +3,6 @@
 pub(in crate::gpu) mod adapter;
 pub(in crate::gpu) mod context;
 pub(in crate::gpu) mod error;
-pub(in crate::gpu) mod misrounding;
 mod open;
 pub(in crate::gpu) mod options;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,63 +1,26 @@
-//! The rules themselves: what is never quantized, what each file type makes of each kind of tensor, and what
-//! stands in where a row is no whole number of blocks.
+//! The rules: which tensors are never quantized, the exceptions of each file type, and the replacement of a
+//! format where a row is not a whole number of its blocks.
 
-use super::{Facts, FileType, Options, Tensor, block_count, layer};
+use super::category::{Category, OUTPUT};
+use super::tensor::{block_count, layer};
+use super::{Facts, FileType, Options, Tensor};
+use crate::error::RequestFault;
 use crate::{Error, Format, Result};
 
-pub(super) const OUTPUT: &str = "output.weight";
-pub(super) const PER_LAYER_TOKEN_EMBD: &str = "per_layer_token_embd.weight";
-
-/// What a tensor is for, as far as the rules care.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Category {
-    Output,
-    TokenEmbd,
-    /// The values of attention, alone or in one matrix with other projections.
-    AttnV,
-    AttnK,
-    AttnOutput,
-    /// Into the hidden layer of a feed-forward network: up and gate.
-    FfnUp,
-    /// Out of it again.
-    FfnDown,
-    Other,
-}
-
-impl Category {
-    /// The category of the first row that matches, anywhere in the name but for the three full names.
-    pub(super) fn of(name: &str) -> Self {
-        const PARTS: &[(&str, Category)] = &[
-            ("attn_qkv.weight", Category::AttnV),
-            ("attn_kv_b.weight", Category::AttnV),
-            ("attn_v.weight", Category::AttnV),
-            ("attn_k.weight", Category::AttnK),
-            ("attn_output.weight", Category::AttnOutput),
-            ("ffn_up", Category::FfnUp),
-            ("ffn_gate", Category::FfnUp),
-            ("ffn_down", Category::FfnDown),
-        ];
-        match name {
-            OUTPUT => Self::Output,
-            "token_embd.weight" | PER_LAYER_TOKEN_EMBD => Self::TokenEmbd,
-            _ => PARTS.iter().find(|(part, _)| name.contains(part)).map_or(Self::Other, |&(_, is)| is),
-        }
-    }
-}
-
-/// Names of small or delicate tensors, whole.
+/// Full names of tensors that are never quantized.
 const NEVER: &[&str] = &["position_embd.weight", "token_types.weight"];
 
-/// Parts of such names.
+/// Parts of the names of tensors that are never quantized.
 #[rustfmt::skip]
 const NEVER_WITH: &[&str] = &[
     "_norm.weight",
-    // Which expert gets a token.
+    // The routers of experts.
     "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight",
     // Gemma 3n.
     "altup", "laurel", "per_layer_model_proj",
     // Short convolutions.
     "ssm_conv1d", "shortconv.conv.weight",
-    // Which tokens are attended to.
+    // The selection of tokens for sparse attention.
     "indexer.k_proj.weight", "indexer.q_proj.weight",
     // RWKV.
     "time_mix_first.weight",
@@ -75,7 +38,7 @@ const NEVER_WITH: &[&str] = &[
 
 const GLM5_NEXT: &str = "glm5-next";
 
-/// Further parts in the architecture glm5-next.
+/// Further such parts in the architecture glm5-next.
 #[rustfmt::skip]
 const NEVER_WITH_IN_GLM5_NEXT: &[&str] = &[
     "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj",
@@ -84,18 +47,18 @@ const NEVER_WITH_IN_GLM5_NEXT: &[&str] = &[
     "attn_kv_a_mqa.weight", "attn_k_b.weight", "attn_v_b.weight",
 ];
 
-/// Tensors of glm5-next that every mix leaves at `Q8_0`.
+/// Parts of the names of tensors of glm5-next that are `Q8_0` in every mix.
 const Q8_0_IN_GLM5_NEXT: &[&str] = &["attn_q_a", "attn_q_b", "nextn.eh_proj"];
 
-/// Models whose many heads share few keys and values, so that more bits for `attn_v` cost next to nothing:
-/// architecture and layers. A llama of 80 layers counts only where heads share at all.
+/// Architectures and layer counts of models in which many heads share few keys and values, so that more bits
+/// for `attn_v` cost almost nothing. A llama of 80 layers counts only if its heads share any.
 const LARGE: &[(&str, u32)] = &[("llama", 80), ("qwen2", 80), ("deci", 80), ("olmo", 80), ("jais2", 68)];
 
 fn has_part(name: &str, parts: &[&str]) -> bool {
     parts.iter().any(|part| name.contains(part))
 }
 
-/// Whether the tensor is kept as it is whatever the file type.
+/// Whether the tensor keeps its format whatever the file type.
 pub(super) fn is_never_quantized(architecture: &str, tensor: &Tensor) -> bool {
     let name = tensor.name;
     tensor.is_vector()
@@ -105,23 +68,23 @@ pub(super) fn is_never_quantized(architecture: &str, tensor: &Tensor) -> bool {
         || architecture == GLM5_NEXT && has_part(name, NEVER_WITH_IN_GLM5_NEXT)
 }
 
-/// The exceptions of a file type, in one pass over the tensors of a model.
+/// The exceptions of a file type. One pass over the tensors of a model in order.
 pub(super) struct Mix<'a> {
     file_type: FileType,
     default: Format,
-    /// The user's format for the output matrix.
+    /// The requested format of the output matrix.
     output: Option<Format>,
     architecture: &'a str,
-    /// Whether the token embedding is the output matrix too.
+    /// Whether the token embedding is also the output matrix.
     tied: bool,
     /// Whether at least four heads share each head of keys and values.
     heads_share: bool,
     large: bool,
     experts: u32,
     layers: u32,
-    /// How many tensors of `AttnV` the model has.
+    /// Number of `AttnV` tensors in the model.
     attn_v_count: u32,
-    /// How many of them this pass has seen, and how many of `FfnDown`.
+    /// Numbers of `AttnV` and `FfnDown` tensors that the pass has seen.
     attn_v_seen: u32,
     ffn_down_seen: u32,
 }
@@ -155,14 +118,14 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// The format of the next tensor, before the length of its rows is looked at.
+    /// The format of the next tensor, whatever the length of its rows.
     pub(super) fn next(&mut self, tensor: &Tensor, category: Category) -> Result<Format> {
         if category == Category::Output || category == Category::TokenEmbd && self.tied {
             return Ok(self.output.unwrap_or_else(|| self.output_format(tensor)));
         }
         match self.file_type {
             FileType::MXFP4_MOE => return Ok(self.mxfp4_moe_format(tensor, category)),
-            // qmill's own: upstream has no rules for it.
+            // qmill's own file type: llama-quantize has no rules for it.
             FileType::NVFP4 => return Ok(self.default),
             _ => {}
         }
@@ -198,7 +161,7 @@ impl<'a> Mix<'a> {
         if to_q8_0 { Format::Q8_0 } else { Format::Q6_K }
     }
 
-    /// Experts become `MXFP4`, the rest `Q8_0`; bailingmoe3 has stacks in its attention that are no experts.
+    /// `MXFP4` for experts, `Q8_0` for the rest. The stacks in the attention of bailingmoe3 are not experts.
     fn mxfp4_moe_format(&self, tensor: &Tensor, category: Category) -> Format {
         let is_ffn = matches!(category, Category::FfnUp | Category::FfnDown);
         if tensor.is_stack() && (is_ffn || self.architecture != "bailingmoe3") {
@@ -208,18 +171,19 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// The layer of a `ffn_down` tensor: by its name where there are experts, of which a layer may have many
-    /// tensors, otherwise by counting.
+    /// The layer of a `ffn_down` tensor. With experts a layer may have many such tensors, so the name gives
+    /// it; otherwise it is the number of such tensors before.
     fn ffn_down_layer(&self, tensor: &Tensor) -> Result<u32> {
         if self.experts <= 1 {
             return Ok(self.ffn_down_seen);
         }
-        layer(tensor.name)
-            .filter(|&layer| layer < self.layers)
-            .ok_or_else(|| Error::NoLayer { tensor: tensor.name.to_owned(), layers: self.layers })
+        layer(tensor.name).filter(|&layer| layer < self.layers).ok_or_else(|| {
+            let tensor = tensor.name.to_owned();
+            Error::Request(RequestFault::NoLayer { tensor, layers: self.layers })
+        })
     }
 
-    /// The table of exceptions, one rule a line; the first that fits decides. `i` of `n` is the layer.
+    /// The table of exceptions, one rule per line; the first that applies decides. `i` is the layer, of `n`.
     #[rustfmt::skip]
     #[expect(clippy::match_same_arms, reason = "a table, sorted by category and file type")]
     fn table(&self, category: Category, i: u32, n: u32) -> Format {
@@ -230,7 +194,7 @@ impl<'a> Mix<'a> {
         };
         let falcon = self.architecture == "falcon";
         let eight_experts = self.experts == 8;
-        // The first and the last eighth of the layers, and every third between them.
+        // The first and the last eighth of the layers, and every third layer between them.
         let more = i < n / 8 || u64::from(i) >= 7 * u64::from(n) / 8 || (i - n / 8) % 3 == 2;
         match (category, self.file_type) {
             (TokenEmbd, Q2_0 | TQ1_0 | TQ2_0)                      => Format::Q4_K,
@@ -272,8 +236,8 @@ impl<'a> Mix<'a> {
     }
 }
 
-/// `format`, or what stands in for it where the tensor's rows are no whole number of its blocks.
-pub(super) fn fit(format: Format, tensor: &Tensor) -> Result<Format> {
+/// `format`, or its replacement if the tensor's rows are not a whole number of its blocks.
+pub(super) fn or_replacement(format: Format, tensor: &Tensor) -> Result<Format> {
     if tensor.has_blocks_of(format) {
         return Ok(format);
     }

@@ -1,25 +1,25 @@
-//! What the name of an output leads to: a file that is replaced as a whole, or something that is written as
-//! it is.
+//! What the path of an output leads to: a file that is replaced as a whole, or something that is written
+//! directly.
 
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Links that are followed before they count as a circle, as in Linux.
+/// The most links that are followed; more count as a cycle, as in Linux.
 const MAX_LINKS: usize = 40;
 
 /// Where the bytes of an output go.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Destination {
-    /// A regular file, or a name that is free: the name itself, or what a symbolic link leads to.
+    /// A regular file or a free name: the path itself, or the target of a symbolic link.
     File(PathBuf),
-    /// A device, a pipe, or a descriptor such as `/dev/stdout`, whatever that leads to.
+    /// A device, a pipe, or a descriptor such as `/dev/stdout`, whatever it refers to.
     Direct(PathBuf),
 }
 
 impl Destination {
-    /// Follows `path`. Fails with [`Error::Io`] where it leads to a folder or in a circle.
+    /// Follows the links of `path`. Fails with [`Error::Io`] if they lead to a folder or form a cycle.
     pub(super) fn of(path: &Path) -> Result<Self> {
         let cannot_write = |source| Error::Io { path: path.to_owned(), action: "write", source };
         let mut end = path.to_owned();
@@ -28,7 +28,7 @@ impl Destination {
                 return Ok(Self::Direct(end));
             }
             match fs::symlink_metadata(&end) {
-                // A link is relative to the folder that it is in.
+                // A link is relative to its own folder.
                 Ok(found) if found.is_symlink() => {
                     let target = fs::read_link(&end).map_err(cannot_write)?;
                     end = folder_of(&end).join(target);
@@ -37,7 +37,7 @@ impl Destination {
                     return Err(cannot_write(io::ErrorKind::IsADirectory.into()));
                 }
                 Ok(found) if !found.is_file() => return Ok(Self::Direct(end)),
-                // What else there is to say about the place is said when the file is created.
+                // Other errors are reported when the file is created.
                 _ => return Ok(Self::File(end)),
             }
         }
@@ -52,8 +52,8 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 
 /// Opens what a [`Destination::Direct`] names.
 ///
-/// Of this process's own standard output the place to write is kept, as after `>>`. A regular file behind
-/// another descriptor is emptied, as every program does that opens it by that name.
+/// This process's own standard output is written at its current position, as after `>>`. A regular file
+/// behind another descriptor is emptied, as by any program that opens it by that name.
 pub(super) fn open_direct(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
@@ -68,7 +68,7 @@ pub(super) fn open_direct(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).truncate(is_file).open(path)
 }
 
-/// Whether an output of this name goes to the standard output of this process, as `/dev/stdout` does.
+/// Whether an output with this path goes to the standard output of this process, as `/dev/stdout` does.
 pub fn is_stdout(path: &Path) -> bool {
     match Destination::of(path) {
         Ok(Destination::Direct(end)) => descriptor(&end) == Some(Descriptor::Own(1)),
@@ -76,17 +76,17 @@ pub fn is_stdout(path: &Path) -> bool {
     }
 }
 
-/// A name that stands for an open file of a process, and not for a file in a folder.
+/// A path that names an open file of a process, not a file in a folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Descriptor {
     /// Of this process, with its number.
     Own(u32),
-    /// Of another one.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "no descriptor has a name there"))]
+    /// Of another process.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "descriptors have no paths there"))]
     Other,
 }
 
-/// Reads `/proc/PID/fd/N` and `/dev/fd/N`, whatever links lead to that folder.
+/// Recognizes `/proc/PID/fd/N` and `/dev/fd/N`, also by way of links to that folder.
 #[cfg(unix)]
 fn descriptor(path: &Path) -> Option<Descriptor> {
     let number = path.file_name()?.to_str()?.parse().ok()?;
@@ -115,7 +115,7 @@ mod tests {
         fs::create_dir(path("sub")).unwrap();
         symlink("sub/b", path("a")).unwrap();
         symlink("../c", path("sub/b")).unwrap();
-        // Dangling: the end is where a file would be.
+        // A dangling link: the result is the path where a file would be.
         assert_eq!(Destination::of(&path("a")).unwrap(), Destination::File(path("sub/../c")));
         fs::write(path("c"), "").unwrap();
         assert_eq!(Destination::of(&path("a")).unwrap(), Destination::File(path("sub/../c")));
@@ -140,7 +140,7 @@ mod tests {
             assert!(is_stdout(path), "{}", path.display());
         }
         assert!(!is_stdout(Path::new("/dev/fd/2")) && !is_stdout(null));
-        // A file whose name is a number is no descriptor.
+        // A file whose name is a number is not a descriptor.
         assert_eq!(descriptor(&folder.path().join("1")), None);
     }
 }

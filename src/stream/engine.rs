@@ -1,4 +1,5 @@
-//! What converts a portion: the CPU twin, or a GPU that the twin stands in for and checks.
+//! Converts batches of rows: by the CPU reference, or by a GPU that the reference checks and replaces if it
+//! fails.
 
 use super::Verify;
 use crate::gpu::Converter;
@@ -6,11 +7,12 @@ use crate::{Device, Error, Format, Result, cpu};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Weights that [`Verify::Sample`] checks at a time, of every sixteen times as many.
+/// Weights that are compared at a time.
 const SAMPLE_WEIGHTS: u64 = 4096;
-const SAMPLE_OF: usize = 16;
+/// [`Verify::Sample`] compares one of this many samples.
+const SAMPLE_STRIDE: usize = 16;
 
-/// What all engines of a run came to.
+/// The sums over all engines of a run.
 #[derive(Default, Debug)]
 pub(super) struct Tally {
     /// Why the device was given up, if it was.
@@ -19,7 +21,7 @@ pub(super) struct Tally {
     pub(super) verified_weights: AtomicU64,
 }
 
-/// One worker's.
+/// The converter of one worker thread.
 pub(super) struct Engine<'a> {
     converter: Option<Converter>,
     verify: Verify,
@@ -27,7 +29,7 @@ pub(super) struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// An engine on `device`, whose buffers take at most about `memory_bytes`.
+    /// An engine on `device`. Its device buffers take about `memory_bytes` at most.
     pub(super) fn new(device: &Device, memory_bytes: u64, verify: Verify, tally: &'a Tally) -> Self {
         let converter = match device {
             Device::Cpu => None,
@@ -42,9 +44,9 @@ impl<'a> Engine<'a> {
         gpu.unwrap_or("the CPU").to_owned()
     }
 
-    /// Converts whole blocks; returns the first weight that came out otherwise than the twin would have it.
+    /// Converts whole blocks. Returns the first weight that differs from the CPU reference, if any was found.
     ///
-    /// A device that fails is given up: the twin does this portion again, and all that follow.
+    /// A device that fails is given up: the CPU reference converts this batch again, and all further ones.
     pub(super) fn convert(
         &mut self,
         from: Format,
@@ -70,7 +72,7 @@ impl<'a> Engine<'a> {
                 | Error::Device { .. }
                 | Error::Inexact { .. }),
             ) => {
-                // The first reason is the one to tell.
+                // The first reason is reported.
                 let _ = self.tally.given_up.set(error.to_string());
                 self.converter = None;
                 cpu::convert(from, input, to, output);
@@ -80,6 +82,7 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// The first weight of `output` that differs from the CPU reference, among those that are compared.
     fn first_difference(&self, from: Format, input: &[u8], to: Format, output: &[u8]) -> Option<usize> {
         if self.verify == Verify::Off {
             return None;
@@ -88,7 +91,7 @@ impl<'a> Engine<'a> {
         let samples = input.chunks(bytes(from)).zip(output.chunks(bytes(to))).enumerate();
         let mut expected = vec![0; bytes(to)];
         for (number, (input, output)) in samples {
-            let is_checked = self.verify == Verify::All || number % SAMPLE_OF == 0;
+            let is_checked = self.verify == Verify::All || number % SAMPLE_STRIDE == 0;
             if !is_checked {
                 continue;
             }

@@ -1,8 +1,9 @@
-//! Output files that appear under their names complete or not at all.
+//! Output files that appear under their names only when they are complete.
 
 use super::Plan;
 use super::destination::{Destination, folder_of, open_direct};
 use super::part_file::{PartFault, PartFile};
+use crate::error::OutputFault;
 use crate::gguf::{Model, split_suffix};
 use crate::{Error, Result};
 use std::ffi::OsStr;
@@ -10,18 +11,18 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// What becomes of a file that has the name of an output already.
+/// What to do if a file has the name of an output already.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Existing {
-    /// It stays: there is an error, before anything is written.
+    /// Keep it and fail before anything is written.
     #[default]
     Refuse,
-    /// It is replaced when the output is complete.
+    /// Replace it when the output is complete.
     Replace,
 }
 
-/// The files of one run. Those that are not committed are removed when this is dropped.
+/// The output files of one run. Files that are not committed are removed on drop.
 pub(super) struct Outputs {
     targets: Vec<Target>,
     existing: Existing,
@@ -30,22 +31,21 @@ pub(super) struct Outputs {
 /// One output.
 #[derive(Debug)]
 struct Target {
-    /// The name that was given for it.
+    /// The path as given.
     path: PathBuf,
     to: To,
 }
 
 #[derive(Debug)]
 enum To {
-    /// A file of this path, which is `part` until it is complete.
+    /// A file with this path, written as `part` until it is complete.
     File { path: PathBuf, part: PartFile },
     /// A device, a pipe or a descriptor.
     Direct(PathBuf),
 }
 
 impl Outputs {
-    /// Checks that every file of `plan` may and can be written under `output`, and takes the names for this
-    /// run.
+    /// Checks that every file of `plan` may and can be written, and locks the names for this run.
     pub(super) fn create(model: &Model, plan: &Plan, output: &Path, existing: Existing) -> Result<Self> {
         let paths = plan.output_paths(output);
         let destinations = paths.iter().map(|path| Destination::of(path)).collect::<Result<Vec<_>>>()?;
@@ -66,10 +66,11 @@ impl Outputs {
         self.targets[index].open()
     }
 
-    /// Gives every file its name, after all were flushed.
+    /// Renames every file to its final name. All files are flushed.
     ///
-    /// Of several files the first, without which the others are no model, goes last: of a run that is killed
-    /// in between there is no first file, and not some files of this run beside some of another.
+    /// The first of several files is removed first and renamed last, because the others are no model without
+    /// it: a run that is killed in between leaves no first file, and never files of two runs that look like
+    /// one model.
     pub(super) fn commit(mut self) -> Result<()> {
         for target in &self.targets {
             target.refuse_existing(self.existing)?;
@@ -110,10 +111,10 @@ impl Target {
         };
         let part = match PartFile::create(&end) {
             Ok(part) => part,
-            Err(PartFault::InUse) => return Err(Error::OutputInUse { path }),
+            Err(PartFault::InUse) => return Err(Error::Output { path, fault: OutputFault::InUse }),
             Err(PartFault::Io(source)) => return Err(io_error(&path, "create a file beside it")(source)),
         };
-        // Another run may have finished it since it was looked for.
+        // Another run may have finished the output since the check.
         refuse_existing(&path, existing)?;
         Ok(Self { path, to: To::File { path: end, part } })
     }
@@ -126,7 +127,7 @@ impl Target {
         Ok(BufWriter::new(writer))
     }
 
-    /// The file that is written until it is complete.
+    /// The path that is written until the output is complete.
     fn written(&self) -> &Path {
         match &self.to {
             To::File { part, .. } => part.path(),
@@ -150,24 +151,25 @@ impl Target {
         }
     }
 
-    /// Takes back what [`commit`](Self::commit) did.
+    /// Undoes [`commit`](Self::commit).
     fn remove(&self) {
         if let To::File { path, .. } = &self.to {
-            // The error that led here is the one to tell.
+            // The first error is the one to report.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// A file that appears under its name complete or not at all, as the outputs of
+/// A file that appears under its name only when it is complete, like the outputs of
 /// [`quantize_file`](super::quantize_file).
 ///
-/// It is written as `.NAME.qmill-part` in the same folder, which is locked: a second run with that output is
-/// refused while this one lives, and what a dead one left is replaced. [`commit`](Self::commit) flushes it to
-/// the disk and gives it its name; dropped before, it is removed. Where the name is a symbolic link, what the
-/// link leads to is replaced. A device, a pipe or a descriptor such as `/dev/stdout` is written directly.
+/// It is written as `.NAME.qmill-part` in the same folder. That file is locked: a second run with the same
+/// output is refused meanwhile, and a file left by a killed run is replaced. [`commit`](Self::commit) flushes
+/// the file to the disk and renames it. Dropping it without a commit removes it. If the name is a symbolic
+/// link, the target of the link is replaced. A device, a pipe or a descriptor such as `/dev/stdout` is
+/// written directly.
 pub struct OutputFile {
-    // Dropped first: it must not write to a file that is removed.
+    // Dropped first, because it must not write to a file that is removed.
     writer: BufWriter<Box<dyn Write>>,
     target: Target,
     existing: Existing,
@@ -176,8 +178,8 @@ pub struct OutputFile {
 impl OutputFile {
     /// Opens the output at `path`.
     ///
-    /// Fails with [`Error::OutputExists`] where there is a file, or a link that leads nowhere, and `existing`
-    /// does not allow to replace it, with [`Error::OutputInUse`] and with [`Error::Io`].
+    /// Fails with [`OutputFault::Exists`] if there is a file, or a link without a target, that `existing`
+    /// does not allow to replace, with [`OutputFault::InUse`] and with [`Error::Io`].
     pub fn create(path: &Path, existing: Existing) -> Result<Self> {
         let destination = Destination::of(path)?;
         if matches!(destination, Destination::File(_)) {
@@ -187,10 +189,10 @@ impl OutputFile {
         Ok(Self { writer: target.open()?, target, existing })
     }
 
-    /// Waits until everything is on the disk, and gives the file its name.
+    /// Waits until everything is on the disk and renames the file.
     ///
-    /// Fails with [`Error::Io`], and with [`Error::OutputExists`] where somebody else has made a file of that
-    /// name.
+    /// Fails with [`Error::Io`], and with [`OutputFault::Exists`] if another program has created a file of
+    /// that name.
     pub fn commit(mut self) -> Result<()> {
         self.writer.flush().map_err(io_error(self.target.written(), "write"))?;
         self.target.refuse_existing(self.existing)?;
@@ -209,48 +211,48 @@ impl Write for OutputFile {
 }
 
 impl Plan {
-    /// The names of the files that [`write_files`](Self::write_files) makes of `output`: `output` itself, or
-    /// as `gguf-split` has it `NAME-00001-of-00003.gguf` and so on.
+    /// The paths of the files that [`write_files`](Self::write_files) writes: `output` itself, or
+    /// `NAME-00001-of-00003.gguf` and so on, as `gguf-split` names them.
     pub fn output_paths(&self, output: &Path) -> Vec<PathBuf> {
         if !self.is_split {
             return vec![output.to_owned()];
         }
         let count = self.files.len() as u64;
-        // As llama-quantize, the name of the parts is that of the whole without its extension.
+        // As in llama-quantize, the names of the files begin with `output` without its extension.
         let stem = if output.extension() == Some(OsStr::new("gguf")) {
             output.file_stem()
         } else {
             output.file_name()
         };
-        let part = |number| {
+        let path = |number| {
             let mut name = stem.unwrap_or_default().to_owned();
             name.push(split_suffix(number, count));
             output.with_file_name(name)
         };
-        (0..count).map(part).collect()
+        (0..count).map(path).collect()
     }
 }
 
 fn refuse_input(model: &Model, path: &Path, destination: &Destination) -> Result<()> {
     let (Destination::File(end) | Destination::Direct(end)) = destination;
-    // A device or a pipe is no file of the model, and to compare it would be to open it.
+    // A device or a pipe is not a file of the model, and comparing it would open it.
     let is_file = fs::metadata(end).is_ok_and(|found| found.is_file());
     let is_input = |input: &Path| same_file::is_same_file(input, end).unwrap_or(false);
     if is_file && model.shards().iter().any(|shard| is_input(shard.path())) {
-        return Err(Error::SameFile { path: path.to_owned() });
+        return Err(Error::Output { path: path.to_owned(), fault: OutputFault::SameFile });
     }
     Ok(())
 }
 
-/// A link that leads nowhere is there too.
+/// A link without a target exists too.
 fn refuse_existing(path: &Path, existing: Existing) -> Result<()> {
     if existing == Existing::Refuse && fs::symlink_metadata(path).is_ok() {
-        return Err(Error::OutputExists { path: path.to_owned() });
+        return Err(Error::Output { path: path.to_owned(), fault: OutputFault::Exists });
     }
     Ok(())
 }
 
-/// Checks each folder for all the files that it gets.
+/// Checks the free space of each folder for all its files.
 fn check_space(plan: &Plan, destinations: &[Destination]) -> Result<()> {
     let mut needed: Vec<(&Path, u64)> = Vec::new();
     for (file, destination) in plan.files.iter().zip(destinations) {
@@ -264,7 +266,8 @@ fn check_space(plan: &Plan, destinations: &[Destination]) -> Result<()> {
     for (folder, needed_bytes) in needed {
         let free_bytes = fs4::available_space(folder).map_err(io_error(folder, "use"))?;
         if needed_bytes > free_bytes {
-            return Err(Error::NoSpace { folder: folder.to_owned(), needed_bytes, free_bytes });
+            let fault = OutputFault::NoSpace { needed_bytes, free_bytes };
+            return Err(Error::Output { path: folder.to_owned(), fault });
         }
     }
     Ok(())

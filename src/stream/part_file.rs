@@ -1,5 +1,4 @@
-//! A file that is written beside its place: locked while its run lives, and on the disk before it gets its
-//! name.
+//! The file that is written beside an output: locked during the run, flushed to the disk, then renamed.
 
 use crossbeam_channel::{Sender, bounded};
 use std::ffi::OsString;
@@ -12,17 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// After this many bytes the disk is set to work.
+/// Bytes after which a flush to the disk begins.
 const FLUSH_BYTES: usize = 32 << 20;
 
-/// How often a part file is opened anew because the run that had it ended in between.
+/// How often the part file is opened again because the run that owned it ended in between.
 const ATTEMPTS: usize = 100;
 
 /// The part file of one output: `.NAME.qmill-part` in the folder of NAME.
 ///
-/// While this lives, the file is locked, so no other run writes, renames or removes it. The system ends the
-/// lock of a process that is killed. The file is removed when this is dropped, unless
-/// [`rename`](Self::rename) gave it its name.
+/// The file is locked until this is dropped, so no other run writes, renames or removes it. The system
+/// releases the lock of a process that is killed. Dropping removes the file unless it was
+/// [renamed](Self::rename).
 #[derive(Debug)]
 pub(super) struct PartFile {
     path: PathBuf,
@@ -30,12 +29,12 @@ pub(super) struct PartFile {
     renamed: bool,
 }
 
-/// Why there is no part file.
+/// Why a part file cannot be created.
 #[derive(Debug)]
 pub(super) enum PartFault {
-    /// Another run has it.
+    /// Another run owns it.
     InUse,
-    /// The system refused.
+    /// An error of the operating system.
     Io(io::Error),
 }
 
@@ -46,21 +45,21 @@ impl From<io::Error> for PartFault {
 }
 
 impl PartFile {
-    /// Creates the part file of the output at `target`, empty; what a dead run left there is replaced.
+    /// Creates the empty part file of the output at `target`, and replaces one that a killed run left.
     ///
-    /// Where the file system has no locks, the name of the part carries a number of its own.
+    /// If the file system has no locks, the name of the part file contains a unique number.
     pub(super) fn create(target: &Path) -> Result<Self, PartFault> {
         let path = part_path(target, "");
         for _ in 0..ATTEMPTS {
-            refuse_what_is_no_file(&path)?;
+            refuse_non_file(&path)?;
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(PartFault::InUse),
                 Err(TryLockError::Error(_)) => return Self::create_unlocked(target),
             }
-            // Between opening and locking the run that had the file may have renamed or removed it. What is
-            // locked then is a finished output, or nothing.
+            // Between opening and locking, the run that owned the file may have renamed or removed it. Then
+            // the locked file is a finished output or has no name.
             if is_at(&file, &path)? {
                 file.set_len(0)?;
                 return Ok(Self { path, file: Arc::new(file), renamed: false });
@@ -69,7 +68,7 @@ impl PartFile {
         Err(PartFault::InUse)
     }
 
-    /// As [`create`](Self::create), under a name that no other run takes.
+    /// [`create`](Self::create) under a name that no other run uses.
     fn create_unlocked(target: &Path) -> Result<Self, PartFault> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +86,7 @@ impl PartFile {
         PartWriter { file: Arc::clone(&self.file), unflushed_bytes: 0, flusher: None }
     }
 
-    /// Gives the file its name, in place of what is there. The lock stays until this is dropped.
+    /// Renames the file to `target` and replaces what is there. The lock stays until this is dropped.
     pub(super) fn rename(&mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.renamed = true;
@@ -98,13 +97,13 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         if !self.renamed {
-            // Still locked, so it is this run's.
+            // The file is still locked, so it belongs to this run.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// `.NAME.qmill-part` beside `target`, whatever bytes NAME has.
+/// `.NAME.qmill-part` beside `target`. NAME may be any bytes.
 fn part_path(target: &Path, number: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
@@ -112,15 +111,15 @@ fn part_path(target: &Path, number: &str) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// A link would have another file emptied, a pipe would wait for a reader.
-fn refuse_what_is_no_file(path: &Path) -> io::Result<()> {
+/// Refuses a link, which would empty another file, and a pipe, which would wait for a reader.
+fn refuse_non_file(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => Err(io::Error::other("what is there is not a regular file")),
         _ => Ok(()),
     }
 }
 
-/// Whether `path` itself, and no link there, is the open `file`.
+/// Whether `path` is the open `file` itself, not a link to it.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => return Ok(false),
@@ -136,10 +135,10 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Writes a part file; [`flush`](Write::flush) waits until everything is on the disk.
+/// Writes a part file. [`flush`](Write::flush) waits until everything is on the disk.
 ///
-/// That would take long at the end of a large file, so a thread flushes what is there while more is written; this
-/// also keeps the system from filling its memory with bytes to write.
+/// At the end of a large file that would take long, so a thread flushes during the run. This also keeps the
+/// system from filling its memory with unwritten bytes.
 pub(super) struct PartWriter {
     file: Arc<File>,
     unflushed_bytes: usize,
@@ -165,7 +164,7 @@ impl PartWriter {
             Some(flusher) => flusher,
             None => Flusher::start(Arc::clone(&self.file))?,
         };
-        // One that is awake already will find these bytes too, or those after them.
+        // If the flusher is awake already, it flushes these bytes too, or it finds the next wake-up.
         let _ = flusher.wake.try_send(());
         self.flusher = Some(flusher);
         Ok(())
@@ -186,7 +185,7 @@ impl Write for PartWriter {
     fn flush(&mut self) -> io::Result<()> {
         if let Some(Flusher { wake, thread }) = self.flusher.take() {
             mem::drop(wake);
-            // The system tells of a failed write once, whoever asks.
+            // The system reports a failed write only once, to whichever thread flushes first.
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread panicked")))?;
         }
         self.file.sync_all()
@@ -219,7 +218,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    /// What a run finds that has waited between opening and locking.
+    /// The state that a run finds if it has waited between opening and locking.
     #[test]
     fn a_file_that_got_its_name_is_not_at_the_place_of_the_part() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,8 @@
-//! What to do, decided from the header alone.
+//! The plan of a run, made from the header alone.
 
+use super::notes::ineffective;
+use super::{Request, Verify};
+use crate::error::RequestFault;
 use crate::gguf::{Layout, Metadata, Model, TensorInfo, TensorType, Value};
 use crate::gguf::{SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY};
 use crate::mix::{self, Choice, Facts, FileType};
@@ -11,119 +14,35 @@ const QUANTIZATION_VERSION_KEY: &str = "general.quantization_version";
 const QUANTIZATION_VERSION: u32 = 2;
 const FILE_TYPE_KEY: &str = "general.file_type";
 const SPLIT_KEYS: [&str; 3] = [SPLIT_NUMBER_KEY, SPLIT_COUNT_KEY, SPLIT_TENSORS_KEY];
-/// Weights in the blocks of the formats that stand in for others.
+/// Weights in the shortest blocks of the formats that replace others.
 const SHORTEST_BLOCK: u64 = 32;
 
-/// What a user asks for: [`Request::new`], changed by the methods that begin with `with_`, or field by field.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Request {
-    /// The mix of formats.
-    pub file_type: FileType,
-    /// Exceptions from it.
-    pub mix: mix::Options,
-    /// Allows to quantize tensors that are quantized already, which adds their error to the new one.
-    pub allow_requantize: bool,
-    /// Metadata to set; each key moves to the end, in this order.
-    pub metadata: Vec<(String, Value)>,
-    /// Layers to leave out; those that stay are numbered anew.
-    pub prune_layers: BTreeSet<u32>,
-    /// Writes as many files as the model was read from, instead of one.
-    pub keep_split: bool,
-    /// Holds the bytes of a GPU against those of the CPU.
-    pub verify: Verify,
-}
-
-/// How much of what a GPU makes the CPU makes again, to compare.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub enum Verify {
-    /// Nothing: the bytes are the same by construction.
-    #[default]
-    Off,
-    /// A sixteenth of the weights of every tensor.
-    Sample,
-    /// Everything, which takes as long as the CPU alone.
-    All,
-}
-
-impl Request {
-    /// Asks for `file_type` and nothing else.
-    pub fn new(file_type: FileType) -> Self {
-        Self {
-            file_type,
-            mix: mix::Options::default(),
-            allow_requantize: false,
-            metadata: Vec::new(),
-            prune_layers: BTreeSet::new(),
-            keep_split: false,
-            verify: Verify::Off,
-        }
-    }
-
-    /// These, with another [`mix`](Self::mix).
-    #[must_use]
-    pub fn with_mix(self, mix: mix::Options) -> Self {
-        Self { mix, ..self }
-    }
-
-    /// These, with another [`allow_requantize`](Self::allow_requantize).
-    #[must_use]
-    pub fn with_allow_requantize(self, allow_requantize: bool) -> Self {
-        Self { allow_requantize, ..self }
-    }
-
-    /// These, with another [`metadata`](Self::metadata).
-    #[must_use]
-    pub fn with_metadata(self, metadata: Vec<(String, Value)>) -> Self {
-        Self { metadata, ..self }
-    }
-
-    /// These, with another [`prune_layers`](Self::prune_layers).
-    #[must_use]
-    pub fn with_prune_layers(self, prune_layers: BTreeSet<u32>) -> Self {
-        Self { prune_layers, ..self }
-    }
-
-    /// These, with another [`keep_split`](Self::keep_split).
-    #[must_use]
-    pub fn with_keep_split(self, keep_split: bool) -> Self {
-        Self { keep_split, ..self }
-    }
-
-    /// These, with another [`verify`](Self::verify).
-    #[must_use]
-    pub fn with_verify(self, verify: Verify) -> Self {
-        Self { verify, ..self }
-    }
-}
-
-/// What becomes of every tensor of a model, and where every byte of the new file goes.
+/// The new type of every tensor of a model, and the offset of every byte in the new files.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The files to write; more than one only for a split model with [`Request::keep_split`].
+    /// The files to write. More than one only for a split model with [`Request::keep_split`].
     pub files: Vec<PlannedFile>,
     /// Whether the files are named as parts of a split model, even if there is only one.
     pub is_split: bool,
-    /// What the user should know, one sentence each: what the source does not say and what is assumed
-    /// instead, what of the request has no effect, and where no tensor changes.
+    /// Notes for the user, one sentence each: missing metadata and what is assumed instead, parts of the
+    /// request that have no effect, and whether no tensor changes.
     pub notes: Vec<String>,
-    /// Where rows are too short for the formats that were meant: a file type that makes a smaller file.
+    /// If rows are too short for the chosen formats: a file type that gives a smaller file.
     pub alternative: Option<Alternative>,
-    /// As in [`Request::verify`].
+    /// See [`Request::verify`].
     pub verify: Verify,
 }
 
 /// One file to write.
 #[derive(Clone, Debug)]
 pub struct PlannedFile {
-    /// Where its bytes go.
+    /// The offsets of its bytes.
     pub layout: Layout,
     /// Its tensors, in the order of [`Layout::tensors`].
     pub tensors: Vec<PlannedTensor>,
 }
 
-/// Another file type, and what it would make of the same model.
+/// Another file type, and the size that it would give the same model.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Alternative {
@@ -133,58 +52,58 @@ pub struct Alternative {
     pub bits_per_weight: f64,
 }
 
-/// Tensors that got another format than was meant, because of the length of their rows.
+/// Tensors whose chosen format was replaced because of the length of their rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Fallback {
     /// Weights in a row.
     pub row_len: u64,
-    /// What that is no multiple of.
+    /// The block length that the row length is not a multiple of.
     pub block_weights: u64,
-    /// The format that was meant.
+    /// The chosen format.
     pub meant: Format,
-    /// The format that they got.
+    /// The format that replaces it.
     pub became: Format,
-    /// How many tensors there are.
+    /// Number of such tensors.
     pub tensors: usize,
 }
 
-/// What becomes of one tensor.
+/// The source and the result of one tensor.
 #[derive(Clone, Debug)]
 pub struct PlannedTensor {
-    /// Its number among [`Model::tensors`] of the source.
+    /// Its index in [`Model::tensors`] of the source.
     pub source_index: usize,
     /// Name, shape and type in the source.
     pub from: TensorInfo,
-    /// Name, shape and type in the new file; without its offset.
+    /// Name, shape and type in the new file. The offset is not set.
     pub to: TensorInfo,
-    /// The format that was meant, where the rows are not whole blocks of it.
+    /// The chosen format, if it was replaced because rows are not whole blocks of it.
     pub fallback_from: Option<Format>,
 }
 
 impl PlannedTensor {
-    /// Whether its bytes are copied as they are.
+    /// Whether its bytes are copied unchanged.
     pub fn is_copied(&self) -> bool {
         self.from.tensor_type() == self.to.tensor_type()
     }
 
-    /// Why it did not get the format that was meant, where that is so.
+    /// Why its chosen format was replaced, if it was.
     pub fn fallback(&self) -> Option<Fallback> {
         let meant = self.fallback_from?;
         let became = self.to.tensor_type().format()?;
-        // A float stands in where not even the shortest blocks fit.
+        // A float format replaces it if rows are not even whole blocks of the shortest length.
         let needed = if became.is_float() { SHORTEST_BLOCK } else { meant.info().block_weights as u64 };
         Some(Fallback { row_len: self.to.row_len(), block_weights: needed, meant, became, tensors: 1 })
     }
 }
 
 impl Plan {
-    /// Decides what `request` means for `model`. Reads nothing but the header.
+    /// Plans `request` for `model`. Reads only the header.
     ///
-    /// Fails with [`Error::Requantize`] where a tensor is quantized already, with
-    /// [`Error::NothingToQuantize`] where the file has none that any file type would change, with
-    /// [`Error::NotEncoded`] where qmill has no encoder, with [`Error::PruneLayers`], with
-    /// [`Error::SplitKey`], with the errors of [`mix::choose`], and with [`Error::Layout`].
+    /// Fails with [`RequestFault::Requantize`] if a tensor is quantized already, with
+    /// [`RequestFault::NothingToQuantize`] if no file type would change any tensor, with
+    /// [`Error::NotEncoded`] if qmill has no encoder for a format, with [`RequestFault::PruneLayers`], with
+    /// [`RequestFault::SplitKey`], with the errors of [`mix::choose`], and with [`Error::Layout`].
     pub fn new(model: &Model, request: &Request) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let source_file_type = metadata.get(FILE_TYPE_KEY).cloned();
@@ -199,7 +118,7 @@ impl Plan {
         }
         for (key, value) in &request.metadata {
             if SPLIT_KEYS.contains(&key.as_str()) {
-                return Err(Error::SplitKey { key: key.clone() });
+                return Err(Error::Request(RequestFault::SplitKey { key: key.clone() }));
             }
             put_last(&mut metadata, key, value.clone());
         }
@@ -211,7 +130,7 @@ impl Plan {
         if let Some(&last) = request.prune_layers.last() {
             let layers = mix::block_count(names.iter().copied());
             if last >= layers {
-                return Err(Error::PruneLayers { layer: last, layers });
+                return Err(Error::Request(RequestFault::PruneLayers { layer: last, layers }));
             }
             let key = format!("{}.block_count", facts.architecture);
             put_last(&mut metadata, &key, layers - request.prune_layers.len() as u32);
@@ -257,7 +176,7 @@ impl Plan {
         self.files.iter().flat_map(|file| &file.tensors)
     }
 
-    /// The tensors that got another format than was meant, in order of first appearance.
+    /// The replacements of chosen formats, in order of first appearance.
     pub fn fallbacks(&self) -> Vec<Fallback> {
         let mut fallbacks: Vec<Fallback> = Vec::new();
         for found in self.tensors().filter_map(PlannedTensor::fallback) {
@@ -269,7 +188,7 @@ impl Plan {
         fallbacks
     }
 
-    /// Length of all files together.
+    /// Total length of the files.
     pub fn file_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.layout.file_bytes()).sum()
     }
@@ -285,7 +204,8 @@ fn plan_tensor(
     let tensor_type = match (choice.format, from.tensor_type()) {
         (None, kept) => kept,
         (Some(format), TensorType::Weights(source)) if !source.is_float() && !allow_requantize => {
-            return Err(Error::Requantize { tensor: name.to_owned(), from: source, to: format });
+            let tensor = name.to_owned();
+            return Err(Error::Request(RequestFault::Requantize { tensor, from: source, to: format }));
         }
         (Some(format), _) if !format.info().can_quantize() => return Err(Error::NotEncoded { format }),
         (Some(format), _) => format.into(),
@@ -298,8 +218,8 @@ fn plan_tensor(
     })
 }
 
-/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless it is
-/// what is asked for already.
+/// Refuses a file that no file type would change, such as an importance matrix or an adapter, unless all its
+/// tensors have the requested format already.
 fn refuse_nothing(model: &Model, facts: &Facts, views: &[mix::Tensor], request: &Request) -> Result<()> {
     let Some(default) = request.file_type.info().format else { return Ok(()) };
     let is_there = !views.is_empty() && views.iter().all(|view| view.format == Some(default));
@@ -313,54 +233,12 @@ fn refuse_nothing(model: &Model, facts: &Facts, views: &[mix::Tensor], request: 
         (None, None) => "of no general.type".to_owned(),
     };
     let path = model.shards()[0].path().to_owned();
-    Err(Error::NothingToQuantize { path, kind, tensors: views.len(), file_type: request.file_type })
+    let file_type = request.file_type;
+    let tensors = views.len();
+    Err(Error::Request(RequestFault::NothingToQuantize { path, kind, tensors, file_type }))
 }
 
-/// What of the request changes nothing, one sentence each.
-fn ineffective(facts: &Facts, views: &[mix::Tensor], request: &Request) -> Vec<String> {
-    let (file_type, options) = (request.file_type, &request.mix);
-    let mut notes = Vec::new();
-    match file_type.info().format {
-        Some(default) if !default.is_float() => {
-            let changing = |view: &&mix::Tensor| mix::may_change(facts, view, options);
-            let unmatched = options
-                .tensor_types
-                .iter()
-                .filter(|rule| !views.iter().filter(changing).any(|view| rule.matches(view.name)));
-            notes.extend(
-                unmatched.map(|rule| format!("{rule} matches the name of no tensor that is quantized")),
-            );
-        }
-        _ if !options.tensor_types.is_empty() => {
-            notes.push(format!("formats by tensor name have no effect with {file_type}"));
-        }
-        _ => {}
-    }
-    let has_output = views.iter().any(mix::is_output);
-    let has_embedding = views.iter().any(mix::is_token_embedding);
-    // The embedding stands in for the output, but not with `pure`.
-    let output_is_used = has_output || has_embedding && !options.pure;
-    for (is_set, is_used, what, needed) in [
-        (options.output_tensor_type.is_some(), output_is_used, "the format of the output", "output.weight"),
-        (
-            options.token_embedding_type.is_some(),
-            has_embedding,
-            "the format of the embedding",
-            "token_embd.weight",
-        ),
-        (options.leave_output_tensor, has_output, "leaving the output as it is", "output.weight"),
-    ] {
-        if is_set && !is_used {
-            notes.push(format!("{what} has no effect: there is no {needed}"));
-        } else if is_set && file_type == FileType::COPY {
-            notes.push(format!("{what} has no effect with COPY"));
-        }
-    }
-    notes
-}
-
-/// The nearest file type of short blocks, where rows are too short for some format and the file would be
-/// smaller.
+/// If rows are too short for a chosen format: a file type with short blocks that gives a smaller file.
 fn alternative(
     facts: &Facts,
     views: &[mix::Tensor],
@@ -377,7 +255,7 @@ fn alternative(
         .then_some(Alternative { file_type, bits_per_weight })
 }
 
-/// Of the tensors that hold weights.
+/// The mean over all tensors that hold weights.
 fn bits_per_weight(views: &[mix::Tensor], choices: &[Choice]) -> f64 {
     let (mut weights, mut bits) = (0.0, 0.0);
     for (view, choice) in views.iter().zip(choices) {
@@ -411,12 +289,12 @@ fn put_last(metadata: &mut Metadata, key: &str, value: impl Into<Value>) {
     metadata.set(key, value);
 }
 
-/// The numbers that the choice of formats goes by.
+/// The metadata that the choice of formats depends on.
 fn facts(metadata: &Metadata) -> Facts {
     let architecture = metadata.str_of("general.architecture").unwrap_or_default();
     let number = |key: &str| {
         let value = metadata.get(&format!("{architecture}.{key}"))?;
-        // Some models give a number for each layer; layer 0 speaks for all.
+        // Some models have a number for each layer: that of layer 0 is taken for all.
         let first = value.as_array().and_then(|array| array.iter().next());
         first.as_ref().unwrap_or(value).as_u64()?.try_into().ok()
     };
@@ -429,7 +307,7 @@ fn facts(metadata: &Metadata) -> Facts {
     }
 }
 
-/// The name a tensor gets when `layers` are left out; `None` if it is of one of them.
+/// The new name of a tensor if `layers` are left out; `None` if the tensor belongs to one of them.
 fn renumbered(name: &str, layers: &BTreeSet<u32>) -> Option<String> {
     match mix::layer(name) {
         Some(layer) if layers.contains(&layer) => None,

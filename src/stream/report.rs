@@ -1,26 +1,26 @@
-//! What is being done, and what was done.
+//! The progress and the result of a run.
 
 use super::engine::Tally;
-use super::{Alternative, Fallback, Plan, Resources};
+use super::{Alternative, Fallback, Plan, PlannedTensor, Resources};
 use crate::Device;
 use crate::gguf::TensorType;
 use std::time::Duration;
 
-/// How far a run has come; told after every portion that is written.
+/// How far a run has come. Reported after every batch of rows that is written.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// The tensor that the portion belongs to.
-    pub tensor: &'a super::PlannedTensor,
-    /// Its number in the plan, from 0.
+    /// The tensor that the batch belongs to.
+    pub tensor: &'a PlannedTensor,
+    /// Its index in [`Plan::tensors`].
     pub tensor_index: usize,
     /// Number of tensors in the plan.
     pub tensor_count: usize,
-    /// Whether the portion was the tensor's last.
+    /// Whether the batch was the tensor's last.
     pub tensor_is_done: bool,
     /// Bytes read from the source so far.
     pub read_bytes: u64,
-    /// Bytes that are read in all.
+    /// Bytes to read in total.
     pub total_read_bytes: u64,
     /// Bytes of tensor data written so far.
     pub written_bytes: u64,
@@ -28,7 +28,7 @@ pub struct Progress<'a> {
     pub elapsed: Duration,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -42,27 +42,27 @@ pub struct Report {
     pub file_bytes: u64,
     /// Totals by the type written, in order of first appearance.
     pub formats: Vec<FormatTotal>,
-    /// Tensors that got another format than was meant, because of their row length.
+    /// Number of tensors whose chosen format was replaced because of their row length.
     pub fallbacks: usize,
-    /// These tensors by format and row length, in order of first appearance.
+    /// The replacements by format and row length, in order of first appearance.
     pub fallback_kinds: Vec<Fallback>,
-    /// A file type that would make a smaller file of such rows.
+    /// A file type that would give a smaller file for such rows.
     pub alternative: Option<Alternative>,
-    /// Tensors that were not copied as they are.
+    /// Number of tensors that were converted, not copied.
     pub converted: usize,
     /// The device that converted.
     pub device: String,
-    /// Why the device was given up and the CPU went on, if it was.
+    /// Why the device was given up, if it was. The CPU did the rest.
     pub given_up: Option<String>,
-    /// Weights that the device left to the CPU, because of their magnitude.
+    /// Weights that the CPU reference converted instead of the device, because of their magnitude.
     pub redone_weights: u64,
-    /// Weights of the device's that were held against the CPU's.
+    /// Weights of the device that were compared with the CPU reference.
     pub verified_weights: u64,
-    /// Time the run took.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
-/// What was written in one type.
+/// The tensors written in one type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct FormatTotal {
@@ -72,7 +72,7 @@ pub struct FormatTotal {
     pub tensors: usize,
     /// Weights in them.
     pub weights: u64,
-    /// Bytes they take.
+    /// Bytes of their data.
     pub bytes: u64,
 }
 
@@ -87,7 +87,7 @@ impl Report {
         }
     }
 
-    /// The totals of `plan`, which a run on the CPU that took `elapsed` arrives at.
+    /// The result that a run of `plan` on the CPU gives after `elapsed`.
     pub fn new(plan: &Plan, elapsed: Duration) -> Self {
         let mut report = Self {
             weights: 0,

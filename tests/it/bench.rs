@@ -1,4 +1,5 @@
-//! `qmill bench` and what it is made of. What it measures is not judged here: only that it is measured, checked and told.
+//! `qmill bench` and its library. The results are not judged here, only that they are measured, checked and
+//! printed.
 
 use crate::gpu::{another_device, gpu};
 use naga::back::{hlsl, msl, spv};
@@ -12,11 +13,11 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One repetition of one operation, and nothing kept out of the cache.
+/// One repetition of one operation, with weights that stay in the cache.
 const QUICK: Settings =
     Settings::DEFAULT.with_repetitions(1).with_repetition_time(Duration::ZERO).with_cache_bytes(0);
 
-/// The command with these arguments, and quick ones where they say nothing of it.
+/// The command with these arguments, and others that make it fast.
 fn qmill(arguments: &[&str]) -> Output {
     let quick = [("--cache", "0"), ("-r", "2")].into_iter().filter(|(name, _)| !arguments.contains(name));
     let mut command = Command::new(env!("CARGO_BIN_EXE_qmill"));
@@ -99,7 +100,7 @@ fn every_output_tells_the_same() {
         assert_eq!(line["format"], format);
         assert_eq!(line.as_object().unwrap().keys().collect::<Vec<_>>(), names);
     }
-    // What llama-bench calls the same.
+    // The names of llama-bench.
     for name in ["cpu_info", "gpu_info", "backends", "test_time", "avg_ns", "stddev_ns", "samples_ns"] {
         assert!(names.contains(&name), "{name}");
     }
@@ -121,7 +122,7 @@ fn an_earlier_run_is_compared_with() {
     let arguments = ["--device", "cpu", "--format", "Q4_0", "--shape", "2x64,4x64", "--batch", "1"];
     for style in ["json", "jsonl", "csv"] {
         let path = folder.path().join(style);
-        // The second shape was not measured then, and another machine was faster.
+        // The earlier run has not measured the second shape, and its machine was faster.
         let then = stdout(&[&arguments[..5], &["2x64", "--batch", "1", "-o", style]].concat());
         fs::write(&path, &then).unwrap();
         let now = json_lines(&stdout(
@@ -256,20 +257,20 @@ fn a_wrong_answer_is_not_measured() {
 }
 
 #[test]
-fn work_takes_turns_and_every_turn_is_counted() {
-    let mut turns = Vec::new();
+fn work_gets_the_number_of_each_call_and_all_are_counted() {
+    let mut calls = Vec::new();
     let time = Duration::from_millis(20);
     let settings = Settings::DEFAULT.with_repetitions(3).with_repetition_time(time).with_cache_bytes(0);
-    let timing = time_work(&settings, |turn| {
-        turns.push(turn);
+    let timing = time_work(&settings, |call| {
+        calls.push(call);
         std::thread::sleep(Duration::from_millis(1));
         Ok(())
     })
     .unwrap();
-    assert_eq!(turns, (0..turns.len()).collect::<Vec<_>>());
+    assert_eq!(calls, (0..calls.len()).collect::<Vec<_>>());
     assert_eq!(timing.wall.values().len(), 3);
-    assert!(timing.count > 1 && turns.len() as u64 > 3 * timing.count, "{timing:?}");
-    // Sleeping takes at least that long, and what it is told for one is not what many took.
+    assert!(timing.count > 1 && calls.len() as u64 > 3 * timing.count, "{timing:?}");
+    // Sleeping takes at least that long, and the time of one call is not that of several.
     assert!(timing.wall.min() >= 0.001 && timing.wall.min() < 0.020, "{timing:?}");
     assert!(timing.device.is_none());
 
@@ -292,7 +293,8 @@ fn peaks_are_measured() {
         ("multiply-add", multiply_add),
         ("dot", dot),
     ] {
-        // Between a byte a microsecond and what no device can do: a kernel that does nothing would be above it.
+        // Between a byte a microsecond and what no device can do: a kernel that does nothing would be above
+        // it.
         assert!((1e6..1e15).contains(&rate), "{name}: {rate:e} a second");
     }
     assert!((1e-9..1.0).contains(&launch), "{launch:e} s");

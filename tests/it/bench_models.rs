@@ -1,4 +1,5 @@
-//! `qmill bench -m` and what it is made of. Speeds are not judged: only that everything is measured, and told as llama-bench tells it.
+//! `qmill bench -m` and its library. Speeds are not judged, only that everything is measured and printed as
+//! by llama-bench.
 
 use crate::gpu::gpu;
 use crate::support::TINY_SHAKESPEARE;
@@ -13,7 +14,7 @@ fn qmill(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_qmill")).arg("bench").args(arguments).output().unwrap()
 }
 
-/// What is printed for the tiny model on the CPU, unless the arguments say otherwise.
+/// The output for the tiny model on the CPU, unless the arguments say otherwise.
 fn stdout(arguments: &[&str]) -> String {
     let device: &[&str] = if arguments.contains(&"--device") { &[] } else { &["--device", "cpu"] };
     let output = qmill(&[&["-m", TINY_SHAKESPEARE], device, arguments].concat());
@@ -164,7 +165,7 @@ fn lists_multiply_out_and_short_words_are_taken() {
     let pairs = records(&["-p", "5", "-n", "0", "-r", "1", "-ctk", "f16,f32", "-ctv", "f32,f16"]);
     let types = pairs.iter().map(|record| ["type_k", "type_v"].map(|key| record[key].as_str().unwrap()));
     assert_eq!(types.collect::<Vec<_>>(), [["f16", "f32"], ["f16", "f16"], ["f32", "f32"], ["f32", "f16"]]);
-    // What is not as always has a column.
+    // Options that differ from the default have a column.
     let table = stdout(&[&short[..8], &["-ub", "3", "-ctk", "f32", "-ctv", "f32"]].concat());
     for heading in [" threads ", " n_ubatch ", " type_k ", " type_v "] {
         assert!(table.contains(heading), "{table}");
@@ -172,7 +173,7 @@ fn lists_multiply_out_and_short_words_are_taken() {
     assert!(!table.contains(" n_batch "), "{table}");
 }
 
-/// One full-precision file makes a table of types.
+/// One full-precision file gives a table of types.
 #[test]
 fn types_are_made_while_loading() {
     let folder = tempfile::tempdir().unwrap();
@@ -298,7 +299,7 @@ fn a_measurement_goes_through_its_stages() {
     }
 }
 
-/// Batches and threads are a matter of speed alone; a context may be longer than the model was trained for.
+/// Batches and threads affect only the speed. A context may be longer than the model was trained for.
 #[test]
 fn sessions_of_other_kinds_say_the_same() {
     let logits = |model: &Model| {
@@ -319,7 +320,7 @@ fn sessions_of_other_kinds_say_the_same() {
         let other = model.with_sessions(&other).unwrap();
         assert_eq!(other.context(), longer);
         let largest = right.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        // A GPU may add up in another order.
+        // A GPU may sum in another order.
         let bound = if matches!(options.device, Device::Cpu) { 0.0 } else { 1e-2 * largest };
         for (found, right) in logits(&other).iter().zip(&right) {
             assert!((found - right).abs() <= bound, "{found} is not {right}");

@@ -1,4 +1,4 @@
-//! The program's commands that look: `inspect`, `compare`, `formats`, `demo`. `quantize` has a file of its own.
+//! The commands that write no model: `inspect`, `compare`, `formats`, `demo`. `quantize` has its own file.
 
 use qmill::gguf::{Array, Layout, Metadata, TensorInfo, TensorType, Value, Writer};
 use qmill::mix::{FILE_TYPES, IMATRIX_FILE_TYPES};
@@ -15,7 +15,7 @@ fn qmill(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_qmill")).args(arguments).output().unwrap()
 }
 
-/// The standard output of a command that must succeed and say nothing else.
+/// The standard output of a command that must succeed without other output.
 fn stdout(arguments: &[&str]) -> String {
     let output = qmill(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -150,7 +150,7 @@ fn compare_tells_what_it_left_out() {
     assert!(text.contains("not compared: only in the reference"), "{text}");
     let last = text.lines().last().unwrap();
     assert_eq!(last, "The total is of 1 of 3 tensors: 1 only in the reference, 1 not in the reference");
-    // All cores, as llama.cpp has it.
+    // All cores, as in llama.cpp.
     assert_eq!(stdout(&["compare", a, b, "-t", "0"]), text);
 }
 
@@ -217,7 +217,7 @@ fn demo_shows_every_file_type_and_keeps_the_files() {
         assert!(text.lines().any(|line| line.starts_with(&format!("{file_type} "))), "{file_type}: {text}");
         let file = path.join(format!("tiny-shakespeare-{file_type}.gguf"));
         assert_eq!(sample["file_bytes"], fs::metadata(&file).unwrap().len());
-        // What was kept is what was measured.
+        // The files are those that were measured.
         let compared = json(&["compare", "--json", DEMO_MODEL, file.to_str().unwrap()]);
         assert_eq!(compared["total"]["sqnr_db"], sample["sqnr_db"], "{file_type}");
         assert_eq!(compared["tensors"][0]["name"], sample["worst_tensor"]["name"], "{file_type}");

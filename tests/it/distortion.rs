@@ -1,5 +1,6 @@
-//! The figures of a comparison: against hand-computed ones, and the same on any number of threads.
+//! The figures of a comparison: equal to hand-computed ones, and equal for any number of threads.
 
+use qmill::error::ComparisonFault;
 use qmill::eval::{Comparison, Mismatch, distortion};
 use qmill::gguf::{Layout, Metadata, Model, TensorInfo, TensorType, Writer};
 use qmill::{Error, Format};
@@ -114,9 +115,9 @@ fn the_number_of_threads_changes_no_bit() {
         [f32s("x", &[1 << 10, 1 << 10], &weights(seed)), f32s("y", &[1 << 20], &weights(seed + 1.0))]
     };
     let (a, b) = (model("a.gguf", &tensors(0.7)), model("b.gguf", &tensors(0.700_01)));
-    let alone = distortion(&a, &b, threads(1)).unwrap();
+    let single = distortion(&a, &b, threads(1)).unwrap();
     for count in [2, 3, 4, 8] {
-        assert_eq!(distortion(&a, &b, threads(count)).unwrap(), alone, "{count} threads");
+        assert_eq!(distortion(&a, &b, threads(count)).unwrap(), single, "{count} threads");
     }
 }
 
@@ -147,7 +148,7 @@ fn what_cannot_be_compared_is_told() {
         ("new", Mismatch::OnlyInOther),
     ];
     assert_eq!(found.mismatches, expected.map(|(name, mismatch)| (name.to_owned(), mismatch)));
-    // A final dimension of 1 is none.
+    // A trailing dimension of 1 does not count.
     assert_eq!(found.tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(), ["w"]);
     assert_eq!(found.total.weights, 2);
 }
@@ -157,7 +158,13 @@ fn nothing_in_common_is_an_error_and_no_perfect_match() {
     let (a, b) = (f32s("a", &[2], &[1.0; 2]), f32s("b", &[2], &[1.0; 2]));
     let found = distortion(&model("a.gguf", &[a]), &model("b.gguf", &[b]), threads(2));
     match found.unwrap_err() {
-        Error::NothingToCompare { reference, other, only_in_reference: 1, only_in_other: 1, .. } => {
+        Error::Comparison(ComparisonFault::NothingInCommon {
+            reference,
+            other,
+            only_in_reference: 1,
+            only_in_other: 1,
+            ..
+        }) => {
             assert_eq!((reference.to_str(), other.to_str()), (Some("a.gguf"), Some("b.gguf")));
         }
         error => panic!("{error}"),
@@ -166,7 +173,7 @@ fn nothing_in_common_is_an_error_and_no_perfect_match() {
 
 #[test]
 fn the_first_weight_that_is_not_finite_ends_it() {
-    // Two in portions far apart: whatever thread is faster, the first is told.
+    // Two in slices far apart: the first is reported, whichever thread is faster.
     let good = vec![1.0f32; 3 << 20];
     let mut bad = good.clone();
     bad[1024 * 5 + 7] = f32::INFINITY;
@@ -176,7 +183,9 @@ fn the_first_weight_that_is_not_finite_ends_it() {
     let b = model("b.gguf", &[f32s("w", &shape, &bad)]);
     for _ in 0..5 {
         let error = distortion(&a, &b, threads(4)).unwrap_err();
-        let Error::Incomparable { path, tensor, row, column, value } = error else { panic!("{error}") };
+        let Error::Comparison(ComparisonFault::NotFinite { path, tensor, row, column, value }) = error else {
+            panic!("{error}")
+        };
         assert_eq!((path.to_str(), tensor.as_str(), row, column), (Some("b.gguf"), "w", 5, 7));
         assert_eq!(value, f32::INFINITY);
     }

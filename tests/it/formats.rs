@@ -1,4 +1,4 @@
-//! What must hold of every format, on random data.
+//! Properties of every format, on random data.
 
 use qmill::format::FormatInfo;
 use qmill::{Error, FORMATS, Format, cpu};
@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal, StudentT, Uniform};
 
-/// Blocks' worth of weights of each distribution; a multiple of every format's block.
+/// Weights of each distribution: a multiple of every format's block.
 const WEIGHTS: usize = 64 * 256;
 
 /// Weights of several distributions, all below 1000, so that no scale overflows f16 or ue4m3.
@@ -48,18 +48,19 @@ fn dequantize(info: &FormatInfo, bytes: &[u8]) -> Vec<f32> {
     weights
 }
 
-/// The most that a weight of this block can move by encoding and decoding.
+/// The largest error that encoding and decoding can give a weight of this block.
 ///
-/// A uniform code is off by half a step at most, a whole step where the outermost code is missing on one side.
-/// What is stored as f16 is off by 2^-11 of itself, or 2^-25 where f16 is subnormal, times what it is multiplied by.
+/// The error of a uniform code is at most half a step, or a whole step if the outermost code is missing on
+/// one side. A stored f16 has an error of 2^-11 of itself, or 2^-25 if it is subnormal, times its factor.
 fn error_bound(format: Format, block: &[f32]) -> f32 {
     let largest = block.iter().fold(0f32, |a, w| a.max(w.abs()));
     let least = block.iter().copied().fold(f32::MAX, f32::min);
     let greatest = block.iter().copied().fold(f32::MIN, f32::max);
     let range = greatest - least;
     let stored = |value: f32, times: f32| value * 2f32.powi(-11) + times * 2f32.powi(-25);
-    // K-quants with a minimum: codes 0..=q begin at or below 0. A search moves a sub-block's step and clips codes,
-    // by a step at most; the step and the minimum of a sub-block are rounded to s parts of the largest in the block.
+    // K-quants with a minimum: codes 0..=q begin at or below 0. A search moves a sub-block's step and clips
+    // codes, by a step at most; the step and the minimum of a sub-block are rounded to s parts of the largest
+    // in the block.
     let k_quant = |q: f32, s: f32| {
         let (range, lowest) = (greatest - least.min(0.0), (-least).max(0.0));
         let step = range / q;
@@ -84,8 +85,9 @@ fn error_bound(format: Format, block: &[f32]) -> f32 {
         Format::Q8_0 => largest / 127.0 / 2.0 + stored(largest, 127.0),
         // The largest is between 4 and 8 times the scale; levels reach 6, the widest gap is 2.
         Format::MXFP4 => largest / 4.0,
-        // The scale, largest/6, has three bits of mantissa (1/16 off at most) and a least step of 2^-9: the half gap
-        // of 1 under a scale that is too large, or the reach of 6 under one that is too small by half a least step.
+        // The scale, largest/6, has three bits of mantissa (1/16 off at most) and a least step of 2^-9: the
+        // half gap of 1 under a scale that is too large, or the reach of 6 under one that is too small by
+        // half a least step.
         Format::NVFP4 => (largest / 6.0 * 17.0 / 16.0).max(largest / 16.0) + 6.0 * 2f32.powi(-10),
         Format::Q2_K => k_quant(3.0, 15.0),
         Format::Q4_K => k_quant(15.0, 63.0),
@@ -158,7 +160,8 @@ fn any_bytes_decode_and_only_valid_ones_to_numbers() {
             let valid = info.format.first_invalid_block(bytes).is_none();
             let finite = weights.iter().all(|w| w.is_finite());
             let expected = match info.format {
-                // The highest scale is called invalid, though small codes survive it; the one below can overflow.
+                // The highest scale is invalid although small codes do not overflow with it; the one below
+                // can overflow.
                 Format::MXFP4 => bytes[0] != 0xff && !weights.iter().any(|w| w.is_nan()),
                 _ => finite,
             };
@@ -172,7 +175,7 @@ fn any_bytes_decode_and_only_valid_ones_to_numbers() {
 #[test]
 fn dot_is_the_sum_over_decoded_weights() {
     for info in &FORMATS {
-        // A length that is not a multiple of the pieces in which dot works.
+        // A length that is not a multiple of the slices that dot decodes at a time.
         let mut bytes = random_bytes(4, 5003usize.div_ceil(info.block_weights) * info.block_bytes);
         for block in bytes.chunks_mut(info.block_bytes) {
             if dequantize(info, block).iter().any(|w| !w.is_finite()) {

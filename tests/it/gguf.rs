@@ -1,4 +1,4 @@
-//! GGUF files: what is refused and where, what is written, and that one gives back the other.
+//! GGUF files: which are refused and at which offset, what is written, and that reading gives it back.
 
 mod malformed;
 mod round_trip;
@@ -41,7 +41,7 @@ fn a_file_reads_the_same_from_disk_and_from_memory() {
     assert_eq!(disk.shards()[0].header(), memory.shards()[0].header());
     assert_eq!(disk.tensors().count(), 39);
 
-    // What another reader says of this file.
+    // The results of another reader.
     assert_eq!(disk.metadata().str_of("general.architecture"), Some("llama"));
     assert_eq!(disk.metadata().u64_of("llama.embedding_length"), Some(256));
     assert_eq!(disk.metadata().bool_of("tokenizer.ggml.add_bos_token"), Some(false));

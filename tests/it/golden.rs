@@ -1,4 +1,5 @@
-//! Every format against what ggml itself made of the same blocks; `tests/golden/README.md` has their origin.
+//! Every format against the output of ggml itself for the same blocks; `tests/golden/README.md` has their
+//! origin.
 
 use qmill::format::FormatInfo;
 use qmill::{FORMATS, cpu};
@@ -76,7 +77,7 @@ fn bytes_are_those_of_ggml() {
     assert_eq!(weights.len(), BLOCK * index["blocks"].as_array().unwrap().len());
     let failures = FORMATS.iter().filter(|info| info.can_quantize()).filter_map(|info| {
         let ggml = read(&format!("{}.bin", info.name));
-        // Every byte must be written, whatever was there.
+        // Every byte must be written.
         let mut ours: Vec<u8> = ggml.iter().map(|byte| !byte).collect();
         cpu::quantize(info.format, &weights, &mut ours).unwrap();
         first_difference(info, &index, &ours, &ggml)

@@ -1,8 +1,10 @@
-//! `qmill quantize` and `qmill dequantize` as a user meets them: arguments, what is printed, exit codes.
+//! `qmill quantize` and `qmill dequantize` as programs: arguments, output, exit codes.
 
 mod arguments;
 mod concurrent;
+mod formats;
 mod output;
+mod paths;
 #[cfg(unix)]
 mod signals;
 
@@ -14,10 +16,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// A folder with `in.gguf`, where the program is run.
+/// A folder with `in.gguf`, in which the program runs.
 struct Folder(TempDir);
 
-/// What the program did.
+/// The result of a run of the program.
 struct Ran {
     code: Option<i32>,
     stdout: String,
@@ -25,7 +27,7 @@ struct Ran {
 }
 
 impl Folder {
-    /// With a Llama of two layers whose rows take every format.
+    /// With a Llama model of two layers whose rows suit every format.
     fn new() -> Self {
         let llama = ModelFile::llama()
             .with_gaussian("token_embd.weight", &[256, 12], F16)
@@ -69,7 +71,7 @@ impl Folder {
         Ran::from(self.command(arguments).output().unwrap())
     }
 
-    /// What the program prints when it succeeds.
+    /// The output of a successful run.
     #[track_caller]
     fn done(&self, arguments: &str) -> String {
         let ran = self.run(arguments);
@@ -77,8 +79,8 @@ impl Folder {
         ran.stdout
     }
 
-    /// Checks that the program fails with `code`, says each of `words` on the standard error and leaves the folder
-    /// as it was.
+    /// Checks that the program fails with `code`, prints each of `words` to the standard error and does not
+    /// change the folder.
     #[track_caller]
     fn refused(&self, arguments: &str, code: i32, words: &[&str]) {
         let before = self.files();

@@ -1,9 +1,10 @@
-//! Quantizing whole models: the same bytes however the work is cut, and nothing left behind when it fails.
+//! Quantizing whole models: the bytes do not depend on how the work is divided, and nothing is left after a
+//! failure.
 
 mod faults;
 mod files;
 mod metadata;
-mod portions;
+mod row_batches;
 mod split;
 
 use crate::support::open;
@@ -20,7 +21,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Memory that a run writes to and that is there after it.
+/// Memory that a run writes to, readable after the run.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(pub(crate) Rc<RefCell<Vec<u8>>>);
 
@@ -38,7 +39,7 @@ fn resources(threads: usize, memory_bytes: u64) -> Resources {
     Resources::default().with_threads(NonZeroUsize::new(threads).unwrap()).with_memory_bytes(memory_bytes)
 }
 
-/// The least memory that `plan` can be carried out in, as the refusal of less says it.
+/// The least memory that `plan` can run in, from the error for less.
 pub(crate) fn least_memory_bytes(model: &Model, plan: &Plan) -> u64 {
     match plan.write(model, |_| Ok(io::sink()), &resources(1, 0), &mut go_on) {
         Err(Error::Memory { row_bytes, .. }) => row_bytes,
@@ -51,7 +52,7 @@ fn copy() -> Request {
     Request::new(FileType::COPY)
 }
 
-/// Everything in `format` but what is never quantized.
+/// Every tensor in the default format, except those that are never quantized.
 pub(crate) fn pure(file_type: FileType) -> Request {
     let mut request = Request::new(file_type);
     request.mix.pure = true;
@@ -70,7 +71,7 @@ fn go_on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The one file that `request` makes of `model`.
+/// The file that `request` gives for `model`.
 fn write(model: &Model, request: &Request, resources: &Resources) -> Result<Vec<u8>> {
     let plan = Plan::new(model, request)?;
     assert_eq!(plan.files.len(), 1);
@@ -83,8 +84,8 @@ fn convert(model: &Model, request: &Request) -> Model {
     open(write(model, request, &Resources::default()).unwrap())
 }
 
-/// The result of `work`, which is to take no longer than half a minute: a pipeline that fails must not wait for
-/// itself.
+/// The result of `work`, which must take no longer than half a minute: a pipeline that fails must not
+/// deadlock.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let worker = thread::spawn(move || sender.send(work()));

@@ -1,4 +1,4 @@
-//! Small models and what is needed to look into them.
+//! Small models, and helpers to inspect them.
 
 use qmill::gguf::{Layout, Metadata, Model, TensorInfo, TensorType, Writer};
 use qmill::{Format, cpu};
@@ -8,11 +8,11 @@ use rand_distr::{Distribution, StandardNormal};
 use std::fs;
 use std::path::Path;
 
-/// A trained Llama of 3.5 million weights, F16 with norms in F32.
+/// A trained Llama model of 3.5 million weights, F16 with norms in F32.
 pub(crate) const TINY_SHAKESPEARE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf");
 
-/// Weights of a normal distribution with the spread that trained layers have.
+/// Weights of a normal distribution with the deviation of trained layers.
 pub(crate) fn gaussian(seed: u64, count: usize) -> Vec<f32> {
     let random = StdRng::seed_from_u64(seed);
     let normal = Distribution::<f32>::sample_iter(StandardNormal, random);
@@ -31,7 +31,7 @@ pub(crate) fn dequantized(format: Format, bytes: &[u8]) -> Vec<f32> {
     weights
 }
 
-/// A model file in the making.
+/// A builder of model files.
 #[derive(Clone)]
 pub(crate) struct ModelFile {
     pub(crate) metadata: Metadata,
@@ -39,7 +39,7 @@ pub(crate) struct ModelFile {
 }
 
 impl ModelFile {
-    /// A Llama of two layers with the keys that every mix looks for, and no tensors yet.
+    /// A Llama model of two layers with the keys that mixes read, without tensors.
     pub(crate) fn llama() -> Self {
         let mut metadata = Metadata::new();
         metadata.set("general.architecture", "llama");
@@ -50,7 +50,7 @@ impl ModelFile {
         Self { metadata, tensors: Vec::new() }
     }
 
-    /// A file of the keys of `metadata` and no tensors yet.
+    /// A file with `metadata`, without tensors.
     pub(crate) fn of(metadata: Metadata) -> Self {
         Self { metadata, tensors: Vec::new() }
     }
@@ -103,7 +103,7 @@ impl ModelFile {
     }
 }
 
-/// A model of one file in memory.
+/// A model in memory.
 pub(crate) fn open(file: Vec<u8>) -> Model {
     Model::from_source("test.gguf", Box::new(file)).unwrap()
 }
@@ -123,7 +123,7 @@ pub(crate) fn names(model: &Model) -> Vec<String> {
     model.tensors().map(|tensor| tensor.info.name().to_owned()).collect()
 }
 
-/// What a folder holds, by name, hidden files too.
+/// The sorted names of the files in a folder, including hidden ones.
 pub(crate) fn files_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
@@ -132,7 +132,7 @@ pub(crate) fn files_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Checks every tensor of `result` by quantizing the same tensor of `source` whole.
+/// Compares every tensor of `result` with the whole tensor of `source`, quantized at once.
 #[track_caller]
 pub(crate) fn assert_converted(source: &Model, result: &Model) {
     for tensor in result.tensors() {
@@ -150,7 +150,7 @@ pub(crate) fn assert_converted(source: &Model, result: &Model) {
     }
 }
 
-/// A shape up to the dimensions of 1 at its end, which a file does not keep.
+/// A shape without trailing dimensions of 1, which a file does not keep.
 fn without_ones(shape: &[u64]) -> &[u64] {
     &shape[..shape.iter().rposition(|&length| length != 1).map_or(0, |last| last + 1)]
 }

@@ -1,4 +1,4 @@
-//! What an earlier run measured, to compare with.
+//! The results of an earlier run, for comparison.
 
 use super::super::failure::Failure;
 use super::record::{Record, rounded, text};
@@ -12,15 +12,16 @@ pub(super) struct Earlier {
     keys: &'static Keys,
 }
 
-/// What is compared of records.
+/// The keys by which records are compared.
 pub(super) struct Keys {
-    /// What is the same in two that are comparable.
+    /// The keys whose values are equal in comparable records.
     pub(super) same: &'static [&'static str],
+    /// The key of the time.
     pub(super) time: &'static str,
 }
 
 impl Earlier {
-    /// Reads what `-o json`, `-o jsonl` or `-o csv` printed.
+    /// Reads the output of `-o json`, `-o jsonl` or `-o csv`.
     pub(super) fn read(path: &Path, keys: &'static Keys) -> Result<Self, Failure> {
         let io = |source| qmill::Error::Io { path: path.to_owned(), action: "read", source };
         let text = fs::read_to_string(path).map_err(io)?;
@@ -37,11 +38,11 @@ impl Earlier {
         }
     }
 
-    /// Adds how many times as fast it is now; null where it was not measured then.
+    /// Adds the ratio of the earlier time to this one; null if it was not measured then.
     pub(super) fn add_ratio(&self, record: &mut Record) {
         let is_same =
             |earlier: &&Record| self.keys.same.iter().all(|&key| text(&earlier[key]) == text(&record[key]));
-        // Of several the last, as it is of the latest run.
+        // The last of several, because it is from the latest run.
         let then = self
             .records
             .iter()
@@ -76,7 +77,7 @@ fn from_csv(text: &str) -> Option<Vec<Record>> {
     lines.map(record).collect()
 }
 
-/// The fields of a line, all of them quoted; two quotes in a field stand for one.
+/// The fields of a line. All are quoted, and quotes within are doubled.
 fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;

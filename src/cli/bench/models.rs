@@ -1,6 +1,6 @@
-//! Models, in llama-bench's conventions.
+//! Measures models, with the conventions of llama-bench.
 
-use super::Common;
+use super::common::{Common, nothing};
 use super::earlier::{Earlier, Keys};
 use super::numbers::{Pair, Range, numbers};
 use super::output::{Column, Output, Table};
@@ -25,47 +25,48 @@ use std::time::{Duration, SystemTime};
 #[group(requires = "model")]
 #[command(next_help_heading = "Models")]
 pub(super) struct Models {
-    /// Tokens of prompts, and ranges: 1-8, 1-8+2, 1-8*2; 0 for no such test
+    /// Prompt lengths in tokens, or ranges: 1-8, 1-8+2, 1-8*2; 0 skips the test
     #[arg(short = 'p', long, value_name = "LIST", value_delimiter = ',', default_value = "512")]
     n_prompt: Vec<Range>,
-    /// Tokens that are generated; 0 for no such test
+    /// Numbers of tokens to generate; 0 skips the test
     #[arg(short = 'n', long, value_name = "LIST", value_delimiter = ',', default_value = "128")]
     n_gen: Vec<Range>,
-    /// Also measure a prompt and an answer to it, together [short: -pg]
+    /// Also measure a prompt and its answer together [short: -pg]
     #[arg(long, value_name = "PP,TG")]
     pg: Vec<Pair>,
-    /// Tokens that are in the context before each test, and do not count
+    /// Tokens in the context before each test, not measured
     #[arg(short = 'd', long, value_name = "LIST", value_delimiter = ',', default_value = "0")]
     n_depth: Vec<Range>,
-    /// Tokens of a prompt that are given to a model at once; it answers after each time
+    /// Tokens of a prompt per call; logits are computed after each call
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', default_value = "2048")]
     batch_size: Vec<Range>,
-    /// Of these, how many go through it together [short: -ub]
+    /// Tokens that the model computes together, within a call [short: -ub]
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "512")]
     ubatch_size: Vec<Range>,
-    /// Types of keys in the context [short: -ctk]
+    /// Types of the keys in the KV cache [short: -ctk]
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "f16")]
     cache_type_k: Vec<CacheType>,
-    /// Types of values, each with each of the keys' [short: -ctv] [default: as the keys]
+    /// Types of the values in the KV cache, combined with each type of keys [short: -ctv] [default: as the
+    /// keys]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cache_type_v: Vec<CacheType>,
-    /// Threads of the CPU, where it computes [default: all]
+    /// Threads, if the CPU computes [default: all cores]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
     threads: Vec<Range>,
-    /// How a GPU takes activations in products: in eight bits, or as they are
+    /// Activations in products on a GPU: rounded to eight bits, or exact
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "int8")]
     precision: Vec<ModelPrecision>,
-    /// Quantize while loading, as `qmill quantize` would; COPY is the file as it is
+    /// Quantize while loading, as `qmill quantize` does; COPY keeps the file's formats
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
     #[arg(value_parser = Words::<FileType>::of(words::file_types))]
     quantize: Vec<FileType>,
     /// Seconds to wait before each test
     #[arg(long, value_name = "N", default_value_t = 0)]
     delay: u64,
-    /// Say on the standard error what is being done
+    /// Print the progress to the standard error
     #[arg(long)]
     progress: bool,
-    /// Let the first run count, which compiles what it needs
+    /// Do not run each test once before measuring; the first run then includes compilation
     #[arg(long)]
     no_warmup: bool,
 }
@@ -101,23 +102,23 @@ const KEYS: Keys = Keys {
     time: "avg_ns",
 };
 
-/// One of the combinations.
+/// One combination of options.
 #[derive(Clone)]
 struct Test {
     case: ModelCase,
     options: LoadOptions,
-    /// Tokens that are given at once.
+    /// Tokens per call.
     batch: usize,
 }
 
 impl Models {
     pub(super) fn run(&self, paths: &[PathBuf], common: &Common) -> Result<(), Failure> {
         if self.counts().is_empty() {
-            return Err(super::nothing());
+            return Err(nothing());
         }
         let caches = self.caches();
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
-        // Before anything is measured, so that no long list ends at a file that is not there.
+        // Open all files before measuring, so that a missing file is reported immediately.
         let files = paths.iter().map(gguf::Model::open).collect::<Result<Vec<_>, _>>()?;
         let types: Vec<_> = match &self.quantize[..] {
             [] => vec![None],
@@ -185,7 +186,7 @@ impl Models {
         Ok(test.case.measure(&model.with_sessions(&test.options)?, &settings, &mut tell)?)
     }
 
-    /// Tokens of each prompt and of what is generated after it, in llama-bench's order.
+    /// The lengths of prompts and answers, in llama-bench's order.
     fn counts(&self) -> Vec<(usize, usize)> {
         let prompts = numbers(&self.n_prompt).into_iter().map(|prompt| (prompt, 0));
         let generated = numbers(&self.n_gen).into_iter().map(|generated| (0, generated));
@@ -193,7 +194,7 @@ impl Models {
         prompts.chain(generated).chain(pairs).filter(|&counts| counts != (0, 0)).collect()
     }
 
-    /// Formats of keys and values.
+    /// The formats of keys and values.
     fn caches(&self) -> Vec<(Format, Format)> {
         let format = |cache: CacheType| match cache {
             CacheType::F16 => Format::F16,
@@ -205,10 +206,10 @@ impl Models {
         pairs.map(|(key, value)| (format(key), format(value))).collect()
     }
 
-    /// All combinations on a device, in llama-bench's order.
+    /// All combinations for a device, in llama-bench's order.
     fn tests(&self, device: &Device, caches: &[(Format, Format)]) -> Vec<Test> {
         let is_cpu = matches!(device, Device::Cpu);
-        // The twin takes activations as they are, and a GPU has no threads.
+        // The CPU reference uses exact activations, and a GPU has no threads.
         let precisions = if is_cpu { &[ModelPrecision::Exact][..] } else { &self.precision };
         let threads = if is_cpu { self.threads() } else { vec![None] };
         let case = ModelCase { prompt: 0, generated: 0, depth: 0 };
@@ -233,7 +234,7 @@ impl Models {
         })
     }
 
-    /// Numbers of the CPU's threads.
+    /// Numbers of threads on the CPU.
     fn threads(&self) -> Vec<Option<usize>> {
         if self.threads.is_empty() {
             return vec![thread::available_parallelism().ok().map(usize::from)];
@@ -241,7 +242,7 @@ impl Models {
         numbers(&self.threads).into_iter().map(Some).collect()
     }
 
-    /// As llama-bench: what is not by default, and what is several.
+    /// As in llama-bench: the columns of options that differ from the default.
     fn columns(&self) -> Vec<Column> {
         let is_not = |list: &[Range], default: usize| numbers(list) != [default];
         let caches_differ = self.caches() != [(Format::F16, Format::F16)];
@@ -304,7 +305,7 @@ impl Test {
     }
 }
 
-/// Each of these with each of the values.
+/// Each test with each of the values.
 fn with_each<V>(tests: &[Test], values: &[V], set: impl Fn(&mut Test, &V)) -> Vec<Test> {
     let with = |test: &Test, value| {
         let mut test = test.clone();
@@ -314,7 +315,7 @@ fn with_each<V>(tests: &[Test], values: &[V], set: impl Fn(&mut Test, &V)) -> Ve
     tests.iter().flat_map(|test| values.iter().map(|value| with(test, value))).collect()
 }
 
-/// What records say of a model, which may be quantized on the way in.
+/// The entries of a record that describe the model, which may be quantized while loading.
 fn describe(path: &Path, file: &gguf::Model, quantize: Option<FileType>) -> Result<Record, Failure> {
     let parameters: u64 = file.tensors().map(|tensor| tensor.info.weights()).sum();
     let bytes: u64 = match quantize {

@@ -1,4 +1,4 @@
-//! Numbers as llama-bench takes them.
+//! Numbers and ranges, with the syntax of llama-bench.
 
 use std::str::FromStr;
 

@@ -1,6 +1,6 @@
-//! Operations on quantized weights.
+//! Measures operations on quantized weights.
 
-use super::Common;
+use super::common::{Common, nothing};
 use super::earlier::{Earlier, Keys};
 use super::numbers::{Range, numbers};
 use super::output::{Column, Output, Table};
@@ -31,20 +31,20 @@ pub(super) struct Operations {
     /// Shapes of the matrix, rows x columns
     #[arg(long, value_name = "MxK", value_delimiter = ',', default_value = "4096x14336")]
     shape: Vec<Shape>,
-    /// Numbers of vectors, and ranges: 1-8, 1-8+2, 1-8*2
+    /// Numbers of vectors, or ranges: 1-8, 1-8+2, 1-8*2
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1-8,512")]
     batch: Vec<Range>,
-    /// How to multiply where there is a choice: exact or int8 (the kernel that is taken by itself, with vectors as f32 or in eight bits), a kernel's name
-    /// or its beginning, as in `int8.subgroup`, or all
+    /// Kernels of products: exact or int8 (the kernel chosen by default, with activations as f32 or in eight
+    /// bits), a kernel's name or the start of one, as in `int8.subgroup`, or all
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "exact,int8")]
     variant: Vec<String>,
-    /// Multiply by quantized weights as they lie in a file, not as they are laid out for a GPU
+    /// Multiply by quantized weights in the layout of a file, not in that for a GPU
     #[arg(long)]
     as_in_file: bool,
-    /// The largest cache, in which weights must not stay
+    /// Size of the largest cache, which the weights must exceed
     #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
     cache: u64,
-    /// Do not measure the device's peaks, which takes some seconds
+    /// Do not measure the device's peaks, which takes a few seconds
     #[arg(long)]
     no_peaks: bool,
 }
@@ -65,7 +65,7 @@ impl Operations {
         let earlier = common.compare.as_deref().map(|path| Earlier::read(path, &KEYS)).transpose()?;
         let cases = self.cases();
         if cases.is_empty() {
-            return Err(super::nothing());
+            return Err(nothing());
         }
         let table = Table { name: "qmill_bench_operations", columns: columns() };
         let mut output = Output::new(common.output, table, io::stdout().lock());
@@ -97,10 +97,10 @@ impl Operations {
             }
         }
         output.end()?;
-        if measured == 0 { Err(super::nothing()) } else { Ok(()) }
+        if measured == 0 { Err(nothing()) } else { Ok(()) }
     }
 
-    /// Whether a variant is named, or a part of its name that ends before a dot.
+    /// Whether the options name this variant, or a part of its name that ends before a dot.
     fn wants(&self, variant: Variant) -> bool {
         let name = variant.to_string();
         self.variant.iter().any(|wanted| match name.strip_prefix(wanted.as_str()) {
@@ -109,7 +109,7 @@ impl Operations {
         })
     }
 
-    /// All combinations that there are.
+    /// All combinations of the options.
     fn cases(&self) -> Vec<Case> {
         let batches = numbers(&self.batch);
         let mut cases = Vec::new();
@@ -134,7 +134,7 @@ impl Operations {
     }
 }
 
-/// Who measures, and what it can do at best.
+/// The device and its peaks.
 fn title(machine: &Machine, peaks: Option<&Peaks>) -> String {
     let title = machine.title("1");
     let Some(peaks) = peaks else { return title };
@@ -143,7 +143,8 @@ fn title(machine: &Machine, peaks: Option<&Peaks>) -> String {
         if peaks.buffer_read < peaks.read { format!(" ({buffer:.1} of a buffer)") } else { String::new() };
     let (multiply_add, dot) = (peaks.multiply_add / 1e9, peaks.dot / 1e9);
     format!(
-        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
+        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, multiply-add {multiply_add:.1} GFLOP/s, \
+         int8 dot {dot:.1} GOP/s, launch {:.1} µs",
         peaks.launch * 1e6
     )
 }
@@ -172,7 +173,7 @@ fn of_case(
     let bytes_rate = measured.bytes as f64 / clock.median();
     let operations_rate = measured.operations as f64 / clock.median();
     let product = case.operation.is_product();
-    // It is GPUs that have a layout, and of what is quantized.
+    // Only quantized weights on a GPU have a layout of their own.
     let is_of_file = settings.as_in_file && kernel.is_some() && !case.format.is_float();
     let share = |rate: f64, peak: fn(&Peaks) -> f64| peaks.map(|peaks| rounded(rate / peak(peaks)));
     let memory_share = share(bytes_rate, if product { |peaks| peaks.read } else { |peaks| peaks.copy });
@@ -237,7 +238,8 @@ pub(crate) enum Formats {
 }
 
 impl Formats {
-    /// Those that an operation takes; one that was named is for the library to refuse.
+    /// The formats that an operation takes. A single format is returned in any case; the library may refuse
+    /// it.
     pub(crate) fn of(self, operation: Operation) -> Vec<Format> {
         match self {
             Self::One(format) => vec![format],

@@ -1,34 +1,34 @@
-//! Records as a Markdown table, CSV, JSON, a JSON object on each line, or SQL; written as they come.
+//! Writes records as a Markdown table, CSV, JSON, one JSON object per line, or SQL.
 
 use super::record::{Record, text, with_digits};
 use clap::ValueEnum;
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// How records are printed.
+/// The output formats.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Style {
-    /// A table for people
+    /// A table
     Md,
-    /// All values, quoted, with a heading
+    /// All values, quoted, with a header line
     Csv,
-    /// One array
+    /// One JSON array
     Json,
-    /// One object on each line
+    /// One JSON object per line
     Jsonl,
-    /// SQL that makes a table and fills it
+    /// SQL statements that create and fill a table
     Sql,
 }
 
-/// What kind of records there are.
+/// A kind of records.
 pub(super) struct Table {
-    /// In SQL.
+    /// The name of the SQL table.
     pub(super) name: &'static str,
-    /// What people see of it.
+    /// The columns of the Markdown table.
     pub(super) columns: Vec<Column>,
 }
 
-/// A column of the table for people.
+/// A column of the Markdown table.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
     heading: &'static str,
@@ -42,7 +42,7 @@ impl Column {
         Self { heading, width, is_left: false, cell }
     }
 
-    /// With its cells to the left.
+    /// A left-aligned column.
     pub(super) fn left(heading: &'static str, width: usize, cell: fn(&Record) -> String) -> Self {
         Self { is_left: true, ..Self::new(heading, width, cell) }
     }
@@ -69,7 +69,7 @@ impl<W: Write> Output<W> {
         Self { style, table, out, written: 0 }
     }
 
-    /// Says whose records follow.
+    /// Prints the title of the records that follow.
     pub(super) fn begin(&mut self, title: &str) -> io::Result<()> {
         if self.style != Style::Md {
             return Ok(());
@@ -110,7 +110,7 @@ impl<W: Write> Output<W> {
         writeln!(self.out, "{}", row(&|column| column.padded(&(column.cell)(record))))
     }
 
-    /// As llama-bench: everything quoted.
+    /// As in llama-bench, everything is quoted.
     fn write_csv(&mut self, record: &Record) -> io::Result<()> {
         if self.written == 0 {
             writeln!(self.out, "{}", names(record).join(","))?;
@@ -142,7 +142,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// What CSV and SQL have of a record, as llama-bench: no samples.
+/// The values in CSV and SQL: as in llama-bench, no samples.
 fn fields(record: &Record) -> impl Iterator<Item = (&String, &Value)> {
     record.iter().filter(|(_, value)| !value.is_array())
 }
@@ -159,7 +159,7 @@ fn sql_type(value: &Value) -> &'static str {
     match value {
         Value::Number(number) if number.is_f64() => "REAL",
         Value::Number(_) => "INTEGER",
-        // Another record may have a number there.
+        // Another record may have a number here.
         Value::Null => "NUMERIC",
         _ => "TEXT",
     }

@@ -1,4 +1,4 @@
-//! One measurement as named values, the same in every kind of output.
+//! One measurement as named values, the same in every output format.
 
 use qmill::wgpu::Features;
 use qmill::{Device, Gpu};
@@ -6,19 +6,19 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Names and values, in the order in which they are printed; those of llama-bench where it has them.
+/// Names and values in the order of the output. The names are those of llama-bench, if it has them.
 pub(super) type Record = Map<String, Value>;
 
-/// What was compiled: whoever builds may tell, else it is the release.
+/// The commit, from `QMILL_COMMIT` at build time, or else the release.
 const BUILD_COMMIT: &str = match option_env!("QMILL_COMMIT") {
     Some(commit) => commit,
     None => concat!("v", env!("CARGO_PKG_VERSION")),
 };
 
-/// What measures.
+/// The machine that measures.
 pub(super) struct Machine {
     is_cpu: bool,
-    /// What each record says of it.
+    /// The values that each record has.
     pub(super) values: Record,
 }
 
@@ -44,7 +44,7 @@ impl Machine {
         Self { is_cpu: matches!(device, Device::Cpu), values }
     }
 
-    /// Who measures, on one line; `threads` says how many of the CPU.
+    /// The machine on one line. `threads` is the number of CPU threads.
     pub(super) fn title(&self, threads: &str) -> String {
         let value = |name: &str| text(&self.values[name]);
         if self.is_cpu {
@@ -54,12 +54,12 @@ impl Machine {
     }
 }
 
-/// The values of what is written as an object.
+/// The entries of a JSON object.
 pub(super) fn object(value: Value) -> Record {
     if let Value::Object(record) = value { record } else { Record::new() }
 }
 
-/// A value as a cell, and as CSV has it; nothing where there is none.
+/// A value as the text of a cell or a CSV field; empty for null.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -68,6 +68,7 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
+/// A number times `factor` with so many digits after the point; empty if the value is no number.
 pub(super) fn with_digits(value: &Value, factor: f64, digits: usize) -> String {
     value.as_f64().map_or_else(String::new, |number| format!("{:.digits$}", number * factor))
 }
@@ -77,7 +78,7 @@ pub(super) fn rounded(number: f64) -> f64 {
     format!("{number:.4e}").parse().unwrap_or(number)
 }
 
-/// What of an adapter matters for speed, as ggml-vulkan's line has it.
+/// The features of an adapter that affect speed, as ggml-vulkan prints them.
 fn feature_line(gpu: &Gpu) -> String {
     let (device, info) = (gpu.device(), gpu.device().adapter_info());
     let has = |feature| u8::from(device.features().contains(feature));
@@ -95,18 +96,18 @@ fn feature_line(gpu: &Gpu) -> String {
     )
 }
 
-/// The processor's name where the system tells it in a file, else its kind.
+/// The processor's name from /proc/cpuinfo, or else its architecture.
 fn cpu_name() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     line.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// As in `2026-11-22T05:45:00Z`.
+/// The time in the form `2026-11-22T05:45:00Z`.
 pub(super) fn iso_time(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, of_day) = (seconds / 86400, seconds % 86400);
-    // Years that begin in March, in eras of 400: Hinnant's civil_from_days.
+    // Hinnant's civil_from_days: years begin in March, eras have 400 years.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146_096) / 365;

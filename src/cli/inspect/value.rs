@@ -3,11 +3,11 @@
 use qmill::gguf::{Array, Value};
 use serde_json::json;
 
-/// What is shown of a string, of an array, and of a string in an array, unless all is wanted.
+/// The shown lengths of a string, of an array, and of a string in an array, unless `all`.
 const STRING_CHARS: usize = 72;
 const ARRAY_ELEMENTS: usize = 4;
 const ELEMENT_CHARS: usize = 16;
-/// What JSON holds of an array, unless all is wanted. Strings are whole.
+/// The elements of an array in JSON, unless `all`. Strings are complete.
 const JSON_ELEMENTS: usize = 16;
 
 /// `u32`, or `string[1024]` for an array.
@@ -18,7 +18,7 @@ pub(super) fn type_text(value: &Value) -> String {
     }
 }
 
-/// One line without control characters; long strings and arrays are cut unless `all`.
+/// One line without control characters. Long strings and arrays are shortened unless `all`.
 pub(super) fn text(value: &Value, all: bool) -> String {
     let (elements, element_chars, chars) = if all {
         (usize::MAX, usize::MAX, usize::MAX)
@@ -45,7 +45,7 @@ fn scalar_text(value: &Value, chars: usize) -> String {
     }
 }
 
-/// Quoted and escaped as in Rust, `b"…"` where it is not UTF-8.
+/// Quoted and escaped as in Rust, `b"…"` if it is not UTF-8.
 fn string_text(bytes: &[u8], chars: usize) -> String {
     let (quoted, is_cut) = if let Ok(text) = std::str::from_utf8(bytes) {
         let end = text.char_indices().nth(chars).map_or(text.len(), |(end, _)| end);
@@ -57,7 +57,7 @@ fn string_text(bytes: &[u8], chars: usize) -> String {
     if is_cut { format!("{quoted}… ({} bytes)", bytes.len()) } else { quoted }
 }
 
-/// An object with the type and the value; of an array its length and its first elements, or `all`.
+/// An object with the type and the value. An array has its length and its first elements, or `all`.
 pub(super) fn json(value: &Value, all: bool) -> serde_json::Value {
     match value {
         Value::Array(array) => array_json(array, if all { usize::MAX } else { JSON_ELEMENTS }),
@@ -75,7 +75,8 @@ fn array_json(array: &Array, elements: usize) -> serde_json::Value {
     })
 }
 
-/// JSON has no bytes and no infinity: a string that is not UTF-8 is `{"hex": …}`, an odd float its name.
+/// JSON has no bytes and no infinity: a string that is not UTF-8 becomes `{"hex": …}`, a non-finite float its
+/// name.
 fn scalar_json(value: &Value) -> serde_json::Value {
     match value {
         Value::String(bytes) => match value.as_str() {

@@ -1,4 +1,4 @@
-//! What `qmill quantize` says: a bar on a terminal, a line a tensor elsewhere, JSON on request.
+//! The output of `qmill quantize`: a progress bar on a terminal, otherwise a line per tensor, or JSON.
 
 use crate::cli::failure::Failure;
 use crate::cli::show;
@@ -12,31 +12,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells the user, and stops when the user says so.
-pub(super) struct Narrator {
+/// Reports progress to the user, and stops on a signal.
+pub(super) struct Reporter {
     json: bool,
     bar: Option<ProgressBar>,
     interrupted: Arc<AtomicBool>,
-    /// The standard output, or the standard error where the model itself goes to the former.
+    /// The standard output, or the standard error if the model is written to the standard output.
     lines: Box<dyn Write>,
     lines_error: Option<io::Error>,
-    /// What is written.
+    /// The output files.
     outputs: Vec<PathBuf>,
 }
 
-impl Narrator {
+impl Reporter {
     pub(super) fn new(json: bool, plan: &Plan, output: &Path) -> Result<Self, Failure> {
         for note in &plan.notes {
             eprintln!("qmill: note: {note}");
         }
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // A second signal, while the first waits for a portion to end, ends the program at once.
+            // A second signal, while the first waits for the end of a batch, ends the program immediately.
             let shutdown = signal_hook::flag::register_conditional_shutdown(signal, 130, interrupted.clone());
             shutdown.map_err(Failure::Signals)?;
             signal_hook::flag::register(signal, interrupted.clone()).map_err(Failure::Signals)?;
         }
-        // Past a limit on the size of files the system would end the program; handled, the write fails instead.
+        // Beyond the limit on file sizes the signal would end the program. If it is handled, the write fails.
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))
             .map_err(Failure::Signals)?;
@@ -73,14 +73,14 @@ impl Narrator {
         Ok(())
     }
 
-    /// Called after every portion.
-    pub(super) fn tell(&mut self, progress: &Progress) -> ControlFlow<()> {
+    /// Called after every batch of rows.
+    pub(super) fn report(&mut self, progress: &Progress) -> ControlFlow<()> {
         if let Some(bar) = &self.bar {
             bar.set_message(progress.tensor.to.name().to_owned());
             bar.set_position(progress.read_bytes);
         } else if progress.tensor_is_done && self.lines_error.is_none() {
-            // The file matters more than the telling: the run goes on.
-            self.lines_error = self.tell_tensor(progress).err();
+            // The run continues although its progress cannot be printed.
+            self.lines_error = self.write_tensor(progress).err();
         }
         if self.interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -89,7 +89,7 @@ impl Narrator {
         }
     }
 
-    fn tell_tensor(&mut self, progress: &Progress) -> io::Result<()> {
+    fn write_tensor(&mut self, progress: &Progress) -> io::Result<()> {
         let out = &mut self.lines;
         if self.json {
             let mut object = tensor_json(progress.tensor);
@@ -159,7 +159,7 @@ fn tensor_json(tensor: &PlannedTensor) -> Value {
     object
 }
 
-/// The output, of several files the first, and all of them.
+/// The first output, and all of them.
 fn outputs_json(outputs: &[PathBuf]) -> Value {
     let names: Vec<_> = outputs.iter().map(|path| path.to_string_lossy()).collect();
     json!({ "output": names.first(), "outputs": names })
@@ -255,7 +255,7 @@ fn write_report(out: &mut dyn Write, report: &Report, outputs: &[PathBuf], is_do
     Ok(())
 }
 
-/// What became of tensors whose rows do not fit the formats that were meant: a line for each length of a row.
+/// The replacements of formats whose blocks do not divide the rows: a line for each row length.
 fn fallback_lines(report: &Report) -> Vec<String> {
     let mut lines: Vec<((u64, u64), String)> = Vec::new();
     for fallback in &report.fallback_kinds {

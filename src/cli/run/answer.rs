@@ -1,21 +1,21 @@
-//! An answer as it comes, and its figures.
+//! Generates and prints answers.
 
 use super::super::failure::Failure;
 use super::super::{model, show};
-use super::Interrupt;
+use super::interrupt::Interrupt;
 use qmill::llm::{Answer, End, Generator, Model};
 use serde_json::json;
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-/// Prints answers and their figures.
-pub(super) struct Teller<'a> {
+/// Generates answers, and prints them with their figures.
+pub(super) struct AnswerPrinter<'a> {
     pub(super) model: &'a Model,
     pub(super) load_seconds: f64,
-    /// Whether that was told: once is enough.
-    pub(super) is_load_told: Cell<bool>,
-    /// Most tokens of an answer.
+    /// Whether the loading time was printed, which is done once.
+    pub(super) is_load_reported: Cell<bool>,
+    /// The most tokens in an answer.
     pub(super) limit: usize,
     pub(super) seed: u64,
     pub(super) stats: bool,
@@ -23,15 +23,15 @@ pub(super) struct Teller<'a> {
     pub(super) stop: &'a Interrupt,
 }
 
-impl Teller<'_> {
-    /// Answers a prompt; Ctrl-C ends the answer, or the prompt with [`Failure::Interrupted`].
+impl AnswerPrinter<'_> {
+    /// Answers a prompt. Ctrl-C ends the answer; during the prompt it fails with [`Failure::Interrupted`].
     pub(super) fn answer(&self, generator: &mut Generator, prompt: &[u32]) -> Result<Answer, Failure> {
         let answer = self.stop.during(|| self.generate(generator, prompt))?;
-        self.tell(&answer)?;
+        self.print_figures(&answer)?;
         Ok(answer)
     }
 
-    /// What the file calls the model.
+    /// The model's name in its file.
     pub(super) fn name(&self) -> String {
         let name = self.model.metadata().str_of("general.name");
         show::escaped(name.unwrap_or(&self.model.config().architecture))
@@ -59,13 +59,13 @@ impl Teller<'_> {
         }
         let answer = tokens.into_answer();
         if !self.json {
-            // A character that was never completed comes at the end.
+            // An incomplete character is printed at the end.
             writeln!(out, "{}", &answer.text[shown..])?;
         }
         Ok(answer)
     }
 
-    fn tell(&self, answer: &Answer) -> Result<(), Failure> {
+    fn print_figures(&self, answer: &Answer) -> Result<(), Failure> {
         let Answer { prompt_tokens, prompt_seconds, seconds, .. } = answer;
         let (prompt_rate, rate) = (answer.prompt_rate(), answer.rate());
         let tokens = answer.tokens.len();
@@ -90,13 +90,14 @@ impl Teller<'_> {
             eprintln!("answer  {tokens} tokens in {seconds:.2} s, {rate:.1} tokens/s; {}", end(answer.end));
             eprintln!("model   {}; seed {}", model::sizes(self.model), self.seed);
         } else {
-            let loaded = if self.is_load_told.replace(true) {
+            let loaded = if self.is_load_reported.replace(true) {
                 String::new()
             } else {
                 format!("loaded in {:.2} s; ", self.load_seconds)
             };
             eprintln!(
-                "[{loaded}prompt {prompt_tokens} tokens, {prompt_rate:.1}/s; answer {tokens} tokens, {rate:.1}/s; {}]",
+                "[{loaded}prompt {prompt_tokens} tokens, {prompt_rate:.1}/s; \
+                 answer {tokens} tokens, {rate:.1}/s; {}]",
                 end(answer.end)
             );
         }
@@ -109,7 +110,7 @@ fn end(end: End) -> &'static str {
         End::Token => "complete",
         End::Context => "the context is full",
         End::Stopped => "stopped",
-        // As many tokens as were asked for.
+        // The most tokens that an answer may have.
         _ => "limit",
     }
 }

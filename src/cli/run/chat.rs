@@ -1,32 +1,32 @@
-//! A conversation by the model's chat template.
+//! A conversation, using the model's chat template.
 
 use super::super::failure::Failure;
 use super::super::model::note;
-use super::answer::Teller;
+use super::answer::AnswerPrinter;
 use super::input::{self, Command, Messages};
 use qmill::Error;
 use qmill::llm::{ChatTemplate, End, Generator, Message};
 
-/// The share of the context that an answer has at least, where it may be that long.
+/// An answer has room for at least this fraction of the context, 1/4, unless the limit is less.
 const ANSWER_SHARE: usize = 4;
 
-/// Answers `first`, if there is one, and then what comes from the standard input, until its end or `/exit`.
+/// Answers `first`, if there is one, and then the messages from the standard input, until its end or `/exit`.
 pub(super) fn talk(
     template: &ChatTemplate,
     system: Option<String>,
     first: Option<String>,
     generator: &mut Generator,
-    teller: &Teller,
+    printer: &AnswerPrinter,
 ) -> Result<(), Failure> {
     let mut input = Messages::new()?;
     if input.is_typed() {
-        teller.is_load_told.set(true);
+        printer.is_load_reported.set(true);
         note(format!(
             "{} on {}, loaded in {:.2} s, with room for {} tokens; /help lists what can be typed",
-            teller.name(),
-            teller.model.device(),
-            teller.load_seconds,
-            teller.model.context()
+            printer.name(),
+            printer.model.device(),
+            printer.load_seconds,
+            printer.model.context()
         ));
     }
     let mut first = first;
@@ -41,8 +41,8 @@ pub(super) fn talk(
                 note("the conversation is forgotten");
             }
             None if line.trim().is_empty() || input.is_typed() && input::is_mistyped(&line) => {}
-            None => match talk.answer(line, generator, teller) {
-                // Somebody who types can say it otherwise.
+            None => match talk.answer(line, generator, printer) {
+                // The user can type another message.
                 Err(Failure::Interrupted) => eprintln!(),
                 Err(Failure::Qmill(error @ (Error::ChatTemplate { .. } | Error::ContextFull { .. })))
                     if input.is_typed() =>
@@ -56,7 +56,7 @@ pub(super) fn talk(
     Ok(())
 }
 
-/// What was said.
+/// The messages so far.
 struct Talk<'a> {
     template: &'a ChatTemplate,
     system: Option<Message>,
@@ -64,11 +64,16 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Answers a message. Where that fails, it is as if it was not said.
-    fn answer(&mut self, message: String, generator: &mut Generator, teller: &Teller) -> Result<(), Failure> {
+    /// Answers a message. If that fails, the message is removed.
+    fn answer(
+        &mut self,
+        message: String,
+        generator: &mut Generator,
+        printer: &AnswerPrinter,
+    ) -> Result<(), Failure> {
         self.messages.push(Message::new("user", message));
-        let answer = match self.prompt(generator, teller.limit) {
-            Ok(tokens) => teller.answer(generator, &tokens),
+        let answer = match self.prompt(generator, printer.limit) {
+            Ok(tokens) => printer.answer(generator, &tokens),
             Err(error) => Err(error),
         };
         match answer {
@@ -89,7 +94,7 @@ impl Talk<'_> {
         }
     }
 
-    /// The tokens of the conversation, without its oldest messages where they leave no room for an answer.
+    /// The tokens of the conversation, without its oldest messages if they leave no room for an answer.
     fn prompt(&mut self, generator: &Generator, limit: usize) -> Result<Vec<u32>, Failure> {
         let context = generator.session().model().context();
         let room = limit.min(context / ANSWER_SHARE).max(1);
@@ -100,7 +105,7 @@ impl Talk<'_> {
             if tokens.len() + room <= context {
                 break tokens;
             }
-            // A conversation begins with the user; the last message has to stay.
+            // A conversation begins with a message of the user. The last message is kept.
             let after = self.messages.iter().skip(forgotten + 1).position(|message| message.role == "user");
             match after {
                 Some(more) => forgotten += more + 1,

@@ -1,4 +1,4 @@
-//! What is given to a model: a prompt from the command line or a file, messages from a terminal or a pipe.
+//! The input of a model: a prompt from the command line or a file, messages from a terminal or a pipe.
 
 use super::super::failure::Failure;
 use super::super::model::{lossy, note};
@@ -11,16 +11,16 @@ use std::fs;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::PathBuf;
 
-/// Where the prompt is.
+/// Options of the prompt.
 #[derive(Args)]
 pub(super) struct PromptArgs {
-    /// The text to continue; with --chat the first message
+    /// The text to continue; with --chat, the first message
     #[arg(short, long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// A file with the prompt, - for the standard input; a newline at its end does not count
+    /// A file with the prompt, - for the standard input; a newline at its end is removed
     #[arg(short, long, value_name = "FILE", conflicts_with = "prompt")]
     file: Option<PathBuf>,
-    /// Take \n, \r, \t, \', \", \\ and \xHH in the prompt for what they stand for, as llama-cli does
+    /// Process the escapes \n, \r, \t, \', \", \\ and \xHH in the prompt, as llama-cli does
     #[arg(short, long)]
     escape: bool,
 }
@@ -48,7 +48,7 @@ impl PromptArgs {
     }
 }
 
-/// The text that llama.cpp's escapes stand for; what is none stays as it is.
+/// Replaces the escapes of llama.cpp. Other backslashes are kept.
 fn unescaped(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -75,29 +75,28 @@ fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The messages of a conversation: lines that are typed, with editing and those before them, or lines of a
-/// pipe.
+/// The messages of a conversation: typed lines, with editing and history, or lines of a pipe.
 pub(super) enum Messages {
     Typed(Box<Editor<(), MemHistory>>),
-    Piped { is_told: bool },
+    Piped { is_noted: bool },
 }
 
 impl Messages {
     pub(super) fn new() -> Result<Self, Failure> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-            return Ok(Self::Piped { is_told: false });
+            return Ok(Self::Piped { is_noted: false });
         }
         let config = Config::builder().auto_add_history(true).build();
         let editor = Editor::with_history(config, MemHistory::new()).map_err(failed)?;
         Ok(Self::Typed(Box::new(editor)))
     }
 
-    /// Whether somebody reads along and can say it otherwise.
+    /// Whether a user types the messages.
     pub(super) fn is_typed(&self) -> bool {
         matches!(self, Self::Typed(_))
     }
 
-    /// The next line, `None` after the last.
+    /// The next line; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         match self {
             Self::Typed(editor) => match editor.readline("> ") {
@@ -106,11 +105,11 @@ impl Messages {
                 Err(ReadlineError::Interrupted) => Err(Failure::Interrupted),
                 Err(error) => Err(failed(error)),
             },
-            Self::Piped { is_told } => {
+            Self::Piped { is_noted } => {
                 let mut line = Vec::new();
                 let read = io::stdin().lock().read_until(b'\n', &mut line).map_err(Failure::Stdin)?;
                 while line.pop_if(|byte| matches!(byte, b'\n' | b'\r')).is_some() {}
-                Ok((read > 0).then(|| lossy(&line, "the standard input", is_told).into_owned()))
+                Ok((read > 0).then(|| lossy(&line, "the standard input", is_noted).into_owned()))
             }
         }
     }
@@ -123,7 +122,7 @@ fn failed(error: ReadlineError) -> Failure {
     })
 }
 
-/// Answers what is typed in place of a message, and says what is to be done.
+/// The command on a line, if it is one.
 pub(super) fn command(line: &str) -> Option<Command> {
     match line.trim() {
         "/exit" | "/quit" | "/bye" => Some(Command::Exit),
@@ -140,13 +139,13 @@ pub(super) enum Command {
 }
 
 pub(super) fn print_help() {
-    eprintln!("/clear  forget the conversation, but for what the model is told before it");
-    eprintln!("/exit   leave; so does Ctrl-D, and Ctrl-C between answers");
-    eprintln!("/help   this");
+    eprintln!("/clear  forget the conversation, but not the system message");
+    eprintln!("/exit   quit; so do Ctrl-D, and Ctrl-C between answers");
+    eprintln!("/help   print this help");
     eprintln!("Anything else is a message. Ctrl-C ends an answer; the arrow keys bring back earlier lines.");
 }
 
-/// Whether a line looks like a command and is none, which is told.
+/// Whether a line looks like a command but is none. Prints a note.
 pub(super) fn is_mistyped(line: &str) -> bool {
     let line = line.trim();
     let is_word =

@@ -1,4 +1,4 @@
-//! A shader as wgpu-hal 30 hands it to a backend: SPIR-V, Metal's language, HLSL.
+//! Translates a shader as wgpu-hal 30 does for a backend: to SPIR-V, MSL or HLSL.
 
 use naga::back::PipelineConstants;
 use naga::back::pipeline_constants::process_overrides;
@@ -8,7 +8,7 @@ use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, 
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess};
 use std::error::Error;
 
-/// A shader model of HLSL. FXC has 5.1; DXC at least 6.0, and from 6.6 on naga uses intrinsics for packed
+/// Shader models of HLSL. FXC supports 5.1, DXC at least 6.0. From 6.6 on naga uses intrinsics for packed
 /// integers.
 pub(crate) const SHADER_MODELS: [(&str, hlsl::ShaderModel); 3] =
     [("5_1", hlsl::ShaderModel::V5_1), ("6_0", hlsl::ShaderModel::V6_0), ("6_6", hlsl::ShaderModel::V6_6)];
@@ -21,14 +21,14 @@ pub(crate) struct Shader {
     pub(crate) info: ModuleInfo,
 }
 
-/// HLSL, and what wgpu-hal calls the entry point there.
+/// HLSL, and the name of its entry point.
 pub(crate) struct Hlsl {
     pub(crate) text: String,
     pub(crate) entry_point: String,
 }
 
 impl Shader {
-    /// Parses and validates the WGSL of a shader of this name.
+    /// Parses and validates the WGSL of the shader with this name.
     pub(crate) fn new(name: &str, text: &str) -> Result<Self, Box<dyn Error>> {
         let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
         let is_cooperative = is_cooperative(text);
@@ -54,7 +54,7 @@ impl Shader {
         &self.module.entry_points[0].name
     }
 
-    /// SPIR-V, as a Vulkan driver is given it.
+    /// SPIR-V, as passed to a Vulkan driver.
     pub(crate) fn spirv(&self) -> Result<Vec<u32>, Box<dyn Error>> {
         let pipeline = spv::PipelineOptions {
             entry_point: self.entry_point().to_owned(),
@@ -63,8 +63,7 @@ impl Shader {
         Ok(spv::write_vec(&self.module, &self.info, &spv_options(self.is_cooperative), Some(&pipeline))?)
     }
 
-    /// Metal's language; `None` where the shader is Vulkan's alone: matrices of 16 x 16, and such as are
-    /// loaded from quads.
+    /// MSL; `None` if the shader is only for Vulkan: cooperative matrices of 16 x 16, or loaded from quads.
     pub(crate) fn msl(&self) -> Result<Option<String>, Box<dyn Error>> {
         if self.name.split('.').any(|part| part == "quads") {
             return Ok(None);
@@ -72,8 +71,8 @@ impl Shader {
         Ok(Some(msl(&self.module, &self.info, self.entry_point())?))
     }
 
-    /// HLSL of a shader model; `None` where it lacks what the shader needs: FXC has no subgroups, and none
-    /// has cooperative matrices.
+    /// HLSL for a shader model; `None` if it lacks an operation of the shader: FXC has no subgroups, and no
+    /// shader model has cooperative matrices.
     pub(crate) fn hlsl(&self, model: hlsl::ShaderModel) -> Result<Option<Hlsl>, Box<dyn Error>> {
         let lacks_subgroups = model < hlsl::ShaderModel::V6_0;
         if self.is_cooperative || lacks_subgroups && has_subgroups(&self.name) {
@@ -84,27 +83,27 @@ impl Shader {
     }
 }
 
-/// Whether a shader of this name has subgroup operations.
+/// Whether the shader with this name has subgroup operations.
 pub(crate) fn has_subgroups(name: &str) -> bool {
     name.split('.').any(|part| part.starts_with("subgroup"))
 }
 
-/// Whether a text has cooperative matrices.
+/// Whether a shader has cooperative matrices.
 pub(crate) fn is_cooperative(text: &str) -> bool {
     text.contains("enable wgpu_cooperative_matrix;")
 }
 
-/// What is bound.
+/// The kind of a binding.
 #[derive(Clone, Copy)]
 enum Kind {
     Uniform,
     Read,
     Written,
-    /// A storage texture: the only one there is in these shaders.
+    /// A storage texture, the only kind of texture in these shaders.
     Texture,
 }
 
-/// A binding and what it is, in the order of bindings: what wgpu numbers registers by.
+/// The bindings with their kinds, in order: wgpu numbers registers in this order.
 fn bindings(module: &Module) -> Vec<(ResourceBinding, Kind)> {
     let kind = |space| match space {
         AddressSpace::Uniform => Kind::Uniform,
@@ -121,8 +120,8 @@ fn bindings(module: &Module) -> Vec<(ResourceBinding, Kind)> {
     bindings
 }
 
-/// As in wgpu-hal's vulkan/adapter.rs, of a driver with Vulkan 1.3: robustBufferAccess2, integer dot
-/// products, 8-bit integers; with cooperative matrices, f16 and the memory model that they need.
+/// The options of wgpu-hal's vulkan/adapter.rs for a driver with Vulkan 1.3: robustBufferAccess2, integer dot
+/// products, 8-bit integers. With cooperative matrices also f16 and the Vulkan memory model, which they need.
 fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
     use spv::Capability as C;
     let cooperative =
@@ -154,8 +153,8 @@ fn spv_options(is_cooperative: bool) -> spv::Options<'static> {
     }
 }
 
-/// As in wgpu-hal's metal/device.rs, of a system with Metal 3.1: buffers in the order of bindings, then their
-/// sizes; textures by themselves.
+/// As in wgpu-hal's metal/device.rs for a system with Metal 3.1: buffers in the order of bindings, then their
+/// sizes; textures are numbered separately.
 fn msl(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::Error> {
     let (mut buffers, mut textures) = (0.., 0..);
     let resources = bindings(module).into_iter().map(|(binding, kind)| {
@@ -193,8 +192,8 @@ fn msl(module: &Module, info: &ModuleInfo, entry: &str) -> Result<String, msl::E
     Ok(msl::write_string(module, info, &options, &pipeline)?.0)
 }
 
-/// As in wgpu-hal's dx12/device.rs: a register of its kind for each binding. Also returns the entry point's
-/// name.
+/// As in wgpu-hal's dx12/device.rs: each binding has a register of its kind. Also returns the name of the
+/// entry point.
 fn hlsl(
     module: &Module,
     info: &ModuleInfo,

@@ -1,10 +1,10 @@
 //! A device and what it shares: pipelines, codebooks, scratch memory, errors.
 
 use super::error::{self, Lost, Pending, guarded};
-use super::misrounding::Misrounding;
 #[cfg(not(target_arch = "wasm32"))]
 use super::poller::Poller;
 use super::software_adapter::SoftwareAdapter;
+use crate::error::Misrounding;
 use crate::gpu::matmul::matrix_units::{self, MatrixUnits};
 use crate::gpu::matmul::tuning::Tuning;
 use crate::gpu::shader::pipeline::{Missing, Pipelines};

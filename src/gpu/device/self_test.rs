@@ -1,8 +1,8 @@
 //! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
 
 use super::context::Gpu;
-use super::misrounding::Misrounding;
 use super::wait::Wait;
+use crate::error::Misrounding;
 use crate::gpu::op::Op;
 use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;

@@ -1,4 +1,4 @@
-//! Files built byte by byte: what ggml's `test-gguf` hands its reader, and what else can be wrong.
+//! Files built byte by byte: the cases of ggml's `test-gguf`, and more.
 
 use super::{open, read_header, write};
 use qmill::gguf::{Array, Fault, Header, Metadata, ReadAt, TensorInfo, TensorType, Value, ValueType};
@@ -21,7 +21,7 @@ const Q4_0: u32 = 2;
 const I8: u32 = 24;
 const I64: u32 = 27;
 
-/// A file in the making.
+/// A builder of files.
 #[derive(Clone)]
 struct File(Vec<u8>);
 
@@ -284,7 +284,7 @@ fn data_must_be_whole_but_need_no_padding_at_the_end() {
     refused(&file, file.at(), missing("first", file.at() + half, file.at()));
 }
 
-/// A header and then zeros, as far as one likes; counts what is read.
+/// A header followed by any number of zeros. Counts the bytes that are read.
 struct Sparse {
     header: Vec<u8>,
     len: u64,
@@ -316,7 +316,7 @@ fn only_the_header_of_a_large_file_is_read() {
     assert!(*source.read_bytes.lock().unwrap() <= 1 << 20);
 }
 
-/// Reserving room for what these files declare would fail.
+/// Allocating the sizes that these files declare would fail.
 #[test]
 fn counts_that_a_large_file_has_room_for_reserve_nothing() {
     let read = |header: File| {
@@ -329,7 +329,7 @@ fn counts_that_a_large_file_has_room_for_reserve_nothing() {
     assert!(matches!(error, Error::Gguf { fault: Fault::DuplicateTensor { .. }, .. }), "{error}");
 }
 
-/// Some of everything, in a file of a few hundred bytes.
+/// Every kind of value and several tensors, in a file of a few hundred bytes.
 fn small_file() -> Vec<u8> {
     let mut metadata = Metadata::new();
     metadata.set("general.alignment", 8u32);
@@ -387,6 +387,6 @@ fn no_mutation_makes_the_reader_panic() {
             Err(error) => panic!("{error}"),
         }
     }
-    // Most hits land in data and values; a reader that refused everything would not pass.
+    // Most changes are in data and values, so a reader that refuses everything does not pass.
     assert!((300..2700).contains(&accepted), "{accepted} accepted");
 }

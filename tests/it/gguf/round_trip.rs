@@ -1,4 +1,4 @@
-//! What is written is what ggml would write, and is read back.
+//! The files are those that ggml writes, and are read back.
 
 use super::{TINY_SHAKESPEARE, open, read_header, tensor_bytes, write};
 use qmill::gguf::{Array, Fault, Layout, Metadata, Model, TensorInfo, TensorType, Value, Writer};
@@ -20,9 +20,9 @@ fn a_file_of_another_writer_is_written_again_byte_for_byte() {
 
     let data: Vec<u8> = model.tensors().flat_map(|tensor| tensor_bytes(&model, tensor.info.name())).collect();
     let mut writer = Writer::new(Vec::new(), layout).unwrap();
-    // Portions that begin and end inside tensors.
-    for portion in data.chunks(100_003) {
-        writer.write_data(portion).unwrap();
+    // Slices that begin and end inside tensors.
+    for slice in data.chunks(100_003) {
+        writer.write_data(slice).unwrap();
     }
     assert!(writer.finish().unwrap() == original);
 }
@@ -34,7 +34,7 @@ fn every_byte_of_a_small_file() {
     metadata.set("general.alignment", 16u32);
     metadata.set("s", Array::from_strings(["x", ""]));
     let tensors = vec![
-        // Dimensions of 1 at the end are left out; not those between others, nor one of 0.
+        // Trailing dimensions of 1 are left out, but not those between others and not one of 0.
         TensorInfo::new("a", [2, 1, 1, 1], TensorType::I16).unwrap(),
         TensorInfo::new("b", [], Format::F32).unwrap(),
         TensorInfo::new("c", [1, 0], Format::F32).unwrap(),
@@ -98,7 +98,7 @@ fn random_tensor(random: &mut StdRng, name: &str) -> TensorInfo {
         None => opaque[index - FORMATS.len()],
     };
     let mut shape = vec![tensor_type.block_weights() * random.random_range(1..4)];
-    // The last dimension is not 1: a file does not keep those.
+    // The last dimension is not 1, because a file does not keep it.
     shape.extend((0..random.random_range(0..4)).map(|_| random.random_range(2..4u64)));
     TensorInfo::new(name, shape, tensor_type).unwrap()
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A model of three files in a folder of its own; tests damage what they like before opening.
+/// A model of three files in its own folder. Tests damage files before opening it.
 struct Split {
     folder: TempDir,
     shards: Vec<(Metadata, Vec<TensorInfo>)>,
@@ -62,8 +62,8 @@ fn all_files_are_opened_by_the_first() {
     let model = split.open().unwrap();
     assert_eq!(model.shards().len(), 3);
     assert_eq!(model.metadata().u64_of("split.no"), Some(0));
-    let places: Vec<_> = model.tensors().map(|tensor| (tensor.info.name(), tensor.shard_index)).collect();
-    assert_eq!(places, [("a", 0), ("b", 0), ("c", 1), ("d", 2)]);
+    let files: Vec<_> = model.tensors().map(|tensor| (tensor.info.name(), tensor.shard_index)).collect();
+    assert_eq!(files, [("a", 0), ("b", 0), ("c", 1), ("d", 2)]);
     assert_eq!(tensor_bytes(&model, "b"), [6, 7, 8, 9, 10]);
     assert_eq!(tensor_bytes(&model, "d"), [1, 2, 3, 4, 5, 6, 7]);
 }

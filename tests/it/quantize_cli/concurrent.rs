@@ -1,5 +1,4 @@
-//! Two runs of the program with one output: what lies under the name is one run's file, or what was there
-//! before.
+//! Two runs with the same output: afterwards the output is the file of one run, or the earlier file.
 
 use super::Folder;
 use crate::support::{ModelFile, gaussian, quantized};
@@ -13,7 +12,7 @@ use std::time::Instant;
 
 const TYPES: [&str; 2] = ["IQ4_XS", "Q8_0"];
 
-/// A model of 2 MiB in many tensors, which takes a run some hundredths of a second.
+/// A model of 2 MiB in many tensors: a run takes some hundredths of a second.
 fn model() -> ModelFile {
     let bytes = quantized(F32, &gaussian(1, 1 << 15));
     (0..16).fold(ModelFile::llama(), |file, layer| {
@@ -41,7 +40,7 @@ fn two_runs_with_one_output_and_random_kills_leave_a_whole_file() {
     let mut random = StdRng::seed_from_u64(14);
     let (mut refused, mut killed, mut done) = (0, 0, 0);
     for round in 0..400 {
-        // A machine that others share may need more rounds until everything has happened.
+        // A shared machine may need more rounds until every case has happened.
         if round >= 50 && refused > 3 && killed > 3 && done > 3 {
             break;
         }
@@ -68,7 +67,7 @@ fn two_runs_with_one_output_and_random_kills_leave_a_whole_file() {
                     refused += 1;
                     continue;
                 }
-                // It may have come as far as to give the file its name.
+                // The run may have renamed the file before.
                 None => killed += 1,
                 Some(code) => panic!("{code}: {said}"),
             }
@@ -80,7 +79,7 @@ fn two_runs_with_one_output_and_random_kills_leave_a_whole_file() {
         let found = fs::read(folder.path("out.gguf")).unwrap();
         assert!(may_be.contains(&&found), "round {round}: {} bytes that no run made", found.len());
     }
-    // Otherwise it was not tried.
+    // Otherwise some case was not tested.
     assert!(refused > 3 && killed > 3 && done > 3, "{refused} refused, {killed} killed, {done} done");
     folder.done("quantize --force in.gguf out.gguf Q8_0");
     assert!(fs::read(folder.path("out.gguf")).unwrap() == whole[1]);

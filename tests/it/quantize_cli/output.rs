@@ -1,4 +1,4 @@
-//! What is printed, for people and for programs.
+//! The output as text and as JSON.
 
 use super::{Folder, json_lines};
 use crate::support::ModelFile;
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-/// The object for each tensor of `name` as the file itself says it, but for the format in the source.
+/// The object for each tensor of `name` by the file itself, without the format in the source.
 fn tensors_of(folder: &Folder, source: &str, name: &str) -> Vec<Value> {
     let (source, result) = (folder.open(source), folder.open(name));
     let describe = |tensor: qmill::gguf::Tensor| {
@@ -169,7 +169,7 @@ fn the_standard_output_is_written_whatever_it_is() {
         std::process::Command::new("sh").args(["-c", &script]).current_dir(folder.0.path()).output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     assert!(fs::read(folder.path("redirected")).unwrap() == expected);
-    // Not onto the model that is read.
+    // The output must not be the input.
     let script =
         format!("'{}' quantize --force in.gguf /dev/fd/3 Q8_0 3<>in.gguf", env!("CARGO_BIN_EXE_qmill"));
     let status =

@@ -1,4 +1,4 @@
-//! Ctrl-C, `kill`, and limits that the system sets.
+//! Ctrl-C, `kill`, and limits of the system.
 
 use super::{Folder, Ran};
 use crate::support::{ModelFile, gaussian, quantized};
@@ -6,7 +6,7 @@ use qmill::Format::F32;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
-/// A model of 64 MiB, which a single thread takes a while for.
+/// A model of 64 MiB, so that a run with a single thread takes a while.
 fn large() -> ModelFile {
     let bytes = quantized(F32, &gaussian(1, 1 << 20));
     (0..16).fold(ModelFile::llama(), |file, layer| {
@@ -39,7 +39,7 @@ fn a_signal_ends_the_run_and_nothing_is_left() {
     }
 }
 
-/// As a full disk: the system sends a signal that ends a program which does not handle it.
+/// Like a full disk: the system sends a signal that ends a program unless it handles the signal.
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error() {
     let folder = Folder::with(&large());

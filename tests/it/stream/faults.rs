@@ -1,9 +1,10 @@
-//! What ends a run: weights that are no numbers or too large, sources and sinks that fail, a caller who breaks off.
-//! Whatever it is, the run ends, and says the first of it.
+//! Failures of a run: weights that are not finite or too large, sources and outputs that fail, a caller who
+//! cancels. The run ends and reports the first failure.
 
 use super::{by_name, copy, go_on, in_time, least_memory_bytes, pure, resources, write};
 use crate::support::{ModelFile, gaussian, quantized};
 use qmill::Format::{self, BF16, F16, F32, Q4_K, Q6_K, Q8_0};
+use qmill::error::RequestFault;
 use qmill::gguf::{Model, ReadAt, TensorType};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request, Resources};
@@ -17,17 +18,18 @@ const NAME: &str = "blk.0.attn_q.weight";
 const COLUMNS: usize = 256;
 const ROWS: usize = 200;
 
-/// Between two good tensors one of 200 rows of 256 in `format`, with `values` at these weights.
+/// A model with a tensor of 200 rows of 256 in `format` between two valid ones, with `values` at these
+/// weights.
 fn with_values(format: Format, values: &[(usize, f32)]) -> ModelFile {
     let mut bytes = quantized(format, &gaussian(5, COLUMNS * ROWS));
     let weight_bytes = format.info().block_bytes;
     for &(weight, value) in values {
-        let place = &mut bytes[weight * weight_bytes..][..weight_bytes];
+        let stored = &mut bytes[weight * weight_bytes..][..weight_bytes];
         match format {
-            F32 => place.copy_from_slice(&value.to_le_bytes()),
-            // The bits of a half are written down, not computed: that is what is tested.
-            F16 => place.copy_from_slice(&half_bits(value, 0x7c00, 0x7e00).to_le_bytes()),
-            _ => place.copy_from_slice(&half_bits(value, 0x7f80, 0x7fc0).to_le_bytes()),
+            F32 => stored.copy_from_slice(&value.to_le_bytes()),
+            // The bits of an f16 or bf16 are constants, because the conversion is what is tested.
+            F16 => stored.copy_from_slice(&half_bits(value, 0x7c00, 0x7e00).to_le_bytes()),
+            _ => stored.copy_from_slice(&half_bits(value, 0x7f80, 0x7fc0).to_le_bytes()),
         }
     }
     ModelFile::llama()
@@ -41,7 +43,7 @@ fn half_bits(value: f32, infinity: u16, nan: u16) -> u16 {
     sign | if value.is_nan() { nan } else { infinity }
 }
 
-/// Resources with many portions and with one, with one worker and with several.
+/// Resources with many batches and with one, with one worker and with several.
 fn all_resources(model: &Model, request: &Request) -> [Resources; 4] {
     let least = least_memory_bytes(model, &Plan::new(model, request).unwrap());
     [resources(1, least), resources(3, 7 * least), resources(1, 256 << 20), resources(4, 256 << 20)]
@@ -70,7 +72,7 @@ fn a_weight_that_is_no_number_is_named_by_row_and_column() {
     }
 }
 
-/// Numbers that are no weights are copied, and tested all the same.
+/// Numbers that are not weights are copied, and checked too.
 #[test]
 fn a_double_that_is_no_number_is_named() {
     let mut numbers = vec![1.5f64; 7 * 3];
@@ -120,7 +122,7 @@ fn of_several_faults_the_first_in_the_file_is_named() {
 fn a_weight_too_large_for_the_format_is_named() {
     let weight = 37 * COLUMNS + 40;
     let model = with_values(F32, &[(weight, 1e10)]).open();
-    // A float overflows by itself, a block as a whole.
+    // In a float format a weight overflows, in others a block.
     for (file_type, format, column) in
         [(FileType::F16, F16, 40), (FileType::Q8_0, Q8_0, 32), (FileType::Q6_K, Q6_K, 0)]
     {
@@ -178,17 +180,17 @@ fn quantizing_twice_needs_leave() {
     let mut request = Request::new(FileType::Q4_K_S);
     let error = Plan::new(&model, &request).unwrap_err();
     match &error {
-        Error::Requantize { tensor, from: Q8_0, to: Q4_K } => assert_eq!(tensor, NAME),
+        Error::Request(RequestFault::Requantize { tensor, from: Q8_0, to: Q4_K }) => assert_eq!(tensor, NAME),
         _ => panic!("{error}"),
     }
     request.allow_requantize = true;
     crate::support::assert_converted(&model, &super::convert(&model, &request));
-    // What stays as it is was not quantized twice.
+    // A copied tensor is not quantized twice.
     request = Request::new(FileType::Q8_0);
     crate::support::assert_converted(&model, &super::convert(&model, &request));
 }
 
-/// A model that keeps every thread busy when something fails: some hundred portions of four tensors.
+/// A model that keeps every thread busy when something fails: several hundred batches of four tensors.
 fn long_model() -> ModelFile {
     (0..4).fold(ModelFile::llama(), |file, layer| {
         file.with_gaussian(&format!("blk.{layer}.attn_q.weight"), &[1024, 64], F32)
@@ -199,7 +201,7 @@ fn long_resources() -> [Resources; 4] {
     [resources(1, 8 << 10), resources(1, 64 << 10), resources(4, 64 << 10), resources(8, 1 << 20)]
 }
 
-/// Takes so many bytes and then no more.
+/// Accepts a number of bytes, then fails.
 struct Full {
     left: usize,
 }
@@ -257,7 +259,7 @@ fn an_output_that_does_not_open_ends_the_run() {
     assert!(matches!(error, Error::Cancelled), "{error}");
 }
 
-/// A file that cannot be read from a byte on, once that is set.
+/// A file that cannot be read from a byte on, after that byte is set.
 struct Damaged {
     file: Vec<u8>,
     from: Arc<AtomicU64>,
@@ -283,7 +285,7 @@ fn a_source_that_fails_ends_the_run_wherever_it_fails() {
     let data_bytes = bytes.len() as u64 - start;
     for resources in long_resources() {
         for readable in [0, 100_000, data_bytes / 2, data_bytes - 1] {
-            // The header is read with some of what follows it: the damage comes later.
+            // Reading the header reads ahead, so the failure is set afterwards.
             let from = Arc::new(AtomicU64::new(u64::MAX));
             let source = Damaged { file: bytes.clone(), from: from.clone() };
             let resources = resources.clone();
@@ -322,7 +324,7 @@ fn a_caller_who_breaks_off_is_not_called_again() {
                 });
                 (calls, result.map(|_| ()))
             });
-            // With the most memory there are fewer portions than five, and then nobody breaks off.
+            // With the most memory there are fewer than five batches, and nobody cancels.
             match result {
                 Err(Error::Cancelled) => assert_eq!(calls, last),
                 other => assert!(other.is_ok() && calls < last, "{other:?} after {calls} calls"),

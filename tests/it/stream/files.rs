@@ -1,8 +1,9 @@
-//! Under the output's name is a whole file or what was there before.
+//! The output is a complete file or the earlier one.
 
 use super::{go_on, resources};
 use crate::support::{ModelFile, assert_converted, files_in};
 use qmill::Format::F16;
+use qmill::error::OutputFault;
 use qmill::gguf::Model;
 use qmill::mix::FileType;
 use qmill::stream::{Existing, Progress, Request, Resources};
@@ -83,7 +84,7 @@ fn a_run_that_is_broken_off_or_fails_leaves_nothing() {
     assert!(matches!(error, Error::Memory { memory_bytes: 100, .. }), "{error}");
     folder.assert_holds(&["in.gguf"]);
 
-    // An output that was there is still there.
+    // An earlier output is kept.
     fs::write(&output, "mine").unwrap();
     let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Replace, &mut stop)
         .unwrap_err();
@@ -114,7 +115,10 @@ fn an_existing_output_is_replaced_only_when_told_to() {
     let output = folder.path("out.gguf");
     fs::write(&output, "mine").unwrap();
     let error = folder.quantize(&output, Existing::Refuse).unwrap_err();
-    assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == output),
+        "{error}"
+    );
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
     folder.quantize(&output, Existing::Replace).unwrap();
@@ -125,7 +129,7 @@ fn an_existing_output_is_replaced_only_when_told_to() {
 #[test]
 fn the_part_of_a_run_that_was_killed_is_replaced() {
     let folder = Folder::new();
-    // Longer than the new file: its end must go.
+    // Longer than the new file, so it must be truncated.
     fs::write(folder.path(".out.gguf.qmill-part"), vec![1; 1 << 20]).unwrap();
     folder.quantize(&folder.path("out.gguf"), Existing::Refuse).unwrap();
     folder.assert_whole(&folder.path("out.gguf"));
@@ -146,19 +150,22 @@ fn a_second_run_with_the_same_output_is_refused_while_the_first_lives() {
     let mut second = |_: &Progress| {
         for name in &names {
             let error = folder.quantize(name, Existing::Replace).unwrap_err();
-            assert!(matches!(&error, Error::OutputInUse { path } if path == name), "{error}");
+            assert!(
+                matches!(&error, Error::Output { path, fault: OutputFault::InUse } if path == name),
+                "{error}"
+            );
         }
         ControlFlow::Continue(())
     };
     quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut second).unwrap();
     folder.assert_whole(&output);
-    // It is over: the next may.
+    // The first run has ended, so the next one may write.
     folder.quantize(&output, Existing::Replace).unwrap();
     folder.assert_whole(&output);
     assert!(files_in(folder.0.path()).iter().all(|name| !name.ends_with("part")));
 }
 
-/// Made by somebody else after the run had looked.
+/// A file that is created after the run has checked.
 #[test]
 fn an_output_that_appears_while_it_is_written_is_kept() {
     let folder = Folder::new();
@@ -170,7 +177,10 @@ fn an_output_that_appears_while_it_is_written_is_kept() {
     };
     let error = quantize_file(&input, &output, &request, &resources(2, 4000), Existing::Refuse, &mut make)
         .unwrap_err();
-    assert!(matches!(&error, Error::OutputExists { path } if *path == output), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == output),
+        "{error}"
+    );
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     folder.assert_holds(&["in.gguf", "out.gguf"]);
 }
@@ -186,9 +196,12 @@ fn a_link_stays_and_what_it_leads_to_is_replaced() {
     symlink("target.gguf", folder.path("other/second")).unwrap();
     let (link, target) = (folder.path("link.gguf"), folder.path("other/target.gguf"));
     for there in [false, true] {
-        // A link that leads nowhere is a name that is taken.
+        // A link without a target counts as an existing file.
         let error = folder.quantize(&link, Existing::Refuse).unwrap_err();
-        assert!(matches!(&error, Error::OutputExists { path } if *path == link), "{error}");
+        assert!(
+            matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == link),
+            "{error}"
+        );
         assert_eq!(target.exists(), there);
         folder.quantize(&link, Existing::Replace).unwrap();
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("other/second"));
@@ -235,7 +248,10 @@ fn refused_as_input(folder: &Folder, output: &Path) {
     let before = fs::read(folder.path("in.gguf")).unwrap();
     for existing in [Existing::Refuse, Existing::Replace] {
         let error = folder.quantize(output, existing).unwrap_err();
-        assert!(matches!(&error, Error::SameFile { path } if path == output), "{error}");
+        assert!(
+            matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if path == output),
+            "{error}"
+        );
         assert!(fs::read(folder.path("in.gguf")).unwrap() == before);
     }
 }
@@ -292,7 +308,7 @@ fn devices_and_pipes_are_written_directly() {
         let pipe = pipe.clone();
         move || fs::read(pipe).unwrap()
     });
-    // By a link, and allowed to replace what is there: it is a pipe all the same.
+    // A link to a pipe is written directly, even if it may be replaced.
     std::os::unix::fs::symlink("pipe", folder.path("link")).unwrap();
     folder.quantize(&folder.path("link"), Existing::Replace).unwrap();
     assert!(fs::symlink_metadata(folder.path("link")).unwrap().is_symlink());
@@ -303,7 +319,7 @@ fn devices_and_pipes_are_written_directly() {
     folder.assert_holds(&["in.gguf", "link", "pipe", "read.gguf"]);
 }
 
-/// Everything that can be written to has a limit; here the device that is always full.
+/// The device that is always full.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_named_with_the_file() {

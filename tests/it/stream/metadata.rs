@@ -4,6 +4,7 @@ use super::{convert, copy};
 use crate::support::{ModelFile, assert_converted, names, tensor_bytes};
 use qmill::Error;
 use qmill::Format::{F16, F32, Q8_0};
+use qmill::error::RequestFault;
 use qmill::gguf::{Array, Model, Value};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
@@ -134,7 +135,7 @@ fn layers_are_left_out_and_the_others_move_up() {
     let mut expected = vec!["token_embd.weight".to_owned()];
     expected.extend((0..10).map(|layer| format!("blk.{layer}.attn_q.weight")));
     assert_eq!(names(&result), expected);
-    // Each under its new name with the bytes that its layer has in a file of all.
+    // Each has its new name, and the bytes of its layer in a file with all layers.
     let whole = convert(&model, &Request::new(FileType::Q8_0));
     for (new, old) in kept.iter().enumerate() {
         let (new, old) = (format!("blk.{new}.attn_q.weight"), format!("blk.{old}.attn_q.weight"));
@@ -147,7 +148,7 @@ fn a_layer_that_is_not_there_cannot_be_left_out() {
     let mut request = Request::new(FileType::Q8_0);
     request.prune_layers = [3, 12].into();
     let error = Plan::new(&twelve_layers().open(), &request).unwrap_err();
-    assert!(matches!(error, Error::PruneLayers { layer: 12, layers: 12 }), "{error}");
+    assert!(matches!(error, Error::Request(RequestFault::PruneLayers { layer: 12, layers: 12 })), "{error}");
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn what_is_missing_for_the_choice_is_said() {
     file.metadata.remove("llama.attention.head_count");
     let notes = Plan::new(&file.open(), &copy()).unwrap().notes;
     assert!(matches!(notes.as_slice(), [note] if note.contains("llama.attention.head_count")), "{notes:?}");
-    // A number for each layer is as good.
+    // A number for each layer is accepted too.
     file.metadata.set("llama.attention.head_count", Array::from([4i32, 8].as_slice()));
     assert!(Plan::new(&file.open(), &copy()).unwrap().notes.is_empty());
 }

@@ -2,6 +2,7 @@
 
 use super::go_on;
 use crate::support::{ModelFile, assert_converted, files_in, gaussian, names};
+use qmill::error::OutputFault;
 use qmill::gguf::{Metadata, Model, Value};
 use qmill::mix::FileType;
 use qmill::stream::{Existing, Progress, Request, Resources};
@@ -93,9 +94,9 @@ fn several_files_stay_several() {
         assert_eq!(shard.metadata().len(), if number == 0 { 9 } else { 3 });
     }
     assert_eq!(result.metadata().u64_of("general.file_type"), Some(7));
-    let places: Vec<_> = result.tensors().map(|tensor| (tensor.info.name(), tensor.shard_index)).collect();
+    let files: Vec<_> = result.tensors().map(|tensor| (tensor.info.name(), tensor.shard_index)).collect();
     assert_eq!(
-        places,
+        files,
         [
             ("output.weight", 0),
             ("blk.1.attn_q.weight", 0),
@@ -118,14 +119,23 @@ fn a_fault_in_the_last_file_leaves_none() {
 fn parts_that_are_the_input_or_exist_are_refused() {
     let split = Split::new(0.0);
     let error = split.quantize(&split.folder.path().join("in.gguf"), true).unwrap_err();
-    assert!(matches!(&error, Error::SameFile { path } if *path == split.path("in", 1)), "{error}");
-    // Any file of the input, not the first only.
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if *path == split.path("in", 1)),
+        "{error}"
+    );
+    // Any file of the input, not only the first.
     let error = split.quantize(&split.path("in", 3), false).unwrap_err();
-    assert!(matches!(&error, Error::SameFile { path } if *path == split.path("in", 3)), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::SameFile } if *path == split.path("in", 3)),
+        "{error}"
+    );
 
     std::fs::write(split.path("out", 2), "mine").unwrap();
     let error = split.quantize(&split.folder.path().join("out.gguf"), true).unwrap_err();
-    assert!(matches!(&error, Error::OutputExists { path } if *path == split.path("out", 2)), "{error}");
+    assert!(
+        matches!(&error, Error::Output { path, fault: OutputFault::Exists } if *path == split.path("out", 2)),
+        "{error}"
+    );
     assert_eq!(std::fs::read(split.path("out", 2)).unwrap(), b"mine");
     assert_eq!(files_in(split.folder.path()).len(), 4);
 }
@@ -145,7 +155,10 @@ fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
             let error =
                 quantize_file(&input, name, &request(keep_split), &resources, Existing::Replace, &mut go_on)
                     .unwrap_err();
-            assert!(matches!(&error, Error::OutputInUse { path: found } if *found == path), "{error}");
+            assert!(
+                matches!(&error, Error::Output { path: found, fault: OutputFault::InUse } if *found == path),
+                "{error}"
+            );
         }
         ControlFlow::Continue(())
     };
@@ -155,7 +168,7 @@ fn a_second_run_is_refused_by_any_file_that_the_first_writes() {
     assert_converted(&split.model(), &Model::open(split.path("out", 1)).unwrap());
 }
 
-/// Of several files the first goes last: without it the others are no model, and not half of one.
+/// The first of several files is renamed last: without it the others are not taken for a model.
 #[test]
 fn when_a_name_cannot_be_given_none_is() {
     let split = Split::new(0.0);
@@ -163,7 +176,7 @@ fn when_a_name_cannot_be_given_none_is() {
     let request = Request::new(FileType::Q8_0).with_keep_split(true);
     std::fs::write(split.path("out", 1), "older").unwrap();
     let mut occupy = |_: &Progress| {
-        // A file cannot take the place of a folder.
+        // A file cannot replace a folder.
         let _ = std::fs::create_dir(split.path("out", 2));
         ControlFlow::Continue(())
     };
@@ -176,7 +189,7 @@ fn when_a_name_cannot_be_given_none_is() {
     assert_eq!(left, ["out-00002-of-00003.gguf"]);
 }
 
-/// As llama-quantize: the name says that there are no others.
+/// As in llama-quantize, the name says that there are no other files.
 #[test]
 fn one_file_kept_apart_is_the_first_of_one() {
     let folder = tempfile::tempdir().unwrap();

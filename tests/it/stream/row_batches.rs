@@ -1,9 +1,10 @@
-//! However a tensor is cut and whoever converts it, the bytes are those of converting it whole.
+//! The bytes do not depend on how a tensor is divided into batches of rows and on which thread converts them.
 
 use super::{convert, copy, go_on, least_memory_bytes, pure, resources, write};
 use crate::support::{
     ModelFile, TINY_SHAKESPEARE, assert_converted, format_of, gaussian, names, open, quantized, tensor_bytes,
 };
+use qmill::error::RequestFault;
 use qmill::gguf::{Model, TensorType};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, PlannedTensor, Request, Resources};
@@ -55,7 +56,7 @@ fn less_memory_than_a_row_takes_is_refused_before_anything_is_opened() {
     assert_eq!(*memory_bytes, least - 1);
 }
 
-/// Between every two formats: through tiles of 16 Ki weights, several of them and a rest.
+/// Between every two formats, in several tiles of 16 Ki weights and a rest.
 #[test]
 fn a_long_row_is_converted_between_all_formats() {
     let row = 2 * 16 * 1024 + 512;
@@ -90,21 +91,21 @@ fn every_encoder_is_reached() {
     }
 }
 
-/// A row longer than a portion is at most: 8 MiB.
+/// A row longer than a batch usually is: 8 MiB.
 #[test]
-fn a_row_larger_than_a_portion_is_one_portion() {
+fn a_row_larger_than_a_batch_is_one_batch() {
     let row = 3 << 20;
     let model = ModelFile::llama().with("blk.0.attn_q.weight", &[row, 3], Format::F32, &gaussian(3, 9 << 20));
     let model = model.open();
     let plan = Plan::new(&model, &Request::new(FileType::Q4_0)).unwrap();
     let memory = super::Memory::default();
-    let mut portions = Vec::new();
+    let mut batches = Vec::new();
     plan.write(&model, |_| Ok(memory.clone()), &resources(2, 64 << 20), &mut |progress| {
-        portions.push(progress.read_bytes);
+        batches.push(progress.read_bytes);
         ControlFlow::Continue(())
     })
     .unwrap();
-    assert_eq!(portions, [4 * row, 8 * row, 12 * row]);
+    assert_eq!(batches, [4 * row, 8 * row, 12 * row]);
     assert_converted(&model, &open(memory.0.take()));
 }
 
@@ -159,7 +160,7 @@ fn a_model_without_tensors_is_written() {
     assert_eq!(result.metadata().u64_of("general.file_type"), Some(0));
     // There is nothing to quantize.
     let error = Plan::new(&ModelFile::llama().open(), &Request::new(FileType::Q4_K_M)).unwrap_err();
-    assert!(matches!(error, Error::NothingToQuantize { tensors: 0, .. }), "{error}");
+    assert!(matches!(error, Error::Request(RequestFault::NothingToQuantize { tensors: 0, .. })), "{error}");
 }
 
 #[test]
