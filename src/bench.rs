@@ -1,10 +1,10 @@
-//! How fast an operation is: its answer checked first, then timed, beside what the device can do at best. And how fast a model is.
+//! Measures the speed of operations and models, after checking their results.
 //!
-//! A [`Case`] is an operation on a format and a shape; [`Case::measure`] makes data for it, holds a sample of the answer
-//! against the twin, and times it on weights that are in no cache. [`Peaks`] are the device's own limits, measured by
-//! kernels that do one thing only. What else an app records is timed by [`time_ops`]. Nothing here is fast because it was
-//! done a moment ago: weights rotate through copies, of which one more than fits the cache.
-//! With the feature `llm`, `ModelCase` measures models as llama-bench does.
+//! A [`Case`] is an operation on a format and a shape. [`Case::measure`] generates data, compares a sample of
+//! the result with the CPU reference, and times the operation on weights that are in no cache: weights rotate
+//! through copies, one more than fit the cache. [`Peaks`] are the device's own limits, measured by kernels
+//! that do one thing only. [`time_ops`] times any other operations of an app. With the feature `llm`,
+//! `ModelCase` measures models as llama-bench does.
 //!
 //! ```
 //! use qmill::bench::{Case, Operation, Settings};
@@ -39,32 +39,32 @@ use crate::{Device, Error, Format, Gpu, Result, cpu};
 use std::fmt;
 use std::str::FromStr;
 
-/// Most copies that weights rotate through: small ones would need too many.
+/// The most copies of weights. Small weights would need too many.
 const MAX_COPIES: u64 = 1024;
-/// Rows and vectors of an answer that are held against the twin's.
+/// The rows and vectors of a result that are compared with the reference.
 const CHECKED_ROWS: usize = 64;
 const CHECKED_VECTORS: usize = 16;
 
-/// What is measured.
+/// The operation that is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
-    /// f32 weights to blocks.
+    /// Encodes f32 weights as blocks.
     Quantize,
-    /// Blocks to f32 weights.
+    /// Decodes blocks to f32 weights.
     Dequantize,
-    /// Products of a matrix and at most [`Operation::MAX_VECTORS`] vectors.
+    /// Multiplies a matrix by at most [`Operation::MAX_VECTORS`] vectors.
     Matvec,
-    /// Products of a matrix and more vectors.
+    /// Multiplies a matrix by more vectors.
     Matmul,
 }
 
 impl Operation {
-    /// All there are.
+    /// All operations.
     pub const ALL: [Self; 4] = [Self::Quantize, Self::Dequantize, Self::Matvec, Self::Matmul];
-    /// Vectors of the largest `matvec`; with one more it is a `matmul`.
+    /// The most vectors of `matvec`; with more it is a `matmul`.
     pub const MAX_VECTORS: usize = 8;
 
-    /// Its name, as in `matvec`.
+    /// The name, for example `matvec`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Quantize => "quantize",
@@ -74,7 +74,8 @@ impl Operation {
         }
     }
 
-    /// Whether there is such an operation for a format: not every one has an encoder, and F32 is not converted to itself.
+    /// Whether the operation exists for a format: some formats have no encoder, and F32 is not converted to
+    /// itself.
     pub fn takes(self, format: Format) -> bool {
         match self {
             Self::Quantize => format.info().can_quantize() && format != Format::F32,
@@ -83,7 +84,7 @@ impl Operation {
         }
     }
 
-    /// Whether it multiplies, and so has vectors.
+    /// Whether it is a product, which has vectors.
     pub fn is_product(self) -> bool {
         matches!(self, Self::Matvec | Self::Matmul)
     }
@@ -107,58 +108,58 @@ impl FromStr for Operation {
 /// An operation on weights of a format and a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Case {
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
     /// The format of the weights.
     pub format: Format,
     /// Rows of the matrix: m.
     pub rows: usize,
-    /// Its columns, whole blocks: k.
+    /// Columns of the matrix, whole blocks: k.
     pub cols: usize,
-    /// Vectors that it is multiplied by: n. Of no meaning to conversions.
+    /// Vectors: n. Ignored by conversions.
     pub batch: usize,
 }
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Measurement {
-    /// How long it took.
+    /// The times.
     pub timing: Timing,
-    /// Bytes that one operation has to read and write: weights as a file holds them, vectors and results as f32.
+    /// Bytes that one operation must read and write: weights as in a file, vectors and results as f32.
     pub bytes: u64,
-    /// Multiplications and additions of one operation, 2·m·n·k; 0 of conversions.
+    /// Multiplications and additions of one operation, 2·m·n·k; 0 for conversions.
     pub operations: u64,
-    /// Copies that the weights rotated through.
+    /// The number of copies that the weights rotated through.
     pub copies: usize,
-    /// How the answer compares with the twin's; none of the twin itself.
+    /// The error against the CPU reference; `None` for the reference itself.
     pub accuracy: Option<Accuracy>,
 }
 
-/// How far an answer is from the twin's.
+/// The error of a result against the CPU reference.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Accuracy {
-    /// The largest error that was found, as a share of Σ|wᵢxᵢ|; 0 of conversions, which have none.
+    /// The largest error found, as a fraction of Σ|wᵢxᵢ|; 0 for conversions, which are exact.
     pub error: f64,
-    /// The largest that is allowed.
+    /// The largest error allowed.
     pub bound: f64,
 }
 
 impl Case {
-    /// The ways to do this on a device: first what the library takes by itself, at each precision.
+    /// All variants for this case on a device. First the library's own choice at each precision.
     pub fn variants(&self, device: &Device) -> Vec<Variant> {
         product::variants(self, device)
     }
 
-    /// Checks the answer, and measures.
+    /// Checks the result, and times the operation.
     ///
-    /// Needs memory for the copies, and on the device 4 bytes for each weight that is converted. Fails with
-    /// [`Error::Number`] and [`Error::RowLength`] where the shape is none; with [`Error::NotEncoded`] where a format cannot
-    /// be quantized to; with [`Error::Inaccurate`] and [`Error::Differs`] where the answer is wrong; and with what the
-    /// device reports.
+    /// Needs memory for the copies, and on the device 4 bytes for each weight of a conversion. Fails with
+    /// [`Error::Number`] and [`Error::RowLength`] for an invalid shape; with [`Error::NotEncoded`] if the
+    /// format has no encoder; with [`Error::Inaccurate`] and [`Error::Differs`] for a wrong result; and with
+    /// errors of the device.
     pub fn measure(&self, device: &Device, variant: Variant, settings: &Settings) -> Result<Measurement> {
         self.check()?;
         let (timing, accuracy) = match (device, self.operation) {
-            (Device::Cpu, _) => (self.measure_twin(settings)?, None),
+            (Device::Cpu, _) => (self.measure_reference(settings)?, None),
             (Device::Gpu(gpu), Operation::Quantize) => conversion::quantize(self, gpu, settings)?,
             (Device::Gpu(gpu), Operation::Dequantize) => conversion::dequantize(self, gpu, settings)?,
             (Device::Gpu(gpu), _) => {
@@ -199,34 +200,32 @@ impl Case {
         blocks + 4 * floats
     }
 
-    /// One more than fits the cache.
+    /// One more copy than fits the cache.
     fn copies(&self, settings: &Settings) -> usize {
         let bytes =
             if self.operation.is_product() { self.format.bytes_for(self.weights()) } else { self.bytes() };
         (settings.cache_bytes / bytes + 1).min(MAX_COPIES) as usize
     }
 
-    fn measure_twin(&self, settings: &Settings) -> Result<Timing> {
+    fn measure_reference(&self, settings: &Settings) -> Result<Timing> {
         let Self { format, rows, cols, batch, .. } = *self;
         let copies = self.copies(settings);
         if self.operation == Operation::Quantize {
             let weights = vec![data::repeated(&data::weights(rows, cols), rows * cols); copies];
             let mut bytes = vec![0; format.bytes_for(self.weights()) as usize];
-            return time_work(settings, |turn| cpu::quantize(format, &weights[turn % copies], &mut bytes));
+            return time_work(settings, |i| cpu::quantize(format, &weights[i % copies], &mut bytes));
         }
         let matrices = vec![data::Blocks::new(format, rows, cols)?.rows(rows); copies];
         if self.operation == Operation::Dequantize {
             let mut weights = vec![0.0; rows * cols];
-            return time_work(settings, |turn| {
-                cpu::dequantize(format, &matrices[turn % copies], &mut weights)
-            });
+            return time_work(settings, |i| cpu::dequantize(format, &matrices[i % copies], &mut weights));
         }
         let (x, mut y) = (data::activations(batch, cols), vec![0.0; batch * rows]);
-        time_work(settings, |turn| cpu::matmul(format, rows, cols, &matrices[turn % copies], &x, &mut y))
+        time_work(settings, |i| cpu::matmul(format, rows, cols, &matrices[i % copies], &x, &mut y))
     }
 }
 
-/// The first `bytes` bytes of a buffer with usage `COPY_SRC`; waits for all that was submitted.
+/// Reads the first `bytes` bytes of a buffer with usage `COPY_SRC`, after all submitted work.
 fn read(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
     let (sender, receiver) = std::sync::mpsc::channel();
     gpu.guarded(|| {

@@ -1,8 +1,8 @@
-//! What the self-test reports of a device that must not quantize.
+//! What the self-test reports for a device that must not quantize.
 
 use std::fmt;
 
-/// A result that a device rounds otherwise than IEEE 754 says.
+/// A result that a device rounds differently from IEEE 754.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Misrounding {

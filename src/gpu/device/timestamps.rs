@@ -1,4 +1,4 @@
-//! How long a device takes.
+//! Measures how long passes take on a device.
 
 use super::context::Gpu;
 use crate::Result;
@@ -15,7 +15,7 @@ pub(crate) struct Clock {
     stamps: Option<Stamps>,
 }
 
-/// Where the device leaves the times at which a pass began and ended.
+/// Where the device writes the times at which a pass began and ended.
 #[derive(Debug)]
 struct Stamps {
     queries: wgpu::QuerySet,
@@ -23,12 +23,12 @@ struct Stamps {
     readback: wgpu::Buffer,
 }
 
-/// What one pass took.
+/// How long one pass took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lap {
-    /// From the submission until the host knew of the end.
+    /// From the submission until the host saw it done.
     pub(crate) wall: Duration,
-    /// From the begin of the pass to its end, by the device's own clock; none where it has no `TIMESTAMP_QUERY`.
+    /// From start to end of the pass by the device's clock; `None` without `TIMESTAMP_QUERY`.
     pub(crate) device: Option<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl Gpu {
 }
 
 impl Clock {
-    /// Submits what `record` records as one pass, and waits for it.
+    /// Records one pass with `record`, submits it and waits for it.
     pub(crate) fn time(&self, record: impl FnOnce(&mut wgpu::ComputePass)) -> Result<Lap> {
         let gpu = &self.gpu;
         let commands = gpu.guarded(|| {
@@ -83,7 +83,7 @@ impl Clock {
 }
 
 impl Stamps {
-    /// The time between both stamps; none where the device left none, as Metal does of an empty pass.
+    /// The time between the two timestamps; `None` if the device wrote none, as Metal does for an empty pass.
     fn read(&self, gpu: &Gpu) -> Result<Option<Duration>> {
         gpu.map(&self.readback, wgpu::MapMode::Read, STAMPS_BYTES, None)?;
         let view = self.readback.get_mapped_range(..).map_err(|error| gpu.fault(error.to_string()))?;

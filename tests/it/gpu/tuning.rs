@@ -75,13 +75,13 @@ fn a_broken_table_is_refused() {
     let faults = [
         ("\"version\": 2", "\"version\": 1", "version is \"1\", not 2"),
         ("\"version\"", "\"revision\"", "version is \"null\", not 2"),
-        ("\"adapter\": \"", "\"adapter\": 7, \"x\": \"", "adapter is \"7\", not a text"),
+        ("\"adapter\": \"", "\"adapter\": 7, \"x\": \"", "adapter is \"7\", not a string"),
         ("\"choices\": [", "\"choices\": 3, \"x\": [", "choices is \"3\", not a list"),
         ("Q4_0", "Q4_9", "format is \"Q4_9\", not a format"),
         ("\"1-255\"", "\"0-255\"", "rows is \"0-255\", not one of 1-255, 256-2047, 2048-"),
         ("int8.thread_per_row.rows4", "int8.alone.4", "kernel is \"int8.alone.4\", not one of exact."),
         ("int8.thread_per_row.rows4", "int8.tile", "kernel is \"int8.tile\", not a kernel for 1 vectors"),
-        ("\"kernel\"", "\"colonel\"", "kernel is \"null\", not a text"),
+        ("\"kernel\"", "\"colonel\"", "kernel is \"null\", not a string"),
     ];
     for (right, wrong, expected) in faults {
         assert!(text.contains(right), "{right} is not in {text}");
