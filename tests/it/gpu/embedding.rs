@@ -15,7 +15,7 @@ const FORMAT: Format = Format::Q4_K;
 const ROWS: usize = 32;
 const COLS: usize = 2048;
 
-/// A device as an app gets one for qmill.
+/// A device with `Gpu::device_descriptor`, as an app requests it.
 fn described() -> Option<(wgpu::Adapter, wgpu::Device, wgpu::Queue)> {
     let adapter = adapter()?;
     let descriptor = Gpu::device_descriptor(&adapter);
@@ -28,13 +28,13 @@ fn matrix(gpu: &Gpu) -> Matrix {
 }
 
 #[test]
-fn the_obvious_way_gets_what_the_adapter_has() {
+fn device_descriptor_requests_what_qmill_uses() {
     let Some((adapter, device, queue)) = described() else { return };
     let options = GpuOptions::new().adapter(&adapter);
     let app = Gpu::from_device_with(device.clone(), queue, options).unwrap().with_weights_in_textures(false);
     let own = Gpu::open(&DeviceChoice::Name(adapter.get_info().name), None).unwrap();
     let own = own.with_weights_in_textures(false);
-    // All that qmill's own device has; the cache of pipelines only where there is a folder for it.
+    // The features of qmill's own device. It has a pipeline cache only with a folder for it.
     let has = |gpu: &Gpu| gpu.device().features() - Features::PIPELINE_CACHE;
     assert_eq!(has(&app), has(&own));
     assert_eq!(device.limits(), own.device().limits());
@@ -46,7 +46,7 @@ fn the_obvious_way_gets_what_the_adapter_has() {
             assert_eq!(chosen(&app).contains("subgroup"), has_subgroups, "{}", chosen(&app));
         }
     }
-    // A device that was asked for nothing has none: the test sees a difference.
+    // A device without any feature differs, so that the comparison can fail.
     let (device, queue) = another_device().unwrap();
     let plain = Gpu::from_device(device, queue).unwrap();
     let kernel = Variant::chosen(&plain, FORMAT, 4096, 4096, Precision::Exact, 1).to_string();
@@ -66,7 +66,7 @@ fn gpus_and_devices_are_opened() {
 }
 
 #[test]
-fn products_make_their_eight_bits_unless_the_app_does() {
+fn int8_activations_are_quantized_by_products_unless_shared() {
     let Some(gpu) = gpu() else { return };
     let matrix = matrix(gpu);
     let x = gaussian(7, COLS);
@@ -78,7 +78,7 @@ fn products_make_their_eight_bits_unless_the_app_does() {
         let op = gpu.prepare_matmul(&matrix, x, None, &y.as_entire_buffer_binding()).unwrap();
         submit(gpu, |encoder| {
             if records {
-                x.quantize().expect("the app makes them").record(encoder);
+                x.quantize().expect("the app quantizes them").record(encoder);
             }
             op.record(encoder);
         });
@@ -88,14 +88,14 @@ fn products_make_their_eight_bits_unless_the_app_does() {
     let (included, shared) = (int8(), int8().shared());
     assert!(included.quantize().is_none());
     assert_eq!(product(&included, false), expected);
-    // Blocks that nobody filled are zeros.
+    // Unfilled blocks are zeros.
     assert_eq!(product(&shared, false), [0.0; ROWS]);
     assert_eq!(product(&shared, true), expected);
     assert_eq!(product(&shared, false), expected);
 }
 
 #[test]
-fn pipelines_are_kept_in_a_folder_or_by_the_app() {
+fn pipeline_cache_is_kept_in_a_folder_or_by_the_app() {
     let Some((adapter, device, queue)) = described() else { return };
     if !device.features().contains(Features::PIPELINE_CACHE) {
         return;
@@ -111,11 +111,11 @@ fn pipelines_are_kept_in_a_folder_or_by_the_app() {
     let cache = own_cache(&device);
     let options = GpuOptions::new().pipeline_cache(cache.clone());
     let gpu = Gpu::from_device_with(device, queue, options).unwrap();
-    // That is the app's to store.
+    // The app stores its own cache.
     gpu.store_pipelines();
     assert_eq!(crate::support::files_in(&path), files);
-    // What it holds is the driver's affair, and of lavapipe nothing. But pipelines are compiled with it: one
-    // of another device is refused, and is no panic.
+    // Its contents depend on the driver; lavapipe's are empty. That pipelines are compiled with it shows in
+    // that another device's cache is refused, without a panic.
     let (other, other_queue) = {
         let descriptor = Gpu::device_descriptor(&adapter);
         pollster::block_on(adapter.request_device(&descriptor)).unwrap()

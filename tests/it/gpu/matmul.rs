@@ -10,23 +10,25 @@ use super::{adapter, formats, gpu, in_turn};
 use qmill::gpu::{Matrix, Precision, Variant};
 use qmill::{FORMATS, Format, Gpu, cpu, wgpu};
 
-/// What a shape is multiplied in: one of all variants of a precision, another for each format and shape, because each is a pipeline to compile.
+/// The variant for a shape: each format and shape gets another of all variants of a precision, because each
+/// is a pipeline to compile.
 fn variant(gpu: &Gpu, case: &Case, precision: Precision, batch: usize, turn: usize) -> Variant {
     let mut variants = Variant::all(gpu, case.format, batch);
     variants.retain(|variant| variant.precision() == precision);
     variants[turn % variants.len()]
 }
 
-/// Formats whose weights are in textures at times; a pipeline of these takes llvmpipe longer to compile.
+/// Formats that are tested with weight textures too, whose pipelines take llvmpipe longer to compile.
 const IN_TEXTURES: [Format; 6] =
     [Format::F16, Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q6_K, Format::IQ2_S];
 
 #[test]
-fn products_are_as_exact_as_their_sums_allow() {
+fn matmul_errors_are_within_their_bounds() {
     let Some(gpu) = gpu() else { return };
     let (mut faults, mut worst) = (Vec::new(), 0f64);
     for (f, format) in formats().into_iter().enumerate() {
-        // Rows, columns in blocks, and vectors: one, awkward, and more than lanes share evenly. Each number of vectors from 2 to 9 comes up.
+        // Rows, columns in blocks, and vectors: one, odd, and more than lanes share evenly. All numbers of
+        // vectors from 2 to 9 occur.
         let shapes =
             [(1, 1, 1), (33, 3, 2 + f % 8), (16, 2, 33), (1, 5, 2 + (f + 3) % 8), (33, 9, 1), (16, 1, 16)];
         for (s, (rows, blocks, batch)) in shapes.into_iter().enumerate() {
@@ -34,7 +36,7 @@ fn products_are_as_exact_as_their_sums_allow() {
             let case = Case::in_turn(f + s, format, rows, cols);
             for &precision in precisions(format) {
                 let variant = variant(gpu, &case, precision, batch, f + s);
-                // Of formats that fetch in different ways, both precisions in both places.
+                // Both precisions of these formats, in buffers and in textures.
                 let turn = s / 2 + usize::from(precision == Precision::Int8);
                 let gpu = &in_turn(gpu, if IN_TEXTURES.contains(&format) { turn } else { 0 });
                 match case.check(gpu, How { has_bias: s == 1, ..How::of(variant) }, batch) {
@@ -51,9 +53,9 @@ fn products_are_as_exact_as_their_sums_allow() {
 }
 
 #[test]
-fn vectors_in_f16_are_multiplied_as_they_are() {
+fn f16_vectors_are_multiplied_as_they_are() {
     let Some(gpu) = gpu() else { return };
-    // Rows that end within a chunk, and an odd number of f16 in all.
+    // Rows that end within a vec4, and an odd number of f16 in all.
     let shapes =
         [(Format::F32, 3, 33), (Format::F16, 33, 21), (Format::BF16, 16, 64), (Format::Q4_0, 33, 96)];
     let shapes = shapes.into_iter().chain([(Format::Q6_K, 17, 512), (Format::IQ2_S, 5, 256)]);
@@ -71,7 +73,7 @@ fn vectors_in_f16_are_multiplied_as_they_are() {
 }
 
 #[test]
-fn long_products_are_nearly_right() {
+fn matmul_errors_of_long_rows_are_small() {
     let Some(gpu) = gpu() else { return };
     for format in formats() {
         // 4352 columns, or 4351.
@@ -92,10 +94,10 @@ fn long_products_are_nearly_right() {
 }
 
 #[test]
-fn blocks_may_lie_as_in_a_file() {
+fn matmul_reads_blocks_in_file_layout() {
     let Some(gpu) = gpu() else { return };
     for (f, format) in formats().into_iter().enumerate().filter(|(_, format)| !format.is_float()) {
-        // Rows that begin within a word and within a chunk, more than one of them.
+        // Rows that start within a word and within a vec4.
         let case = Case::random(format, 5, cols(format, 3));
         let variant = variant(gpu, &case, precisions(format)[f % 2], 1, f);
         let result = case.check(gpu, How { as_in_file: true, ..How::of(variant) }, 1);
@@ -104,7 +106,7 @@ fn blocks_may_lie_as_in_a_file() {
 }
 
 #[test]
-fn large_activations_stay_finite() {
+fn matmul_of_large_activations_stays_finite() {
     let Some(gpu) = gpu() else { return };
     for format in [Format::Q4_K, Format::Q8_0, Format::F16] {
         let case = Case::gaussian(format, 33, 512);
@@ -118,11 +120,11 @@ fn large_activations_stay_finite() {
 }
 
 #[test]
-fn the_largest_codes_and_numbers_do_not_overflow() {
+fn int8_products_of_the_largest_codes_do_not_overflow() {
     let Some(gpu) = gpu() else { return };
     for info in FORMATS.iter().filter(|info| info.can_quantize() && !info.format.is_float()) {
         let case = Case::of_largest_codes(info.format, 33, 512);
-        // Others add up in whole words.
+        // Other kernels add in whole words.
         let variants = Variant::all(gpu, info.format, 3);
         let variant =
             variants.into_iter().find(|variant| variant.to_string().starts_with("int8.thread_per_row.rows4"));
@@ -132,7 +134,7 @@ fn the_largest_codes_and_numbers_do_not_overflow() {
 }
 
 #[test]
-fn slices_are_multiplied_as_by_the_twin() {
+fn matmul_of_slices_is_as_exact_as_the_reference() {
     let Some(gpu) = gpu() else { return };
     let (rows, cols, batch) = (33, 512, 9);
     let case = Case::gaussian(Format::Q4_K, rows, cols);
@@ -140,7 +142,7 @@ fn slices_are_multiplied_as_by_the_twin() {
     let x = crate::support::gaussian(7, batch * cols);
     let (mut found, mut expected) = (vec![0.0; batch * rows], vec![0.0; batch * rows]);
     cpu::matmul(case.format, rows, cols, &case.bytes, &x, &mut expected).unwrap();
-    // The twin rounds once.
+    // The reference rounds once.
     case.judge((Precision::Exact, 0, 0.0), (X::Gaussian(1.0), &x), None, &expected).unwrap();
     for precision in [Precision::Exact, Precision::Int8] {
         gpu.matmul(&matrix, precision, &x, &mut found).unwrap();
@@ -148,9 +150,9 @@ fn slices_are_multiplied_as_by_the_twin() {
     }
 }
 
-/// A matrix of ones on its diagonal shows what eight bits make of a vector.
+/// A diagonal matrix shows the quantized activations.
 #[test]
-fn activations_in_eight_bits_are_their_twins() {
+fn int8_activations_equal_their_reference() {
     let Some(gpu) = gpu() else { return };
     let cols = 512;
     let one: Vec<f32> = (0..cols * cols).map(|i| if i % (cols + 1) == 0 { 127.0 } else { 0.0 }).collect();
@@ -161,19 +163,19 @@ fn activations_in_eight_bits_are_their_twins() {
     x[32..64].fill(1e-38);
     x[64..96].copy_from_slice(&super::weights::sample("ties", 32));
     x[96] = 1e36;
-    let (mut found, mut twin) = (vec![0.0; cols], x.clone());
+    let (mut found, mut reference) = (vec![0.0; cols], x.clone());
     gpu.matmul(&matrix, Precision::Int8, &x, &mut found).unwrap();
-    cpu::round_activations(&mut twin).unwrap();
-    let blocks = x.chunks(32).zip(found.chunks(32)).zip(twin.chunks(32));
-    for (i, ((x, found), twin)) in blocks.enumerate() {
+    cpu::round_activations(&mut reference).unwrap();
+    let blocks = x.chunks(32).zip(found.chunks(32)).zip(reference.chunks(32));
+    for (i, ((x, found), reference)) in blocks.enumerate() {
         let step = x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 127.0;
-        for ((&x, &found), &twin) in x.iter().zip(found).zip(twin) {
-            // What lies half way may become either neighbour.
-            let is_half_way = ((x / step).fract().abs() - 0.5).abs() < 1e-4;
-            let allowed = twin.abs() * 1e-6 + if is_half_way { 1.001 * step } else { 0.0 };
+        for ((&x, &found), &reference) in x.iter().zip(found).zip(reference) {
+            // A tie may round to either neighbour.
+            let is_tie = ((x / step).fract().abs() - 0.5).abs() < 1e-4;
+            let allowed = reference.abs() * 1e-6 + if is_tie { 1.001 * step } else { 0.0 };
             assert!(
-                (found / 127.0 - twin).abs() <= allowed,
-                "block {i}: {x:e} is {found:e}, not 127 times {twin:e}"
+                (found / 127.0 - reference).abs() <= allowed,
+                "block {i}: {x:e} is {found:e}, not 127 times {reference:e}"
             );
         }
     }
@@ -181,7 +183,7 @@ fn activations_in_eight_bits_are_their_twins() {
 }
 
 #[test]
-fn a_matrix_may_take_several_buffers() {
+fn matmul_reads_several_shards() {
     let Some(adapter) = adapter() else { return };
     let descriptor = wgpu::DeviceDescriptor {
         // 113 of the rows below.

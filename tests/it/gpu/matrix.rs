@@ -14,11 +14,11 @@ use super::parity::buffer;
 use qmill::wgpu::{self, BufferBinding, BufferUsages};
 use qmill::{Format, Gpu};
 
-/// Rows and blocks in a row: one, awkward, and so that words are shared among rows.
+/// Rows, and blocks in a row: single, odd, and such that rows share words.
 const SHAPES: [(usize, usize); 4] = [(1, 1), (33, 3), (16, 2), (5, 9)];
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 
-/// A device whose buffers hold 32 KiB each.
+/// A device that binds at most 32 KiB.
 fn of_small_buffers() -> Option<Gpu> {
     let descriptor = wgpu::DeviceDescriptor {
         required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
@@ -28,7 +28,7 @@ fn of_small_buffers() -> Option<Gpu> {
     Some(Gpu::from_device(device, queue).unwrap())
 }
 
-/// A buffer with poison, `bytes` from byte `offset` on, and poison up to a word.
+/// A buffer with `bytes` at `offset`, poison before them and up to a whole word after.
 fn holding(gpu: &Gpu, bytes: &[u8], offset: usize) -> wgpu::Buffer {
     let mut all = vec![0xa5; offset];
     all.extend_from_slice(bytes);

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Wakes a thread and counts how often.
+/// Wakes a thread and counts the calls.
 struct Count(Thread, AtomicUsize);
 
 impl Wake for Count {
@@ -24,7 +24,7 @@ impl Wake for Count {
     }
 }
 
-/// Waits for a future that may go to another thread; returns how often it was polled.
+/// Waits for a future that is `Send`; returns its output and the number of polls.
 pub(super) fn awaited<T>(future: impl Future<Output = T> + Send) -> (T, usize) {
     let count = Arc::new(Count(thread::current(), AtomicUsize::new(0)));
     let waker = Waker::from(count.clone());
@@ -39,9 +39,9 @@ pub(super) fn awaited<T>(future: impl Future<Output = T> + Send) -> (T, usize) {
     unreachable!("the loop has no end")
 }
 
-/// Nobody but the library polls these devices, and nothing keeps polling.
+/// Only the library polls these devices, and not in a busy loop.
 #[test]
-fn what_is_awaited_comes_without_the_app_polling() {
+fn async_operations_complete_without_the_app_polling() {
     let Some((device, queue)) = another_device() else { return };
     let (gpu, _) = awaited(Gpu::from_device_async(device, queue, GpuOptions::new()));
     let gpu = gpu.unwrap();
@@ -50,14 +50,14 @@ fn what_is_awaited_comes_without_the_app_polling() {
     for precision in [Precision::Exact, Precision::Int8] {
         let mut expected = vec![0.0; 2 * ROWS];
         let mut y = vec![f32::NAN; 2 * ROWS];
-        // The first time it compiles, in a thread of its own: the first poll does not.
-        for turn in 0..3 {
+        // The first run compiles, in another thread: the first poll does not.
+        for run in 0..3 {
             y.fill(f32::NAN);
             let (done, polls) = awaited(gpu.matmul_async(&matrix, precision, &x, &mut y));
             done.unwrap();
-            // One for each kernel that is compiled, one for the result, if that takes any time.
-            assert!(polls <= if turn == 0 { 4 } else { 2 }, "{polls} polls in turn {turn}");
-            assert!(turn > 0 || polls > 1, "it was compiled in the first poll");
+            // One poll for each compiled kernel, one for the result if it is not ready at once.
+            assert!(polls <= if run == 0 { 4 } else { 2 }, "{polls} polls in run {run}");
+            assert!(run > 0 || polls > 1, "it was compiled in the first poll");
         }
         gpu.matmul(&matrix, precision, &x, &mut expected).unwrap();
         assert_eq!(y, expected);
@@ -75,7 +75,7 @@ fn what_is_awaited_comes_without_the_app_polling() {
         awaited(converter.convert_async(Format::F32, source, to, &mut blocks)).0.unwrap();
         assert!(blocks == quantized(to, &weights), "{to}");
     }
-    // One that is dropped on the way leaves a converter of use.
+    // A future that is dropped early leaves the converter usable.
     let mut blocks = vec![0; FORMAT.bytes_for(weights.len() as u64) as usize];
     {
         let mut future = pin!(converter.convert_async(Format::F32, source, FORMAT, &mut blocks));
@@ -107,7 +107,7 @@ fn many_tasks_wait_for_one_device() {
 }
 
 #[test]
-fn what_is_prepared_aside_is_there_afterwards() {
+fn prepare_async_compiles_for_later_operations() {
     let Some((device, queue)) = another_device() else { return };
     let compiled = Arc::new(AtomicUsize::new(0));
     let counted = compiled.clone();

@@ -10,9 +10,9 @@ use qmill::{Error, Format, Gpu, Result};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-/// Each operation, on a device that was destroyed before it: what was there already is given.
+/// Each operation on a device that was destroyed just before, with buffers and a matrix from before.
 #[test]
-fn a_device_that_is_gone_is_lost_wherever_it_is_met() {
+fn a_destroyed_device_is_device_lost_in_every_operation() {
     type Operation = (&'static str, fn(&Gpu, &Matrix, &[wgpu::Buffer; 3]) -> Result<()>);
     let operations: [Operation; 15] = [
         ("prepare_matmul", |gpu, matrix, [x, y, _]| {
@@ -68,7 +68,7 @@ fn a_device_that_is_gone_is_lost_wherever_it_is_met() {
     let Some(shared) = gpu() else { return };
     let name = DeviceChoice::Name(shared.device().adapter_info().name);
     for (what, operation) in operations {
-        // Of an app's device only its silence tells; one of qmill's own has a handler.
+        // An app's device has no handler of qmill's; qmill's own device has one.
         let (device, queue) = another_device().unwrap();
         let app = Gpu::from_device(device.clone(), queue.clone()).unwrap();
         for gpu in [app, Gpu::open(&name, None).unwrap()] {
@@ -94,18 +94,18 @@ fn a_device_that_is_gone_is_lost_wherever_it_is_met() {
 }
 
 #[test]
-fn a_device_that_is_destroyed_while_tasks_wait_is_lost_to_them() {
+fn a_device_destroyed_while_tasks_wait_is_device_lost() {
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap();
     let matrix = matrix(&gpu);
     let x = gaussian(7, COLS);
     let mut y = vec![0.0; ROWS];
-    // Compiled.
+    // Compiles the kernels.
     gpu.matmul(&matrix, Precision::Exact, &x, &mut y).unwrap();
     let mut future = pin!(gpu.matmul_async(&matrix, Precision::Exact, &x, &mut y));
     let early = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     gpu.device().destroy();
-    // What was submitted before may still come, or the loss is met.
+    // Submitted work may still complete, or the loss is reported.
     match if early.is_pending() { awaited(future).0 } else { Ok(()) } {
         Ok(()) | Err(Error::DeviceLost { .. }) => {}
         Err(other) => panic!("{other}"),

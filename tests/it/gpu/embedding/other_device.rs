@@ -8,7 +8,7 @@ use qmill::wgpu::{self, BufferUsages};
 use qmill::{Error, Format, Gpu, Result};
 
 #[test]
-fn what_is_of_another_device_is_an_error() {
+fn resources_of_another_device_are_refused() {
     let Some((device, queue)) = another_device() else { return };
     let own = Gpu::from_device(device.clone(), queue.clone()).unwrap();
     let (other_device, other_queue) = another_device().unwrap();
@@ -40,16 +40,15 @@ fn what_is_of_another_device_is_an_error() {
     is_refused(kernel.prepare(&uniform, std::slice::from_ref(&wrong), [1, 1, 1]).map(|_| ()));
     kernel.prepare(&uniform, std::slice::from_ref(&right), [1, 1, 1]).unwrap();
 
-    // Another handle of the same device is no other device.
+    // Another handle of the same device works.
     let again = Gpu::from_device(device, queue).unwrap();
     let int8 = Activations::int8(&again, right.clone(), 1, COLS).unwrap();
     prepare(&int8, &right).unwrap();
 }
 
-/// Numbers of another instance's buffers stand for nothing here, or for something else; wgpu panics at the
-/// former.
+/// The number of another instance's buffer is unknown here, at which wgpu panics, or that of another buffer.
 #[test]
-fn what_is_of_another_instance_is_no_panic() {
+fn buffers_of_another_wgpu_instance_do_not_panic() {
     let Some(gpu) = gpu() else { return };
     let name = gpu.device().adapter_info().name;
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
@@ -62,7 +61,7 @@ fn what_is_of_another_instance_is_no_panic() {
         let usage = BufferUsages::STORAGE;
         device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
     };
-    // The number of a place that was used so often is none of the shared instance's.
+    // Numbers that were reused this often do not exist in the shared instance.
     for _ in 0..100_000 {
         drop(create());
     }

@@ -6,7 +6,7 @@ use qmill::gpu::{DeviceChoice, Variant};
 use qmill::{Format, Gpu};
 use std::collections::BTreeMap;
 
-/// The shapes of llama.cpp's test-backend-ops, each in every variant: rows, columns, and vectors.
+/// The shapes of llama.cpp's test-backend-ops: rows, columns, and vectors.
 fn long_shapes(format: Format) -> Vec<(usize, usize, usize)> {
     let mut shapes: Vec<_> = (1..=9).map(|batch| (16, 256, batch)).collect();
     shapes.extend([(16, 4096, 1), (16, 4096, 8), (1, 256, 64), (16, format.info().block_weights.max(32), 5)]);
@@ -24,8 +24,9 @@ fn long_shapes(format: Format) -> Vec<(usize, usize, usize)> {
     shapes
 }
 
-/// The largest error of each format in each kind of variant, for the record: `QMILL_MATMUL_LONG=all cargo test --test it every_variant -- --nocapture | grep '^|'`; with a
-/// number for `all`, of rows of so many weights.
+/// Prints the largest error of each format and kind of variant, for the record: `QMILL_MATMUL_LONG=all cargo
+/// test --test it every_variant -- --nocapture | grep '^|'`. A number in place of `all` selects shapes with
+/// that many columns.
 #[test]
 fn every_variant_in_many_shapes() {
     let Ok(wanted) = std::env::var("QMILL_MATMUL_LONG") else { return };
@@ -33,7 +34,8 @@ fn every_variant_in_many_shapes() {
         return;
     }
     for format in formats() {
-        // A device of its own: of one, llvmpipe would keep all the pipelines, a gigabyte for each format.
+        // A separate device for each format: with a single one, llvmpipe would keep all pipelines, a gigabyte
+        // for each format.
         let gpu = Gpu::open(&DeviceChoice::Gpu, None).unwrap().with_weights_in_textures(false);
         let mut worst: BTreeMap<String, Errors> = BTreeMap::new();
         for (rows, cols, batch) in long_shapes(format) {

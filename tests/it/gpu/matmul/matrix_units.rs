@@ -7,7 +7,7 @@ use qmill::gpu::Variant;
 use qmill::{Format, Gpu};
 use std::io::Write;
 
-/// The variant that multiplies by matrix units, of a device that has them.
+/// The variant that uses matrix units, if the device has them.
 fn cooperative(gpu: &Gpu, case: &Case, batch: usize) -> Option<Variant> {
     let all = Variant::all(gpu, case.format, batch);
     let found = all.into_iter().find(|variant| variant.to_string() == "int8.cooperative");
@@ -34,7 +34,7 @@ fn matrix_units_multiply_every_format() {
                 case.check(&in_turn(gpu, if IN_TEXTURES.contains(&format) { s } else { 0 }), how, batch);
             assert!(result.is_ok(), "{format} {variant}, {rows} x {cols}, batch {batch}: {result:?}");
         }
-        // f16 adds little to what eight bits lose of each vector, of any magnitude.
+        // f16 adds little to the error of int8, for vectors of any magnitude.
         let case = Case::gaussian(format, 16, cols(format, 4352usize.div_ceil(format.info().block_weights)));
         let Some(variant) = cooperative(gpu, &case, 9) else { return };
         let tile = Variant::all(gpu, format, 9);
@@ -48,9 +48,10 @@ fn matrix_units_multiply_every_format() {
     }
 }
 
-/// Rows and vectors of very different magnitudes have powers of two of their own, far beyond what f16 holds.
+/// Rows and vectors of very different magnitudes are scaled by powers of two of their own, far beyond the
+/// range of f16.
 #[test]
-fn matrix_units_take_what_f16_does_not_hold() {
+fn matrix_units_scale_magnitudes_beyond_f16() {
     let Some(gpu) = gpu() else { return };
     let (rows, cols, batch) = (40, 256, 17);
     let mut weights = crate::support::gaussian(3, rows * cols);
@@ -70,7 +71,7 @@ fn matrix_units_take_what_f16_does_not_hold() {
         let result = case.check(gpu, How { x: X::Gaussian(spread), ..How::of(variant) }, batch);
         assert!(result.is_ok(), "{spread:e}: {result:?}");
     }
-    // A device without the features has no such variant, whatever the adapter.
+    // A device without the features has no such variant, whatever its adapter.
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap().with_matrix_units(&adapter().unwrap());
     let all = Variant::all(&gpu, case.format, batch);

@@ -8,7 +8,7 @@ use qmill::wgpu::{BufferBinding, BufferUsages};
 use qmill::{Error, Format};
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn matmul_operands_that_do_not_fit_are_refused() {
     let Some(gpu) = gpu() else { return };
     let message = |result: qmill::Result<()>| result.unwrap_err().to_string();
     let matrix = Case::gaussian(Format::Q4_0, 4, 32).matrix(gpu);

@@ -7,9 +7,9 @@ use qmill::Format;
 use qmill::gpu::{Activations, Precision, Variant};
 use qmill::wgpu::{self, BufferUsages};
 
-/// Fewer units than spans, columns that do not divide evenly, and rows that end within a chunk.
+/// Fewer units than parts, columns that do not divide evenly, and rows that end within a vec4.
 #[test]
-fn columns_in_spans_are_added_up() {
+fn split_k_sums_are_within_their_bounds() {
     let Some(gpu) = gpu() else { return };
     let shapes = [
         (Format::Q4_0, 33, 32, 1),
@@ -30,9 +30,9 @@ fn columns_in_spans_are_added_up() {
     }
 }
 
-/// All of a device leave the sums of their spans in one place, which grows meanwhile.
+/// All products of a device share scratch memory for the sums of their parts, which grows meanwhile.
 #[test]
-fn products_in_spans_do_not_disturb_each_other() {
+fn split_k_products_do_not_disturb_each_other() {
     let Some(gpu) = gpu() else { return };
     let cases =
         [(5, 256), (700, 512), (33, 1024)].map(|(rows, cols)| Case::gaussian(Format::Q4_0, rows, cols));

@@ -9,18 +9,19 @@ use qmill::wgpu;
 use qmill::{Format, Gpu};
 
 #[test]
-fn awaited_forms_do_the_same() {
+fn async_matrix_functions_equal_the_blocking_ones() {
     let Some(gpu) = gpu() else { return };
     let case = Case::gaussian(Format::Q4_K, 5, 256);
     let (rows, cols) = (case.rows, case.cols);
-    let there = holding(gpu, &case.bytes, 0);
+    let on_device = holding(gpu, &case.bytes, 0);
     let floats: &[u8] = bytemuck::cast_slice(&case.weights);
     let floats_there = holding(gpu, floats, 0);
     let again = quantized(Format::Q4_0, &case.weights);
     pollster::block_on(async {
         let new = Matrix::new_async(gpu, case.format, rows, cols, &case.bytes).await.unwrap();
         assert!(new.read_async().await.unwrap() == case.bytes);
-        let copied = Matrix::from_buffer_async(gpu, case.format, rows, cols, &from(&there, 0)).await.unwrap();
+        let copied =
+            Matrix::from_buffer_async(gpu, case.format, rows, cols, &from(&on_device, 0)).await.unwrap();
         assert!(copied.read_async().await.unwrap() == case.bytes);
         let host = Matrix::quantized_async(gpu, Format::F32, rows, cols, floats, Format::Q4_0).await.unwrap();
         assert!(host.read_async().await.unwrap() == again);
@@ -30,15 +31,15 @@ fn awaited_forms_do_the_same() {
     });
 }
 
-/// A task may go from thread to thread while it is awaited.
+/// Futures are `Send`: a task may move between threads.
 #[test]
-fn awaited_forms_can_be_sent() {
+fn async_matrix_functions_are_send() {
     fn check<T: Send>(_: T) {}
     // Compiled, not run.
-    let unpolled = |gpu: &Gpu, there: &wgpu::Buffer, model: &qmill::gguf::Model, matrix: &Matrix| {
+    let unpolled = |gpu: &Gpu, buffer: &wgpu::Buffer, model: &qmill::gguf::Model, matrix: &Matrix| {
         check(Matrix::new_async(gpu, Format::F32, 1, 1, &[0; 4]));
         check(Matrix::from_weights_async(gpu, 1, 1, &[1.0], Format::F16));
-        check(Matrix::quantized_from_buffer_async(gpu, Format::F32, 1, 1, &from(there, 0), Format::F16));
+        check(Matrix::quantized_from_buffer_async(gpu, Format::F32, 1, 1, &from(buffer, 0), Format::F16));
         check(Matrix::from_gguf_async(gpu, model, "x", &TensorOptions::new()));
         check(matrix.read_async());
     };

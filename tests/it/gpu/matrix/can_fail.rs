@@ -11,24 +11,24 @@ use qmill::wgpu;
 use qmill::{Error, Format, Gpu};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Whether bytes go to the device and back as they should: rows that end within a word, from any byte on; and
-/// weights that are too large are found.
+/// Whether matrices are copied, read back and checked correctly: rows that end within a word, from any byte;
+/// weights that are too large.
 fn is_right(gpu: &Gpu) -> bool {
     let (rows, cols) = (7, 33);
     let bytes = random_blocks(Format::F16, rows * cols);
-    let there = holding(gpu, &bytes, 6);
-    let matrix = Matrix::from_buffer(gpu, Format::F16, rows, cols, &from(&there, 6)).unwrap();
+    let on_device = holding(gpu, &bytes, 6);
+    let matrix = Matrix::from_buffer(gpu, Format::F16, rows, cols, &from(&on_device, 6)).unwrap();
     let mut last = vec![0; 2 * cols];
     matrix.read_rows(6..7, &mut last).unwrap();
     let case = Case::gaussian(Format::Q8_0, 5, 96);
     let blocks = case.matrix(gpu).read().unwrap();
-    // What follows a row on the device counts for products.
+    // Padding after a row on the device affects products.
     let mut ones = vec![f16::ONE; rows * cols];
     for first in ones.iter_mut().step_by(2 * cols) {
         *first = f16::INFINITY;
     }
-    let there = holding(gpu, bytemuck::cast_slice(&ones), 0);
-    let ones = Matrix::from_buffer(gpu, Format::F16, rows, cols, &from(&there, 0)).unwrap();
+    let on_device = holding(gpu, bytemuck::cast_slice(&ones), 0);
+    let ones = Matrix::from_buffer(gpu, Format::F16, rows, cols, &from(&on_device, 0)).unwrap();
     let mut y = vec![0.0; rows];
     gpu.matmul(&ones, Precision::Exact, &vec![1.0; cols], &mut y).unwrap();
     let mut weights = gaussian(4, 8 * 64);
@@ -43,18 +43,18 @@ fn is_right(gpu: &Gpu) -> bool {
 }
 
 #[test]
-fn a_fault_on_the_way_is_found() {
+fn planted_faults_in_copies_and_checks_are_found() {
     let Some(gpu) = gpu() else { return };
     assert!(is_right(gpu));
     let faults = [
-        // Reading back: the block of another row, another byte, another row.
+        // Reading back: another row's block, another byte, another row.
         ("first_block(row) + at / BLOCK_BYTES", "at / BLOCK_BYTES"),
         ("at % BLOCK_BYTES)", "(at % BLOCK_BYTES) ^ 1u)"),
         ("params.batch + i / row_bytes()", "i / row_bytes()"),
-        // Rows that are copied: what comes after their end, and where what is bound begins.
+        // Copying rows: padding after a row, and the start of the bound range.
         ("word &= (1u << (8u * rest)) - 1u;", ""),
         ("+ start - params.base)", "+ start)"),
-        // A mark at another block, or at none.
+        // Checking: a mark at another block, or none.
         ("quad / params.block_quads", "quad"),
         ("> 0x46800000u", "> 0x7f900000u"),
     ];

@@ -6,7 +6,7 @@ use crate::support::{ModelFile, dequantized, gaussian, quantized};
 use qmill::Format;
 use qmill::gpu::{Check, Matrix, TensorOptions};
 
-/// A dense tensor, experts, a vector and integers.
+/// A file with a dense tensor, experts, a vector and integers.
 fn model() -> qmill::gguf::Model {
     ModelFile::llama()
         .with_gaussian("dense", &[320, 60_000], Format::F16)
@@ -23,7 +23,7 @@ fn tensors_of_a_file_become_matrices_by_name() {
     let Some(gpu) = gpu() else { return };
     let model = model();
     let bytes_of = |name: &str| crate::support::tensor_bytes(&model, name);
-    // More than one piece of 16 MiB.
+    // More than one chunk of 16 MiB.
     let dense = Matrix::from_gguf(gpu, &model, "dense").unwrap();
     assert_eq!((dense.rows(), dense.cols(), dense.format()), (60_000, 320, Format::F16));
     assert!(dense.read().unwrap() == bytes_of("dense"));
@@ -65,7 +65,7 @@ fn tensors_that_cannot_become_matrices_are_named() {
     let uneven = "dense: rows of 320 weights are no whole number of Q4_K blocks of 256";
     assert_eq!(load("dense", new().quantized(Format::Q4_K)), uneven);
 
-    // Of an expert, the place is that in the tensor.
+    // For an expert, errors name the row in the tensor.
     let mut weights = gaussian(1, 64 * 24);
     weights[64 * 20 + 33] = f32::NAN;
     let mut blocks = quantized(Format::Q8_0, &gaussian(1, 64 * 24));

@@ -8,8 +8,8 @@ use crate::support::{dequantized, gaussian, quantized};
 use qmill::gpu::{Check, Matrix, QuantizeOptions};
 use qmill::{Error, Format, Gpu};
 
-/// Weights of every magnitude that quantizers treat in their own way, and of ones that they leave to the CPU;
-/// none too large for a scale.
+/// Weights of every magnitude that quantizers treat differently, including blocks that they decline; none
+/// overflows a scale.
 fn mixed(count: usize) -> Vec<f32> {
     let mut weights = gaussian(11, count);
     let unusual = sample("any exponent", count);
@@ -24,20 +24,20 @@ fn mixed(count: usize) -> Vec<f32> {
     weights
 }
 
-/// Quantizes on the device, from the host and from a buffer.
+/// Checks quantizing on the device, from the host and from a buffer.
 #[track_caller]
 fn check_quantized(gpu: &Gpu, source: Format, rows: usize, cols: usize, bytes: &[u8], to: Format) {
     let expected = quantized(to, &dequantized(source, bytes));
     let what = format!("{source} to {to}, {rows} x {cols}");
     let matrix = Matrix::quantized(gpu, source, rows, cols, bytes, to).unwrap();
     assert!(matrix.read().unwrap() == expected, "{what}");
-    let there = holding(gpu, bytes, 6);
-    let matrix = Matrix::quantized_from_buffer(gpu, source, rows, cols, &from(&there, 6), to).unwrap();
+    let on_device = holding(gpu, bytes, 6);
+    let matrix = Matrix::quantized_from_buffer(gpu, source, rows, cols, &from(&on_device, 6), to).unwrap();
     assert!(matrix.read().unwrap() == expected, "{what}, on the device");
 }
 
 #[test]
-fn weights_are_quantized_where_they_are_with_the_bytes_of_the_cpu() {
+fn matrices_quantized_on_the_device_equal_the_reference() {
     let Some(gpu) = gpu() else { return };
     let encoders = || formats().into_iter().filter(|format| format.info().can_quantize());
     for (t, to) in encoders().enumerate() {
@@ -47,7 +47,7 @@ fn weights_are_quantized_where_they_are_with_the_bytes_of_the_cpu() {
             let bytes = encoded(source, &mixed(rows * cols));
             check_quantized(&in_turn(gpu, s + t), source, rows, cols, &bytes, to);
         }
-        // From what is quantized already.
+        // From quantized formats.
         let cols = 256;
         check_quantized(gpu, Format::Q8_0, 9, cols, &quantized(Format::Q8_0, &mixed(9 * cols)), to);
         check_quantized(gpu, Format::Q6_K, 3, cols, &quantized(Format::Q6_K, &gaussian(5, 3 * cols)), to);
@@ -55,7 +55,7 @@ fn weights_are_quantized_where_they_are_with_the_bytes_of_the_cpu() {
 }
 
 #[test]
-fn weights_of_many_pieces_are_quantized_where_they_are() {
+fn matrices_of_many_chunks_are_quantized_on_the_device() {
     let Some(gpu) = of_small_buffers() else { return };
     for (source, to, cols) in [
         (Format::F32, Format::Q4_K, 1280),
@@ -64,16 +64,16 @@ fn weights_of_many_pieces_are_quantized_where_they_are() {
         (Format::F32, Format::F32, 77),
         (Format::Q8_0, Format::Q5_0, 480),
     ] {
-        // A longer buffer is bound in pieces.
+        // More than one binding holds.
         let rows = 120_000 / source.bytes_for(cols as u64) as usize;
         let bytes = quantized(source, &mixed(rows * cols));
         check_quantized(&gpu, source, rows, cols, &bytes, to);
     }
 }
 
-/// Most blocks are left to the CPU, each alone: more than are read back one by one.
+/// Every second block is declined, in more runs than are read back separately.
 #[test]
-fn many_blocks_that_are_declined_are_done_by_the_cpu() {
+fn many_declined_blocks_are_quantized_by_the_cpu() {
     let Some(gpu) = gpu() else { return };
     let (rows, cols) = (96, 1024);
     let every_other = |i: usize, w: f32| if (i / 32).is_multiple_of(2) { w * 1e-12 } else { w };
@@ -83,15 +83,15 @@ fn many_blocks_that_are_declined_are_done_by_the_cpu() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_refused_with_their_place() {
+fn weights_that_are_not_finite_are_refused_with_row_and_column() {
     let Some(gpu) = gpu() else { return };
     let (rows, cols) = (7, 512);
     let at = 5 * cols + 301;
     let both = |source: Format, bytes: &[u8], options: QuantizeOptions| {
         let host = Matrix::quantized(gpu, source, rows, cols, bytes, options.clone());
-        let there = holding(gpu, bytes, 256);
+        let on_device = holding(gpu, bytes, 256);
         let on_device =
-            Matrix::quantized_from_buffer(gpu, source, rows, cols, &from(&there, 256), options.clone());
+            Matrix::quantized_from_buffer(gpu, source, rows, cols, &from(&on_device, 256), options.clone());
         let (host, on_device) = (host.map(|_| ()), on_device.map(|_| ()));
         assert_eq!(host.as_ref().err().map(ToString::to_string), on_device.err().map(|e| e.to_string()));
         host
@@ -110,8 +110,7 @@ fn weights_that_are_not_finite_are_refused_with_their_place() {
         }
     }
 
-    // Too large for a scale or for f16. One of the first that a kernel takes, and one that it leaves to the
-    // CPU.
+    // Too large for a scale or for f16: values that kernels accept, and values that they decline.
     for (value, to, column) in [
         (9e5, Format::Q4_0, 288),
         (1e30, Format::Q4_0, 288),
@@ -126,12 +125,12 @@ fn weights_that_are_not_finite_are_refused_with_their_place() {
             format!("the matrix: the weights from row 5, column {column} on are too large for {to}");
         assert_eq!(fault(both(Format::F32, bytes, to.into())), expected, "{value}");
         assert!(both(Format::F32, bytes, QuantizeOptions::new(to).with_check(Check::Nothing)).is_ok());
-        // The largest that is not.
+        // The largest that fits.
         weights[at] = 65000.0;
         assert!(both(Format::F32, bytemuck::cast_slice(&weights), to.into()).is_ok(), "{to}");
     }
 
-    // A scale of blocks.
+    // A scale in a block.
     let mut blocks = quantized(Format::Q8_0, &gaussian(2, rows * cols));
     blocks[34 * (5 * 16 + 9)..][..2].copy_from_slice(&0x7c00u16.to_le_bytes());
     let refused = Matrix::quantized(gpu, Format::Q8_0, rows, cols, &blocks, Format::Q4_0);
@@ -139,9 +138,9 @@ fn weights_that_are_not_finite_are_refused_with_their_place() {
     assert_eq!(fault(refused), expected);
     let refused = Matrix::quantized(gpu, Format::Q8_0, rows, cols, &blocks, Format::Q8_0);
     assert_eq!(fault(refused), expected);
-    // On the device it is the weights that are looked at.
-    let there = holding(gpu, &blocks, 0);
+    // On the device, the decoded weights are checked.
+    let on_device = holding(gpu, &blocks, 0);
     let refused =
-        Matrix::quantized_from_buffer(gpu, Format::Q8_0, rows, cols, &from(&there, 0), Format::Q4_0);
+        Matrix::quantized_from_buffer(gpu, Format::Q8_0, rows, cols, &from(&on_device, 0), Format::Q4_0);
     assert!(matches!(refused, Err(Error::NotFinite { row: 5, .. })), "{refused:?}");
 }

@@ -8,7 +8,7 @@ use qmill::Format;
 use qmill::gpu::Matrix;
 
 #[test]
-fn what_is_read_back_are_the_bytes_of_the_file() {
+fn matrices_read_back_are_the_bytes_of_the_file() {
     for (variant, gpu) in variants() {
         for (f, format) in formats().into_iter().enumerate() {
             for (s, (rows, blocks)) in SHAPES.into_iter().enumerate() {
@@ -23,7 +23,7 @@ fn what_is_read_back_are_the_bytes_of_the_file() {
 }
 
 #[test]
-fn rows_are_read_back_from_any_on_and_from_blocks_as_in_a_file() {
+fn ranges_of_rows_are_read_back_also_from_file_layout() {
     let Some(gpu) = gpu() else { return };
     for format in [Format::Q6_K, Format::MXFP4, Format::BF16] {
         let (rows, cols) = (40, cols(format, 3));
@@ -52,11 +52,11 @@ fn rows_are_read_back_from_any_on_and_from_blocks_as_in_a_file() {
 }
 
 #[test]
-fn several_buffers_are_filled_from_one_and_read_back() {
+fn matrices_of_several_shards_are_filled_from_one_buffer_and_read_back() {
     let Some(gpu) = of_small_buffers() else { return };
     for (f, format) in formats().into_iter().enumerate() {
         let gpu = &in_turn(&gpu, f);
-        // Some 80 KiB, in pieces and buffers that end within rows of words.
+        // About 80 KiB, in chunks and shards that end within rows.
         let cols = cols(format, 5);
         let rows = 80_000 / format.bytes_for(cols as u64) as usize;
         let bytes = random_blocks(format, rows * cols);
@@ -69,15 +69,15 @@ fn several_buffers_are_filled_from_one_and_read_back() {
 }
 
 #[test]
-fn blocks_on_the_device_become_the_same_matrix() {
+fn matrices_from_device_buffers_are_the_bytes_of_the_file() {
     for (variant, gpu) in variants() {
         for (f, format) in formats().into_iter().enumerate() {
             for (s, (rows, blocks)) in SHAPES.into_iter().enumerate() {
                 let (gpu, cols) = (&in_turn(gpu, f + s), cols(format, blocks));
                 let bytes = random_blocks(format, rows * cols);
                 let offset = [0, 256, 6, 131][s];
-                let there = holding(gpu, &bytes, offset);
-                let matrix = Matrix::from_buffer(gpu, format, rows, cols, &from(&there, offset)).unwrap();
+                let on_device = holding(gpu, &bytes, offset);
+                let matrix = Matrix::from_buffer(gpu, format, rows, cols, &from(&on_device, offset)).unwrap();
                 assert!(matrix.read().unwrap() == bytes, "{variant}: {format} {rows} x {cols} at {offset}");
             }
         }

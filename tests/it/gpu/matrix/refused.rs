@@ -9,11 +9,11 @@ use qmill::wgpu::BufferUsages;
 use qmill::{Format, Gpu};
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn ranges_that_do_not_fit_are_refused() {
     let Some(gpu) = gpu() else { return };
-    let there = holding(gpu, &[0; 36], 0);
+    let on_device = holding(gpu, &[0; 36], 0);
     let new = |format, rows, cols, offset| {
-        fault(Matrix::from_buffer(gpu, format, rows, cols, &from(&there, offset)).map(|_| ()))
+        fault(Matrix::from_buffer(gpu, format, rows, cols, &from(&on_device, offset)).map(|_| ()))
     };
     assert_eq!(new(Format::Q4_0, 0, 32, 0), "the number of rows is 0, not 1 to 4294967295");
     assert_eq!(new(Format::Q4_0, 1, 0, 0), "the number of columns is 0, not 1 to 4294967295");
@@ -30,9 +30,9 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn a_matrix_of_another_device_is_refused() {
     let (Some(gpu), Some((device, queue))) = (gpu(), another_device()) else { return };
-    let there = Gpu::from_device(device.clone(), queue.clone()).unwrap();
+    let other = Gpu::from_device(device.clone(), queue.clone()).unwrap();
     let case = Case::gaussian(Format::Q8_0, 4, 64);
-    let matrix = case.matrix(&there);
+    let matrix = case.matrix(&other);
     let expected = format!("the matrix is of another device than {}, which is to use it", gpu.name());
     let (x, mut y) = (vec![0.0; 64], vec![0.0; 4]);
     assert_eq!(fault(gpu.matmul(&matrix, Precision::Exact, &x, &mut y)), expected);
@@ -44,7 +44,7 @@ fn a_matrix_of_another_device_is_refused() {
     let experts = gpu.prepare_matmul_indexed(&matrix, 2, &vectors, &from(&x, 0), 1, &from(&y, 0));
     assert_eq!(fault(experts), expected);
     assert_eq!(fault(gpu.prepare_get_rows(&matrix, &from(&x, 0), &from(&x, 0), 1)), expected);
-    // Another handle of the same device will do.
+    // Another handle of the same device works.
     let mut rows = vec![0.0; 64];
     Gpu::from_device(device, queue).unwrap().get_rows(&matrix, &[3], &mut rows).unwrap();
     assert_eq!(rows, case.weights[3 * 64..]);

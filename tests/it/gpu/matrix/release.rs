@@ -8,7 +8,7 @@ use qmill::gpu::{Activations, Matrix};
 use qmill::wgpu;
 use qmill::{Format, Gpu};
 
-/// What a device has allocated, if it can tell.
+/// The bytes and the number of a device's allocations, if it reports them.
 fn allocated(gpu: &Gpu) -> Option<(u64, usize)> {
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     let report = gpu.device().generate_allocator_report()?;
@@ -16,7 +16,7 @@ fn allocated(gpu: &Gpu) -> Option<(u64, usize)> {
 }
 
 #[test]
-fn matrices_and_operations_release_what_they_hold() {
+fn matrices_and_operations_release_their_memory() {
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap();
     let case = Case::gaussian(Format::Q8_0, 512, 512);
@@ -42,7 +42,7 @@ fn matrices_and_operations_release_what_they_hold() {
     };
     for in_textures in [false, true] {
         let gpu = gpu.with_weights_in_textures(in_textures);
-        // What products share, and codebooks, stay.
+        // Scratch memory and codebooks stay.
         drop(work(&gpu));
         let Some(before) = allocated(&gpu) else { return };
         for _ in 0..3 {
@@ -51,7 +51,7 @@ fn matrices_and_operations_release_what_they_hold() {
             let bytes = matrices.iter().map(Matrix::device_bytes).sum::<u64>();
             assert!(held.0 >= before.0 + bytes, "{held:?} after {before:?}, for {bytes}");
             drop(matrices);
-            // An operation keeps what it needs.
+            // Operations keep the matrices alive.
             let kept = allocated(&gpu).unwrap();
             assert!(kept.0 >= before.0 + bytes, "{kept:?} after {before:?}, for {bytes}");
             drop(products);

@@ -1,12 +1,13 @@
-//! Rewrites a shader so that its float arithmetic is as bad as WGSL allows a compiler to make it.
+//! Rewrites a shader so that its float arithmetic is as inexact as WGSL allows a compiler to make it.
 //!
-//! Products are fused into the sums that they feed, sums and products reassociated, quotients and roots moved, subnormals
-//! flushed, zeros given the wrong sign, infinity and NaN replaced by any number. What passes through an integer operation
-//! is safe from that, as it is from every compiler; a mere `bitcast` there and back is not.
+//! Products are fused into the sums that they feed, sums and products are reassociated, quotients and roots
+//! moved, subnormals flushed, zeros given the wrong sign, infinity and NaN replaced by any number. A value
+//! that passes through an integer operation is safe from that, as from every compiler; a mere `bitcast` there
+//! and back is not.
 //!
-//! Each expression of f32 becomes four: its value, and the m, n and t of which it is known to be m·n + t, as
-//! `arithmetic.wgsl` explains. They travel together through variables, vectors, structs and choices, and functions are
-//! inlined, so that nothing but an integer operation ends what a compiler may see.
+//! Each f32 expression becomes four: its value, and the m, n and t of which it is known to be m·n + t, as
+//! `arithmetic.wgsl` explains. These pass together through variables, vectors, structs and choices, and
+//! functions are inlined, so that only an integer operation ends what a compiler may see.
 
 mod builder;
 mod expression;
@@ -20,7 +21,7 @@ use naga::back::wgsl;
 use naga::compact::{KeepUnused, compact};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
-/// The WGSL of a shader that computes the same at worst.
+/// The worst-case form of a shader.
 pub(super) fn at_worst(wgsl: &str) -> String {
     let text = format!("{}{wgsl}", arithmetic());
     let source =
@@ -46,7 +47,7 @@ fn validated(module: &Module) -> ModuleInfo {
     validator.validate(module).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-/// The operations at worst, for scalars and for vectors of each size.
+/// The worst-case operations for scalars and vectors of each size.
 fn arithmetic() -> String {
     let types = |scalar: &str, size: usize| match size {
         1 => scalar.to_owned(),

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 /// An expression of the new function.
 pub(super) type Node = Handle<Expression>;
 
-/// What an expression of the source became.
+/// The translation of an expression.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
     pub(super) plain: Node,
-    /// m, n and t, unless a compiler knows nothing of the value. Bits have those of the float that they are.
+    /// m, n and t, unless a compiler knows nothing about the value. Bits have those of the float that they
+    /// represent.
     pub(super) seen: Option<[Node; 3]>,
 }
 
@@ -25,18 +26,18 @@ impl From<Node> for Value {
     }
 }
 
-/// A function of the source that is being copied, in place of a call if there is one.
+/// A source function that is being copied, either as a function or in place of a call.
 pub(super) struct Frame<'a> {
     pub(super) function: &'a Function,
     pub(super) info: &'a FunctionInfo,
     pub(super) arguments: Vec<Value>,
     pub(super) values: HashMap<Node, Value>,
-    /// What an inlined function returns.
+    /// The return value of an inlined function.
     pub(super) returned: Option<Value>,
     pub(super) is_inlined: bool,
 }
 
-/// A function in the making.
+/// Builds a function.
 pub(super) struct Builder<'a> {
     pub(super) module: &'a Module,
     pub(super) info: &'a ModuleInfo,
@@ -74,7 +75,8 @@ pub(super) fn rebuilt(
     builder.new
 }
 
-/// Whether floats, of which more than the value may be known, are in a type; pointers are those to variables of a function.
+/// Whether a type contains floats for which m, n and t are tracked. Pointers count if they point to variables
+/// of a function.
 pub(super) fn holds_floats(module: &Module, inner: &TypeInner) -> bool {
     let rest = |ty: Handle<Type>| holds_floats(module, &module.types[ty].inner);
     match *inner {
@@ -98,7 +100,7 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Adds an expression, evaluated here.
+    /// Adds an expression that is evaluated here.
     pub(super) fn node(&mut self, expression: Expression) -> Node {
         let is_ready = expression.needs_pre_emit();
         let node = self.new.expressions.append(expression, Span::UNDEFINED);
@@ -122,14 +124,14 @@ impl<'a> Builder<'a> {
         result
     }
 
-    /// Calls one that returns a value and what is seen of it.
+    /// Calls a function of `arithmetic.wgsl` that returns a value with its m, n and t.
     pub(super) fn call_seen(&mut self, name: &str, size: usize, arguments: Vec<Node>) -> Value {
         let base = self.call(name, size, arguments);
         let [plain, seen @ ..] = [0, 1, 2, 3].map(|index| self.node(Expression::AccessIndex { base, index }));
         Value { plain, seen: Some(seen) }
     }
 
-    /// Copies a function's body; returns what it returns.
+    /// Copies a function's body; returns its return value.
     pub(super) fn copy(
         &mut self,
         function: &'a Function,
@@ -149,15 +151,15 @@ impl<'a> Builder<'a> {
             let plain = declare();
             let seen = holds_floats(self.module, ty).then(|| [(); 3].map(|()| declare()));
             let pointer = Value { plain, seen };
-            // Once for each time the function would be called.
+            // Initialized at each inlined call.
             let value = match variable.init {
                 Some(init) => self.value(&mut frame, init),
                 None => self.node(Expression::ZeroValue(variable.ty)).into(),
             };
             self.store(pointer, value, variable.ty);
             let expressions = function.expressions.iter();
-            let places = expressions.filter(|(_, e)| **e == Expression::LocalVariable(handle));
-            frame.values.extend(places.map(|(place, _)| (place, pointer)));
+            let pointers = expressions.filter(|(_, e)| **e == Expression::LocalVariable(handle));
+            frame.values.extend(pointers.map(|(node, _)| (node, pointer)));
         }
         self.statements(&mut frame, &function.body);
         frame.returned

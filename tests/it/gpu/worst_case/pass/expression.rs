@@ -4,7 +4,7 @@ use super::builder::{Builder, Frame, Node, Value, holds_floats};
 use naga::{BinaryOperator, Expression, MathFunction, ScalarKind, TypeInner, UnaryOperator, VectorSize};
 
 impl<'a> Builder<'a> {
-    /// What an expression of the source became; one that is never evaluated becomes it now.
+    /// The translation of an expression; one that is never evaluated is translated now.
     pub(super) fn value(&mut self, frame: &mut Frame<'a>, node: Node) -> Value {
         match frame.values.get(&node) {
             Some(&value) => value,
@@ -16,7 +16,7 @@ impl<'a> Builder<'a> {
         self.value(frame, node).plain
     }
 
-    /// The operand of something that takes a float as it is.
+    /// The operand of an operation that uses only the value of a float.
     fn operand(&mut self, frame: &mut Frame<'a>, node: Node) -> Node {
         let plain = self.plain(frame, node);
         match size_of_floats(frame.inner(self.module, node)) {
@@ -101,7 +101,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An expression that moves values and computes nothing: it moves m, n and t alike, where they are seen.
+    /// An expression that moves values without computing: it moves m, n and t in the same way, where they are
+    /// known.
     fn each(
         &mut self,
         frame: &mut Frame<'a>,
@@ -217,7 +218,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// How many floats a scalar or vector has, if it has floats.
+/// The number of floats in a scalar or vector, if it has floats.
 pub(super) fn size_of_floats(inner: &TypeInner) -> Option<usize> {
     match *inner {
         TypeInner::Scalar(scalar) if scalar.kind == ScalarKind::Float => Some(1),

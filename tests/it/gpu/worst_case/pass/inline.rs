@@ -4,7 +4,7 @@ use naga::{Block, Function, Statement};
 
 /// Whether a call can be replaced by the function's body: it returns at its end only.
 ///
-/// Others stay functions; none of them takes or returns a float, or `rebuilt` says so.
+/// Others stay functions. None of them may take or return a float, which `rebuilt` checks.
 pub(super) fn is_inlined(function: &Function) -> bool {
     returns_at_end(&function.body, true, true)
 }

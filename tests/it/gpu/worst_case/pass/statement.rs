@@ -5,7 +5,7 @@ use super::inline::is_inlined;
 use naga::{Block, Expression, Span, Statement, SwitchCase};
 
 impl<'a> Builder<'a> {
-    /// The statements of a block within the one that is being made.
+    /// Translates the statements of a nested block.
     fn nested(&mut self, frame: &mut Frame<'a>, block: &'a Block) -> Block {
         let outer = std::mem::take(&mut self.block);
         self.statements(frame, block);
