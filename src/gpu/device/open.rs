@@ -176,7 +176,8 @@ impl Gpu {
     /// let mut descriptor = Gpu::device_descriptor(&adapter);
     /// // What the app itself needs.
     /// descriptor.required_features |= wgpu::Features::TEXTURE_COMPRESSION_BC & adapter.features();
-    /// descriptor.required_limits = descriptor.required_limits.or_better_values_from(&wgpu::Limits::default());
+    /// let own_limits = wgpu::Limits::default();
+    /// descriptor.required_limits = descriptor.required_limits.or_better_values_from(&own_limits);
     /// let (device, queue) = adapter.request_device(&descriptor).await?;
     /// let gpu = Gpu::from_device_async(device, queue, GpuOptions::new().adapter(&adapter)).await?;
     /// # Ok(gpu)

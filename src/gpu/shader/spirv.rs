@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn every_operation_is_decorated_before_the_first_type() {
         let wgsl = "@group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;
-            @compute @workgroup_size(1) fn main() { x[0] = -x[1] * x[2].x + x[3] / x[4] - vec4(dot(x[5], x[6])); }";
+            @compute @workgroup_size(1)
+            fn main() { x[0] = -x[1] * x[2].x + x[3] / x[4] - vec4(dot(x[5], x[6])); }";
         let words = without_contraction(wgsl).unwrap();
         let (mut at, mut decorated, mut arithmetic, mut types_begun) =
             (HEADER_WORDS, Vec::new(), Vec::new(), false);

@@ -1,4 +1,5 @@
-//! Products against sums in f64 of the reference's weights, for every format. `product.rs` has the error bounds.
+//! Products against sums in f64 of the reference's weights, for every format. `product.rs` has the error
+//! bounds.
 
 mod every_variant;
 mod matrix_units;
