@@ -4,9 +4,9 @@
 There are two rules. Between the rooms of `ROOMS` (the folders of `src/`), a file imports only from rooms
 further down the list. Among files there is no circle: every file can be read before those that import it.
 
-An import is a path that starts with `crate`, `super`, `self` or the crate's name, in a `use` or anywhere else
-in the code. A name that a module re-exports (`pub use`) is an import of the file that defines it. Tests
-within a file are ignored.
+An import is a path that starts with `crate`, `super`, `self`, the crate's name or a child module, in a `use`
+or anywhere else in the code. A name that a module re-exports (`pub use`) is an import of the file that
+defines it. Tests within a file are ignored.
 """
 
 import re
@@ -142,7 +142,9 @@ class Tree:
         text = self.texts[module]
         nested = list(inline_modules(text))
         paths = {path for path, _, is_passed_on in self.uses[module] if not is_passed_on}
-        for match in re.finditer(r"\b(?:crate|super|self|qmill)(?:::\w+)+", text):
+        children = [file[-1] for file in self.files if file and file[:-1] == module]
+        starts = "|".join(["crate", "super", "self", "qmill", *children])
+        for match in re.finditer(rf"(?<![\w:])(?:{starts})(?:::\w+)+", text):
             inline = [name for name, start, end in nested if start < match.start() < end]
             if re.search(r"\buse\s+[^;]*$", text[: match.start()]):
                 continue

@@ -33,10 +33,10 @@
 //! [`Gpu::prepare_matmul`] and [`Kernel::new`], block while they compile; [`Gpu::prepare_async`] runs them in
 //! a thread. A browser has only the `async` forms, and reports errors when [`Gpu::settle`] is awaited.
 //!
-//! A matrix or activations of another device fail with [`Error::OtherDevice`], a buffer of another device
-//! with [`Error::Device`]. One case is not detected: wgpu identifies buffers by numbers that each
-//! `wgpu::Instance` assigns by itself, so a buffer of another instance may be taken for one of this device.
-//! All devices that this crate opens share one instance.
+//! A matrix or activations of another device fail with [`Error::OtherDevice`](crate::Error::OtherDevice), a
+//! buffer of another device with [`Error::Device`](crate::Error::Device). One case is not detected: wgpu
+//! identifies buffers by numbers that each `wgpu::Instance` assigns by itself, so a buffer of another
+//! instance may be taken for one of this device. All devices that this crate opens share one instance.
 //!
 //! Nothing in this module prints, panics on input or replaces a host's error handlers.
 

@@ -1,8 +1,9 @@
 //! Measures quantizing and dequantizing, in chunks that the device can bind.
 
-use super::data::{self, Blocks};
-use super::timing::{Settings, Timing, time_ops};
-use super::{Accuracy, CHECKED_ROWS, Case, read};
+use super::case::Case;
+use super::data::{self, Blocks, CHECKED_ROWS};
+use super::read::read;
+use super::timing::{Accuracy, Settings, Timing, time_ops};
 use crate::gpu::{Op, QuantizeBuffers, declined_bytes, device_bytes, scratch_bytes};
 use crate::{Error, Format, Gpu, Result, cpu};
 use wgpu::{Buffer, BufferUsages};

@@ -5,6 +5,9 @@ use crate::{Format, Result, cpu};
 /// The distinct rows of a matrix; they repeat, because encoding more would take longer than the measurement.
 /// A prime, so that a row read in place of another likely has other weights.
 const ROWS: usize = 61;
+/// The rows and vectors of a result that are compared with the reference.
+pub(super) const CHECKED_ROWS: usize = 64;
+pub(super) const CHECKED_VECTORS: usize = 16;
 
 /// The blocks of a matrix, row by row, as in a file.
 pub(super) struct Blocks {

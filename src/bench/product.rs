@@ -1,7 +1,9 @@
 //! Measures products, and lists their kernels.
 
-use super::timing::{Settings, Timing, time_ops};
-use super::{Accuracy, CHECKED_ROWS, CHECKED_VECTORS, Case, data, read};
+use super::case::Case;
+use super::data::{self, CHECKED_ROWS, CHECKED_VECTORS};
+use super::read::read;
+use super::timing::{Accuracy, Settings, Timing, time_ops};
 use crate::gpu::{self, Activations, Matrix, Op, Precision};
 use crate::{Device, Error, Gpu, Result, cpu};
 use std::fmt;

@@ -118,6 +118,15 @@ impl Samples {
     }
 }
 
+/// The error of a result against the CPU reference.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Accuracy {
+    /// The largest error found, as a fraction of Σ|wᵢxᵢ|; 0 for conversions, which are exact.
+    pub error: f64,
+    /// The largest error allowed.
+    pub bound: f64,
+}
+
 /// Times an operation on a device.
 ///
 /// `copies` are the same operation on copies of its data, each of one or more steps, which are used in

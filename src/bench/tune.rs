@@ -1,7 +1,8 @@
 //! Finds the fastest kernel for a product on a device.
 
+use super::case::Case;
 use super::product::{Data, Variant, kernels};
-use super::{Case, Settings};
+use super::timing::Settings;
 use crate::gpu::{self, Precision, Tuning};
 use crate::{Gpu, Result};
 

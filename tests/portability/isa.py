@@ -181,9 +181,9 @@ def record(folder: Path, mesa: str, by_chip: dict[str, dict[str, dict]]) -> None
         "",
         f"{mesa}. Registers, spills and instructions of one wave. Latency and inverse throughput are the",
         "compiler's own estimates in cycles, with guessed loop counts and without memory: they compare",
-        "kernels, and are not a time. Vector instructions per weight are those of the inner loop. `.vulkan` is",
-        "the module that Vulkan drivers get; the other is the portable text, with its opaque steps. Written by",
-        "`tests/portability/run.sh --record`.",
+        "kernels, and are not a time. Vector instructions per weight are those of the inner loop. `.vulkan`",
+        "is the module that Vulkan drivers get; the other is the portable text, with its opaque steps.",
+        "Written by `tests/portability/run.sh --record`.",
     ]
     for chip, statistics in by_chip.items():
         lines += ["", f"## {chip}", "", *table(statistics)]

@@ -53,8 +53,7 @@ def left(folder: Path) -> list[str]:
 
 
 def refused(done: subprocess.CompletedProcess[str], folder: Path, expected: list[str]) -> None:
-    """Checks that qmill printed one line, exited with a code of its own, and left the folder with `expected`.
-    """
+    """Checks that qmill printed one line, exited with its own code, and left the folder with `expected`."""
     assert done.returncode > 0, f"exit code {done.returncode}: {done.stderr.strip()}"
     assert "panicked" not in done.stderr, done.stderr
     assert done.stderr.strip(), "no message"

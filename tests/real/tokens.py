@@ -214,8 +214,7 @@ def sentence_piece(keys: dict[str, bytes]) -> dict[str, bytes]:
 
 @functools.cache
 def pairs() -> dict[str, bytes]:
-    """Keys of a model with all bytes, and pairs that are frequent in the texts across any borders of words.
-    """
+    """Keys of a model with all bytes, and with pairs that are frequent in the texts across word borders."""
     names = {byte: character for character, byte in alphabet().items()}
     text = [names[byte] for byte in "\n".join(TEXTS + scrambled(60)).encode()]
     tokens, merges = sorted(set(names.values())), []
