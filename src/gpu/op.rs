@@ -10,8 +10,7 @@ pub(in crate::gpu) mod step;
 
 use step::Step;
 
-/// An operation on fixed ranges of buffers. It keeps everything alive that it uses, including the caller's
-/// buffers.
+/// An operation on fixed ranges of buffers. It keeps the resources that it uses alive.
 #[derive(Clone, Default, Debug)]
 pub struct Op {
     steps: Vec<Step>,

@@ -102,7 +102,7 @@ impl Gpu {
         self.matrix_units
     }
 
-    /// Whether the adapter computes on the CPU, as llvmpipe and SwiftShader do.
+    /// Whether the adapter computes on the CPU, as llvmpipe and `SwiftShader` do.
     pub fn is_software_adapter(&self) -> bool {
         self.software_adapter.is_some()
     }
@@ -122,7 +122,7 @@ impl Gpu {
     #[must_use]
     pub fn with_weights_in_textures(&self, in_textures: bool) -> Self {
         let software_adapter = SoftwareAdapter::of(self.device())
-            .map(|adapter| if in_textures { adapter } else { adapter.without_textures() });
+            .map(|adapter| if in_textures { adapter } else { SoftwareAdapter::without_textures() });
         Self { software_adapter, ..self.clone() }
     }
 

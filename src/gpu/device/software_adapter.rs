@@ -39,8 +39,8 @@ impl SoftwareAdapter {
         })
     }
 
-    /// This policy with weights in storage buffers; for tests.
-    pub(super) fn without_textures(self) -> Self {
+    /// The policy of software adapters other than llvmpipe, with weights in storage buffers; for tests.
+    pub(super) fn without_textures() -> Self {
         Self { weight_textures: false, uniform_activations: false, broadcasts: false }
     }
 
@@ -62,6 +62,7 @@ impl SoftwareAdapter {
 
     /// Whether one thread computes whole rows of `cols` weights for a single vector. If rows are
     /// `interleaved` block by block, threads of a subgroup read neighbouring memory.
+    #[expect(clippy::unused_self, reason = "a policy for software adapters only")]
     pub(in crate::gpu) fn thread_per_row(self, cols: usize, interleaved: bool) -> bool {
         cols < SHORT_ROW || interleaved
     }

@@ -7,7 +7,7 @@ pub enum Precision {
     /// f32 or f16, as they are.
     #[default]
     Exact,
-    /// Int8: blocks of 32 signed bytes with an f32 scale, as in llama.cpp on the CPU. With F32, F16 or BF16
+    /// Blocks of 32 signed bytes with an f32 scale, as in llama.cpp on the CPU. With F32, F16 or BF16
     /// weights, vectors are used as they are. Matrix units
     /// ([`Gpu::with_matrix_units`](crate::Gpu::with_matrix_units)) also round these numbers and the weights
     /// to f16.
