@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Draws which source file imports which, and fails where an arrow points back.
+"""Fails where imports between source files point the wrong way. `arrows.py --draw` prints all imports.
 
-Two rules. Between the rooms of `ROOMS` (the folders of `src/`), a file imports only rooms further down the list.
-Among files there is no circle: every file can be read before those that import it.
+There are two rules. Between the rooms of `ROOMS` (the folders of `src/`), a file imports only from rooms
+further down the list. Among files there is no circle: every file can be read before those that import it.
 
-An import is a path that starts with `crate`, `super`, `self` or the crate's name, in a `use` or anywhere else in
-the code. A name that a module only passes on (`pub use`) is an import of the file that defines it. Tests
-within a file do not count. `arrows.py --draw` prints the arrows between files.
+An import is a path that starts with `crate`, `super`, `self`, the crate's name or a child module, in a `use`
+or anywhere else in the code. A name that a module re-exports (`pub use`) is an import of the file that
+defines it. Tests within a file are ignored.
 """
 
 import re
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# From top to bottom; rooms on one line do not import each other.
+# From top to bottom. Rooms on one line do not import each other.
 ROOMS = [
     ["main", "cli"],
     ["report", "bench"],
@@ -28,7 +28,7 @@ ROOMS = [
     ["error"],
     ["threads"],
 ]
-# One enum says all that can go wrong, and carries these types without using them.
+# `Error` has variants with types of these rooms, without using them.
 CARRIED = {("error", "format"), ("error", "mix"), ("error", "gguf")}
 
 
@@ -50,7 +50,7 @@ def modules():
 
 
 def trees(text):
-    """The paths of a use tree, each as (segments, the name it gets here)."""
+    """The paths of a use tree, each as (segments, the name in this file)."""
     text = text.strip()
     if text.startswith("{"):
         depth, start = 0, 1
@@ -62,7 +62,7 @@ def trees(text):
                 start = i + 1
         return
     if match := re.match(r"(\w+)\s*::\s*", text):
-        for segments, name in trees(text[match.end():]):
+        for segments, name in trees(text[match.end() :]):
             yield [match[1], *segments], name or match[1]
         return
     if match := re.match(r"(\w+)(?:\s+as\s+(\w+))?$", text):
@@ -76,7 +76,7 @@ def trees(text):
 
 
 def inline_modules(text):
-    """Where `mod name { … }` starts and ends, which adds a level to `super`."""
+    """The start and end of each `mod name { … }`, which adds a level to `super`."""
     for match in re.finditer(r"\bmod\s+(\w+)\s*\{", text):
         depth = 0
         for end in range(match.end() - 1, len(text)):
@@ -91,14 +91,16 @@ class Tree:
         self.files = modules()
         self.texts = {module: code(path) for module, path in self.files.items()}
         self.uses = {module: list(self.use_statements(module)) for module in self.files}
-        # What each module calls by a name that it has imported.
+        # The path behind each name that a module has imported.
         self.names = {
             module: {name: path for path, name, _ in uses if name} for module, uses in self.uses.items()
         }
-        self.globs = {module: [path[:-1] for path, name, _ in uses if not name] for module, uses in self.uses.items()}
+        self.globs = {
+            module: [path[:-1] for path, name, _ in uses if not name] for module, uses in self.uses.items()
+        }
 
     def start(self, module, segments, inline):
-        """The path from the crate's root, or None where it is of another crate."""
+        """The path from the crate's root; None for a path of another crate."""
         first = segments[0]
         if first in ("crate", "qmill"):
             return tuple(segments[1:])
@@ -140,7 +142,9 @@ class Tree:
         text = self.texts[module]
         nested = list(inline_modules(text))
         paths = {path for path, _, is_passed_on in self.uses[module] if not is_passed_on}
-        for match in re.finditer(r"\b(?:crate|super|self|qmill)(?:::\w+)+", text):
+        children = [file[-1] for file in self.files if file and file[:-1] == module]
+        starts = "|".join(["crate", "super", "self", "qmill", *children])
+        for match in re.finditer(rf"(?<![\w:])(?:{starts})(?:::\w+)+", text):
             inline = [name for name, start, end in nested if start < match.start() < end]
             if re.search(r"\buse\s+[^;]*$", text[: match.start()]):
                 continue
@@ -197,7 +201,8 @@ def main():
             if rank[here] >= rank[there]:
                 faults.append(f"{name(module)} imports {name(to)}: {there} is not below {here}")
     needed = {
-        module: {to for to in found if (room(module), room(to)) not in CARRIED} for module, found in arrows.items()
+        module: {to for to in found if (room(module), room(to)) not in CARRIED}
+        for module, found in arrows.items()
     }
     for circle in circles(needed):
         inside = [f"{name(a)} -> {name(b)}" for a in circle for b in sorted(needed[a]) if b in circle]
@@ -205,7 +210,7 @@ def main():
     for fault in faults:
         print(fault, file=sys.stderr)
     if len(arrows) < 100:
-        sys.exit("less than 100 files: this script looks in the wrong place")
+        sys.exit("fewer than 100 files: the script looks in the wrong place")
     sys.exit(1 if faults else 0)
 
 

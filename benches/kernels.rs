@@ -1,7 +1,7 @@
-//! How fast each codec is on one thread, in weights per second: `cargo bench`, or `cargo bench -- Q4_K`.
+//! Speed of each codec on one thread, in weights per second: `cargo bench`, or `cargo bench -- Q4_K`.
 //!
-//! Each answer is checked before it is timed. The weights (4 MiB as f32) are larger than the second-level cache of
-//! most processors, as a model's are.
+//! Each result is checked before it is timed. The weights (4 MiB as f32) exceed the L2 cache of most
+//! processors, as a model's weights do.
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
@@ -12,10 +12,11 @@ use rand_distr::{Distribution, Normal};
 use std::hint::black_box;
 
 const WEIGHTS: usize = 1 << 20;
-/// Weights that are checked: whole blocks of every format, and more than the codecs take at once.
+/// The number of weights that are checked: whole blocks of every format, and more than codecs process at
+/// once.
 const CHECKED: usize = 4096;
 
-/// Weights as a trained layer has them.
+/// Weights like those of a trained layer.
 fn gaussian() -> Vec<f32> {
     let normal = Normal::new(0.0, 0.02).expect("the deviation is positive");
     normal.sample_iter(StdRng::seed_from_u64(1)).take(WEIGHTS).collect()
@@ -33,7 +34,7 @@ fn dequantized(format: Format, bytes: &[u8]) -> Vec<f32> {
     weights
 }
 
-/// Many blocks at once must give what one block at a time gives, and their error must be that of the format.
+/// Many blocks at once must give the same bytes as single blocks, with an error that suits the format.
 fn check(format: Format, weights: &[f32], bytes: &[u8]) {
     let info = format.info();
     let mut noise = 0.0;
@@ -45,7 +46,7 @@ fn check(format: Format, weights: &[f32], bytes: &[u8]) {
             signal += f64::from(*w).powi(2);
         }
     }
-    // Three levels keep little of a normal distribution, and zeros nothing.
+    // Three levels keep little of a normal distribution, zeros nothing.
     assert!(noise < signal, "{format}: {noise} of {signal} lost");
 }
 

@@ -1,8 +1,9 @@
-//! How fast products are on the GPU, in weights per second, as criterion has it: `cargo bench --bench products`, or `-- Q4_K`.
+//! Speed of products on the GPU, in weights per second, measured by criterion: `cargo bench --bench
+//! products`, or `-- Q4_K`.
 //!
-//! Each answer is checked before it is timed, and the weights rotate through copies that most caches cannot hold. For GB/s, shares of
-//! the device's peaks and other operations there is `qmill bench`. The device is the one that `WGPU_ADAPTER_NAME` names, or the best there is; without one
-//! nothing is measured.
+//! Each result is checked before it is timed, and the weights rotate through copies that exceed most caches.
+//! For GB/s, fractions of the device's limits and other operations, use `qmill bench`. The device is the one
+//! that `WGPU_ADAPTER_NAME` names, or the best; without one, nothing is measured.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use qmill::bench::{Case, Operation, Settings};
@@ -42,7 +43,7 @@ fn products(gpu: &Gpu, format: Format, int8: bool) -> qmill::Result<Vec<Vec<Op>>
     copies.collect()
 }
 
-/// Submits so many products as one pass, and waits for them.
+/// Submits `count` products as one pass and waits for them.
 fn run(gpu: &Gpu, copies: &[Vec<Op>], count: u64) -> Duration {
     let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -1,10 +1,11 @@
-//! A product in the middle of an app's own work, on its device, in its compute pass, with no wait in between.
+//! Runs a product between an app's own work, on its device and in its compute pass, without waiting in
+//! between.
 
 use qmill::gpu::{Activations, GpuOptions, Matrix};
 use qmill::wgpu::{self, BufferUsages, util::DeviceExt};
 use qmill::{Format, Gpu};
 
-/// The app's own work, before the product and after it.
+/// The app's own work, before and after the product.
 const SHADER: &str = "@group(0) @binding(0) var<storage, read_write> v: array<f32>;
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { v[id.x] += 1.0; }";
 
@@ -13,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
     let Ok(adapter) = adapter else { return Ok(()) };
-    // What qmill has a use for on this adapter; the app adds features and limits of its own.
+    // The features and limits that qmill can use; an app adds its own.
     let descriptor = Gpu::device_descriptor(&adapter);
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
     let subgroup = wgpu::Features::SUBGROUP;
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout, entries }), buffer)
     };
 
-    // qmill gets the device, the adapter's matrix units, and weights to hold there.
+    // qmill gets the device, the adapter for its matrix units, and weights.
     let gpu = Gpu::from_device_with(device.clone(), queue.clone(), GpuOptions::new().adapter(&adapter))?;
     let (rows, cols) = (256, 512);
     let weights: Vec<u8> = (0..rows * cols).flat_map(|i| (i as f32).sin().to_le_bytes()).collect();

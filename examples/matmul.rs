@@ -8,14 +8,14 @@ use qmill::{Error, Format, Gpu, cpu};
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf");
 
 fn main() -> qmill::Result<()> {
-    // 1024 rows of 2048 weights, as a file has them.
+    // 1024 rows of 2048 weights, encoded as in a file.
     let (rows, cols) = (1024, 2048);
     let format = Format::Q4_K;
     let weights: Vec<f32> = (0..rows * cols).map(|i| 0.02 * (i as f32).sin()).collect();
     let mut bytes = vec![0; format.bytes_for(weights.len() as u64) as usize];
     cpu::quantize(format, &weights, &mut bytes)?;
 
-    // Two vectors, one after the other.
+    // Two vectors.
     let x: Vec<f32> = (0..2 * cols).map(|i| (0.1 * i as f32).cos()).collect();
     let mut expected = vec![0.0; 2 * rows];
     cpu::matmul(format, rows, cols, &bytes, &x, &mut expected)?;
@@ -33,12 +33,12 @@ fn main() -> qmill::Result<()> {
         println!("{precision:?}: y[0] is {:.6}; the largest difference from the CPU is {error:.1e}", y[0]);
     }
 
-    // Weights can be looked up too: one row, decoded.
+    // Looks up and decodes one row.
     let mut row = vec![0.0; cols];
     gpu.get_rows(&matrix, &[7], &mut row)?;
     println!("row 7 begins with {:.4?}", &row[..4]);
 
-    // The weights of a file, by name, quantized on the way; vectors in f16.
+    // Loads a tensor of a file by name and quantizes it; vectors are f16.
     let model = Model::open(TINY)?;
     let options = TensorOptions::new().quantized(Format::Q8_0);
     let matrix = Matrix::from_gguf_with(&gpu, &model, "blk.0.ffn_up.weight", &options)?;
@@ -47,7 +47,7 @@ fn main() -> qmill::Result<()> {
     gpu.matmul(&matrix, Precision::Exact, &x, &mut y)?;
     println!("{} rows of a model, of {}; y begins with {:.4?}", matrix.rows(), matrix.format(), &y[..4]);
 
-    // And back: the bytes that a file has of them.
+    // Reads the matrix back: the bytes of a file.
     assert_eq!(matrix.read()?.len() as u64, Format::Q8_0.bytes_for((matrix.rows() * matrix.cols()) as u64));
     Ok(())
 }

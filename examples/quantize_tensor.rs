@@ -1,4 +1,4 @@
-//! Quantizes one tensor on a GPU, and holds it there quantized: `cargo run --release --example quantize_tensor`.
+//! Quantizes a tensor on a GPU, and keeps it there: `cargo run --release --example quantize_tensor`.
 
 use qmill::gpu::{Converter, DeviceChoice, Matrix, Precision};
 use qmill::{Error, Format, Gpu, cpu};
@@ -16,7 +16,7 @@ fn main() -> qmill::Result<()> {
     let mut converter = Converter::new(&gpu, 64 << 20);
     println!("format  bytes a weight  RMSE      y[0] of y = x·Wᵀ");
     for format in [Format::F16, Format::Q8_0, Format::Q6_K, Format::Q4_K, Format::Q3_K, Format::Q2_K] {
-        // The blocks of a file, byte for byte those of the CPU.
+        // The blocks of a file, the same bytes as on the CPU.
         let mut blocks = vec![0; format.bytes_for(weights.len() as u64) as usize];
         converter.convert(Format::F32, source, format, &mut blocks)?;
         let mut decoded = vec![0.0; weights.len()];
@@ -24,7 +24,7 @@ fn main() -> qmill::Result<()> {
         let squares = weights.iter().zip(&decoded).map(|(w, d)| f64::from(w - d).powi(2));
         let rmse = (squares.sum::<f64>() / weights.len() as f64).sqrt();
 
-        // The same, with no file in between, to multiply by.
+        // The same weights as a matrix for products.
         let matrix = Matrix::from_weights(&gpu, rows, cols, &weights, format)?;
         let mut y = vec![0.0; rows];
         gpu.matmul(&matrix, Precision::Exact, &x, &mut y)?;

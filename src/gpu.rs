@@ -1,11 +1,15 @@
-//! The same operations on any GPU that wgpu reaches: Vulkan, Metal, DX12.
+//! Quantizing, dequantizing and matrix products on any GPU that wgpu supports: Vulkan, Metal, DX12, WebGPU.
 //!
-//! A [`Gpu`] is a device with the kernels that run on it, which are compiled when they are first needed. An app that has
-//! a device brings it ([`Gpu::from_device`]); otherwise [`Gpu::open`] finds one. A [`Converter`] turns weights into
-//! blocks of a format and back, through buffers of its own; the bytes are those of [`cpu`](crate::cpu), by construction:
-//! `ARCHITECTURE.md` has the argument, and a device that does not round as it should is found out when it is opened.
-//! A [`Matrix`] is weights that stay quantized on the device, to be multiplied by ([`Gpu::matmul`]) or looked up
-//! ([`Gpu::get_rows`]); operations are prepared once and recorded into an app's own commands ([`Op`]).
+//! A [`Gpu`] is a device with its compiled kernels; each kernel is compiled on first use.
+//! [`Gpu::from_device`] takes a device that an app has already; [`Gpu::open`] finds an adapter and opens it.
+//!
+//! - A [`Converter`] turns weights into blocks of a format and back, from host memory to host memory. Its
+//!   bytes equal those of [`cpu`](crate::cpu); `ARCHITECTURE.md` explains why. A self-test at opening finds
+//!   devices that round incorrectly ([`Gpu::misrounding`]).
+//! - A [`Matrix`] holds weights that stay quantized on the device. [`Gpu::matmul`] multiplies by it,
+//!   [`Gpu::get_rows`] looks up rows.
+//! - An [`Op`] is an operation on an app's own buffers: prepared once, recorded into the app's command
+//!   encoders any number of times.
 //!
 //! ```
 //! use qmill::gpu::{Converter, DeviceChoice};
@@ -20,21 +24,21 @@
 //! # Ok::<(), qmill::Error>(())
 //! ```
 //!
-//! On buffers of an app's own: [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] give an [`Op`], which is recorded
-//! into a command encoder as often as it is wanted.
+//! [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] prepare the conversions as an [`Op`] on an app's
+//! own buffers.
 //!
-//! What waits for the device has two forms. One blocks. The other is an `async fn`, which needs nobody to
-//! poll the device: a thread polls while something is awaited, and what has to be compiled is compiled in a
-//! thread of its own. What only prepares, as [`Gpu::prepare_matmul`] and [`Kernel::new`], blocks while it
-//! compiles; [`Gpu::prepare_async`] awaits it. A browser has only the `async` forms, and tells of errors when
-//! [`Gpu::settle`] is awaited.
+//! Every function that waits for the device has a blocking and an `async` form. The `async` form never
+//! blocks, and the app need not poll the device: a background thread polls while something is awaited, and
+//! shaders are compiled in a thread of their own. Functions that only prepare, such as
+//! [`Gpu::prepare_matmul`] and [`Kernel::new`], block while they compile; [`Gpu::prepare_async`] runs them in
+//! a thread. A browser has only the `async` forms, and reports errors when [`Gpu::settle`] is awaited.
 //!
-//! Matrices and activations of another device are [`Error::OtherDevice`], and buffers of another device
-//! [`Error::Device`]. One limit remains: wgpu knows buffers by numbers that each `wgpu::Instance` gives out,
-//! so the number of another instance's buffer may stand for a buffer of this one. Devices that this crate
-//! opens are of one instance.
+//! A matrix or activations of another device fail with [`Error::OtherDevice`](crate::Error::OtherDevice), a
+//! buffer of another device with [`Error::Device`](crate::Error::Device). One case is not detected: wgpu
+//! identifies buffers by numbers that each `wgpu::Instance` assigns by itself, so a buffer of another
+//! instance may be taken for one of this device. All devices that this crate opens share one instance.
 //!
-//! Nothing here prints, panics on input or replaces a host's error handlers.
+//! Nothing in this module prints, panics on input or replaces a host's error handlers.
 
 mod all_shaders;
 mod convert;

@@ -1,6 +1,6 @@
 //! qmill quantizes model weights: GGUF in, every ggml format out, byte for byte as llama-quantize.
 //!
-//! A slice of weights to the blocks of a format, and back:
+//! Encode a slice of weights as blocks of a format, and decode it again:
 //!
 //! ```
 //! use qmill::{Format, cpu};
@@ -16,7 +16,7 @@
 //! # Ok::<(), qmill::Error>(())
 //! ```
 //!
-//! A whole file is one call, [`quantize_file`].
+//! [`quantize_file`] converts a whole file in one call.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -24,22 +24,23 @@
 //! | [`eval`] | what quantizing costs: the difference between two models |
 //! | [`format`](mod@format) | the table of formats: how weights become bytes |
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
-//! | [`gpu`] | the same on any GPU, with the same bytes |
-//! | [`gguf`] | reading and writing GGUF files, split models too |
+//! | [`gpu`] | the same operations on a GPU, byte for byte; matrices that stay quantized |
+//! | [`gguf`] | reading and writing GGUF files, including split models |
 //! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
 //! | [`bench`](mod@bench) | the speed of operations, compared with the device's peaks, and of models |
 //!
-//! The program and its dependencies are left out by `default-features = false`; the backends of wgpu are then
-//! the features `vulkan`, `metal` and `dx12`. Formats are slow without optimization: a debug build wants
+//! `default-features = false` leaves out the command line program and its dependencies; then enable the wgpu
+//! backends you need with the features `vulkan`, `metal` and `dx12`. The format code is slow without
+//! optimization. To optimize it in debug builds:
 //!
 //! ```toml
 //! [profile.dev.package.qmill]
 //! opt-level = 3
 //! ```
 //!
-//! `ARCHITECTURE.md` in the repository defines the words and says why the bytes are exact.
+//! `ARCHITECTURE.md` in the repository has a glossary and explains why the bytes are exact.
 
 #![cfg_attr(
     target_arch = "wasm32",

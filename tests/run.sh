@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All tests, those of the GPU too: where there is no adapter, Debian's software adapter (lavapipe) is installed, if this is Debian and root asks.
+# Runs all tests, including those of the GPU. Without an adapter, installs Debian's software adapter
+# (lavapipe) as root on Debian. Plain `cargo test` skips the tests of the GPU without an adapter, and says so.
 #   tests/run.sh [ARGUMENTS OF cargo test]
-# Without it `cargo test` skips the tests of the GPU where there is none, and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,6 @@ if ! adapters >/dev/null; then
         exit 1
     fi
 fi
-# Mesa complains where there is no display.
+# Mesa complains without a display.
 export NODEVICE_SELECT=1 QMILL_REQUIRE_GPU=1
 cargo test "$@"

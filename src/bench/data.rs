@@ -1,21 +1,24 @@
-//! Weights and activations to measure with, always the same.
+//! Generates weights and activations for measurements, always the same.
 
 use crate::{Format, Result, cpu};
 
-/// Rows of which a matrix is made, over and over: encoding more would take longer than what is measured. No round number, so
-/// that a row read in place of another is likely one with other weights.
+/// The distinct rows of a matrix; they repeat, because encoding more would take longer than the measurement.
+/// A prime, so that a row read in place of another likely has other weights.
 const ROWS: usize = 61;
+/// The rows and vectors of a result that are compared with the reference.
+pub(super) const CHECKED_ROWS: usize = 64;
+pub(super) const CHECKED_VECTORS: usize = 16;
 
-/// The blocks of a matrix, row by row, as a file has them.
+/// The blocks of a matrix, row by row, as in a file.
 pub(super) struct Blocks {
     pub(super) format: Format,
     pub(super) cols: usize,
-    /// Of the rows that repeat.
+    /// The distinct rows.
     bytes: Vec<u8>,
 }
 
 impl Blocks {
-    /// Gaussian weights in `format`; where it has no encoder, blocks of any bits whose weights are about as large.
+    /// Gaussian weights in `format`. If it has no encoder, random blocks with weights of about that size.
     pub(super) fn new(format: Format, rows: usize, cols: usize) -> Result<Self> {
         let rows = rows.min(ROWS);
         let mut bytes = vec![0; format.bytes_for((rows * cols) as u64) as usize];
@@ -38,34 +41,34 @@ impl Blocks {
         &self.bytes[at..at + self.row_bytes()]
     }
 
-    /// The blocks of so many rows.
+    /// The blocks of the first `rows` rows.
     pub(super) fn rows(&self, rows: usize) -> Vec<u8> {
         repeated(&self.bytes, rows * self.row_bytes())
     }
 }
 
-/// `what` over and over, until it has this length.
+/// `what`, repeated up to this length.
 pub(super) fn repeated<T: Copy>(what: &[T], length: usize) -> Vec<T> {
     what.iter().copied().cycle().take(length).collect()
 }
 
-/// Weights as a trained layer has them, of at most [`ROWS`] rows.
+/// Weights like those of a trained layer, for at most [`ROWS`] rows.
 pub(super) fn weights(rows: usize, cols: usize) -> Vec<f32> {
     gaussian(1, rows.min(ROWS) * cols).map(|x| 0.02 * x).collect()
 }
 
-/// Vectors to multiply by.
+/// The vectors of a product.
 pub(super) fn activations(batch: usize, cols: usize) -> Vec<f32> {
     gaussian(2, batch * cols).collect()
 }
 
-/// Rows or vectors to look at, at most `most` of `count`, the first and the last among them.
+/// At most `most` indices below `count`, evenly spaced, with both ends.
 pub(super) fn sample(count: usize, most: usize) -> impl Iterator<Item = usize> + Clone {
     let taken = count.min(most);
     (0..taken).map(move |i| if taken == 1 { 0 } else { i * (count - 1) / (taken - 1) })
 }
 
-/// Blocks of random bits, of those whose largest weight is that of a layer.
+/// Fills with random blocks whose largest weight is like that of a trained layer.
 fn fill_with_any(format: Format, bytes: &mut [u8]) -> Result<()> {
     let mut random = Random(3);
     let mut weights = vec![0.0f32; format.info().block_weights];
@@ -99,7 +102,7 @@ impl Random {
     }
 }
 
-/// Numbers of the standard normal distribution, by Box and Muller.
+/// Standard normal numbers, by Box and Muller.
 fn gaussian(seed: u64, count: usize) -> impl Iterator<Item = f32> {
     let mut random = Random(seed);
     (0..count).map(move |_| {
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_have_both_ends_and_no_more_than_there_is() {
+    fn samples_have_both_ends_and_no_duplicates() {
         let rows = |count, most| sample(count, most).collect::<Vec<_>>();
         assert_eq!(rows(1, 64), [0]);
         assert_eq!(rows(3, 64), [0, 1, 2]);
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_as_large_with_an_encoder_as_without() {
+    fn weights_are_of_the_same_size_with_and_without_an_encoder() {
         for format in [Format::F16, Format::Q4_K, Format::IQ1_M, Format::IQ2_XXS] {
             let blocks = Blocks::new(format, 100, 512).unwrap();
             assert_eq!(blocks.rows(100)[99 * blocks.row_bytes()..], *blocks.row(99));

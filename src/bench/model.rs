@@ -1,4 +1,4 @@
-//! How fast a model is, as llama-bench has it: tokens of a prompt together, tokens of an answer one by one.
+//! Measures models as llama-bench does: tokens of a prompt in batches, tokens of an answer one by one.
 
 use super::timing::Samples;
 use crate::cpu::check_positive;
@@ -7,45 +7,45 @@ use crate::{Error, Result};
 use std::fmt;
 use std::time::Instant;
 
-/// What goes through a model. Its name is that of llama-bench: `pp512`, `tg128`, `pp512+tg128 @ d4096`.
+/// The tokens that a model processes. Named as in llama-bench: `pp512`, `tg128`, `pp512+tg128 @ d4096`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ModelCase {
-    /// Tokens of a prompt, as many together as the settings say.
+    /// Tokens of a prompt, in batches.
     pub prompt: usize,
-    /// Tokens after that one by one, each when the logits of the one before are on the host.
+    /// Tokens generated after that, one by one, each after the logits of the one before have reached the
+    /// host.
     pub generated: usize,
-    /// Tokens that are in the context before, and do not count.
+    /// Tokens in the context before; not timed.
     pub depth: usize,
 }
 
-/// How to measure a model: [`ModelSettings::default`], changed by the methods that begin with `with_`, or
-/// field by field.
+/// How to measure a model: [`ModelSettings::default`], changed by the `with_` methods or field by field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ModelSettings {
-    /// Repetitions that count.
+    /// Timed repetitions.
     pub repetitions: usize,
-    /// Tokens of a prompt that a session is given at once; it returns logits after each time, and takes them in batches of
-    /// [`LoadOptions::batch`](crate::llm::LoadOptions::batch).
+    /// Tokens of a prompt per call of the session, which returns logits after each call and splits it into
+    /// batches of [`LoadOptions::batch`](crate::llm::LoadOptions::batch).
     pub batch: usize,
-    /// Whether the prompt and one token go through the model once before anything counts: what is compiled then does not count.
+    /// Whether to run the prompt and one token once untimed, which also compiles shaders.
     pub warm_up: bool,
 }
 
 impl ModelSettings {
-    /// These, with another [`repetitions`](Self::repetitions).
+    /// Sets [`repetitions`](Self::repetitions).
     #[must_use]
     pub fn with_repetitions(self, repetitions: usize) -> Self {
         Self { repetitions, ..self }
     }
 
-    /// These, with another [`batch`](Self::batch).
+    /// Sets [`batch`](Self::batch).
     #[must_use]
     pub fn with_batch(self, batch: usize) -> Self {
         Self { batch, ..self }
     }
 
-    /// These, with another [`warm_up`](Self::warm_up).
+    /// Sets [`warm_up`](Self::warm_up).
     #[must_use]
     pub fn with_warm_up(self, warm_up: bool) -> Self {
         Self { warm_up, ..self }
@@ -53,48 +53,49 @@ impl ModelSettings {
 }
 
 impl Default for ModelSettings {
-    /// As llama-bench: five repetitions after a warm-up, 2048 tokens at once.
+    /// As in llama-bench: five repetitions after a warm-up, 2048 tokens per call.
     fn default() -> Self {
         Self { repetitions: 5, batch: 2048, warm_up: true }
     }
 }
 
-/// What a measurement is about to do.
+/// The stage of a measurement that begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Filling the context.
     Depth,
-    /// What does not count yet.
+    /// The untimed run.
     WarmUp,
-    /// A repetition, by its number from 1.
+    /// A timed repetition, counted from 1.
     Repetition(usize),
 }
 
-/// How fast a model was, repetition by repetition.
+/// The speed of a model in each repetition.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ModelTiming {
     /// Seconds of each repetition, by the host's clock.
     pub seconds: Samples,
-    /// Tokens a second.
+    /// Tokens per second of each repetition.
     pub rates: Samples,
 }
 
 impl ModelCase {
-    /// Tokens that count.
+    /// The number of timed tokens.
     pub fn tokens(&self) -> usize {
         self.prompt.saturating_add(self.generated)
     }
 
-    /// Tokens that the context must have room for.
+    /// The number of tokens that the context must hold.
     pub fn context(&self) -> usize {
         self.depth.saturating_add(self.tokens())
     }
 
-    /// Measures it, in a session of its own. The tokens are random, but always the same.
+    /// Measures the model in a new session, with random tokens that are always the same.
     ///
-    /// The context is filled once: every repetition starts from there. `progress` hears what comes next. Fails with
-    /// [`Error::Number`] for no tokens, no repetitions, or none at once; with [`Error::ContextFull`] where the model has less
-    /// context than [`ModelCase::context`]; and as [`Session::new`] and [`Session::prefill`] do.
+    /// The context is filled once, up to the depth; every repetition starts there. `progress` is called
+    /// before each stage. Fails with [`Error::Number`] if there are no tokens, no repetitions or a batch of
+    /// 0; with [`Error::ContextFull`] if [`ModelCase::context`] exceeds the model's context; and as
+    /// [`Session::new`] and [`Session::prefill`] do.
     pub fn measure(
         &self,
         model: &Model,
@@ -144,13 +145,13 @@ impl fmt::Display for ModelCase {
     }
 }
 
-/// Appends tokens, so many at once, and has the logits after each time.
+/// Appends tokens, `at_once` per call, with logits after each call.
 fn fill(session: &mut Session, tokens: &[u32], at_once: usize) -> Result<()> {
     tokens.chunks(at_once).try_for_each(|tokens| session.prefill(tokens))
 }
 
 fn random_tokens(count: usize, vocabulary: usize) -> Vec<u32> {
-    // Knuth's generator; its upper bits are the random ones.
+    // Knuth's generator; only its upper bits are random.
     let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
     let states = std::iter::successors(Some(1), next).skip(1);
     states.map(|state: u64| ((state >> 33) % vocabulary as u64) as u32).take(count).collect()

@@ -1,4 +1,4 @@
-//! What a device can do at best, measured by kernels that do one thing only.
+//! Measures a device's limits by kernels that do one thing only.
 
 use super::timing::{Settings, time_laps};
 use crate::gpu::{Clock, textures, wgsl::Wgsl};
@@ -6,32 +6,32 @@ use crate::{Gpu, Result};
 use std::time::Duration;
 use wgpu::BufferUsages;
 
-/// A device's own limits, to divide by: the best of five repetitions of the best of several kernels.
+/// A device's limits: for each, the best of five repetitions of the fastest of several kernels.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Peaks {
-    /// Bytes read and written a second while copying a buffer larger than the cache.
+    /// Bytes read plus bytes written per second when copying a buffer larger than the cache.
     pub copy: f64,
-    /// Bytes a second while reading one, or a texture where weights are in textures and that is faster.
+    /// Bytes per second when reading a buffer, or a texture if weights are in textures and that is faster.
     pub read: f64,
-    /// Bytes a second while reading a buffer.
+    /// Bytes per second when reading a buffer.
     pub buffer_read: f64,
-    /// f32 multiplications and additions a second.
+    /// f32 multiplications and additions per second.
     pub multiply_add: f64,
-    /// Multiplications and additions of bytes a second, by `dot4I8Packed`.
+    /// Int8 multiplications and additions per second, by `dot4I8Packed`.
     pub dot: f64,
-    /// Seconds that a dispatch takes which does next to nothing, in a pass of many that need each other.
+    /// Seconds of a nearly empty dispatch, in a pass of many that depend on each other.
     pub launch: f64,
 }
 
-/// A kernel, the constants of its text, and what it reads.
+/// A kernel with its constants and what it reads.
 struct Kernel {
     file: &'static str,
-    /// The text that `#import` names otherwise than by its path.
+    /// A name for `#import` and the file that it stands for.
     part: Option<(&'static str, &'static str)>,
     constants: Vec<(&'static str, u32)>,
     reads: Reads,
     groups: u64,
-    /// What a dispatch does: bytes, operations or dispatches.
+    /// The work of a dispatch in bytes, operations or dispatches.
     work: f64,
 }
 
@@ -43,14 +43,14 @@ enum Reads {
     Operands,
 }
 
-/// To find the fastest kernel.
+/// For finding the fastest kernel.
 const FIRST_LOOK: Settings = Settings {
     repetitions: 2,
     repetition_time: Duration::from_millis(10),
     cache_bytes: 0,
     as_in_file: false,
 };
-/// To measure it.
+/// For measuring the fastest kernel.
 const SECOND_LOOK: Settings = Settings {
     repetitions: 5,
     repetition_time: Duration::from_millis(50),
@@ -78,25 +78,26 @@ const DOT: &str = "bench/dot.wgsl";
 
 /// Invocations in a workgroup.
 const WORKGROUP: u32 = 64;
-const QUAD_BYTES: u64 = 16;
-/// Quads that an invocation reads.
+const VEC4_BYTES: u64 = 16;
+/// Vec4s that an invocation reads.
 const RUNS: [u32; 2] = [64, 512];
 /// Independent chains of an invocation.
 const CHAINS: [u32; 3] = [2, 4, 8];
-/// Times 8 steps of a chain.
+/// Loop iterations of 8 steps of a chain.
 const ROUNDS: u32 = 64;
-/// As many invocations as keep a large GPU busy.
+/// Enough workgroups to keep a large GPU busy.
 const CHAIN_GROUPS: u64 = 4096;
-/// Factor, summand and start of the chains of floats: v·m + c, over and over, comes near c / (1 - m).
+/// Factor m, summand c and start value of the float chains: repeated v·m + c approaches c / (1 - m).
 const OPERANDS: [f32; 3] = [0.999, 0.001, 1.5];
 
-/// Kernels that read `quads` quads, or copy them; which is fastest depends on the device.
-fn memory(reads: Reads, copy: bool, quads: u64) -> Vec<Kernel> {
+/// Kernels that read or copy `vec4s` vec4s. The fastest access pattern depends on the device.
+fn memory(reads: Reads, copy: bool, vec4s: u64) -> Vec<Kernel> {
     let kernels = RUNS.into_iter().flat_map(|run| {
-        let groups = quads / u64::from(WORKGROUP * run);
+        let groups = vec4s / u64::from(WORKGROUP * run);
         let lanes = groups as u32 * WORKGROUP;
-        // From one group to the next, from one lane, and from one quad of a lane. Each lane a run of its own, for adapters
-        // that compute on the CPU; neighbours side by side within a group; and within the whole dispatch.
+        // Distances between groups, between lanes, and between the vec4s of a lane. First, each lane reads
+        // consecutive vec4s, for adapters that compute on the CPU; second, neighbouring lanes read
+        // neighbouring vec4s within a group; third, within the whole dispatch.
         let patterns = [(WORKGROUP * run, run, 1), (WORKGROUP * run, 1, WORKGROUP), (WORKGROUP, 1, lanes)];
         let source = if reads == Reads::Texture { "bench/texture.wgsl" } else { "bench/buffer.wgsl" };
         patterns.map(|(group_step, lane_step, step)| Kernel {
@@ -112,13 +113,13 @@ fn memory(reads: Reads, copy: bool, quads: u64) -> Vec<Kernel> {
                 ("VEC4_COLS", textures::VEC4.cols()),
             ],
             groups,
-            work: (quads * QUAD_BYTES * if copy { 2 } else { 1 }) as f64,
+            work: (vec4s * VEC4_BYTES * if copy { 2 } else { 1 }) as f64,
         })
     });
     kernels.collect()
 }
 
-/// Kernels of chains whose steps are so many operations each.
+/// Kernels of chains with this many operations per step.
 fn chains(step: &'static str, operations: u64) -> Vec<Kernel> {
     let kernels = CHAINS.into_iter().map(|chains| Kernel {
         file: "bench/chains.wgsl",
@@ -149,31 +150,32 @@ impl Kernel {
 /// The text of every kernel, for a buffer of 1 MiB.
 #[doc(hidden)]
 pub fn shaders() -> impl Iterator<Item = String> {
-    let quads = (1 << 20) / QUAD_BYTES;
+    let vec4s = (1 << 20) / VEC4_BYTES;
     let [buffer, copy, texture] = [(Reads::Buffer, false), (Reads::Buffer, true), (Reads::Texture, false)]
-        .map(|(reads, copy)| memory(reads, copy, quads));
+        .map(|(reads, copy)| memory(reads, copy, vec4s));
     let kernels = [buffer, copy, texture, chains(MULTIPLY_ADD, 8), chains(DOT, 32), launch()];
     kernels.into_iter().flatten().map(|kernel| kernel.wgsl())
 }
 
 impl Peaks {
-    /// Measures a device, in some seconds, on two buffers twice as large as a cache of `cache_bytes`, or as large as it can bind.
+    /// Measures a device, in a few seconds. Uses two buffers twice the size of a cache of `cache_bytes`, or
+    /// the largest that it can bind.
     ///
-    /// Fails with [`Error::DeviceMemory`](crate::Error::DeviceMemory), and with what else the device reports.
+    /// Fails with [`Error::DeviceMemory`](crate::Error::DeviceMemory) and other errors of the device.
     pub fn measure(gpu: &Gpu, cache_bytes: u64) -> Result<Self> {
         let most = gpu.max_binding_bytes().min(1 << 30);
         let bytes = cache_bytes.saturating_mul(2).clamp(1 << 20, most);
-        // A power of two, so that every kernel's invocations divide it evenly.
+        // A power of two, so that it divides evenly among every kernel's invocations.
         let bytes = 1 << bytes.ilog2();
         let bench = Bench::new(gpu, bytes)?;
-        let quads = bytes / QUAD_BYTES;
-        let buffer_read = bench.best(&memory(Reads::Buffer, false, quads))?;
+        let vec4s = bytes / VEC4_BYTES;
+        let buffer_read = bench.best(&memory(Reads::Buffer, false, vec4s))?;
         let texture_read = match bench.on_texture {
-            Some(_) => bench.best(&memory(Reads::Texture, false, quads))?,
+            Some(_) => bench.best(&memory(Reads::Texture, false, vec4s))?,
             None => 0.0,
         };
         Ok(Self {
-            copy: bench.best(&memory(Reads::Buffer, true, quads))?,
+            copy: bench.best(&memory(Reads::Buffer, true, vec4s))?,
             read: buffer_read.max(texture_read),
             buffer_read,
             multiply_add: bench.best(&chains(MULTIPLY_ADD, 4 * 2))?,
@@ -183,23 +185,23 @@ impl Peaks {
     }
 }
 
-/// What the kernels run on.
+/// The device and the bindings that kernels run on.
 struct Bench<'a> {
     gpu: &'a Gpu,
     clock: Clock,
-    on_memory: Bound,
-    on_operands: Bound,
-    /// What memory holds, in a texture; where that is how weights are read.
-    on_texture: Option<Bound>,
+    on_memory: Bindings,
+    on_operands: Bindings,
+    /// The source as a texture, if weights are read from textures.
+    on_texture: Option<Bindings>,
 }
 
-/// What a kernel reads and writes.
-struct Bound {
+/// The source and the result of a kernel, bound.
+struct Bindings {
     layout: wgpu::BindGroupLayout,
     group: wgpu::BindGroup,
 }
 
-impl Bound {
+impl Bindings {
     fn new(gpu: &Gpu, source: wgpu::BindingResource, result: &wgpu::Buffer) -> Result<Self> {
         let storage = |read_only| wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only },
@@ -246,20 +248,20 @@ impl<'a> Bench<'a> {
         let operands = gpu.buffer_with(bytemuck::cast_slice(&operands), BufferUsages::STORAGE)?;
         let on_texture = if gpu.weight_textures() {
             let textures = gpu.weight_textures_now(&source, source.size())?;
-            Some(Bound::new(gpu, wgpu::BindingResource::TextureView(&textures.vec4s), &result)?)
+            Some(Bindings::new(gpu, wgpu::BindingResource::TextureView(&textures.vec4s), &result)?)
         } else {
             None
         };
         Ok(Self {
             gpu,
             clock: gpu.clock()?,
-            on_memory: Bound::new(gpu, source.as_entire_binding(), &result)?,
-            on_operands: Bound::new(gpu, operands.as_entire_binding(), &result)?,
+            on_memory: Bindings::new(gpu, source.as_entire_binding(), &result)?,
+            on_operands: Bindings::new(gpu, operands.as_entire_binding(), &result)?,
             on_texture,
         })
     }
 
-    fn bound(&self, kernel: &Kernel) -> &Bound {
+    fn bindings(&self, kernel: &Kernel) -> &Bindings {
         match (kernel.reads, &self.on_texture) {
             (Reads::Texture, Some(texture)) => texture,
             (Reads::Operands, _) => &self.on_operands,
@@ -267,7 +269,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The highest rate of the fastest of these kernels.
+    /// The highest rate of the fastest kernel.
     fn best(&self, kernels: &[Kernel]) -> Result<f64> {
         let pipelines = kernels.iter().map(|kernel| self.compile(kernel)).collect::<Result<Vec<_>>>()?;
         let mut best = (0.0, 0);
@@ -284,11 +286,11 @@ impl<'a> Bench<'a> {
     fn compile(&self, kernel: &Kernel) -> Result<wgpu::ComputePipeline> {
         let device = self.gpu.device();
         self.gpu.guarded(|| {
-            // As products are compiled.
+            // Compiled as products are.
             let module = self.gpu.module_without_loop_bounds("peaks", kernel.wgsl());
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some("peaks"),
-                bind_group_layouts: &[Some(&self.bound(kernel).layout)],
+                bind_group_layouts: &[Some(&self.bindings(kernel).layout)],
                 immediate_size: 0,
             });
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -302,12 +304,12 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Work done a second, in the fastest repetition.
+    /// The work per second in the fastest repetition.
     fn rate(&self, kernel: &Kernel, pipeline: &wgpu::ComputePipeline, settings: &Settings) -> Result<f64> {
         let timing = time_laps(settings, |count| {
             self.clock.time(|pass| {
                 pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, &self.bound(kernel).group, &[]);
+                pass.set_bind_group(0, &self.bindings(kernel).group, &[]);
                 for _ in 0..count {
                     pass.dispatch_workgroups(kernel.groups as u32, 1, 1);
                 }

@@ -1,21 +1,23 @@
-//! Products of a matrix and vectors: the one place that knows which kernels there are for them.
+//! Measures products, and lists their kernels.
 
-use super::timing::{Settings, Timing, time_ops};
-use super::{Accuracy, CHECKED_ROWS, CHECKED_VECTORS, Case, data, read};
+use super::case::Case;
+use super::data::{self, CHECKED_ROWS, CHECKED_VECTORS};
+use super::read::read;
+use super::timing::{Accuracy, Settings, Timing, time_ops};
 use crate::gpu::{self, Activations, Matrix, Op, Precision};
 use crate::{Device, Error, Gpu, Result, cpu};
 use std::fmt;
 use wgpu::BufferUsages;
 
-/// A way to do an operation.
+/// A way to run an operation: the library's choice or a given kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant(Way);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Way {
-    /// The only one.
+    /// There is only one way.
     Only,
-    /// What the library takes by itself.
+    /// The library's own choice.
     Auto(Precision),
     Chosen(gpu::Variant),
 }
@@ -26,7 +28,7 @@ impl Variant {
         !matches!(self.0, Way::Chosen(_))
     }
 
-    /// The kernel for a case, as in `int8.subgroup.4x1`; none where there is but one way.
+    /// The kernel for a case, for example `int8.subgroup.rows4`; `None` if there is only one way.
     pub fn kernel(self, case: &Case, device: &Device) -> Option<String> {
         let Case { format, rows, cols, batch, .. } = *case;
         match (self.0, device) {
@@ -52,7 +54,8 @@ impl Variant {
 }
 
 impl fmt::Display for Variant {
-    /// `auto` where there is no choice; `exact` or `int8` for what the library takes at that precision; or a kernel's name, as in `int8.subgroup.4x1`.
+    /// `auto` if there is only one way; `exact` or `int8` for the library's choice at that precision; or a
+    /// kernel's name, for example `int8.subgroup.rows4`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Way::Only => f.pad("auto"),
@@ -85,7 +88,7 @@ pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
     automatic.chain(chosen.into_iter().map(|variant| Variant(Way::Chosen(variant)))).collect()
 }
 
-/// The operations of one product: what makes eight bits of the vectors, if they are to be taken so, and the product.
+/// The operations of one product: quantizing the vectors, if they are int8, and the product.
 fn prepare(
     gpu: &Gpu,
     variant: Variant,
@@ -101,9 +104,10 @@ fn prepare(
     Ok(x.quantize().cloned().into_iter().chain([product]).collect())
 }
 
-/// Largest error of a product as a share of Σ|wᵢxᵢ|, on data like ours.
+/// The largest error of a product allowed on this data, as a fraction of Σ|wᵢxᵢ|.
 ///
-/// In f32, sums in any order have a few tenths of it. In eight bits, errors of `cols` activations add up like noise; of 4096 or more they have half of it.
+/// In f32, sums in any order reach a few tenths of it. With int8, the errors of `cols` activations add up
+/// like noise; 4096 or more columns reach half of it.
 fn bound(case: &Case, variant: Variant) -> f64 {
     match variant.precision() {
         Precision::Exact => 1e-6,
@@ -111,7 +115,7 @@ fn bound(case: &Case, variant: Variant) -> f64 {
     }
 }
 
-/// What products of one case take and give, on a device.
+/// The operands and results of a case's products, on a device.
 pub(super) struct Data<'a> {
     case: &'a Case,
     gpu: &'a Gpu,
@@ -138,11 +142,11 @@ impl<'a> Data<'a> {
         Ok(Self { case, gpu, blocks, x, x_buffer, y_buffer, matrices })
     }
 
-    /// Checks the answer, and measures.
+    /// Checks the result, and times the product.
     pub(super) fn measure(&self, variant: Variant, settings: &Settings) -> Result<(Timing, Accuracy)> {
         let (Case { cols, batch, .. }, gpu) = (*self.case, self.gpu);
         let y_bytes = self.y_buffer.size();
-        // What is not written must not pass for an answer.
+        // NaNs, so that a missing result is found.
         gpu.guarded(|| gpu.queue().write_buffer(&self.y_buffer, 0, &vec![0xff; y_bytes as usize]))?;
         let x = self.x_buffer.as_entire_buffer_binding();
         let vectors = match variant.precision() {
@@ -159,7 +163,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Holds a sample of `y` against f64 sums.
+/// Compares a sample of `y` with sums in f64.
 fn check(
     case: &Case,
     blocks: &data::Blocks,

@@ -1,25 +1,26 @@
-//! Repeating something until its time is known.
+//! Times operations by repeating them.
 
 use crate::gpu::{Lap, Op};
 use crate::{Gpu, Result};
 use std::time::{Duration, Instant};
 
-/// How to measure: [`Settings::DEFAULT`], changed by the methods that begin with `with_`, or field by field.
+/// How to measure: [`Settings::DEFAULT`], changed by the `with_` methods or field by field.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Repetitions that count.
+    /// Timed repetitions.
     pub repetitions: usize,
-    /// How long a repetition takes at least, where an operation alone is shorter: it is then done more than once.
+    /// The shortest time of a repetition: shorter operations run several times.
     pub repetition_time: Duration,
-    /// The largest cache that weights must not stay in. They rotate through copies, one more than fits.
+    /// The size of the largest cache. Weights rotate through copies, one more than fit.
     pub cache_bytes: u64,
-    /// Whether a GPU's products take quantized weights as they lie in a file, not as they are laid out for it.
+    /// Whether a GPU's products read quantized weights in the layout of a file instead of the device's
+    /// layout.
     pub as_in_file: bool,
 }
 
 impl Settings {
-    /// Five repetitions of a tenth of a second; 96 MiB, as the largest cache of a GPU of 2025 has.
+    /// Five repetitions of 100 ms, and a cache of 96 MiB, the largest of a GPU of 2025.
     pub const DEFAULT: Self = Self {
         repetitions: 5,
         repetition_time: Duration::from_millis(100),
@@ -27,25 +28,25 @@ impl Settings {
         as_in_file: false,
     };
 
-    /// These, with another [`repetitions`](Self::repetitions).
+    /// Sets [`repetitions`](Self::repetitions).
     #[must_use]
     pub const fn with_repetitions(self, repetitions: usize) -> Self {
         Self { repetitions, ..self }
     }
 
-    /// These, with another [`repetition_time`](Self::repetition_time).
+    /// Sets [`repetition_time`](Self::repetition_time).
     #[must_use]
     pub const fn with_repetition_time(self, repetition_time: Duration) -> Self {
         Self { repetition_time, ..self }
     }
 
-    /// These, with another [`cache_bytes`](Self::cache_bytes).
+    /// Sets [`cache_bytes`](Self::cache_bytes).
     #[must_use]
     pub const fn with_cache_bytes(self, cache_bytes: u64) -> Self {
         Self { cache_bytes, ..self }
     }
 
-    /// These, with another [`as_in_file`](Self::as_in_file).
+    /// Sets [`as_in_file`](Self::as_in_file).
     #[must_use]
     pub const fn with_as_in_file(self, as_in_file: bool) -> Self {
         Self { as_in_file, ..self }
@@ -58,35 +59,35 @@ impl Default for Settings {
     }
 }
 
-/// What an operation took, repetition by repetition.
+/// The time of an operation in each repetition.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Timing {
-    /// How often it was done in each repetition.
+    /// How many times it ran in each repetition.
     pub count: u64,
-    /// Seconds by the host's clock, from the submission until the host knew of the end, for each operation.
+    /// Seconds per operation by the host's clock, from the submission until the host saw it done.
     pub wall: Samples,
-    /// Seconds by the device's clock; none on the CPU, and where the device has no `TIMESTAMP_QUERY`.
+    /// Seconds per operation by the device's clock; `None` on the CPU and without `TIMESTAMP_QUERY`.
     pub device: Option<Samples>,
 }
 
 impl Timing {
-    /// By the device's clock where it has one, else by the host's.
+    /// The times by the device's clock if it has one, otherwise by the host's.
     pub fn best_clock(&self) -> &Samples {
         self.device.as_ref().unwrap_or(&self.wall)
     }
 }
 
-/// Numbers of one kind, such as seconds, in the order in which they were measured; at least one.
+/// Measured numbers, such as seconds, in the order of measurement; at least one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Samples(pub(super) Vec<f64>);
 
 impl Samples {
-    /// All of them.
+    /// All numbers.
     pub fn values(&self) -> &[f64] {
         &self.0
     }
 
-    /// The middle one, or the mean of the two in the middle.
+    /// The median.
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -94,22 +95,22 @@ impl Samples {
         sorted[(n - 1) / 2].midpoint(sorted[n / 2])
     }
 
-    /// The smallest.
+    /// The minimum.
     pub fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The largest.
+    /// The maximum.
     pub fn max(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
     }
 
-    /// The average.
+    /// The arithmetic mean.
     pub fn mean(&self) -> f64 {
         self.0.iter().sum::<f64>() / self.0.len() as f64
     }
 
-    /// The standard deviation of a sample, as llama-bench has it; 0 of one.
+    /// The sample standard deviation, as in llama-bench; 0 for a single number.
     pub fn deviation(&self) -> f64 {
         let mean = self.mean();
         let squares: f64 = self.0.iter().map(|x| (x - mean).powi(2)).sum();
@@ -117,48 +118,58 @@ impl Samples {
     }
 }
 
+/// The error of a result against the CPU reference.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Accuracy {
+    /// The largest error found, as a fraction of Σ|wᵢxᵢ|; 0 for conversions, which are exact.
+    pub error: f64,
+    /// The largest error allowed.
+    pub bound: f64,
+}
+
 /// Times an operation on a device.
 ///
-/// `copies` are the same operation on different copies of its data, which take turns, each of one or more steps. They are
-/// recorded one after the other in one pass, as an app does it. Compiling, warming up and finding out how many make
-/// [`Settings::repetition_time`] do not count. Fails with [`Error::Number`](crate::Error::Number) where there is no copy
-/// or no repetition, and with what the device reports.
+/// `copies` are the same operation on copies of its data, each of one or more steps, which are used in
+/// rotation. They are recorded one after another in one pass, as in an app. Compiling, warming up and finding
+/// the count for [`Settings::repetition_time`] are not timed. Fails with
+/// [`Error::Number`](crate::Error::Number) if there is no copy or no repetition, and with errors of the
+/// device.
 pub fn time_ops(gpu: &Gpu, copies: &[Vec<Op>], settings: &Settings) -> Result<Timing> {
     crate::cpu::check_positive("the number of copies", copies.len())?;
     let clock = gpu.clock()?;
-    let mut turns = copies.iter().cycle();
+    let mut rotation = copies.iter().cycle();
     time_laps(settings, |count| {
         clock.time(|pass| {
-            for op in turns.by_ref().take(count as usize).flatten() {
+            for op in rotation.by_ref().take(count as usize).flatten() {
                 op.record_in(pass);
             }
         })
     })
 }
 
-/// Times an operation on the CPU; `work` is told the number of the turn.
+/// Times an operation on the CPU. `work` gets the number of its call, from 0.
 ///
-/// Fails with [`Error::Number`](crate::Error::Number) where there is no repetition, and as `work` does.
+/// Fails with [`Error::Number`](crate::Error::Number) if there is no repetition, and as `work` does.
 pub fn time_work(settings: &Settings, mut work: impl FnMut(usize) -> Result<()>) -> Result<Timing> {
-    let mut turn = 0;
+    let mut calls = 0;
     time_laps(settings, |count| {
         let start = Instant::now();
         for _ in 0..count {
-            work(turn)?;
-            turn += 1;
+            work(calls)?;
+            calls += 1;
         }
         Ok(Lap { wall: start.elapsed(), device: None })
     })
 }
 
-/// Times `lap`, which does something as often as it is told.
+/// Times `lap`, which runs an operation the given number of times.
 pub(super) fn time_laps(settings: &Settings, mut lap: impl FnMut(u64) -> Result<Lap>) -> Result<Timing> {
-    /// Most that one repetition does: what a device is given at once must end before its watchdog wakes.
+    /// The most runs of one repetition: a submission must end before the driver's timeout.
     const MOST: u64 = 1 << 14;
     crate::cpu::check_positive("the number of repetitions", settings.repetitions)?;
     let wanted = settings.repetition_time.as_secs_f64();
     let seconds = |lap: Lap| lap.device.unwrap_or(lap.wall).as_secs_f64();
-    // The first compiles, and so says little; unless it is all that the second would be.
+    // The first run compiles, so its time counts only if it is long.
     let mut count = 1;
     let mut taken = lap(count)?;
     if seconds(taken) < 4.0 * wanted.max(0.25) {
@@ -184,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_summed_up_as_statistics_has_it() {
+    fn samples_have_median_mean_extremes_and_deviation() {
         let samples = Samples(vec![4.0, 1.0, 2.0, 5.0]);
         assert_eq!((samples.median(), samples.mean()), (3.0, 3.0));
         assert_eq!((samples.min(), samples.max()), (1.0, 5.0));
@@ -194,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn short_work_is_done_more_often_and_long_work_no_more_than_asked() {
+    fn short_work_repeats_until_the_repetition_time_and_long_work_does_not() {
         let settings = Settings {
             repetitions: 3,
             repetition_time: Duration::from_millis(100),

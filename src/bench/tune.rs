@@ -1,27 +1,30 @@
-//! Which kernel is the best for a product on this device.
+//! Finds the fastest kernel for a product on a device.
 
+use super::case::Case;
 use super::product::{Data, Variant, kernels};
-use super::{Case, Settings};
+use super::timing::Settings;
 use crate::gpu::{self, Precision, Tuning};
 use crate::{Gpu, Result};
 
-/// What another kernel must save of the default's time to be taken in its place: less is noise.
+/// The least gain over the default kernel's time; smaller gains are noise.
 const LEAST_GAIN: f64 = 0.03;
 
-/// The kernels for a product, with what each takes.
+/// The kernels for a product, with their times.
 #[derive(Clone, Debug)]
 pub struct Ranking {
     case: Case,
     precision: Precision,
     best: gpu::Variant,
     timed: Vec<(gpu::Variant, f64)>,
-    /// Seconds of the default, and of the best, measured one after the other once more.
+    /// Seconds of the default and of the best kernel, measured again.
     again: [f64; 2],
 }
 
-/// Measures every kernel for a product at a precision, the default first, on the same weights; each answer is checked first.
+/// Measures every kernel for a product at a precision, the default first, on the same weights, after checking
+/// each result.
 ///
-/// The device should follow no [`Tuning`], so that its default is what it has without. Fails as [`Case::measure`] does, and takes as much memory.
+/// The device should have no [`Tuning`], so that the default is the library's. Fails as [`Case::measure`]
+/// does, and needs as much memory.
 pub fn rank(case: &Case, gpu: &Gpu, precision: Precision, settings: &Settings) -> Result<Ranking> {
     case.check()?;
     let data = Data::new(case, gpu, settings)?;
@@ -30,7 +33,7 @@ pub fn rank(case: &Case, gpu: &Gpu, precision: Precision, settings: &Settings) -
     let timed = timed.collect::<Result<Vec<_>>>()?;
     let default = timed[0].0;
     let (mut best, _) = *timed.iter().min_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap_or(&timed[0]);
-    // The shortest of many times is too short. What won has to win again.
+    // The minimum of many times is biased. The best kernel must win again.
     let mut again = [timed[0].1; 2];
     if best != default {
         again = [seconds(default)?, seconds(best)?];
@@ -43,17 +46,19 @@ pub fn rank(case: &Case, gpu: &Gpu, precision: Precision, settings: &Settings) -
 }
 
 impl Ranking {
-    /// Each kernel's name and the seconds it takes, the default first.
+    /// The name and seconds of each kernel, the default first.
     pub fn kernels(&self) -> impl Iterator<Item = (String, f64)> {
         self.timed.iter().map(|(kernel, seconds)| (kernel.to_string(), *seconds))
     }
 
-    /// The name of the best, which is the default unless another is clearly faster, and how many times as fast as the default it is.
+    /// The name of the best kernel and its speed relative to the default. The default is best unless another
+    /// is clearly faster.
     pub fn best(&self) -> (String, f64) {
         (self.best.to_string(), self.again[0] / self.again[1])
     }
 
-    /// Enters the best into a table, for all products of this class; the default needs no entry and takes away what was there.
+    /// Adds the best kernel to a table for all products of this class. If that is the default, removes the
+    /// entry.
     pub fn enter(&self, tuning: &mut Tuning) {
         let Case { format, rows, cols, batch, .. } = self.case;
         let best = (self.best != self.timed[0].0).then_some(self.best);

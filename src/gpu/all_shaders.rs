@@ -1,4 +1,4 @@
-//! Every shader of the library, for tests and for compilers of other platforms.
+//! All shaders of the library, for tests and for compilers of other platforms.
 
 use super::convert::program::ConvertProgram;
 use super::device::self_test;
@@ -7,13 +7,13 @@ use super::matrix::{copy, get_rows, quantize, read};
 use super::shader::spirv;
 use super::shader::switch::Switch;
 
-/// Every shader: its name, as in `quantize_pack.q4_k.f16`, and its text.
+/// The name of every shader, such as `quantize_pack.q4_k.f16`, and its WGSL text.
 pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let products = matvec::programs()
         .chain(tile::programs())
         .chain(cooperative::programs())
         .chain(f16_activations::programs());
-    // As on devices that convert f16 exactly.
+    // The variant for devices that convert f16 exactly.
     let products = products.map(|program| program.with(Switch::NativeF16));
     let products = products.map(|program| (program.name(), joined(program.wgsl(true))));
     let others = activations::texts()
@@ -25,18 +25,18 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
     exact_texts(true).chain(products).chain(others)
 }
 
-/// The shaders of exact arithmetic as a Vulkan driver is given them, or why there is none.
+/// The SPIR-V that Vulkan drivers get for each shader of exact arithmetic, or why the translation failed.
 #[doc(hidden)]
 pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String>)> {
     exact_texts(false).map(|(name, wgsl)| (name, spirv::without_contraction(&wgsl)))
 }
 
-/// The text, which tests have joined.
+/// Tests join every shader, so that this cannot fail.
 fn joined(text: Result<String, String>) -> String {
     text.expect("every shader joins")
 }
 
-/// Shaders whose results must equal the CPU reference's, bit for bit.
+/// Shaders whose results must equal the CPU reference bit for bit.
 fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let programs =
         ConvertProgram::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));

@@ -1,4 +1,4 @@
-//! Weights to blocks and back, on a device.
+//! Quantizing and dequantizing on a device.
 
 mod codebook;
 pub(in crate::gpu) mod converter;

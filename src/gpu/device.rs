@@ -1,4 +1,4 @@
-//! A device: which adapter, how it is opened, what it shares, how it fails, and how it is waited for.
+//! The device: choosing and opening an adapter, shared state, errors, waiting, timestamps.
 
 pub(in crate::gpu) mod adapter;
 pub(in crate::gpu) mod context;

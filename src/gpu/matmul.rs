@@ -20,12 +20,12 @@ pub(in crate::gpu) mod variant;
 use super::shader::binding::Binding;
 use crate::Format;
 
-/// The vectors to multiply by, the results, what is added to them.
+/// The vectors, the results, and the bias.
 const X: Binding = Binding::new(3, "x");
 const Y: Binding = Binding::new(4, "y");
 const BIAS: Binding = Binding::new(6, "bias");
 
-/// One format of each kind, as examples: the others differ only in how they fetch codes, which is the same in every
-/// kernel.
+/// One format of each kind, for lists of programs. Other formats differ only in how they fetch codes, which
+/// is the same in every kernel.
 const EXAMPLES: [Format; 6] =
     [Format::F32, Format::F16, Format::BF16, Format::Q4_0, Format::Q4_K, Format::Q6_K];

@@ -1,4 +1,4 @@
-//! Operations that are prepared once and recorded as often as an app likes.
+//! Operations that are prepared once and recorded any number of times.
 
 pub(in crate::gpu) mod bindings;
 pub(in crate::gpu) mod kernel;
@@ -10,30 +10,30 @@ pub(in crate::gpu) mod step;
 
 use step::Step;
 
-/// An operation on fixed ranges of buffers. It keeps all it needs alive, but for the caller's data.
+/// An operation on fixed ranges of buffers. It keeps the resources that it uses alive.
 #[derive(Clone, Default, Debug)]
 pub struct Op {
     steps: Vec<Step>,
 }
 
 impl Op {
-    /// Dispatches in this order.
+    /// An operation of these dispatches, in order.
     pub(in crate::gpu) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         Self { steps: steps.into_iter().collect() }
     }
 
-    /// Both, `next` after this.
+    /// This operation followed by `next`.
     pub(in crate::gpu) fn then(mut self, next: Self) -> Self {
         self.steps.extend(next.steps);
         self
     }
 
-    /// Records the operation. It allocates nothing, submits nothing and waits for nothing.
+    /// Records the operation in a compute pass of its own. Does not allocate buffers, submit or wait.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
         self.record_in(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
     }
 
-    /// Records the operation in a pass that the caller has begun.
+    /// Records the operation in the caller's compute pass.
     pub fn record_in(&self, pass: &mut wgpu::ComputePass) {
         self.steps.iter().for_each(|step| step.record_in(pass));
     }

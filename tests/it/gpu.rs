@@ -1,5 +1,5 @@
-//! The GPU against the CPU twin. Without an adapter these tests are skipped, and say so; `QMILL_REQUIRE_GPU=1` makes
-//! that a failure.
+//! The GPU against the CPU reference. Without an adapter, these tests are skipped and say so;
+//! `QMILL_REQUIRE_GPU=1` makes that a failure.
 
 mod cli;
 mod custom;
@@ -25,7 +25,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-/// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best there is. Weights are in buffers, also on llvmpipe.
+/// The device that all tests share: the one that `WGPU_ADAPTER_NAME` names, or the best. Weights are in
+/// buffers, also on llvmpipe.
 pub(crate) fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| match Gpu::open(&DeviceChoice::Gpu, None) {
@@ -34,7 +35,7 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
             panic!("QMILL_REQUIRE_GPU is set, but {error}")
         }
         Err(error) => {
-            // Past the test harness, which shows what a test prints only when it fails.
+            // Bypasses the test harness, which shows output only of failed tests.
             let _ = writeln!(std::io::stderr(), "SKIPPED: tests that need an adapter: {error}");
             None
         }
@@ -44,12 +45,12 @@ pub(crate) fn gpu() -> Option<&'static Gpu> {
 
 /// The shared device's adapter.
 fn adapter() -> Option<wgpu::Adapter> {
-    // Without an adapter the shared device has said so already.
+    // Without an adapter, `gpu` has reported it already.
     let name = gpu()?.device().adapter_info().name;
     adapters().into_iter().map(|adapter| adapter.handle).find(|adapter| adapter.get_info().name == name)
 }
 
-/// A device of its own, for a test that breaks it or changes its shaders.
+/// A separate device, for a test that breaks it or changes its shaders.
 pub(crate) fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
     another_device_with(wgpu::Features::empty())
 }
@@ -65,16 +66,17 @@ fn another_device_with(required_features: wgpu::Features) -> Option<(wgpu::Devic
     Some(pollster::block_on(adapter.request_device(&descriptor)).unwrap())
 }
 
-#[expect(unsafe_code, reason = "wgpu has cooperative matrices as an experiment")]
+#[expect(unsafe_code, reason = "cooperative matrices are experimental in wgpu")]
 fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if !features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
         return wgpu::ExperimentalFeatures::disabled();
     }
-    // SAFETY: only cooperative matrices are asked for, and only in this crate's own kernel, which keeps within its arrays.
+    // SAFETY: cooperative matrices are the only experimental feature used, by this crate's own kernel, which
+    // stays within its arrays.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-/// A device in whose shaders `wrong` stands in place of `right`, and whether that was in any of them.
+/// A device whose shaders have `right` replaced by `wrong`, and whether any of them had `right`.
 fn planting(
     required_features: wgpu::Features,
     right: &'static str,
@@ -90,7 +92,8 @@ fn planting(
     Some((Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap(), planted))
 }
 
-/// The shared device, which on Vulkan takes SPIR-V that forbids contraction, and one that takes portable WGSL.
+/// The shared device, which on Vulkan takes SPIR-V that forbids contraction, and one that takes portable
+/// WGSL.
 fn variants() -> Vec<(&'static str, &'static Gpu)> {
     static PORTABLE: OnceLock<Option<Gpu>> = OnceLock::new();
     let portable = PORTABLE.get_or_init(|| {
@@ -106,12 +109,12 @@ fn variants() -> Vec<(&'static str, &'static Gpu)> {
     opened.into_iter().chain(portable.as_ref().map(|gpu| ("portable", gpu))).collect()
 }
 
-/// The device, at every other turn with weights in textures, if it is llvmpipe.
+/// The device; for odd `turn` with weights in textures, if it is llvmpipe.
 fn in_turn(gpu: &Gpu, turn: usize) -> Gpu {
     gpu.with_weights_in_textures(!turn.is_multiple_of(2))
 }
 
-/// All formats, or those that `QMILL_PARITY_FORMATS` names, as in `Q4_K,Q6_K`.
+/// All formats, or those in `QMILL_PARITY_FORMATS`, such as `Q4_K,Q6_K`.
 fn formats() -> Vec<Format> {
     match std::env::var("QMILL_PARITY_FORMATS") {
         Ok(names) => names.split(',').map(|name| name.parse().unwrap()).collect(),
@@ -119,8 +122,7 @@ fn formats() -> Vec<Format> {
     }
 }
 
-/// A count of weights, in whole super-blocks, times `QMILL_PARITY_SCALE`: 10 for ten times as many as CI has, 0.1 for a
-/// tenth.
+/// A number of weights times `QMILL_PARITY_SCALE` (default 1), rounded up to whole super-blocks.
 fn scaled(count: usize) -> usize {
     let scale = std::env::var("QMILL_PARITY_SCALE")
         .map_or(1.0, |scale| scale.parse::<f64>().expect("QMILL_PARITY_SCALE is a number"));

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The shaders before real compilers for chips of AMD, NVIDIA and Qualcomm, and the tests on an adapter with matrix units: Debian's newest Mesa, in a folder of its own.
-# As root, with debootstrap; twenty minutes on two cores, 2 GB. Not part of CI: what is newest changes.
-#   tests/portability/newest_mesa.sh            all of it
-#   tests/portability/newest_mesa.sh --record   and writes what the kernels cost to benches/record/isa
+# Compiles the shaders for chips of AMD, NVIDIA and Qualcomm, and runs the tests on an adapter with matrix
+# units, with Debian's newest Mesa in a separate root. Needs root and debootstrap; twenty minutes on two
+# cores, 2 GB. Not part of CI, because the newest Mesa changes.
+#   tests/portability/newest_mesa.sh            everything
+#   tests/portability/newest_mesa.sh --record   also writes the kernels' costs to benches/record/isa
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=$PWD/tests/portability
@@ -31,13 +32,14 @@ cp "$here/isa_cost.c" "$root/isa_cost.c"
 chroot "$root" cc -O1 -o /isa_cost /isa_cost.c -lvulkan
 
 cargo build --locked --quiet --example translate
-tests=$(cargo test --locked --test it --no-run --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*\/it-[^"]*\)".*/\1/p')
+tests=$(cargo test --locked --test it --no-run --message-format=json 2>/dev/null |
+  sed -n 's/.*"executable":"\([^"]*\/it-[^"]*\)".*/\1/p')
 shaders=$root/shaders
 rm -rf "$shaders"
 "$target/debug/examples/translate" "$shaders"
 export root tests shaders target
 
-# What is mounted is gone with this shell's mounts.
+# The mounts end with this shell.
 unshare --mount bash -euc '
   for folder in /proc /sys /dev; do mount --rbind "$folder" "$root$folder"; done
   for folder in "$PWD" "$target"; do mkdir -p "$root$folder"; mount --bind "$folder" "$root$folder"; done

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every shader before the compilers of other platforms, on a machine with no GPU. See README.md beside this file.
-#   tests/portability/run.sh            what CI runs, about ten minutes on two cores
-#   tests/portability/run.sh --record   also writes what the kernels cost on two AMD chips to benches/record/isa
+# Compiles every shader for other platforms, on a machine without a GPU. README.md has details.
+#   tests/portability/run.sh             what CI runs, about ten minutes on two cores
+#   tests/portability/run.sh --record    also writes the kernels' costs on two AMD chips to benches/record/isa
+#   tests/portability/run.sh --compare   also prints how these costs differ from the latest record
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=$PWD/tests/portability
@@ -11,8 +12,9 @@ record=()
 case "${1:-}" in
 '') ;;
 --record) record=(--record benches/record/isa) ;;
+--compare) record=(--compare "$(ls benches/record/isa/????-??-??.md | tail -n 1)") ;;
 *)
-  sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac
@@ -23,7 +25,7 @@ not_run=() failed=()
 part() {
   local name=$1 start=$SECONDS log=$cache/setup.log
   printf '\n== %s\n' "$name"
-  # In subshells of their own, because within a condition `set -e` would be ignored.
+  # In subshells, because `set -e` is ignored within a condition.
   set +e
   (set -e; "$2") >"$log" 2>&1
   if [ $? -ne 0 ]; then
@@ -37,7 +39,7 @@ part() {
   printf -- '-- %s: %s s\n' "$name" "$((SECONDS - start))"
 }
 
-# unpack FOLDER PACKAGE...: Debian packages into a folder of the cache. Nothing is installed.
+# unpack FOLDER PACKAGE...: unpacks Debian packages into a folder of the cache. Nothing is installed.
 unpack() {
   local folder=$cache/$1 debs
   shift
@@ -47,12 +49,13 @@ unpack() {
   (cd "$debs" && { "${download[@]}" || { apt-get update -qq && "${download[@]}"; }; })
   mkdir -p "$folder"
   # The 32-bit half of Wine would only make it start slower.
-  for deb in "$debs"/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" --exclude='*/i386-windows' --exclude='./usr/share/doc'; done
+  local excluded=(--exclude='*/i386-windows' --exclude='./usr/share/doc')
+  for deb in "$debs"/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$folder" "${excluded[@]}"; done
   rm -r "$debs"
   touch "$folder/complete"
 }
 
-# Those of the packages, and of what they need, that this machine lacks.
+# lacking PACKAGE...: prints the packages and dependencies that this machine lacks.
 lacking() {
   apt-get -s install --no-install-recommends --no-remove --no-upgrade "$@" | awk '/^Inst/ { print $2 }'
 }
@@ -96,31 +99,34 @@ hlsl_setup() {
     gcc-mingw-w64-x86-64-win32-runtime gcc-mingw-w64-x86-64-win32
   unpack wine wine64 libwine libz-mingw-w64 libunwind8
   local wine=$cache/wine/usr
-  # Debian's wineserver is a script that looks in /usr.
+  # Debian's wineserver is a script that expects files in /usr.
   cp "$wine/lib/wine/wineserver64" "$wine/lib/wine/wineserver"
   cp "$wine/x86_64-w64-mingw32/lib/zlib1.dll" "$wine/lib/x86_64-linux-gnu/wine/x86_64-windows/"
   cp "$wine/x86_64-w64-mingw32/lib/zlib1.dll" "$cache/"
   "$cache/mingw/usr/bin/x86_64-w64-mingw32-gcc-win32" -O1 -o "$cache/hlslc.exe" "$here/hlslc.c"
-  # The first start makes the prefix.
+  # The first start creates the prefix.
   hlslc || [ $? -eq 2 ]
 }
 
 hlslc() {
-  LD_LIBRARY_PATH=$cache/wine/usr/lib/x86_64-linux-gnu WINEPREFIX=$cache/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=' \
+  LD_LIBRARY_PATH=$cache/wine/usr/lib/x86_64-linux-gnu WINEPREFIX=$cache/prefix WINEDEBUG=-all \
+    WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe=' \
     timeout 300 "$cache/wine/usr/lib/wine/wine64" "$cache/hlslc.exe" "$@"
 }
 
-# hlsl_files COMPILER TARGET FILE...: compiles them on two cores, prints what failed, and fails unless each was compiled.
+# hlsl_files COMPILER TARGET FILE...: compiles files on two cores; prints those that fail, and fails.
 hlsl_files() {
   local compiler=$1 target=$2 dlls
   shift 2
   dlls=Z:$(tr / '\\' <<<"$cache/npm/node_modules/webgpu/dist/win32-x64")
   export -f hlslc
   export cache
-  printf '%s\n' "$@" | xargs -P 2 -n $((($# + 1) / 2)) bash -c 'hlslc "$@" || true' _ "$compiler" "$dlls" main "$target" >"$cache/$compiler.log" 2>"$cache/wine.log"
+  printf '%s\n' "$@" |
+    xargs -P 2 -n $((($# + 1) / 2)) bash -c 'hlslc "$@" || true' _ "$compiler" "$dlls" main "$target" \
+      >"$cache/$compiler.log" 2>"$cache/wine.log"
   grep -v '^ok ' "$cache/$compiler.log" || true
   if [ "$(grep -c '^ok ' "$cache/$compiler.log")" -ne $# ]; then
-    # Of interest only now: Wine misses fonts, and says so every time.
+    # Only printed now: Wine complains about missing fonts every time.
     cat "$cache/wine.log"
     return 1
   fi
@@ -136,7 +142,7 @@ hlsl_check() {
       echo "$compiler does not see a fault"
       return 1
     fi
-    # What FXC takes, DXC takes too, but for the text of 6.6.
+    # DXC compiles what FXC does, so it only gets subgroup operations and the text of 6.6.
     local files=(*."${target#cs_}.hlsl")
     if [ "$target" = cs_6_0 ]; then files=(*subgroup*."${target#cs_}.hlsl"); fi
     hlsl_files "$compiler" "$target" "${files[@]}"
@@ -144,21 +150,22 @@ hlsl_check() {
   done
 }
 
-# --- Metal: types and names, by g++ and a stand-in for Metal's library.
+# --- Metal: types and names, by g++ and a substitute for Metal's library.
 
 metal_setup() { command -v g++; }
 
 metal_files() {
   local file i=0
-  # A namespace each, in one translation unit: the library is read once.
+  # One namespace per file in one translation unit, so that the library is read once.
   for file in "$@"; do
     i=$((i + 1))
     printf 'namespace s%s {\n#include "%s"\n}\n' "$i" "$file"
-  done | g++ -std=gnu++17 -fsingle-precision-constant -fsyntax-only -Wno-attributes -I "$here/metal" -include metal_stdlib -x c++ -
+  done | g++ -std=gnu++17 -fsingle-precision-constant -fsyntax-only -Wno-attributes \
+    -I "$here/metal" -include metal_stdlib -x c++ -
 }
 
 metal_check() {
-  # A name that is declared twice: what naga does to two packed dot products of one value.
+  # A name that is declared twice, as naga does for two packed dot products of one value.
   echo '#include <metal_stdlib>
     kernel void f(device uint& x) { uint y = 1u; uint y = 2u; x = y; }' >"$cache/fault.metal"
   if metal_files "$cache/fault.metal" 2>/dev/null; then
@@ -169,21 +176,24 @@ metal_check() {
   echo "$(ls "$shaders"/*.metal "$shaders"/cooperative/*.metal | wc -l) shaders have the right types"
 }
 
-# --- RADV: AMD's machine code, with no AMD chip.
+# --- RADV: AMD's machine code, without an AMD chip.
 
 vulkan=$cache/vulkan/usr
 
 radv_setup() {
   # shellcheck disable=SC2046
   unpack vulkan $(lacking mesa-vulkan-drivers libvulkan-dev)
-  local icd=/usr/share/vulkan/icd.d/radeon_icd.x86_64.json
-  if [ -e "$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json" ]; then icd=$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json; fi
-  sed "s#\"library_path\": \"/usr/lib#\"library_path\": \"${icd%/share/vulkan/*}/lib#" "$icd" >"$cache/radeon_icd.json"
+  local icd=$vulkan/share/vulkan/icd.d/radeon_icd.x86_64.json
+  if [ ! -e "$icd" ]; then icd=/usr/share/vulkan/icd.d/radeon_icd.x86_64.json; fi
+  local libraries_of_icd=${icd%/share/vulkan/*}/lib
+  local key='"library_path": "'
+  sed "s#$key/usr/lib#$key$libraries_of_icd#" "$icd" >"$cache/radeon_icd.json"
   local libraries=$vulkan/lib/x86_64-linux-gnu
   cc -O1 -I "$vulkan/include" -L "$libraries" -o "$cache/isa_cost" "$here/isa_cost.c" -l:libvulkan.so.1
 }
 
-# Faults that let RADV fuse, each of which the gate must see: products that are not opaque, no opaque step at all, and one that cancels.
+# Plants faults that let RADV fuse, each of which must be found: products that are not opaque, no opaque step
+# at all, and one that cancels itself.
 plant_faults() {
   local planted=$shaders/planted text=$shaders/quantize_search.q4_k.f32.wgsl name
   local -A faults=(
@@ -195,7 +205,7 @@ plant_faults() {
   for name in "${!faults[@]}"; do
     sed -E "${faults[$name]}" "$text" >"$planted/$name.text"
     if cmp -s "$text" "$planted/$name.text"; then
-      echo "the fault $name is not planted: the text has changed"
+      echo "the fault $name cannot be planted: the text has changed"
       return 1
     fi
     mv "$planted/$name.text" "$planted/$name.wgsl"
@@ -221,7 +231,8 @@ swiftshader_setup() {
 }
 
 swiftshader_check() {
-  VK_DRIVER_FILES=$cache/swiftshader/usr/lib/chromium/vk_swiftshader_icd.json LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
+  VK_DRIVER_FILES=$cache/swiftshader/usr/lib/chromium/vk_swiftshader_icd.json \
+    LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
     NODEVICE_SELECT=1 QMILL_REQUIRE_GPU=1 WGPU_ADAPTER_NAME=SwiftShader QMILL_PARITY_SCALE=0.05 \
     timeout 300 cargo test --locked --quiet --test it gpu::parity::
 }

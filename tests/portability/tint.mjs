@@ -1,5 +1,6 @@
-// Validates WGSL with Dawn's front end, Tint, where there is no `tint` program: node tint.mjs CACHE/npm/node_modules/webgpu FILE...
-// Dawn's null backend compiles nothing, but reads every shader as Chrome would.
+// Validates WGSL with Dawn's front end, Tint, where there is no `tint` program:
+//   node tint.mjs CACHE/npm/node_modules/webgpu FILE...
+// Dawn's null backend compiles nothing, but reads every shader as Chrome does.
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -18,7 +19,9 @@ for (const file of files) {
   if (error) {
     failed++;
     console.log(`${file}: ${error.message}`);
-    for (const { type, lineNum, linePos, message } of messages) console.log(`${file}:${lineNum}:${linePos}: ${type}: ${message}`);
+    for (const { type, lineNum, linePos, message } of messages) {
+      console.log(`${file}:${lineNum}:${linePos}: ${type}: ${message}`);
+    }
   }
 }
 device.destroy();

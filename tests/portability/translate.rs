@@ -1,10 +1,13 @@
-//! Translates shaders as wgpu-hal 30 does on each backend, so that the compilers behind it can be asked without a GPU.
+//! Translates shaders as wgpu-hal 30 does for each backend, for compiling them without a GPU.
 //!
-//! `translate FOLDER` writes there every shader of the library, `translate FOLDER NAME.wgsl...` those files: beside each
-//! `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` of three shader models, and for them all `index.json`. Of the library's,
-//! there is also `NAME.vulkan.spv` of those that must be exact, which is what Vulkan drivers are given: it forbids contraction.
-//! Shaders with subgroup operations are left out for FXC, which has none, and those with cooperative matrices are in `FOLDER/cooperative`, as text for wgpu alone,
-//! SPIR-V and, where their form is Metal's, MSL: browsers and DX12 have none.
+//! `translate FOLDER` writes every shader of the library to the folder, `translate FOLDER NAME.wgsl...` those
+//! files: beside each `NAME.wgsl` its `.spv`, `.metal` and `.hlsl` for three shader models, and `index.json`
+//! for all. For the library's shaders of exact arithmetic, it also writes `NAME.vulkan.spv`, the module that
+//! Vulkan drivers get, which forbids contraction.
+//!
+//! FXC has no subgroup operations, so it gets no such shaders. Shaders with cooperative matrices are in
+//! `FOLDER/cooperative`, as WGSL for wgpu, SPIR-V and, if their form is Metal's, MSL: browsers and DX12 do
+//! not support them.
 
 use serde_json::{Value, json};
 use std::error::Error;
@@ -41,7 +44,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let mut index = Vec::new();
     for (name, wgsl) in shaders {
-        // Browsers demand what naga refuses.
+        // Browsers require `enable`, which naga rejects.
         let enable = if has_subgroups(&name) { "enable subgroups;\n" } else { "" };
         let folder = if is_cooperative(&wgsl) { &folder.join("cooperative") } else { folder };
         fs::create_dir_all(folder)?;
@@ -68,7 +71,7 @@ fn bytes(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Writes a shader's translations, and returns its entry of the index.
+/// Writes a shader's translations; returns its entry for the index.
 fn translate(folder: &Path, name: &str, wgsl: &str) -> Result<Value, Box<dyn Error>> {
     let shader = Shader::new(name, wgsl)?;
     let write =

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Whole files: what qmill writes is, to the last byte, what libllama's own quantizer writes for the same words.
+"""Whole files: qmill writes the same bytes as libllama's quantizer with the same arguments.
 
-Four models, each in F32, F16 and BF16: SmolLM2-135M and Gemma-3-270M (packaged quantized; dequantized first), the small trained Llama
-in tests/data, and a seeded Llama whose rows are multiples of 256. Then the flags, on single files and on split models. Where libllama
-refuses, qmill must refuse and leave nothing. libllama's outputs are remembered in the cache by checksum, since they take most of the
-time, and made again only to say where a file differs.
+Four models, each in F32, F16 and BF16: SmolLM2-135M and Gemma-3-270M (packaged quantized; dequantized first),
+the small trained Llama in tests/data, and a seeded Llama whose rows are multiples of 256. Then flags, on
+single files and on split models. Where libllama refuses, qmill must refuse and leave nothing. libllama's
+outputs take most of the time; their checksums are cached, and files are created again only to locate a
+difference.
 
-Without --all, eight mixes of each model, the three float formats taking turns.
+Without --all, eight mixes of each model, with the float formats in rotation.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,13 +26,13 @@ import peer
 from container import first_difference, read_header, split
 from peer import CACHE, MIXES, ROOT, Ggml
 
-FLOATS = ('F16', 'BF16', 'F32')
-SHORT = ('Q4_0', 'Q8_0', 'Q2_K', 'Q3_K_M', 'Q4_K_M', 'Q5_K_M', 'Q6_K', 'IQ4_XS')
-TINY = ROOT / 'tests/data/tiny-shakespeare-f16.gguf'
-PACKAGED = {'smollm2': CACHE / 'models/smollm2.gguf', 'gemma3': CACHE / 'models/gemma3.gguf', 'tiny': TINY}
-WORK = CACHE / 'work'
+FLOATS = ("F16", "BF16", "F32")
+SHORT = ("Q4_0", "Q8_0", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "IQ4_XS")
+TINY = ROOT / "tests/data/tiny-shakespeare-f16.gguf"
+PACKAGED = {"smollm2": CACHE / "models/smollm2.gguf", "gemma3": CACHE / "models/gemma3.gguf", "tiny": TINY}
+WORK = CACHE / "work"
 
-# Flags, each list tried on the model and mix beside it.
+# Models, mixes, and flags for them.
 FLAGS = [
     ('tiny-F16', 'Q4_K_M', ['--pure']),
     ('tiny-BF16', 'Q2_K', ['--pure']),
@@ -49,7 +51,8 @@ FLAGS = [
     ('tiny-F16', 'Q4_K_M', ['--prune-layers', '1']),
     ('tiny-F16', 'Q3_K_M', ['--prune-layers', '0,2']),
     ('tiny-F16', 'COPY', ['--prune-layers', '3']),
-    ('tiny-F16', 'Q4_K_M', ['--override-kv', 'general.name=str:another', '--override-kv', 'llama.rope.freq_base=float:20000.5']),
+    ('tiny-F16', 'Q4_K_M', ['--override-kv', 'general.name=str:another', '--override-kv',
+        'llama.rope.freq_base=float:20000.5']),
     ('tiny-F16', 'Q8_0', ['--override-kv', 'some.count=int:-3', '--override-kv', 'some.flag=bool:true']),
     ('smollm2', 'Q8_0', []),  # refused: already quantized
     ('smollm2', 'COPY', []),
@@ -77,40 +80,45 @@ class Failure(Exception):
 
 
 def sha256(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make(command: list[str | Path], what: Path) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f'cannot make {what}: {done.stdout}{done.stderr}')
+        sys.exit(f"cannot make {what}: {done.stdout}{done.stderr}")
 
 
 def source(name: str) -> Path:
-    """The model of this name (`gemma3`, `gemma3-F16`, `seeded-BF16`, `tiny-split`), made by libllama or here if it is not there."""
-    model, _, kind = name.partition('-')
-    if name == 'tiny-F16' or not kind:
+    """The model of this name (`gemma3`, `gemma3-F16`, `seeded-BF16`, `tiny-split`), created by libllama or
+    here if needed.
+    """
+    model, _, kind = name.partition("-")
+    if name == "tiny-F16" or not kind:
         return PACKAGED[model]
-    folder = CACHE / 'sources'
+    folder = CACHE / "sources"
     folder.mkdir(exist_ok=True)
-    if kind == 'split':
+    if kind == "split":
         return split(TINY, folder / name, 3)
-    path = folder / f'{name}.gguf'
+    path = folder / f"{name}.gguf"
     if path.exists():
         return path
-    if model == 'seeded':
-        make([sys.executable, ROOT / 'tests/real/seeded_llama.py', path, kind], path)
+    if model == "seeded":
+        make([sys.executable, ROOT / "tests/real/seeded_llama.py", path, kind], path)
     else:
-        partial = path.with_suffix('.part')
-        make([sys.executable, peer.__file__, 'quantize', '--allow-requantize', PACKAGED[model], partial, kind], path)
+        partial = path.with_suffix(".part")
+        make(
+            [sys.executable, peer.__file__, "quantize", "--allow-requantize", PACKAGED[model], partial, kind],
+            path,
+        )
         partial.rename(path)
     return path
 
 
 @dataclass
 class Case:
-    """The same words for both sides; `qmill dequantize` is libllama's requantizing to a float format."""
+    """The same arguments for both sides. `qmill dequantize` is libllama's requantizing to a float format."""
 
     source: str
     mix: str
@@ -118,34 +126,44 @@ class Case:
     dequantize: bool = False
 
     def __str__(self) -> str:
-        return ' '.join([self.source, 'to' if self.dequantize else '', self.mix, *self.flags]).replace('  ', ' ')
+        return " ".join([self.source, "to" if self.dequantize else "", self.mix, *self.flags]).replace(
+            "  ", " "
+        )
 
     def words(self, folder: Path, mine: bool) -> list[str | Path]:
-        out = folder / ('out' if '--keep-split' in self.flags else 'out.gguf')
+        out = folder / ("out" if "--keep-split" in self.flags else "out.gguf")
         if self.dequantize and mine:
-            return ['dequantize', source(self.source), out, self.mix]
-        flags = ['--allow-requantize', *self.flags] if self.dequantize else self.flags
-        return ['quantize', *flags, source(self.source), out, self.mix]
+            return ["dequantize", source(self.source), out, self.mix]
+        flags = ["--allow-requantize", *self.flags] if self.dequantize else self.flags
+        return ["quantize", *flags, source(self.source), out, self.mix]
 
 
-# What a side left in its folder: the checksum of each file, or None if it refused.
+# The files that a side left in its folder, with checksums; None if it refused.
 Outcome = dict[str, str] | None
 
 
 class References:
-    """libllama's outcomes, remembered between runs."""
+    """libllama's outcomes, cached between runs."""
 
     def __init__(self) -> None:
-        self.path = CACHE / 'references.json'
+        self.path = CACHE / "references.json"
         self.known: dict[str, Outcome] = json.loads(self.path.read_text()) if self.path.exists() else {}
         self.checksums: dict[str, str] = {}
 
     def key(self, case: Case) -> str:
         if case.source not in self.checksums:
             first = source(case.source)
-            files = sorted(first.parent.glob('tiny-split-*')) if case.source == 'tiny-split' else [first]
-            self.checksums[case.source] = '+'.join(map(sha256, files))
-        return ' '.join([peer.PACKAGE, self.checksums[case.source], case.mix, *case.flags, *(['requantize'] if case.dequantize else [])])
+            files = sorted(first.parent.glob("tiny-split-*")) if case.source == "tiny-split" else [first]
+            self.checksums[case.source] = "+".join(map(sha256, files))
+        return " ".join(
+            [
+                peer.PACKAGE,
+                self.checksums[case.source],
+                case.mix,
+                *case.flags,
+                *(["requantize"] if case.dequantize else []),
+            ]
+        )
 
     def outcome(self, case: Case) -> Outcome:
         key = self.key(case)
@@ -156,11 +174,11 @@ class References:
 
     @staticmethod
     def make(case: Case) -> Outcome:
-        """Runs libllama; its files stay in the folder `peer` until the next."""
-        folder = empty(WORK / 'peer')
+        """Runs libllama. Its files stay in the folder `peer` until the next run."""
+        folder = empty(WORK / "peer")
         done = peer.run(*case.words(folder, mine=False))
         if done.returncode not in (0, 1):
-            raise Failure(f'libllama crashed: {done.stderr.strip()[-300:]}')
+            raise Failure(f"libllama crashed: {done.stderr.strip()[-300:]}")
         return contents(folder) if done.returncode == 0 else None
 
 
@@ -175,83 +193,93 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def check(case: Case, references: References) -> tuple[str, str]:
-    """A word for the table and the output's checksum, or qmill's reason for refusing; fails if the two sides differ."""
-    folder = empty(WORK / 'mine')
+    """A word for the table and the output's checksum, or qmill's reason for refusing. Fails if the two sides
+    differ.
+    """
+    folder = empty(WORK / "mine")
     done = peer.qmill(*case.words(folder, mine=True))
     mine, error = contents(folder), done.stderr.strip()
-    if 'panicked' in error or done.returncode < 0:
-        raise Failure(f'qmill crashed ({done.returncode}): {error[-300:]}')
+    if "panicked" in error or done.returncode < 0:
+        raise Failure(f"qmill crashed ({done.returncode}): {error[-300:]}")
     theirs = references.outcome(case)
     if theirs is None:
         if done.returncode == 0:
-            raise Failure('qmill accepts what libllama refuses')
+            raise Failure("qmill accepts what libllama refuses")
         if mine or not error:
-            raise Failure(f'refused, but left {sorted(mine)} and said {error!r}')
-        return 'both refuse', error.splitlines()[-1]
+            raise Failure(f"refused, but left {sorted(mine)} and said {error!r}")
+        return "both refuse", error.splitlines()[-1]
     if done.returncode != 0:
-        raise Failure(f'qmill exited with {done.returncode}: {error[-300:]}')
+        raise Failure(f"qmill exited with {done.returncode}: {error[-300:]}")
     if mine.keys() != theirs.keys():
-        raise Failure(f'wrote {sorted(mine)} where libllama writes {sorted(theirs)}')
+        raise Failure(f"wrote {sorted(mine)} where libllama writes {sorted(theirs)}")
     if mine != theirs:
-        if not (WORK / 'peer').exists() or contents(WORK / 'peer') != theirs:
+        if not (WORK / "peer").exists() or contents(WORK / "peer") != theirs:
             references.make(case)
         name = next(name for name in mine if mine[name] != theirs[name])
         try:
-            difference = first_difference(WORK / 'mine' / name, WORK / 'peer' / name)
+            difference = first_difference(WORK / "mine" / name, WORK / "peer" / name)
         except ValueError as error:
             difference = str(error)
-        raise Failure(f'{name}: {difference}')
-    if case.mix == 'Q4_K_M':
-        loaded = peer.run('load', folder / min(mine))
+        raise Failure(f"{name}: {difference}")
+    if case.mix == "Q4_K_M":
+        loaded = peer.run("load", folder / min(mine))
         if loaded.returncode != 0:
-            raise Failure(f'libllama cannot load it: {loaded.stderr.strip()[-300:]}')
-    return 'same', '+'.join(mine.values())
+            raise Failure(f"libllama cannot load it: {loaded.stderr.strip()[-300:]}")
+    return "same", "+".join(mine.values())
 
 
 def check_nvfp4() -> tuple[str, str]:
-    """NVFP4 is no mix of libllama's: holds each tensor against libggml's own codec, and lets libllama load the file."""
-    out = empty(WORK / 'mine') / 'out.gguf'
-    done = peer.qmill('quantize', source('tiny-F32'), out, 'NVFP4')
+    """libllama has no mix for NVFP4: compares each tensor with libggml's codec, and lets libllama load the
+    file.
+    """
+    out = empty(WORK / "mine") / "out.gguf"
+    done = peer.qmill("quantize", source("tiny-F32"), out, "NVFP4")
     if done.returncode != 0:
-        raise Failure(f'qmill exited with {done.returncode}: {done.stderr.strip()}')
+        raise Failure(f"qmill exited with {done.returncode}: {done.stderr.strip()}")
     ggml = Ggml()
-    with source('tiny-F32').open('rb') as a, out.open('rb') as b:
+    with source("tiny-F32").open("rb") as a, out.open("rb") as b:
         before, after = read_header(a), read_header(b)
         weights = {tensor.name: tensor for tensor in before.tensors}
         for tensor in after.tensors:
             original = weights[tensor.name]
-            wanted = 'F32' if len(tensor.shape) < 2 else 'Q6_K' if tensor.name == 'output.weight' else 'NVFP4'
+            wanted = "F32" if len(tensor.shape) < 2 else "Q6_K" if tensor.name == "output.weight" else "NVFP4"
             if tensor.format != wanted:
-                raise Failure(f'{tensor.name} is {tensor.format}, not {wanted}')
+                raise Failure(f"{tensor.name} is {tensor.format}, not {wanted}")
             a.seek(before.bytes + original.offset)
             b.seek(after.bytes + tensor.offset)
             if b.read(tensor.bytes) != ggml.quantize(wanted, a.read(original.bytes), original.shape[0]):
-                raise Failure(f'{tensor.name}: not the bytes of ggml_quantize_chunk')
-    loaded = peer.run('load', out)
+                raise Failure(f"{tensor.name}: not the bytes of ggml_quantize_chunk")
+    loaded = peer.run("load", out)
     if loaded.returncode != 0:
-        raise Failure(f'libllama cannot load it: {loaded.stderr.strip()[-300:]}')
-    return 'same', sha256(out)
+        raise Failure(f"libllama cannot load it: {loaded.stderr.strip()[-300:]}")
+    return "same", sha256(out)
 
 
 def cases(every: bool) -> list[Case]:
-    listed = [Case(model, kind, [], dequantize=True) for model in ('smollm2', 'gemma3') for kind in FLOATS]
-    for shift, model in enumerate(('tiny', 'seeded', 'smollm2', 'gemma3')):
+    listed = [Case(model, kind, [], dequantize=True) for model in ("smollm2", "gemma3") for kind in FLOATS]
+    for shift, model in enumerate(("tiny", "seeded", "smollm2", "gemma3")):
         for index, mix in enumerate(MIXES if every else SHORT):
-            kinds = FLOATS if every or model == 'tiny' else [FLOATS[(index + shift) % 3]]
-            listed += [Case(f'{model}-{kind}', mix, []) for kind in kinds]
+            kinds = FLOATS if every or model == "tiny" else [FLOATS[(index + shift) % 3]]
+            listed += [Case(f"{model}-{kind}", mix, []) for kind in kinds]
     if not every:  # the refusal on rows of 576
-        listed.append(Case('smollm2-F16', 'Q1_0', []))
+        listed.append(Case("smollm2-F16", "Q1_0", []))
     return listed + [Case(*flags) for flags in FLAGS]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--all', action='store_true', help='every mix from every float format')
-    parser.add_argument('--only', default='', metavar='TEXT', help='cases whose line contains this')
-    parser.add_argument('--record', type=Path, metavar='CSV', help='write every case, its result and its checksum here')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--all", action="store_true", help="every mix from every float format")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose line contains this")
+    parser.add_argument(
+        "--record", type=Path, metavar="CSV", help="write every case, its result and its checksum here"
+    )
     o = parser.parse_args()
     references, rows, failed = References(), [], 0
-    checks = [(str(case), lambda case=case: check(case, references)) for case in cases(o.all)] + [('tiny-F32 NVFP4', check_nvfp4)]
+    checks = [(str(case), lambda case=case: check(case, references)) for case in cases(o.all)] + [
+        ("tiny-F32 NVFP4", check_nvfp4)
+    ]
     for name, call in checks:
         if o.only not in name:
             continue
@@ -259,17 +287,17 @@ def main() -> int:
             result, detail = call()
         except (Failure, subprocess.TimeoutExpired) as failure:
             failed += 1
-            result, detail = 'FAILED', str(failure)
+            result, detail = "FAILED", str(failure)
         rows.append((name, result, detail))
-        print(f'{result:12} {name}' + ('' if result == 'same' else f': {detail}'), flush=True)
+        print(f"{result:12} {name}" + ("" if result == "same" else f": {detail}"), flush=True)
     shutil.rmtree(WORK, ignore_errors=True)
     if o.record:
         o.record.parent.mkdir(parents=True, exist_ok=True)
-        with o.record.open('w', newline='') as file:
-            csv.writer(file, lineterminator='\n').writerows([('case', 'result', 'sha256 or reason'), *rows])
-    print(f'files: {len(rows) - failed} passed, {failed} failed')
+        with o.record.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("case", "result", "sha256 or reason"), *rows])
+    print(f"files: {len(rows) - failed} passed, {failed} failed")
     return failed > 0
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main())

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Measures the peak resident memory of `qmill quantize` on F16 models of 1 and 2 GB: under 300 MB, with
-a software adapter (QMILL_DEVICE=gpu) under 600 MB, and the same for both.
+"""Measures the peak resident memory of `qmill quantize` on F16 models of 1 and 2 GB: under 300 MB, with a
+software adapter (QMILL_DEVICE=gpu) under 600 MB, and the same for both.
 
-This process stays small on purpose: Linux counts the memory of the process that started a program into that program's peak.
+This process stays small on purpose: Linux counts the memory of the process that starts a program in that
+program's peak.
 """
+
 import argparse
 import os
 import subprocess
@@ -12,15 +14,16 @@ import sys
 from peer import CACHE, QMILL
 from speed import model
 
-DEVICE = ['--device', os.environ['QMILL_DEVICE']] if 'QMILL_DEVICE' in os.environ else []
-# On a software adapter the memory of the device is this process's too, and so are its driver and its compiler.
+DEVICE = ["--device", os.environ["QMILL_DEVICE"]] if "QMILL_DEVICE" in os.environ else []
+# On a software adapter, the process includes the device's memory, its driver and its compiler.
 LIMIT_MB = 600 if DEVICE else 300
-# The two peaks may differ by this much: longer headers, other timing of the same buffers; a driver frees them late.
+# The allowed difference of the two peaks: longer headers, other timing of the same buffers, late frees by a
+# driver.
 SLACK_MB = 50 if DEVICE else 20
 
 
 def peak_mb(words: list[str]) -> float:
-    """MB (10^6 bytes) resident at the most; fails if the program does."""
+    """The peak resident memory in MB (10^6 bytes). Fails if the program does."""
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(running.pid, 0)
     if status != 0:
@@ -29,19 +32,25 @@ def peak_mb(words: list[str]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('mixes', nargs='*', default=['Q8_0', 'Q4_K_M'])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("mixes", nargs="*", default=["Q8_0", "Q4_K_M"])
     o = parser.parse_args()
-    out, failed = CACHE / 'memory.gguf', 0
+    out, failed = CACHE / "memory.gguf", 0
     for mix in o.mixes:
-        one, two = (peak_mb([str(QMILL), 'quantize', '--force', *DEVICE, str(model(layers)), str(out), mix]) for layers in (11, 22))
+        one, two = (
+            peak_mb([str(QMILL), "quantize", "--force", *DEVICE, str(model(layers)), str(out), mix])
+            for layers in (11, 22)
+        )
         held = max(one, two) < LIMIT_MB and abs(one - two) < SLACK_MB
         failed += not held
-        print(f'{mix:8} 1 GB: {one:.0f} MB   2 GB: {two:.0f} MB   {"held" if held else f"FAILED (limit {LIMIT_MB} MB, and alike)"}')
+        verdict = "held" if held else f"FAILED (limit {LIMIT_MB} MB, and alike)"
+        print(f"{mix:8} 1 GB: {one:.0f} MB   2 GB: {two:.0f} MB   {verdict}")
     out.unlink(missing_ok=True)
-    print(f'memory: {len(o.mixes) - failed} passed, {failed} failed')
+    print(f"memory: {len(o.mixes) - failed} passed, {failed} failed")
     return failed > 0
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main())

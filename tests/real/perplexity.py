@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""qmill's perplexity against libllama's, within 1 %: the tiny model and two real ones on a text that the tiny one was not trained on.
+"""qmill's perplexity against libllama's, within 1 %: the tiny model and two real ones, on a text that is not
+in the tiny model's training data.
 
-libllama rounds activations to 8 bits where weights are quantized. On a GPU qmill does so too unless it is told --exact; the CPU
-never does. The quantized files are qmill's own, the same bytes as libllama's (`files.py`).
+libllama quantizes activations to int8 if weights are quantized. On a GPU, so does qmill without --exact; on
+the CPU it never does. The quantized files are qmill's own, with the same bytes as libllama's (`files.py`).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -20,23 +22,25 @@ from files import WORK, make, source
 from logits import Batch, Peer
 from peer import ROOT, qmill
 
-TEXT = ROOT / 'tests/data/held-out.txt'
+TEXT = ROOT / "tests/data/held-out.txt"
 LIMIT = 0.01
 CASES = [
-    ('tiny-F16', None, 256), ('tiny-F16', 'Q4_K_M', 256), ('tiny-F16', 'Q2_K', 256), ('smollm2-F16', None, 512), ('smollm2-F16', 'Q8_0', 512),
-    ('smollm2-F16', 'Q6_K', 512), ('smollm2-F16', 'Q4_K_M', 512), ('gemma3-F16', 'Q8_0', 512), ('gemma3-F16', 'Q6_K', 512),
+    ('tiny-F16', None, 256), ('tiny-F16', 'Q4_K_M', 256), ('tiny-F16', 'Q2_K', 256),
+    ('smollm2-F16', None, 512), ('smollm2-F16', 'Q8_0', 512),
+    ('smollm2-F16', 'Q6_K', 512), ('smollm2-F16', 'Q4_K_M', 512), ('gemma3-F16', 'Q8_0', 512),
+    ('gemma3-F16', 'Q6_K', 512),
     ('gemma3-F16', 'Q4_K_M', 512),
 ]  # fmt: skip
 ABOUT = (
-    '`tests/real/perplexity.py`, on `tests/data/held-out.txt`. On a GPU activations enter products in eight bits, as in libllama, '
-    'or with --exact as they are; on the CPU always as they are.'
+    "`tests/real/perplexity.py`, on `tests/data/held-out.txt`. On a GPU, activations are int8 as in "
+    "libllama, or exact with --exact; on the CPU they are always exact."
 )
-# How qmill computes: the words after --device.
-WAYS = ['cpu', 'gpu', 'gpu --exact']
+# How qmill computes: the arguments after --device.
+WAYS = ["cpu", "gpu", "gpu --exact"]
 
 
 def surprises(model: Peer, text: str, context: int, chunks: int) -> list[float]:
-    """-ln p of each token in the second halves of the chunks, as llama-perplexity computes it."""
+    """-ln p of each token in the second half of each chunk, as llama-perplexity computes it."""
     lib, vocab, tokens, found = model.lib, model.vocab, model.tokens(text), []
     lib.llama_vocab_get_add_bos.restype = C.c_bool
     lib.llama_vocab_get_add_bos.argtypes = lib.llama_vocab_bos.argtypes = [C.c_void_p]
@@ -60,7 +64,7 @@ def surprises(model: Peer, text: str, context: int, chunks: int) -> list[float]:
             batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, i, 1, int(i >= half)
             batch.seq_id[i][0] = 0
         if lib.llama_decode(session, batch):
-            raise RuntimeError('llama_decode')
+            raise RuntimeError("llama_decode")
         logits = np.ctypeslib.as_array(lib.llama_get_logits(session), (context - half, model.vocabulary))
         for row, token in zip(logits, chunk[half + 1 :]):
             largest = row.max()
@@ -70,11 +74,15 @@ def surprises(model: Peer, text: str, context: int, chunks: int) -> list[float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--chunks', type=int, default=8)
-    parser.add_argument('--only', default='', help='cases whose name has this in it')
-    parser.add_argument('--on', nargs='*', default=WAYS, help='where, and how')
-    parser.add_argument('--record', type=Path, metavar='FILE', help='write the table here (benches/record/perplexity.md)')
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--chunks", type=int, default=8)
+    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--on", nargs="*", default=WAYS, help="where, and how")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write the table here (benches/record/perplexity.md)"
+    )
     o = parser.parse_args()
     rows, failed = [], 0
     devices = peer.devices()
@@ -85,26 +93,55 @@ def main() -> int:
             continue
         path = source(name)
         if quantized:
-            path, original = WORK / 'perplexity.gguf', path
-            make([peer.QMILL, 'quantize', '--force', original, path, quantized], path)
+            path, original = WORK / "perplexity.gguf", path
+            make([peer.QMILL, "quantize", "--force", original, path, quantized], path)
         with Peer(path) as model:
             known = surprises(model, TEXT.read_text(), context, o.chunks)
         theirs, tokens = float(np.exp(np.mean(known))), len(known)
         for way in [way.split() for way in o.on if way.split()[0] in devices]:
-            ran = qmill('perplexity', '-m', path, '-f', TEXT, '-c', context, '--chunks', o.chunks, '--json', '--device', *way, timeout=7200)
+            ran = qmill(
+                "perplexity",
+                "-m",
+                path,
+                "-f",
+                TEXT,
+                "-c",
+                context,
+                "--chunks",
+                o.chunks,
+                "--json",
+                "--device",
+                *way,
+                timeout=7200,
+            )
             if ran.returncode:
                 sys.exit(f'{label} {" ".join(way)}: {ran.stderr}')
             mine = json.loads(ran.stdout)
-            apart = mine['perplexity'] / theirs - 1
-            good = abs(apart) < LIMIT and mine['tokens'] == tokens
+            apart = mine["perplexity"] / theirs - 1
+            good = abs(apart) < LIMIT and mine["tokens"] == tokens
             failed += not good
-            where = ' '.join([mine['device'], *way[1:]])
-            rows.append([label, where, f'{context}', f'{tokens}', f'{theirs:.4f}', f'{mine["perplexity"]:.4f}', f'{100 * apart:+.3f} %'])
-            print(*rows[-1], 'agrees' if good else 'DIFFERS', sep='  ', flush=True)
+            where = " ".join([mine["device"], *way[1:]])
+            rows.append(
+                [
+                    label,
+                    where,
+                    f"{context}",
+                    f"{tokens}",
+                    f"{theirs:.4f}",
+                    f'{mine["perplexity"]:.4f}',
+                    f"{100 * apart:+.3f} %",
+                ]
+            )
+            print(*rows[-1], "agrees" if good else "DIFFERS", sep="  ", flush=True)
             if o.record:
-                peer.write_table(o.record, f'{peer.setting()}\n\n{ABOUT}', ['model', 'device', 'chunk', 'tokens', 'libllama', 'qmill', 'apart'], rows)
+                peer.write_table(
+                    o.record,
+                    f"{peer.setting()}\n\n{ABOUT}",
+                    ["model", "device", "chunk", "tokens", "libllama", "qmill", "apart"],
+                    rows,
+                )
     return failed > 0
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main())

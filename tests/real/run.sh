@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# The real thing: qmill against libllama on real models. See README.md beside this file.
+# Compares qmill with libllama on real models. README.md has details.
 #   tests/real/run.sh          what CI runs, about ten minutes on two cores
-#   tests/real/run.sh --long   every mix, speed and memory too, written to benches/record; hours
+#   tests/real/run.sh --long   every mix, speed and memory too, recorded in benches/record; hours
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache="${QMILL_REAL_CACHE:-target/real}"
 python="$cache/venv/bin/python"
 failed=0
 try() { "$python" "tests/real/$@" || failed=1; }
-# The same on the best adapter, if there is one.
+# try_gpu SCRIPT...: runs it on the best adapter, if there is one.
 try_gpu() {
   if NODEVICE_SELECT=1 "$QMILL" devices --json | grep -q '"index"'; then
     NODEVICE_SELECT=1 QMILL_DEVICE=gpu try "$@"
   else
-    echo "not run on a GPU, for want of one: $*"
+    echo "not run: no GPU for $*"
   fi
 }
 
-# The examples as the tests have built them: with their features, a release would be built twice.
+# Debug builds of the examples, as the tests build them: their features would cause a second release build.
 cargo build --release --locked --bin qmill
 cargo build --locked --example codec --example logits --example tokens
 target="${CARGO_TARGET_DIR:-target}"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes a Llama-shaped model of seeded random weights: gaussian, one in a thousand of them sixteen times as large.
+"""Writes a Llama-shaped model with seeded random weights: gaussian, one in a thousand sixteen times as large.
 
-Rows are multiples of 256, so that the K-quants are really used. Same arguments, same bytes. The defaults have 107 million weights;
---layers 11 makes 1.0 GB in F16, --layers 22 makes 2.0 GB.
+Rows are multiples of 256, so that K-quants are used. The same arguments give the same bytes. The defaults
+have 107 million weights; --layers 11 makes 1.0 GB in F16, --layers 22 makes 2.0 GB.
 """
+
 import argparse
 import math
 from pathlib import Path
@@ -12,56 +13,61 @@ import numpy as np
 
 from container import F32, STRING, U32, Header, Tensor, padded, value
 
-# Weights made at a time.
+# Weights generated at a time.
 CHUNK = 1 << 24
 
 
-def header(layers: int, width: int, feed_forward: int, heads: int, kv_heads: int, vocabulary: int, format: str) -> Header:
+def header(
+    layers: int, width: int, feed_forward: int, heads: int, kv_heads: int, vocabulary: int, format: str
+) -> Header:
     head = width // heads
     values = [
-        ('general.architecture', value(STRING, 'llama')),
-        ('general.name', value(STRING, f'seeded llama {layers}x{width}')),
-        ('llama.block_count', value(U32, layers)),
-        ('llama.context_length', value(U32, 256)),
-        ('llama.embedding_length', value(U32, width)),
-        ('llama.feed_forward_length', value(U32, feed_forward)),
-        ('llama.attention.head_count', value(U32, heads)),
-        ('llama.attention.head_count_kv', value(U32, kv_heads)),
-        ('llama.attention.layer_norm_rms_epsilon', value(F32, 1e-5)),
-        ('llama.rope.dimension_count', value(U32, head)),
-        ('llama.vocab_size', value(U32, vocabulary)),
-        ('general.file_type', value(U32, {'F32': 0, 'F16': 1, 'BF16': 32}[format])),
-        ('tokenizer.ggml.model', value(STRING, 'no_vocab')),
+        ("general.architecture", value(STRING, "llama")),
+        ("general.name", value(STRING, f"seeded llama {layers}x{width}")),
+        ("llama.block_count", value(U32, layers)),
+        ("llama.context_length", value(U32, 256)),
+        ("llama.embedding_length", value(U32, width)),
+        ("llama.feed_forward_length", value(U32, feed_forward)),
+        ("llama.attention.head_count", value(U32, heads)),
+        ("llama.attention.head_count_kv", value(U32, kv_heads)),
+        ("llama.attention.layer_norm_rms_epsilon", value(F32, 1e-5)),
+        ("llama.rope.dimension_count", value(U32, head)),
+        ("llama.vocab_size", value(U32, vocabulary)),
+        ("general.file_type", value(U32, {"F32": 0, "F16": 1, "BF16": 32}[format])),
+        ("tokenizer.ggml.model", value(STRING, "no_vocab")),
     ]
-    tensors = [Tensor('token_embd.weight', (width, vocabulary), format)]
+    tensors = [Tensor("token_embd.weight", (width, vocabulary), format)]
     for layer in range(layers):
         tensors += [
-            Tensor(f'blk.{layer}.attn_norm.weight', (width,), 'F32'),
-            Tensor(f'blk.{layer}.ffn_down.weight', (feed_forward, width), format),
-            Tensor(f'blk.{layer}.ffn_gate.weight', (width, feed_forward), format),
-            Tensor(f'blk.{layer}.ffn_up.weight', (width, feed_forward), format),
-            Tensor(f'blk.{layer}.ffn_norm.weight', (width,), 'F32'),
-            Tensor(f'blk.{layer}.attn_k.weight', (width, kv_heads * head), format),
-            Tensor(f'blk.{layer}.attn_output.weight', (width, width), format),
-            Tensor(f'blk.{layer}.attn_q.weight', (width, width), format),
-            Tensor(f'blk.{layer}.attn_v.weight', (width, kv_heads * head), format),
+            Tensor(f"blk.{layer}.attn_norm.weight", (width,), "F32"),
+            Tensor(f"blk.{layer}.ffn_down.weight", (feed_forward, width), format),
+            Tensor(f"blk.{layer}.ffn_gate.weight", (width, feed_forward), format),
+            Tensor(f"blk.{layer}.ffn_up.weight", (width, feed_forward), format),
+            Tensor(f"blk.{layer}.ffn_norm.weight", (width,), "F32"),
+            Tensor(f"blk.{layer}.attn_k.weight", (width, kv_heads * head), format),
+            Tensor(f"blk.{layer}.attn_output.weight", (width, width), format),
+            Tensor(f"blk.{layer}.attn_q.weight", (width, width), format),
+            Tensor(f"blk.{layer}.attn_v.weight", (width, kv_heads * head), format),
         ]
-    tensors += [Tensor('output_norm.weight', (width,), 'F32'), Tensor('output.weight', (width, vocabulary), format)]
+    tensors += [
+        Tensor("output_norm.weight", (width,), "F32"),
+        Tensor("output.weight", (width, vocabulary), format),
+    ]
     return Header(values, tensors)
 
 
 def encode(weights: np.ndarray, format: str) -> np.ndarray:
-    if format == 'F16':
+    if format == "F16":
         return weights.astype(np.float16)
-    if format == 'BF16':  # to nearest, ties to even
+    if format == "BF16":  # to nearest, ties to even
         bits = weights.view(np.uint32)
         return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return weights
 
 
 def write(path: Path, model: Header, seed: int) -> None:
-    partial = path.with_suffix('.part')
-    with partial.open('wb') as out:
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as out:
         out.write(model.dump())
         for index, tensor in enumerate(model.tensors):
             rng = np.random.default_rng([seed, index])
@@ -75,15 +81,28 @@ def write(path: Path, model: Header, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('output', type=Path)
-    parser.add_argument('format', choices=['F32', 'F16', 'BF16'])
-    for name, default in (('layers', 2), ('width', 2048), ('feed-forward', 5632), ('heads', 32), ('kv-heads', 8), ('vocabulary', 4096)):
-        parser.add_argument(f'--{name}', type=int, default=default)
-    parser.add_argument('--seed', type=int, default=2)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("output", type=Path)
+    parser.add_argument("format", choices=["F32", "F16", "BF16"])
+    for name, default in (
+        ("layers", 2),
+        ("width", 2048),
+        ("feed-forward", 5632),
+        ("heads", 32),
+        ("kv-heads", 8),
+        ("vocabulary", 4096),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--seed", type=int, default=2)
     o = parser.parse_args()
-    write(o.output, header(o.layers, o.width, o.feed_forward, o.heads, o.kv_heads, o.vocabulary, o.format), o.seed)
+    write(
+        o.output,
+        header(o.layers, o.width, o.feed_forward, o.heads, o.kv_heads, o.vocabulary, o.format),
+        o.seed,
+    )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     main()

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Records what jinja2, set up as transformers does it, makes of templates in the style of public ones: tests/golden/templates.json.
+"""Records how jinja2, set up as in transformers, renders templates in the style of public ones:
+tests/golden/templates.json.
 
-The templates are written for this test; each uses what a family of models' templates use. Run with target/real/venv/bin/python
-(setup.py). The environment is that of transformers' utils/chat_template_utils.py: sandboxed, blocks take their line, the
-block `generation`, loop controls, `tojson` as json.dumps.
+The templates are written for this test; each uses the features of a family of models. Run with
+target/real/venv/bin/python (setup.py). The environment is that of transformers' utils/chat_template_utils.py:
+sandboxed, with trimmed blocks, the block `generation`, loop controls, and `tojson` as json.dumps.
 """
+
 from __future__ import annotations
 
 import json
@@ -15,16 +17,16 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-GOLDEN = Path(__file__).resolve().parents[1] / 'golden/templates.json'
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/templates.json"
 
 
 class Generation(Extension):
-    tags = {'generation'}  # noqa: RUF012
+    tags = {"generation"}  # noqa: RUF012
 
     def parse(self, parser):
         line = next(parser.stream).lineno
-        body = parser.parse_statements(['name:endgeneration'], drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method('_render'), [], [], body).set_lineno(line)
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return jinja2.nodes.CallBlock(self.call_method("_render"), [], [], body).set_lineno(line)
 
     def _render(self, caller):
         return caller()
@@ -35,46 +37,64 @@ def environment() -> jinja2.Environment:
         raise jinja2.exceptions.TemplateError(message)
 
     def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+        return json.dumps(
+            x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )
 
-    env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
-    env.filters['tojson'] = tojson
-    env.globals['raise_exception'] = raise_exception
+    env = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    env.filters["tojson"] = tojson
+    env.globals["raise_exception"] = raise_exception
     return env
 
 
 TALK = [
-    {'role': 'system', 'content': 'Be kind & brief.'},
-    {'role': 'user', 'content': ' What is 2 < 3?\n'},
-    {'role': 'assistant', 'content': '<think>\nhm\n</think>\n\nYes, it\'s "true".'},
-    {'role': 'user', 'content': 'Ünï 世界 😀'},
+    {"role": "system", "content": "Be kind & brief."},
+    {"role": "user", "content": " What is 2 < 3?\n"},
+    {"role": "assistant", "content": '<think>\nhm\n</think>\n\nYes, it\'s "true".'},
+    {"role": "user", "content": "Ünï 世界 😀"},
 ]
 WEATHER = {
-    'type': 'function',
-    'function': {
-        'name': 'get_weather',
-        'description': 'The weather of a place, if it\'s <known> & "quoted".',
-        'parameters': {
-            'type': 'object',
-            'properties': {'place': {'type': 'string', 'description': 'Ort: Zürich'}, 'days': {'type': 'integer', 'default': 1}},
-            'required': ['place'],
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": 'The weather of a place, if it\'s <known> & "quoted".',
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "place": {"type": "string", "description": "Ort: Zürich"},
+                "days": {"type": "integer", "default": 1},
+            },
+            "required": ["place"],
         },
     },
 }
 CALLED = [
-    {'role': 'user', 'content': 'Weather?'},
+    {"role": "user", "content": "Weather?"},
     {
-        'role': 'assistant',
-        'content': '',
-        'tool_calls': [{'type': 'function', 'id': 'abcdef123', 'function': {'name': 'get_weather', 'arguments': {'place': 'Zürich', 'days': 2, 'a': None}}}],
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "type": "function",
+                "id": "abcdef123",
+                "function": {"name": "get_weather", "arguments": {"place": "Zürich", "days": 2, "a": None}},
+            }
+        ],
     },
-    {'role': 'tool', 'name': 'get_weather', 'tool_call_id': 'abcdef123', 'content': {'t': 1.5, 'ok': True, 'z': [], 'y': {}}},
+    {
+        "role": "tool",
+        "name": "get_weather",
+        "tool_call_id": "abcdef123",
+        "content": {"t": 1.5, "ok": True, "z": [], "y": {}},
+    },
 ]
-TURNS = {'messages': TALK}
-TOOLS = {'messages': CALLED, 'tools': [WEATHER]}
-SHORT = {'messages': TALK[1:], 'add_generation_prompt': False}
+TURNS = {"messages": TALK}
+TOOLS = {"messages": CALLED, "tools": [WEATHER]}
+SHORT = {"messages": TALK[1:], "add_generation_prompt": False}
 
-# A name, the template, and the variables it is rendered with.
+# A name, the template, and its variables.
 TEMPLATES = [
     (
         'chatml with generation, as SmolLM3 and TRL mark it',
@@ -230,16 +250,21 @@ def main() -> int:
     for name, source, contexts in TEMPLATES:
         cases = []
         for given in contexts:
-            context = {'bos_token': '<s>', 'eos_token': '</s>', 'add_generation_prompt': True} | given
+            context = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True} | given
             try:
-                cases.append({'variables': context, 'text': env.from_string(source).render(**context)})
+                cases.append({"variables": context, "text": env.from_string(source).render(**context)})
             except jinja2.exceptions.TemplateError as error:
-                cases.append({'variables': context, 'error': str(error)})
-        out.append({'name': name, 'template': source, 'cases': cases})
-    GOLDEN.write_text(json.dumps({'jinja2': jinja2.__version__, 'templates': out}, ensure_ascii=False, indent=1) + '\n')
-    print(f'{len(out)} templates, {sum(len(entry["cases"]) for entry in out)} renderings by jinja2 {jinja2.__version__}')
+                cases.append({"variables": context, "error": str(error)})
+        out.append({"name": name, "template": source, "cases": cases})
+    GOLDEN.write_text(
+        json.dumps({"jinja2": jinja2.__version__, "templates": out}, ensure_ascii=False, indent=1) + "\n"
+    )
+    print(
+        f'{len(out)} templates, {sum(len(entry["cases"]) for entry in out)} renderings '
+        f"by jinja2 {jinja2.__version__}"
+    )
     return 0
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,5 @@
-//! Tokens of texts: `tokens MODEL` reads one JSON string a line and answers each with one line, `[tokens, text that they decode to]`.
+//! Tokens of texts: `tokens MODEL` reads one JSON string a line and answers each with one line, `[tokens,
+//! text that they decode to]`.
 
 use qmill::gguf::Model;
 use qmill::llm::Tokenizer;

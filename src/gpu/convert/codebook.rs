@@ -1,10 +1,10 @@
-//! The codebooks of formats, on the device.
+//! Keeps the codebooks of formats on the device.
 
 use crate::gpu::Gpu;
 use crate::{Format, Result};
 
 impl Gpu {
-    /// The codebook of a format, on the device.
+    /// The codebook of a format in a buffer; `None` for formats without one.
     pub(in crate::gpu) fn grid(&self, format: Format) -> Result<Option<wgpu::Buffer>> {
         let Some(words) = format.info().grid else { return Ok(None) };
         let mut grids = self.shared.grids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Moves bytes through the device: up, through a kernel or two, and down.
+//! Converts weights in host memory: upload, one or two kernels, download.
 
 use super::padded_layout::PaddedLayout;
 use super::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
@@ -9,18 +9,20 @@ use crate::gpu::op::Op;
 use crate::{Error, Format, Result};
 use wgpu::{BufferUsages, MapMode};
 
-/// Larger chunks gain nothing: the work per submission is small beside this, and a watchdog never notices.
+/// The most bytes of a chunk. Larger ones gain nothing: the overhead of a submission is small beside this. It
+/// also stays far from the timeouts of drivers.
 const CHUNK_BYTES: u64 = 16 << 20;
-/// Chunks are whole blocks of every format.
+/// A chunk is a multiple of this many weights: whole blocks of every format.
 const CHUNK_STEP: u64 = 256;
 
-/// Converts weights from one format to another on a device, through buffers that it keeps.
+/// Converts weights from one format to another on a device. Keeps its buffers between conversions.
 ///
-/// One submission is under way at a time; converters in several threads keep the device busy.
+/// A converter has one submission in flight at a time. To keep the device busy, use several in different
+/// threads.
 #[derive(Debug)]
 pub struct Converter {
     gpu: Gpu,
-    /// No buffer becomes larger.
+    /// The largest size of a buffer.
     buffer_bytes: u64,
     upload: GrowingBuffer,
     source: GrowingBuffer,
@@ -32,15 +34,16 @@ pub struct Converter {
     readback: GrowingBuffer,
 }
 
-/// What a conversion came to.
+/// The result of a conversion.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Converted {
-    /// Weights whose bytes the CPU reference made, because the kernel declined them for their unusual magnitude.
+    /// The number of weights that the CPU reference converted, because the kernel declined their unusual
+    /// magnitude.
     pub redone_weights: u64,
 }
 
-/// A buffer that grows when more is asked of it.
+/// A buffer that grows on demand.
 #[derive(Debug)]
 struct GrowingBuffer {
     usage: BufferUsages,
@@ -57,16 +60,17 @@ impl GrowingBuffer {
         if let Some(buffer) = self.buffer.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }
-        // The old one first, so that both are never there at once.
+        // Drop the old buffer first, so that the two never exist at once.
         self.buffer = None;
         Ok(self.buffer.insert(gpu.buffer(bytes.next_multiple_of(4).max(4), self.usage)?).clone())
     }
 }
 
 impl Converter {
-    /// A converter whose buffers take at most about `memory_bytes` together, on the device and beside it.
+    /// Creates a converter whose buffers take at most about `memory_bytes` together, on the device and in
+    /// host memory.
     pub fn new(gpu: &Gpu, memory_bytes: u64) -> Self {
-        // The largest buffers are two; the others take at most as much again, as a fraction of the weights each.
+        // Two buffers have the full size; all others together take at most as much again.
         let buffer_bytes = (memory_bytes / 4).min(CHUNK_BYTES).min(gpu.max_binding_bytes());
         let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         Self {
@@ -87,12 +91,13 @@ impl Converter {
         &self.gpu
     }
 
-    /// Decodes `input`, blocks of `from`, and encodes the weights as `to` into `output`; waits for the result.
+    /// Decodes `input`, blocks of format `from`, encodes the weights as `to` into `output`, and waits for the
+    /// result.
     ///
-    /// The bytes are those of [`cpu::dequantize`] and [`cpu::quantize`]. Weights are finite, where `to` is not F32, F16
-    /// or BF16. Fails with [`Error::Length`] when the lengths do not fit, with [`Error::NotEncoded`] where qmill has no
-    /// encoder, with [`Error::Inexact`] on a device that must not quantize, and with what the device reports;
-    /// `output` is then unspecified.
+    /// The bytes equal those of [`cpu::dequantize`] followed by [`cpu::quantize`]. Weights must be finite
+    /// unless `to` is F32, F16 or BF16. Fails with [`Error::Length`] if the lengths do not match,
+    /// [`Error::NotEncoded`] if qmill has no encoder for `to`, [`Error::Inexact`] on a device that must not
+    /// quantize, and with errors of the device; `output` is then unspecified.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn convert(
         &mut self,
@@ -104,10 +109,10 @@ impl Converter {
         pollster::block_on(self.convert_as(Wait::Blocking, from, input, to, output))
     }
 
-    /// [`Converter::convert`], to be awaited. Nothing waits in the calling thread, but what the device
-    /// declined is computed in it.
+    /// The `async` form of [`Converter::convert`]. It does not block, but blocks that the device declined are
+    /// computed in the calling thread.
     ///
-    /// A future that is dropped on the way leaves a converter of use.
+    /// If the future is dropped early, the converter remains usable.
     pub async fn convert_async(
         &mut self,
         from: Format,
@@ -115,14 +120,14 @@ impl Converter {
         to: Format,
         output: &mut [u8],
     ) -> Result<Converted> {
-        // What is under way may never end.
+        // A dropped future leaves its buffers in use, so they are not reused.
         let mut converter = std::mem::replace(self, self.without_buffers());
         let converted = converter.convert_as(Wait::Async, from, input, to, output).await;
         *self = converter;
         converted
     }
 
-    /// The same, waited for in this way.
+    /// [`Converter::convert`] with either way of waiting.
     async fn convert_as(
         &mut self,
         wait: Wait,
@@ -145,7 +150,7 @@ impl Converter {
         let chunk = self.chunk_weights(from, to);
         let bytes = |format: Format| format.bytes_for(chunk) as usize;
         for (input, output) in input.chunks(bytes(from)).zip(output.chunks_mut(bytes(to))) {
-            // After a failure a buffer may be mapped for ever.
+            // After a failure, a buffer may stay mapped.
             let redone = self.convert_chunk(wait, from, input, to, output).await;
             converted.redone_weights += redone.inspect_err(|_| *self = self.without_buffers())?;
         }
@@ -156,16 +161,16 @@ impl Converter {
         Self { buffer_bytes: self.buffer_bytes, ..Self::new(&self.gpu, 0) }
     }
 
-    /// As many weights as the largest of the buffers has room for.
+    /// The weights of a chunk: as many as fit into the largest buffer.
     fn chunk_weights(&self, from: Format, to: Format) -> u64 {
         let middle_bytes = if from.is_float() { 0 } else { 4 * CHUNK_STEP };
         let widest = [from, to].map(|format| PaddedLayout::of(format).device_bytes(CHUNK_STEP)).into_iter();
-        // No sub-block is shorter than 16 weights, of which scratch has 16 bytes.
+        // Scratch has 16 bytes for each sub-block, which has at least 16 weights.
         let step_bytes = widest.chain([CHUNK_STEP, middle_bytes]).max().unwrap_or(CHUNK_STEP);
         (self.buffer_bytes / step_bytes).max(1) * CHUNK_STEP
     }
 
-    /// Returns how many weights the CPU reference did.
+    /// Converts one chunk. Returns how many weights the CPU reference converted.
     async fn convert_chunk(
         &mut self,
         wait: Wait,
@@ -214,7 +219,7 @@ impl Converter {
         Ok(redo(&declined, from, input, to, output))
     }
 
-    /// What is done between the way up and the way down.
+    /// Prepares the kernels of one chunk.
     async fn prepare(
         &mut self,
         wait: Wait,
@@ -224,7 +229,7 @@ impl Converter {
         weights: u64,
     ) -> Result<Vec<Op>> {
         let gpu = self.gpu.clone();
-        // To F32 and F16 a decoder goes all the way, and from any bits.
+        // Decoders produce F32 and F16 themselves, from any bits.
         let encodes = !matches!(to, Format::F32 | Format::F16);
         let decodes = !(encodes && from.is_float());
         let middle = if encodes && decodes { Some(self.middle.get(&gpu, 4 * weights)?) } else { None };
@@ -253,7 +258,7 @@ impl Converter {
     }
 }
 
-/// Writes blocks into a mapped buffer, each on a whole word.
+/// Maps a buffer and writes blocks into it, each padded to whole words.
 fn put_padded(
     gpu: &Gpu,
     buffer: &wgpu::Buffer,
@@ -276,7 +281,7 @@ fn put_padded(
     Ok(())
 }
 
-/// Copies blocks that start on whole words to where they follow one another.
+/// Copies padded blocks and removes the padding.
 fn take_padded(layout: PaddedLayout, padded: &[u8], blocks: &mut [u8]) {
     let stride = 4 * layout.words;
     if stride == layout.file_bytes {
@@ -290,12 +295,12 @@ fn take_padded(layout: PaddedLayout, padded: &[u8], blocks: &mut [u8]) {
     }
 }
 
-/// Does on the CPU what the kernel declined; returns how many weights that were.
+/// Converts declined blocks on the CPU. Returns the number of weights.
 fn redo(declined: &[u32], from: Format, input: &[u8], to: Format, output: &mut [u8]) -> u64 {
     if declined.iter().all(|&word| word == 0) {
         return 0;
     }
-    // Whole blocks of both formats, and so a run of bits of the map.
+    // A unit is whole blocks of both formats, hence consecutive bits of the map.
     let unit_weights = from.info().block_weights.max(to.info().block_weights);
     let unit_blocks = unit_weights / to.info().block_weights;
     let is_declined = |block: usize| declined[block / 32] >> (block % 32) & 1 == 1;
@@ -303,7 +308,7 @@ fn redo(declined: &[u32], from: Format, input: &[u8], to: Format, output: &mut [
     let units = output.len() / unit_bytes(to);
     let declined: Vec<usize> =
         (0..units).filter(|unit| (unit * unit_blocks..(unit + 1) * unit_blocks).any(is_declined)).collect();
-    // The CPU is much faster on all at once than on many one by one.
+    // The CPU is much faster on one long slice than on many short ones.
     if 8 * declined.len() > units {
         cpu::convert(from, input, to, output);
         return (units * unit_weights) as u64;

@@ -1,4 +1,4 @@
-//! Blocks to weights, on the device.
+//! Prepares dequantizing on the device.
 
 use super::padded_layout::device_bytes;
 use super::program::{ConvertKernel, ConvertProgram, DECODED_BLOCKS, GRID, RESULT};
@@ -10,12 +10,13 @@ use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
 
 impl Gpu {
-    /// Prepares the decoding of the blocks of `weights` weights of format `from` to `to`, which is F32 or F16.
+    /// Prepares decoding `weights` weights of format `from` to `to`, which is F32 or F16.
     ///
-    /// `blocks` holds them each on a whole word ([`device_bytes`]), `result` receives whole quads of
-    /// weights. The bits are those of [`cpu::dequantize`](crate::cpu::dequantize), for F16 rounded to the nearest; only
-    /// that any NaN may stand for another. Fails with [`Error::NotEncoded`] where `to` is another format or the same as
-    /// `from`, with [`Error::ShortRange`], and with [`Error::Device`] where a range is not aligned as the device wants.
+    /// `blocks` holds the blocks, each padded to whole words ([`device_bytes`]); `result` receives whole
+    /// quads of weights. The bits equal those of [`cpu::dequantize`](crate::cpu::dequantize), for F16 rounded
+    /// to nearest, except that one NaN may replace another. Fails with [`Error::NotEncoded`] if `to` is
+    /// another format or equals `from`, [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for
+    /// an unsuitable range, and with errors of the device.
     pub fn prepare_dequantize(
         &self,
         from: Format,

@@ -1,11 +1,11 @@
-//! Blocks as quantizers and decoders have them on a device: each starts on a whole word.
+//! The layout of blocks for quantizers and decoders on a device: each block is padded to whole words.
 
 use crate::Format;
 
 /// The layout of a format's blocks, each padded to whole words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::gpu) struct PaddedLayout {
-    /// Quads of four weights in a block; a block of a float format is one quad.
+    /// Quads of weights in a block; for a float format, a block is one quad.
     pub(in crate::gpu) quads: usize,
     /// Words from one block to the next.
     pub(in crate::gpu) words: usize,
@@ -21,19 +21,19 @@ impl PaddedLayout {
         Self { quads: weights / 4, words: file_bytes.div_ceil(4), file_bytes }
     }
 
-    /// Blocks that hold this many weights; the last may be in part.
+    /// The number of blocks of `weights` weights; the last may be incomplete.
     pub(in crate::gpu) fn blocks(self, weights: u64) -> u64 {
         weights.div_ceil(4 * self.quads as u64)
     }
 
-    /// Bytes on the device.
+    /// Bytes of `weights` weights on the device.
     pub(in crate::gpu) fn device_bytes(self, weights: u64) -> u64 {
         self.blocks(weights) * 4 * self.words as u64
     }
 }
 
-/// Bytes that `weights` weights of a format take on the device, where each block starts on a whole word and F32,
-/// F16 and BF16 come in whole quads.
+/// Bytes of `weights` weights on the device, where each block is padded to whole words and F32, F16 and BF16
+/// to whole quads.
 pub fn device_bytes(format: Format, weights: u64) -> u64 {
     PaddedLayout::of(format).device_bytes(weights)
 }

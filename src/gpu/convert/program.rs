@@ -1,4 +1,4 @@
-//! The kernels that convert, each joined with a format: what there is, and what each binds.
+//! The programs that convert: kernels joined with a format, and their bindings.
 
 use super::padded_layout::PaddedLayout;
 use crate::format::Passes;
@@ -15,10 +15,10 @@ pub(super) const SOURCE: Binding = Binding::new(1, "source");
 pub(super) const BLOCKS: Binding = Binding::new(2, "blocks");
 /// A bit for each declined block.
 pub(super) const DECLINED: Binding = Binding::new(3, "declined");
-/// Results of `search`, where `search` writes them and where `pack` reads them.
+/// Results of the search pass: where `search` writes them, and where `pack` reads them.
 pub(super) const SEARCH_SCRATCH: Binding = Binding::new(2, "scratch");
 pub(super) const PACK_SCRATCH: Binding = Binding::new(4, "scratch");
-/// Blocks to decode, decoded weights, and the format's codebook.
+/// For decoders: blocks, decoded weights, and the format's codebook.
 pub(super) const DECODED_BLOCKS: Binding = Binding::new(1, "blocks");
 pub(super) const RESULT: Binding = Binding::new(2, "result");
 pub(super) const GRID: Binding = Binding::new(3, "grid");
@@ -42,7 +42,7 @@ impl ConvertKernel {
         }
     }
 
-    /// Chooses this kernel's part of a format file.
+    /// The switch that selects this kernel's part of a format file.
     fn part(self) -> Switch {
         match self {
             Self::Quantize => Switch::Quantize,
@@ -53,18 +53,18 @@ impl ConvertKernel {
     }
 }
 
-/// A kernel joined with a format and the type of the weights on its other side: one shader module.
+/// A kernel joined with a format and a float format of the weights: one shader module.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(in crate::gpu) struct ConvertProgram {
     pub(in crate::gpu) kernel: ConvertKernel,
     /// The format that is encoded or decoded.
     pub(in crate::gpu) format: Format,
-    /// F32, F16 or BF16: what is encoded. F32 or F16: what it is decoded to.
+    /// The format of the weights: F32, F16 or BF16 to encode, F32 or F16 when decoding.
     pub(in crate::gpu) weights: Format,
 }
 
 impl ConvertProgram {
-    /// Every program there is.
+    /// All programs.
     pub(in crate::gpu) fn all() -> impl Iterator<Item = Self> {
         FORMATS.iter().flat_map(|info| {
             let format = info.format;
@@ -83,7 +83,7 @@ impl ConvertProgram {
         })
     }
 
-    /// Invocations that do `blocks` blocks.
+    /// The number of invocations for `blocks` blocks.
     pub(in crate::gpu) fn invocations(self, blocks: u64) -> u64 {
         match (self.kernel, self.format.info().passes) {
             (ConvertKernel::QuantizeSearch, Some(Passes::SearchAndPack { sub_blocks, .. })) => {
@@ -95,7 +95,7 @@ impl ConvertProgram {
         }
     }
 
-    /// Its WGSL, for a compiler that may fuse and reassociate what is not opaque, or for one that may not.
+    /// The WGSL text, for a compiler that may contract operations or one that may not.
     pub(in crate::gpu) fn wgsl(self, may_contract: bool) -> Result<String, String> {
         let layout = PaddedLayout::of(self.format);
         let mut constants = vec![
@@ -121,14 +121,14 @@ impl ConvertProgram {
 }
 
 impl fmt::Display for ConvertProgram {
-    /// As in `quantize_pack.q4_k.f16`.
+    /// For example `quantize_pack.q4_k.f16`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kernel = self.kernel.file().trim_start_matches("convert/").trim_end_matches(".wgsl");
         write!(f, "{kernel}.{}.{}", self.format.name().to_lowercase(), self.weights.name().to_lowercase())
     }
 }
 
-/// The kernels that encode a format, in their order; none where there is no encoder.
+/// The kernels that encode a format, in order; empty if there is no encoder.
 pub(in crate::gpu) fn quantize_passes(format: Format) -> &'static [ConvertKernel] {
     match format.info().passes {
         None => &[],

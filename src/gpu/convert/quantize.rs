@@ -1,4 +1,4 @@
-//! Weights to blocks, on the device.
+//! Prepares quantizing on the device.
 
 use super::padded_layout::{PaddedLayout, device_bytes};
 use super::program::{
@@ -14,22 +14,23 @@ use crate::gpu::shader::pipeline::Arithmetic;
 use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
 
-/// Where a quantization finds its operands: ranges of buffers with usage `STORAGE`, which must not overlap.
+/// The operands of [`Gpu::prepare_quantize`]: ranges of buffers with usage `STORAGE`, which must not overlap.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QuantizeBuffers<'a> {
-    /// Weights, F32, F16 or BF16, as a file holds them, in whole quads: at least [`device_bytes`].
+    /// Weights in F32, F16 or BF16, as in a file, in whole quads: at least [`device_bytes`].
     pub source: BufferBinding<'a>,
-    /// Receives the blocks, each on a whole word: [`device_bytes`].
+    /// Receives the blocks, each padded to whole words: [`device_bytes`].
     pub blocks: BufferBinding<'a>,
-    /// A bit for each block, set where the CPU reference must do it: [`declined_bytes`], zeros before.
+    /// A bit for each block, set if the CPU reference must encode it: [`declined_bytes`]. Must hold zeros
+    /// before.
     pub declined: BufferBinding<'a>,
-    /// What is kept between two passes: [`scratch_bytes`].
+    /// Scratch memory between two passes: [`scratch_bytes`].
     pub scratch: BufferBinding<'a>,
 }
 
 impl<'a> QuantizeBuffers<'a> {
-    /// Ranges for the weights, the blocks, the map of those that are declined, and what is kept meanwhile.
+    /// The ranges of weights, blocks, the bitmap of declined blocks, and scratch memory.
     pub fn new(
         source: BufferBinding<'a>,
         blocks: BufferBinding<'a>,
@@ -40,26 +41,27 @@ impl<'a> QuantizeBuffers<'a> {
     }
 }
 
-/// Bytes of the bitmap of declined blocks of `weights` weights.
+/// Bytes of the bitmap of declined blocks for `weights` weights.
 pub fn declined_bytes(format: Format, weights: u64) -> u64 {
     PaddedLayout::of(format).blocks(weights).div_ceil(32) * 4
 }
 
-/// Bytes of scratch that quantizing `weights` weights needs.
+/// Bytes of scratch memory for quantizing `weights` weights.
 pub fn scratch_bytes(format: Format, weights: u64) -> u64 {
     let search = ConvertProgram { kernel: ConvertKernel::QuantizeSearch, format, weights: Format::F32 };
     let two_passes = quantize_passes(format).contains(&ConvertKernel::QuantizeSearch);
-    // Never nothing, because an empty buffer cannot be bound.
+    // Not 0: an empty buffer cannot be bound.
     if two_passes { 16 * search.invocations(PaddedLayout::of(format).blocks(weights)) } else { 4 }
 }
 
 impl Gpu {
-    /// Prepares the encoding of `weights` weights of format `from`, which is F32, F16 or BF16, as `to`.
+    /// Prepares encoding `weights` weights of format `from`, which is F32, F16 or BF16, as `to`.
     ///
-    /// The bytes are those of [`cpu::quantize`](crate::cpu::quantize) for finite weights, but where a bit of `declined` is
-    /// set. Compiles what was not needed before. Fails with [`Error::NotEncoded`] where there is no encoder, or `from` is
-    /// no float format or the same as `to`; with [`Error::Inexact`] on a device that must not quantize; with
-    /// [`Error::ShortRange`]; and with [`Error::Device`] where a range is not aligned as the device wants.
+    /// For finite weights, the bytes equal those of [`cpu::quantize`](crate::cpu::quantize), except in blocks
+    /// whose bit in `declined` is set. Compiles kernels on first use. Fails with [`Error::NotEncoded`] if
+    /// there is no encoder, or `from` is not a float format or equals `to`; [`Error::Inexact`] on a device
+    /// that must not quantize; [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for an
+    /// unsuitable range; and with errors of the device.
     pub fn prepare_quantize(
         &self,
         from: Format,
@@ -92,7 +94,7 @@ impl Gpu {
         Ok(Op::new(steps.collect::<Result<Vec<_>>>()?))
     }
 
-    /// Prepares `program` over the blocks of `weights` weights.
+    /// Prepares `program` for the blocks of `weights` weights.
     pub(super) fn prepare_conversion(
         &self,
         program: ConvertProgram,

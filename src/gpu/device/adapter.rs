@@ -1,4 +1,4 @@
-//! Which adapters there are, and which of them to use.
+//! Lists adapters and chooses one.
 
 use crate::{Error, Result};
 use std::convert::Infallible;
@@ -8,28 +8,28 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use wgpu::DeviceType;
 
-/// What a user says about where to compute.
+/// Which device to compute on.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum DeviceChoice {
-    /// A discrete GPU, or an integrated one, or the CPU: the twin is faster than a graphics driver that computes on the
-    /// CPU itself.
+    /// The best GPU, or the CPU where there is none. Software adapters are skipped: the CPU reference is
+    /// faster.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The best adapter there is, even one that computes on the CPU.
+    /// The best adapter, even one that computes on the CPU.
     Gpu,
-    /// The adapter of this number among [`adapters`].
+    /// The adapter with this index in [`adapters`].
     Index(usize),
-    /// The first adapter whose name contains this, in any case.
+    /// The first adapter whose name contains this text, ignoring case.
     Name(String),
 }
 
 impl FromStr for DeviceChoice {
     type Err = Infallible;
 
-    /// `auto`, `cpu`, `gpu`, a number, or else a part of a name.
+    /// Parses `auto`, `cpu`, `gpu` or an index; any other text is part of a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.to_ascii_lowercase().as_str() {
             "auto" => Self::Auto,
@@ -52,34 +52,36 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// A way to a GPU: an adapter of one backend.
+/// An adapter: a GPU as one backend sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Adapter {
-    /// Its number, by which it can be chosen.
+    /// The index for [`DeviceChoice::Index`].
     pub index: usize,
-    /// wgpu's handle to it, which knows its features and limits.
+    /// wgpu's handle, which has the name, features and limits.
     pub handle: wgpu::Adapter,
 }
 
-/// The instance of every adapter here: devices of one instance tell when something is another's.
+/// The one instance of all adapters: only within an instance can wgpu tell one device's resources from
+/// another's.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE
         .get_or_init(|| wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env()))
 }
 
-/// All adapters of the backends that `WGPU_BACKEND` allows, by default all that qmill is compiled with (its
-/// features `vulkan`, `metal` and `dx12`); of one wgpu instance, which the process keeps.
+/// All adapters of the backends that `WGPU_BACKEND` allows; by default, of all that qmill is compiled with
+/// (its features `vulkan`, `metal` and `dx12`). They belong to one wgpu instance that lives as long as the
+/// process.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<Adapter> {
     pollster::block_on(adapters_async())
 }
 
-/// [`adapters`](crate::gpu), to be awaited: in a browser that is the only way. Elsewhere it is done at once,
+/// The `async` form of [`adapters`](crate::gpu), the only one in a browser. Elsewhere it completes at once,
 /// and blocks while drivers are loaded.
 pub async fn adapters_async() -> Vec<Adapter> {
-    // Without a backend an instance panics.
+    // wgpu panics if no backend is compiled in.
     if wgpu::Instance::enabled_backend_features().is_empty() {
         return Vec::new();
     }
@@ -87,9 +89,9 @@ pub async fn adapters_async() -> Vec<Adapter> {
     handles.into_iter().enumerate().map(|(index, handle)| Adapter { index, handle }).collect()
 }
 
-/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name.
+/// The adapter that `choice` and `WGPU_ADAPTER_NAME` select.
 ///
-/// Fails with [`Error::NoAdapter`], also where that is the CPU.
+/// Fails with [`Error::NoAdapter`] if there is none, or if the choice is the CPU.
 pub(super) async fn chosen(choice: &DeviceChoice) -> Result<Adapter> {
     let not_found = |adapters: &[Adapter]| {
         let wanted = match choice {
@@ -104,7 +106,7 @@ pub(super) async fn chosen(choice: &DeviceChoice) -> Result<Adapter> {
     }
 }
 
-/// What an error says of the adapters.
+/// The list of adapters for error messages.
 fn listed(adapters: &[Adapter]) -> String {
     let names =
         adapters.iter().map(|adapter| format!("{}: {}", adapter.index, adapter.handle.get_info().name));
@@ -112,8 +114,7 @@ fn listed(adapters: &[Adapter]) -> String {
     if names.is_empty() { "there is no adapter".to_owned() } else { format!("the adapters are {names}") }
 }
 
-/// The adapter that `choice` and `WGPU_ADAPTER_NAME` name, or `None` for the CPU; and all that there are, if
-/// that was looked at.
+/// The adapter that `choice` and `WGPU_ADAPTER_NAME` select, `None` for the CPU; and all adapters.
 pub(super) async fn choose(choice: &DeviceChoice) -> Result<(Option<Adapter>, Vec<Adapter>)> {
     let named = |adapter: &Adapter, name: &str| {
         adapter.handle.get_info().name.to_lowercase().contains(&name.to_lowercase())
@@ -144,7 +145,7 @@ pub(super) async fn choose(choice: &DeviceChoice) -> Result<(Option<Adapter>, Ve
     Ok((found.cloned(), adapters))
 }
 
-/// Discrete GPUs first, and of the kinds that are left, the one that more often has its own memory.
+/// Discrete GPUs first, then by how likely the adapter has memory of its own.
 fn rank(adapter: &Adapter) -> u8 {
     match adapter.handle.get_info().device_type {
         DeviceType::DiscreteGpu => 0,

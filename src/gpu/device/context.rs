@@ -1,4 +1,4 @@
-//! A device and what it shares: pipelines, codebooks, scratch memory, errors.
+//! A device and its shared state: pipelines, codebooks, scratch memory, errors.
 
 use super::error::{self, Lost, Pending, guarded};
 #[cfg(not(target_arch = "wasm32"))]
@@ -12,15 +12,15 @@ use crate::{Error, Format, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-/// A device, and the kernels that run on it. Cheap to clone; clones share all.
+/// A device with its compiled kernels. Cheap to clone; clones share all state.
 #[derive(Clone, Debug)]
 pub struct Gpu {
     pub(in crate::gpu) shared: Arc<Shared>,
-    /// What differs on an adapter that computes on the CPU; `None` on a GPU.
+    /// The policy for adapters that compute on the CPU; `None` on a GPU.
     pub(super) software_adapter: Option<SoftwareAdapter>,
     /// The adapter's matrix units, if products may use them.
     pub(super) matrix_units: Option<MatrixUnits>,
-    /// Collects the pipelines that are not compiled yet, in place of compiling them.
+    /// If set, missing pipelines are collected here instead of compiled.
     pub(in crate::gpu) missing: Option<Missing>,
 }
 
@@ -31,32 +31,32 @@ pub(in crate::gpu) struct Shared {
     pub(super) name: String,
     pub(super) backend: wgpu::Backend,
     pub(super) lost: Lost,
-    /// Errors of calls that have not been reported yet.
+    /// Errors that the device has not reported yet.
     pub(super) pending: Pending,
     /// Polls the device while tasks wait for it.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) poller: Poller,
     pub(in crate::gpu) pipelines: Pipelines,
-    /// The codebooks that shaders need.
+    /// Codebooks on the device, by format.
     pub(in crate::gpu) grids: Mutex<HashMap<Format, wgpu::Buffer>>,
-    /// The results of the tests that ran when the device was opened.
+    /// The results of the self-tests at opening.
     pub(super) tests: OnceLock<Tests>,
-    /// The kernels of products where they are not the defaults.
+    /// Which kernels products use, where not the defaults.
     pub(in crate::gpu) tuning: RwLock<Tuning>,
-    /// Memory that products use while they run, of each kind, one product after the other.
+    /// Scratch memory of products, one buffer of each kind, shared by all products.
     pub(in crate::gpu) scratch: [Mutex<Option<wgpu::Buffer>>; 2],
 }
 
-/// What tests have found of a device.
+/// The results of a device's self-tests.
 #[derive(Debug)]
 pub(super) struct Tests {
     pub(super) misrounding: Option<Misrounding>,
-    /// Whether the device's own conversion from f16 is exact.
+    /// Whether the device converts f16 to f32 exactly.
     pub(super) has_exact_f16: bool,
 }
 
 impl Gpu {
-    /// A handle to a device whose tests have not run.
+    /// A handle to a device before its self-tests.
     pub(super) fn untested(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -83,11 +83,14 @@ impl Gpu {
         Self { shared: Arc::new(shared), software_adapter, matrix_units: None, missing: None }
     }
 
-    /// The same device, whose products of many vectors in eight bits may take the matrix units of `adapter`, which it is of: by default on NVIDIA's, elsewhere where [`Tuning`] says so.
+    /// A handle whose products of many int8 vectors may use the matrix units of `adapter`, the device's
+    /// adapter. NVIDIA's are used by default, others where [`Tuning`] says so.
     ///
-    /// They multiply f16: a weight and a number of a vector are then off by at most a 1024th of themselves besides, and by 2⁻²⁸ of the largest of the row and of
-    /// the vector. Needs the features `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`, and an adapter that multiplies 8 x 8 or 16 x 16 numbers at once and
-    /// adds up in f32 (Vulkan and Metal have some); without them nothing changes. [`Gpu::open`] has done this.
+    /// Matrix units multiply f16. This adds an error to each factor: relative, at most 1/1024; absolute, 2⁻²⁸
+    /// of the largest absolute value of its row or vector. Requires the features
+    /// `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`, and an adapter with 8 x 8 or 16 x 16
+    /// matrices that accumulates in f32 (Vulkan, Metal); otherwise the handle is unchanged. [`Gpu::open`]
+    /// does this already.
     #[must_use]
     pub fn with_matrix_units(self, adapter: &wgpu::Adapter) -> Self {
         let has_features = self.device().features().contains(matrix_units::FEATURES);
@@ -99,7 +102,7 @@ impl Gpu {
         self.matrix_units
     }
 
-    /// Whether the adapter computes on the CPU, as llvmpipe and SwiftShader do.
+    /// Whether the adapter computes on the CPU, as llvmpipe and `SwiftShader` do.
     pub fn is_software_adapter(&self) -> bool {
         self.software_adapter.is_some()
     }
@@ -113,48 +116,48 @@ impl Gpu {
         self.software_adapter
     }
 
-    /// The same device, with weights in storage buffers unless `in_textures` and the adapter prefers textures; for
-    /// tests.
+    /// A handle with weights in storage buffers, unless `in_textures` is set and the adapter prefers
+    /// textures; for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_weights_in_textures(&self, in_textures: bool) -> Self {
         let software_adapter = SoftwareAdapter::of(self.device())
-            .map(|adapter| if in_textures { adapter } else { adapter.without_textures() });
+            .map(|adapter| if in_textures { adapter } else { SoftwareAdapter::without_textures() });
         Self { software_adapter, ..self.clone() }
     }
 
-    /// The adapter's name and backend, as `AMD Radeon RX 6800 (vulkan)`.
+    /// The adapter's name and backend, such as `AMD Radeon RX 6800 (vulkan)`.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// The device.
+    /// The wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.shared.device
     }
 
-    /// The queue.
+    /// The wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.shared.queue
     }
 
-    /// Why this device must not quantize: an operation that it rounds otherwise than IEEE 754 says. `None` where all is
-    /// well, as on every device known.
+    /// An operation that this device rounds differently from IEEE 754, because of which it must not quantize.
+    /// `None` on every device known.
     pub fn misrounding(&self) -> Option<Misrounding> {
         self.shared.tests.get().and_then(|tests| tests.misrounding)
     }
 
-    /// Stores the compiled pipelines in the folder that was given to [`Gpu::open`] or
-    /// [`GpuOptions::cache_folder`], for the next start.
+    /// Stores the compiled pipelines for the next start, in the folder given to [`Gpu::open`] or
+    /// [`GpuOptions::cache_folder`](super::options::GpuOptions::cache_folder).
     ///
-    /// What fails here is not worth an error: the next start compiles again.
+    /// Failures are ignored: the next start compiles again.
     pub fn store_pipelines(&self) {
         self.shared.pipelines.store();
     }
 
-    /// Runs `work` and turns what wgpu reports of it on this thread into an error, and a lost device too.
+    /// Runs `work` and returns errors that wgpu reports on this thread, or the loss of the device.
     ///
-    /// In a browser errors are reported later: [`Gpu::settle`] has them. Fails with [`Error::Device`],
+    /// In a browser, errors are reported later, by [`Gpu::settle`]. Fails with [`Error::Device`],
     /// [`Error::DeviceMemory`] and [`Error::DeviceLost`].
     pub fn guarded<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         self.check_lost()?;
@@ -162,11 +165,10 @@ impl Gpu {
         done.map_err(|error| self.lost_or(error))
     }
 
-    /// Waits for what the device has not reported yet of the calls that were made, and fails with the first
-    /// error among it, as [`Gpu::guarded`] does.
+    /// Waits for pending error reports and returns the first error, as [`Gpu::guarded`] does.
     ///
-    /// Only a browser reports errors later than at once; every `async` function of this module that returns
-    /// has seen to it, but what is prepared and recorded by calls that are not `async` fails here.
+    /// Only a browser reports errors late. The `async` functions of this module settle before they return;
+    /// await this after preparing or recording with functions that are not `async`.
     pub async fn settle(&self) -> Result<()> {
         self.shared.pending.settle(self.name()).await
     }
@@ -175,8 +177,8 @@ impl Gpu {
         self.shared.lost.check(self.name())
     }
 
-    /// Fails with [`Error::DeviceLost`] on a device that is gone, even if nothing has told of it: what is
-    /// submitted to such a device is dropped without a word.
+    /// Fails with [`Error::DeviceLost`] on a lost device, even if nothing reported the loss: submissions to
+    /// such a device are dropped silently.
     pub(in crate::gpu) fn check_alive(&self) -> Result<()> {
         self.check_lost()?;
         let descriptor = wgpu::BufferDescriptor {
@@ -185,7 +187,7 @@ impl Gpu {
             usage: wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         };
-        // Memory of a device that is gone is not there to be written, and nothing is reported of that.
+        // Mapping memory of a lost device fails without an error report.
         let is_there = guarded(&self.shared.device, self.name(), &self.shared.pending, || {
             self.shared.device.create_buffer(&descriptor).get_mapped_range(..).is_ok()
         });
@@ -195,14 +197,14 @@ impl Gpu {
         }
     }
 
-    /// Fails with [`Error::OtherDevice`] where `what` was made with a handle of another device.
+    /// Fails with [`Error::OtherDevice`] if `what` was made with another device.
     pub(in crate::gpu) fn check_device(&self, other: &Self, what: &'static str) -> Result<()> {
         let is_same =
             Arc::ptr_eq(&self.shared, &other.shared) || error::is_same(self.device(), other.device());
         if is_same { Ok(()) } else { Err(Error::OtherDevice { what, device: self.name().to_owned() }) }
     }
 
-    /// That the device is gone, if it is, or else this error.
+    /// [`Error::DeviceLost`] if the device is lost, otherwise `error`.
     pub(in crate::gpu) fn lost_or(&self, error: Error) -> Error {
         match (error, self.check_alive()) {
             (Error::Device { .. }, Err(lost)) => lost,
@@ -210,28 +212,28 @@ impl Gpu {
         }
     }
 
-    /// Waits until `submission` is done, and so its callbacks are called.
+    /// Waits until `submission` is done and its callbacks have run.
     ///
-    /// As [`wgpu::Device::poll`], but fails with [`Error::DeviceLost`] where the device is gone.
+    /// Like [`wgpu::Device::poll`], but fails with [`Error::DeviceLost`] on a lost device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })?;
         self.check_alive()
     }
 
-    /// Waits until all that was submitted is done, and its callbacks are called.
+    /// Waits until everything submitted is done and its callbacks have run.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn wait_for_all(&self) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index: None, timeout: None })?;
         self.check_alive()
     }
 
-    /// What a call reports that is not an error of wgpu's.
+    /// An error that did not come from wgpu's error scopes.
     pub(in crate::gpu) fn fault(&self, message: String) -> Error {
         self.lost_or(Error::Device { device: self.name().to_owned(), message })
     }
 
-    /// A buffer, or [`Error::DeviceMemory`].
+    /// Creates a buffer. Fails with [`Error::DeviceMemory`].
     pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.guarded(|| {
             self.shared.device.create_buffer(&wgpu::BufferDescriptor {
@@ -243,10 +245,10 @@ impl Gpu {
         })
     }
 
-    /// A buffer that holds `contents`, in whole words: bytes after them are zeros.
+    /// Creates a buffer with `contents`, padded with zeros to a multiple of 4 bytes.
     ///
-    /// As wgpu's `create_buffer_init`, but fails where that panics: with [`Error::DeviceMemory`], and with
-    /// [`Error::Device`] or [`Error::DeviceLost`] on a device that is gone.
+    /// Like wgpu's `create_buffer_init`, which panics where this fails: with [`Error::DeviceMemory`], and
+    /// with [`Error::Device`] or [`Error::DeviceLost`] on a lost device.
     pub fn buffer_with(&self, contents: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let buffer = self.guarded(|| {
             self.shared.device.create_buffer(&wgpu::BufferDescriptor {
@@ -263,18 +265,18 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Whether the device's own conversion from f16 is exact.
+    /// Whether the device converts f16 to f32 exactly.
     pub(in crate::gpu) fn has_exact_f16(&self) -> bool {
         self.shared.tests.get().is_some_and(|tests| tests.has_exact_f16)
     }
 
-    /// Whether shaders go to the driver as SPIR-V that forbids contraction.
+    /// Whether shaders are passed to the driver as SPIR-V that forbids contraction.
     pub(in crate::gpu) fn forbids_contraction(&self) -> bool {
         let features = self.shared.device.features();
         self.shared.backend == wgpu::Backend::Vulkan && features.contains(wgpu::Features::PASSTHROUGH_SHADERS)
     }
 
-    /// The largest buffer that a kernel can see whole.
+    /// The largest size of a storage buffer that can be bound whole.
     pub fn max_binding_bytes(&self) -> u64 {
         let limits = self.shared.device.limits();
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)

@@ -1,4 +1,4 @@
-//! What can go wrong on a device, as errors: wgpu's own way is to panic.
+//! Turns device errors, on which wgpu panics by default, into error values.
 
 use crate::{Error, Result};
 use std::fmt;
@@ -11,25 +11,29 @@ use std::{
 };
 use wgpu::ErrorFilter;
 
-/// Why a device was lost, once it is.
+/// Why the device was lost; empty until then.
 #[derive(Clone, Default, Debug)]
 pub(in crate::gpu) struct Lost(Arc<OnceLock<String>>);
 
 impl Lost {
-    /// Learns of the loss of a device that is ours; a host's device keeps the host's handlers, and is asked
-    /// (`Gpu::check_alive`).
+    /// Registers handlers on a device that this crate opened. A host's device keeps the host's handlers and
+    /// is probed instead (`Gpu::check_alive`).
     pub(in crate::gpu) fn of(device: &wgpu::Device) -> Self {
         let lost = Self::default();
         let (on_lost, on_error) = (lost.clone(), lost.clone());
         device
             .set_device_lost_callback(move |reason, message| on_lost.set(format!("{message} ({reason:?})")));
-        // All calls are made under error scopes; what arrives here arises outside of any, and nothing after it counts.
+        // Calls run under error scopes. An error outside of any leaves the device in an unknown state, so it
+        // counts as lost.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error.set(error.to_string())));
         lost
     }
 
-    /// Of a device that is a host's: only in a browser does a handler not replace the host's own.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(unused_variables, reason = "elsewhere it is asked"))]
+    /// For a host's device. Only in a browser can a handler be added without replacing the host's.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(unused_variables, reason = "elsewhere the device is probed")
+    )]
     pub(in crate::gpu) fn of_host(device: &wgpu::Device) -> Self {
         let lost = Self::default();
         #[cfg(target_arch = "wasm32")]
@@ -54,8 +58,8 @@ impl Lost {
     }
 }
 
-/// Runs `work` and returns the first error that wgpu reports of it on this thread. A browser reports it
-/// later: that is added to `pending`.
+/// Runs `work` and returns the first error that wgpu reports on this thread. In a browser the report comes
+/// later and is added to `pending`.
 pub(in crate::gpu) fn guarded<T>(
     device: &wgpu::Device,
     name: &str,
@@ -65,7 +69,7 @@ pub(in crate::gpu) fn guarded<T>(
     let scopes = [ErrorFilter::Internal, ErrorFilter::Validation, ErrorFilter::OutOfMemory]
         .map(|filter| device.push_error_scope(filter));
     let value = work();
-    // The innermost scope is the last; all must be popped, whatever they hold.
+    // The innermost scope is last. All must be popped.
     let errors = scopes.into_iter().rev().map(|scope| pending.take(scope)).collect::<Vec<_>>();
     match errors.into_iter().flatten().next() {
         None => Ok(value),
@@ -73,10 +77,10 @@ pub(in crate::gpu) fn guarded<T>(
     }
 }
 
-/// Whether two handles are of one device; of one that is gone this is not known.
+/// Whether two handles refer to the same device. Undetermined for a lost device.
 ///
-/// wgpu compares handles by numbers that instances give out each for themselves, so the answer is what a
-/// device does: the innermost scope of a device gets its error.
+/// wgpu compares handles by numbers that each instance assigns by itself, so they may coincide. This causes
+/// an error on one handle and checks whether the other's innermost error scope received it.
 #[cfg(not(target_arch = "wasm32"))]
 pub(in crate::gpu) fn is_same(one: &wgpu::Device, other: &wgpu::Device) -> bool {
     let nowhere = Pending::default();
@@ -89,7 +93,7 @@ pub(in crate::gpu) fn is_same(one: &wgpu::Device, other: &wgpu::Device) -> bool 
     found.is_some()
 }
 
-/// Whether two handles are of one device.
+/// Whether two handles refer to the same device.
 #[cfg(target_arch = "wasm32")]
 pub(in crate::gpu) fn is_same(one: &wgpu::Device, other: &wgpu::Device) -> bool {
     one == other
@@ -104,7 +108,7 @@ fn reported(name: &str, error: wgpu::Error) -> Error {
     }
 }
 
-/// What a device has not reported yet: in a browser, whatever calls came to; elsewhere nothing.
+/// Error reports that are still to come: the popped scopes in a browser, elsewhere none.
 #[derive(Default)]
 pub(in crate::gpu) struct Pending(#[cfg(target_arch = "wasm32")] std::sync::Mutex<Vec<Reported>>);
 
@@ -119,8 +123,8 @@ impl fmt::Debug for Pending {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Pending {
-    /// Ends a scope and says what arose in it: on these backends that is known at once.
-    #[expect(clippy::unused_self, reason = "the browser's keeps the scope")]
+    /// Pops a scope and returns its error, which native backends know at once.
+    #[expect(clippy::unused_self, reason = "in a browser it keeps the scope")]
     fn take(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
         let popped = pin!(scope.pop());
         match popped.poll(&mut Context::from_waker(Waker::noop())) {
@@ -129,8 +133,8 @@ impl Pending {
         }
     }
 
-    /// The first error of those that were pending.
-    #[expect(clippy::unused_async, reason = "the browser's waits")]
+    /// Waits for all reports and returns the first error.
+    #[expect(clippy::unused_async, reason = "in a browser it waits")]
     pub(in crate::gpu) async fn settle(&self, _name: &str) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Opening a device: an adapter by name, or the device of an app.
+//! Opens an adapter, or takes a device that an app has opened.
 
 use super::adapter::{self, Adapter, DeviceChoice};
 use super::context::{Gpu, Tests};
@@ -14,19 +14,18 @@ use crate::{Error, Result};
 use std::path::Path;
 
 impl Gpu {
-    /// Opens the adapter that `choice` names; [`Device::open`](crate::Device::open) takes the CPU where it
-    /// names that.
+    /// Opens the adapter that `choice` selects. [`Device::open`](crate::Device::open) falls back to the CPU.
     ///
-    /// Pipelines are kept in a file in `cache_folder` where the backend can store them (Vulkan), which makes the next
-    /// start faster. Fails with [`Error::NoAdapter`], also where `choice` is the CPU or `auto` finds no GPU,
-    /// and with what the driver reports.
+    /// With `cache_folder`, pipelines are read from a file there if the backend supports it (Vulkan), which
+    /// makes starts faster; [`Gpu::store_pipelines`] writes the file. Fails with [`Error::NoAdapter`] if
+    /// there is no such adapter, `choice` is the CPU or `auto` finds no GPU, and with errors of the driver.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         pollster::block_on(Self::open_as(Wait::Blocking, choice, cache_folder))
     }
 
-    /// [`Gpu::open`], to be awaited. What it compiles is compiled in a thread of its own, but loading a
-    /// driver and opening the device block, as wgpu's own calls do.
+    /// The `async` form of [`Gpu::open`]. Shaders are compiled in a thread of their own, but loading a driver
+    /// and opening the device block, as wgpu's own calls do.
     pub async fn open_async(choice: &DeviceChoice, cache_folder: Option<&Path>) -> Result<Self> {
         Self::open_as(Wait::Async, choice, cache_folder).await
     }
@@ -35,7 +34,8 @@ impl Gpu {
         Self::open_adapter(&adapter::chosen(choice).await?, wait, cache_folder).await
     }
 
-    /// Opens what `choice` names; `None` where that is the CPU, which `auto` takes where there is no GPU.
+    /// Opens the adapter that `choice` selects; `None` for the CPU, which `auto` selects where there is no
+    /// GPU.
     pub(crate) async fn open_unless_cpu(
         wait: Wait,
         choice: &DeviceChoice,
@@ -50,26 +50,26 @@ impl Gpu {
         }
     }
 
-    /// Uses a device that an app has already, with whatever features and limits it has;
-    /// [`Gpu::device_descriptor`] says which are of use.
+    /// Uses a device that an app has opened, with any features and limits. [`Gpu::device_descriptor`] lists
+    /// the useful ones.
     ///
-    /// Its error and lost-device handlers stay as they are. On Vulkan, a device with `PASSTHROUGH_SHADERS` gets kernels that
-    /// are a third shorter. Runs two small kernels to see that the device rounds as it
-    /// should, and waits for them. Products take no matrix units: [`Gpu::from_device_with`] takes the
-    /// adapter, which knows them.
+    /// The device's error and lost-device handlers stay unchanged. On Vulkan, `PASSTHROUGH_SHADERS` makes
+    /// kernels a third shorter. Runs two small kernels, the self-tests, and waits for them. Products do not
+    /// use matrix units; for those, pass the adapter to [`Gpu::from_device_with`]. Fails with errors of the
+    /// device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         Self::from_device_with(device, queue, GpuOptions::new())
     }
 
-    /// [`Gpu::from_device`] with what else an app has.
+    /// [`Gpu::from_device`] with options: the adapter, a pipeline cache.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_device_with(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Result<Self> {
         pollster::block_on(Self::of_device(Wait::Blocking, device, queue, options))
     }
 
-    /// [`Gpu::from_device_with`], to be awaited. Nothing blocks: what it compiles is compiled in a thread of
-    /// its own.
+    /// The `async` form of [`Gpu::from_device_with`]. It does not block: shaders are compiled in a thread of
+    /// their own.
     pub async fn from_device_async(
         device: wgpu::Device,
         queue: wgpu::Queue,
@@ -92,7 +92,7 @@ impl Gpu {
         })
     }
 
-    /// [`Gpu::from_device`] with other shaders.
+    /// [`Gpu::from_device`] with rewritten shaders, for tests that plant faults.
     #[cfg(not(target_arch = "wasm32"))]
     #[doc(hidden)]
     pub fn from_device_rewriting(device: wgpu::Device, queue: wgpu::Queue, rewrite: Rewrite) -> Result<Self> {
@@ -109,7 +109,7 @@ impl Gpu {
     ) -> Result<Self> {
         let gpu = Self::untested(device, queue, lost, pipelines);
         let misrounding = self_test::run(&gpu, wait).await?;
-        // A device that cannot convert at all has said so in an error of its own.
+        // A device without this conversion reports an error.
         let has_exact_f16 = match self_test::has_exact_f16(&gpu, wait).await {
             Err(Error::Device { .. }) => false,
             has_exact_f16 => has_exact_f16?,
@@ -119,8 +119,8 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// What the kernels need of a device at least, for an app that requests one: WebGPU's default limits, and the
-    /// adapter's own where larger buffers help, or larger workgroups with matrix units.
+    /// The limits to request for a device: WebGPU's defaults, and the adapter's own limits where larger
+    /// buffers help, or larger workgroups with matrix units.
     pub fn required_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
         let has = adapter.limits();
         let usual = wgpu::Limits::default();
@@ -137,7 +137,7 @@ impl Gpu {
         }
     }
 
-    /// Opens a device with what qmill uses of it.
+    /// Opens a device with the features and limits that qmill uses.
     async fn open_adapter(adapter: &Adapter, wait: Wait, cache_folder: Option<&Path>) -> Result<Gpu> {
         let info = adapter.handle.get_info();
         let mut descriptor = Gpu::device_descriptor(&adapter.handle);
@@ -160,22 +160,24 @@ impl Gpu {
         Ok(Gpu::new(wait, device, queue, lost, pipelines).await?.with_matrix_units(&adapter.handle))
     }
 
-    /// What an app had better request of an adapter, to merge into a descriptor of its own: of the features
-    /// that make kernels faster those that the adapter has, and [`Gpu::required_limits`].
+    /// The features and limits that qmill can use on this adapter, for an app to merge into its own
+    /// descriptor: optional features that make kernels faster, as far as the adapter has them, and
+    /// [`Gpu::required_limits`].
     ///
-    /// These are `SUBGROUP` (lanes add up without a barrier), `PASSTHROUGH_SHADERS` on Vulkan (shorter
-    /// kernels), `TIMESTAMP_QUERY` (profiles), `PIPELINE_CACHE` (faster starts), and where the adapter has
-    /// matrix units that are of use `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SHADER_F16`. None is required: on
-    /// a device without them products take other kernels. Experimental features are enabled only with matrix
-    /// units; an app's own shaders must then keep to what wgpu says of these.
+    /// The features are `SUBGROUP` (sums across lanes without a barrier), `PASSTHROUGH_SHADERS` on Vulkan
+    /// (shorter kernels), `TIMESTAMP_QUERY` (profiles), `PIPELINE_CACHE` (faster starts), and on adapters
+    /// with suitable matrix units `EXPERIMENTAL_COOPERATIVE_MATRIX` and `SHADER_F16`. None is required:
+    /// without them, products use other kernels. Experimental features are enabled only with matrix units;
+    /// the app's own shaders must then follow wgpu's rules for these.
     ///
     /// ```no_run
     /// # use qmill::{Gpu, gpu::GpuOptions, wgpu};
     /// # async fn f(adapter: wgpu::Adapter) -> Result<Gpu, Box<dyn std::error::Error>> {
     /// let mut descriptor = Gpu::device_descriptor(&adapter);
-    /// // What the app needs itself.
+    /// // What the app itself needs.
     /// descriptor.required_features |= wgpu::Features::TEXTURE_COMPRESSION_BC & adapter.features();
-    /// descriptor.required_limits = descriptor.required_limits.or_better_values_from(&wgpu::Limits::default());
+    /// let own_limits = wgpu::Limits::default();
+    /// descriptor.required_limits = descriptor.required_limits.or_better_values_from(&own_limits);
     /// let (device, queue) = adapter.request_device(&descriptor).await?;
     /// let gpu = Gpu::from_device_async(device, queue, GpuOptions::new().adapter(&adapter)).await?;
     /// # Ok(gpu)
@@ -201,12 +203,13 @@ impl Gpu {
     }
 }
 
-#[expect(unsafe_code, reason = "wgpu has cooperative matrices as an experiment")]
+#[expect(unsafe_code, reason = "cooperative matrices are experimental in wgpu")]
 fn experimental(is_wanted: bool) -> wgpu::ExperimentalFeatures {
     if !is_wanted {
         return wgpu::ExperimentalFeatures::disabled();
     }
-    // SAFETY: of what is an experiment, only cooperative matrices are asked for, and one kernel has them: it loads and stores
-    // whole matrices within its arrays, in control flow that is uniform, and multiplies them in sizes that the adapter lists.
+    // SAFETY: cooperative matrices are the only experimental feature used, by one kernel. It loads and stores
+    // whole matrices within its arrays, in uniform control flow, and multiplies them in sizes that the
+    // adapter lists.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

@@ -1,11 +1,11 @@
-//! What an app may tell of a device that it has.
+//! Options for a device that an app has opened.
 
 use super::error::{Pending, guarded};
 use crate::Result;
 use crate::gpu::shader::pipeline::Pipelines;
 use std::path::PathBuf;
 
-/// What [`Gpu::from_device_with`](super::Gpu::from_device_with) takes beside a device.
+/// Options of [`Gpu::from_device_with`](crate::Gpu::from_device_with).
 ///
 /// ```no_run
 /// # use qmill::{Gpu, gpu::GpuOptions, wgpu};
@@ -30,27 +30,28 @@ enum Cache {
 }
 
 impl GpuOptions {
-    /// Nothing but the device.
+    /// No adapter and no cache.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The adapter that the device is of: products may take its matrix units, as
-    /// [`Gpu::with_matrix_units`](super::Gpu::with_matrix_units) says.
+    /// The device's adapter. Lets products use its matrix units, as
+    /// [`Gpu::with_matrix_units`](crate::Gpu::with_matrix_units) describes.
     pub fn adapter(self, adapter: &wgpu::Adapter) -> Self {
         Self { adapter: Some(adapter.clone()), ..self }
     }
 
-    /// Compiles pipelines with a cache of the app's own, which is of this device and which the app stores.
+    /// Compiles pipelines with the app's own cache. The cache must belong to this device; the app stores it.
     pub fn pipeline_cache(self, cache: wgpu::PipelineCache) -> Self {
         Self { cache: Cache::Own(cache), ..self }
     }
 
-    /// Keeps compiled pipelines in a file in this folder, named after the adapter, where the device has
+    /// Caches compiled pipelines in a file in this folder, named after the adapter, if the device has
     /// `PIPELINE_CACHE` (Vulkan).
     ///
-    /// They are read at once, and written by [`Gpu::store_pipelines`](super::Gpu::store_pipelines). The
-    /// folder must be one that only the user can write.
+    /// The file is read when the device is opened and written by
+    /// [`Gpu::store_pipelines`](crate::Gpu::store_pipelines). Only the user may have write access to the
+    /// folder.
     pub fn cache_folder(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Cache::Folder(folder.into()), ..self }
     }

@@ -7,31 +7,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 use wgpu::{PollError, PollType, SubmissionIndex};
 
-/// How long a callback may be in coming once its work is done: far longer than any that comes at all.
+/// The most time between the end of the work and its callback; far longer than any callback takes.
 pub(super) const CALLBACK_TIME: Duration = Duration::from_secs(10);
-/// Between two looks for a callback that another thread may be about to call.
+/// The pause between checks for a callback that another thread may be about to run.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
-/// How long wgpu is asked to wait at once: an app that destroys a buffer meanwhile waits so long.
+/// The most time to wait within one call of wgpu: an app that destroys a buffer meanwhile is blocked that
+/// long.
 const SLICE: Duration = Duration::from_millis(2);
-/// How long the thread stays when nobody waits.
+/// How long the idle thread waits for work before it ends.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// What a poll came to.
+/// The outcome of a poll.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Polled {
     Done,
     TimedOut,
-    /// The device is gone, for this reason.
+    /// The device is lost, for this reason.
     Gone(String),
 }
 
-/// Polls the device. On a device that its driver lost wgpu panics here; that is an outcome, and what
-/// callbacks of an app panic with is passed on.
+/// Polls the device. wgpu panics here if the driver has lost the device; that panic becomes an outcome, and
+/// panics of an app's callbacks are passed on.
 pub(super) fn poll(device: &wgpu::Device, how: PollType) -> Polled {
     match catch_unwind(AssertUnwindSafe(|| device.poll(how))) {
         Ok(Ok(_)) => Polled::Done,
         Ok(Err(PollError::Timeout)) => Polled::TimedOut,
-        // A device that is gone takes no submission, but numbers it.
+        // A lost device ignores submissions but still assigns numbers to them.
         Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Polled::Gone(error.to_string()),
         Err(panic) => match panic.downcast_ref::<String>() {
             Some(message) if message.starts_with("Error in Device::poll") => Polled::Gone(message.clone()),
@@ -40,14 +41,14 @@ pub(super) fn poll(device: &wgpu::Device, how: PollType) -> Polled {
     }
 }
 
-/// A thread that polls a device while tasks wait for it: started when the first does, and gone when none
-/// has for a while.
+/// A thread that polls a device while tasks wait for it. It starts with the first task and ends after
+/// [`LINGER`] without one.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Poller(Arc<(Mutex<Queue>, Condvar)>);
 
 #[derive(Default, Debug)]
 struct Queue {
-    /// What the thread has not seen yet.
+    /// New entries that the thread has not taken yet.
     new: Vec<Awaited>,
     has_thread: bool,
 }
@@ -55,10 +56,10 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct Awaited {
     pub(super) device: wgpu::Device,
-    /// What has to be done first.
+    /// The submission to wait for.
     pub(super) submission: Option<SubmissionIndex>,
     pub(super) signal: Arc<Signal>,
-    /// Since when nothing but the callback is outstanding.
+    /// When the submission was done; only the callback is outstanding since.
     pub(super) done: Option<Instant>,
 }
 
@@ -86,8 +87,7 @@ impl Poller {
         }
     }
 
-    /// Takes what is new. Waits for it where there is nothing else to do, and ends where it does not
-    /// come.
+    /// Takes new entries. Waits for them if there is nothing else to do; false if none come.
     fn has_more(&self, awaited: &mut Vec<Awaited>) -> bool {
         let mut queue = self.queue();
         if awaited.is_empty() && queue.new.is_empty() {
@@ -103,14 +103,15 @@ impl Poller {
     }
 }
 
-/// What the thread has to do. A panic, of a callback that is an app's, leaves nobody waiting.
+/// The entries that the thread works on. If a callback of an app panics, dropping this signals everyone who
+/// waits.
 struct Crew<'a> {
     poller: &'a Poller,
     awaited: Vec<Awaited>,
 }
 
 impl Crew<'_> {
-    /// Polls for the first of those who wait; the callbacks of all others that are done come too.
+    /// Polls for the first entry; this also runs the callbacks of all other finished work.
     fn poll_once(&mut self) {
         self.awaited.retain(|awaited| !awaited.signal.is_set());
         let Some(first) = self.awaited.first_mut() else { return };

@@ -1,4 +1,5 @@
-//! Whether a device rounds f32 as IEEE 754 says: the one thing that exactness assumes and WGSL does not promise.
+//! Tests that a device rounds f32 as IEEE 754 requires: the one assumption of exactness that WGSL does not
+//! promise.
 
 use super::context::Gpu;
 use super::wait::Wait;
@@ -33,7 +34,7 @@ const OPERATIONS: [Operation; 5] = [
     ("the sum of the product with the first", |a, b| a * b + a),
 ];
 
-/// The kernel of directed cases, which is a shader of exact arithmetic.
+/// The kernel that computes the directed cases, a shader of exact arithmetic.
 pub(in crate::gpu) fn text(may_contract: bool) -> (&'static str, Result<String, String>) {
     (NAME, wgsl(may_contract))
 }
@@ -52,8 +53,8 @@ fn f16_wgsl() -> Result<String, String> {
     join("convert/self_test_f16.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// Operands whose sums, products and quotients lie on, just above and just below the middle between two floats, in
-/// every sign and over the range that kernels use.
+/// Operands whose sums, products and quotients lie on, just above and just below the midpoint of two floats,
+/// with every sign and over the range that kernels use.
 fn operands() -> Vec<[f32; 2]> {
     let significands: [u32; 12] = [
         0x00_0000, 0x00_0001, 0x00_0002, 0x00_0003, 0x40_0000, 0x40_0001, 0x55_5555, 0x2a_aaab, 0x7f_ffff,
@@ -65,7 +66,8 @@ fn operands() -> Vec<[f32; 2]> {
     let mut operands = Vec::new();
     for (i, &first) in significands.iter().enumerate() {
         for (j, &second) in significands.iter().enumerate() {
-            // The second operand's last places lie around the last place of the first: rounding has ties.
+            // The last bits of the second operand lie near the last bit of the first, so that rounding meets
+            // ties.
             for distance in [0, 1, 2, 11, 22, 23, 24, 25, 26] {
                 let sign = (i + j + distance) as u32;
                 let exponent = (i as i32 * 5 - 30).clamp(-30, 19);
@@ -79,7 +81,7 @@ fn operands() -> Vec<[f32; 2]> {
     operands
 }
 
-/// The first result that is not the CPU's, if there is one.
+/// The first result that differs from the CPU's, if any.
 pub(super) async fn run(gpu: &Gpu, wait: Wait) -> Result<Option<Misrounding>> {
     let operands = operands();
     let mut results = vec![0f32; OPERATIONS.len() * operands.len()];
@@ -97,7 +99,7 @@ pub(super) async fn run(gpu: &Gpu, wait: Wait) -> Result<Option<Misrounding>> {
     for (operands, results) in operands.into_iter().zip(results.chunks(OPERATIONS.len())) {
         for ((operation, expected), &found) in OPERATIONS.iter().zip(results) {
             let expected = expected(operands[0], operands[1]);
-            // A zero's sign is one of the things no kernel relies on.
+            // No kernel relies on the sign of a zero.
             if expected.to_bits() != found.to_bits() && (expected != 0.0 || found != 0.0) {
                 return Ok(Some(Misrounding { operation, operands, expected, found }));
             }
@@ -106,7 +108,7 @@ pub(super) async fn run(gpu: &Gpu, wait: Wait) -> Result<Option<Misrounding>> {
     Ok(None)
 }
 
-/// Whether the device's own conversion from f16 is exact for all numbers, subnormals too.
+/// Whether the device converts every f16 to f32 exactly, subnormals included.
 pub(super) async fn has_exact_f16(gpu: &Gpu, wait: Wait) -> Result<bool> {
     let f16s: Vec<u16> = (0..=u16::MAX).collect();
     let mut values = vec![0f32; f16s.len()];

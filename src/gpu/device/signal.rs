@@ -1,4 +1,4 @@
-//! What a callback of wgpu tells a future, or a thread that waits.
+//! A flag that a wgpu callback sets, for a future or a waiting thread.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ pub(super) struct Signal {
 
 #[derive(Default, Debug)]
 struct State {
-    /// Whether what was waited for came about, once it is known.
+    /// Whether the operation succeeded; `None` until it is known.
     outcome: Option<bool>,
     waker: Option<Waker>,
 }
@@ -24,7 +24,7 @@ impl Signal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first outcome counts.
+    /// Sets the outcome, unless it is set already.
     pub(super) fn set(&self, outcome: bool) {
         let waker = {
             let mut state = self.state();
@@ -42,7 +42,7 @@ impl Signal {
         self.state().outcome.is_some()
     }
 
-    /// Waits at most so long until it is set.
+    /// Waits for the outcome for at most `time`; returns whether it is set.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn is_set_within(&self, time: std::time::Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.state(), time, |state| state.outcome.is_none());

@@ -1,14 +1,14 @@
-//! What is done differently on an adapter that computes on the CPU. Real GPUs have none of it.
+//! The policy for adapters that compute on the CPU. GPUs use none of it.
 
 use wgpu::{DeviceType, Features};
 
 /// Bytes of a uniform buffer that any device can bind.
 pub(in crate::gpu) const UNIFORM_BYTES: u64 = 64 << 10;
-/// A row of fewer weights is not worth the sum of the lanes that would share it.
+/// Below this length, a row is not worth sharing among lanes: their sum costs more than it saves.
 const SHORT_ROW: usize = 2048;
 
-/// The policy for an adapter that computes on the CPU. There a barrier costs more than all else, nothing runs beside
-/// a kernel that leaves lanes idle, and neighbouring lanes are the elements of one vector.
+/// The policy for an adapter that computes on the CPU. On these, a barrier is the most expensive operation,
+/// idle lanes are lost time, and neighbouring lanes are the elements of one CPU vector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SoftwareAdapter {
     weight_textures: bool,
@@ -23,7 +23,8 @@ impl SoftwareAdapter {
         if info.device_type != DeviceType::Cpu {
             return None;
         }
-        // Mesa's adapter. It loads texels and uniforms in vectors, but loops over the lanes of a storage buffer's load.
+        // Mesa's adapter. It loads texels and uniforms as vectors, but loops over lanes for loads from
+        // storage buffers.
         let is_llvmpipe = info.driver == "llvmpipe";
         let binding_bytes = limits
             .max_uniform_buffer_binding_size
@@ -38,8 +39,8 @@ impl SoftwareAdapter {
         })
     }
 
-    /// The same policy for weights in storage buffers; for tests.
-    pub(super) fn without_textures(self) -> Self {
+    /// The policy of software adapters other than llvmpipe, with weights in storage buffers; for tests.
+    pub(super) fn without_textures() -> Self {
         Self { weight_textures: false, uniform_activations: false, broadcasts: false }
     }
 
@@ -53,14 +54,15 @@ impl SoftwareAdapter {
         self.uniform_activations
     }
 
-    /// Whether threads that own their rows load activations for each other, eight in a subgroup, as AVX2 has lanes:
-    /// a broadcast is one instruction there.
+    /// Whether threads that compute whole rows load activations for each other, eight per subgroup, one for
+    /// each lane of AVX2. A broadcast is a single instruction there.
     pub(in crate::gpu) fn broadcasts(self) -> bool {
         self.broadcasts
     }
 
-    /// Whether a thread computes whole rows of `cols` weights for a single vector. Where `interleaved` rows lie
-    /// block by block, the threads of a vector read side by side.
+    /// Whether one thread computes whole rows of `cols` weights for a single vector. If rows are
+    /// `interleaved` block by block, threads of a subgroup read neighbouring memory.
+    #[expect(clippy::unused_self, reason = "a policy for software adapters only")]
     pub(in crate::gpu) fn thread_per_row(self, cols: usize, interleaved: bool) -> bool {
         cols < SHORT_ROW || interleaved
     }

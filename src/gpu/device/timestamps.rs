@@ -10,8 +10,8 @@ const STAMP_BYTES: u64 = 8;
 
 /// Times passes by the device's own clock, on a device with the feature `TIMESTAMP_QUERY`.
 ///
-/// Each pass writes two timestamps ([`Timestamps::writes`]); [`Timestamps::resolve`] records their way to the host,
-/// and after the submission [`Timestamps::read`] has the durations.
+/// Each pass writes two timestamps ([`Timestamps::writes`]); [`Timestamps::resolve`] records their way to
+/// the host, and after the submission [`Timestamps::read`] has the durations.
 #[derive(Debug)]
 pub struct Timestamps {
     gpu: Gpu,
@@ -59,8 +59,8 @@ impl Timestamps {
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readback, 0, bytes);
     }
 
-    /// The durations of the first `passes` passes, once all that was submitted is done; `None` where the device left
-    /// no timestamps, as Metal does for an empty pass. Waits.
+    /// The durations of the first `passes` passes, once all that was submitted is done; `None` where the
+    /// device left no timestamps, as Metal does for an empty pass. Waits.
     ///
     /// Fails with what the device reports.
     pub fn read(&self, passes: u32) -> Result<Vec<Option<Duration>>> {
@@ -92,7 +92,8 @@ pub(crate) struct Clock {
 pub(crate) struct Lap {
     /// From the submission until the host knew of the end.
     pub(crate) wall: Duration,
-    /// From the begin of the pass to its end, by the device's own clock; none where it has no `TIMESTAMP_QUERY`.
+    /// From the begin of the pass to its end, by the device's own clock; none where it has no
+    /// `TIMESTAMP_QUERY`.
     pub(crate) device: Option<Duration>,
 }
 

@@ -1,8 +1,9 @@
-//! Waiting for a device: in the calling thread, or as a future that needs nobody to poll the device.
+//! Waits for the device, in the calling thread or as a future. The host need not poll the device for the
+//! future.
 //!
-//! Every operation that waits is one `async fn` that takes a [`Wait`]. With [`Wait::Blocking`] its future is
-//! ready when it is first polled, so that `pollster::block_on` of it is the blocking form; with
-//! [`Wait::Async`] it never blocks, and is the only form in a browser.
+//! Every operation that waits is an `async fn` that takes a [`Wait`]. With [`Wait::Blocking`], its future is
+//! ready on the first poll, so that `pollster::block_on` of it is the blocking form. With [`Wait::Async`] it
+//! never blocks; this is the only form in a browser.
 
 use super::context::Gpu;
 use super::signal::{Signal, Signalled};
@@ -10,20 +11,20 @@ use crate::{Error, Result};
 use std::sync::{Arc, PoisonError};
 use wgpu::{MapMode, SubmissionIndex};
 
-/// Who waits until the device is done.
+/// How to wait for the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wait {
-    /// The calling thread, which polls the device.
+    /// Block the calling thread, which polls the device.
     #[cfg(not(target_arch = "wasm32"))]
     Blocking,
-    /// A task. A thread polls the device meanwhile, or the browser does.
+    /// Yield to other tasks. A background thread or the browser polls the device.
     Async,
 }
 
 impl Gpu {
-    /// Maps the first `bytes` bytes of a buffer; after `submission`, if one uses it.
+    /// Maps the first `bytes` bytes of a buffer, after `submission` if one uses it.
     ///
-    /// Fails with [`Error::DeviceLost`] on a device that is gone.
+    /// Fails with [`Error::DeviceLost`] on a lost device.
     pub(in crate::gpu) async fn mapped(
         &self,
         wait: Wait,
@@ -40,7 +41,7 @@ impl Gpu {
 
     /// Waits until `submission` is done.
     ///
-    /// Fails with [`Error::DeviceLost`] on a device that is gone, which may have done nothing.
+    /// Fails with [`Error::DeviceLost`] on a lost device, where the work may not have been done.
     pub(in crate::gpu) async fn done(&self, wait: Wait, submission: SubmissionIndex) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if wait == Wait::Blocking {
@@ -53,7 +54,7 @@ impl Gpu {
         self.check_alive()
     }
 
-    /// Sends on what was written to buffers and waits until it is there.
+    /// Submits pending buffer writes and waits until they are done.
     pub(in crate::gpu) async fn flushed(&self, wait: Wait) -> Result<()> {
         let submission = self.guarded(|| self.queue().submit([]))?;
         self.done(wait, submission).await
@@ -75,12 +76,12 @@ impl Gpu {
         if is_good { Ok(()) } else { Err(self.fault("a buffer could not be mapped".to_owned())) }
     }
 
-    /// Does what an app prepares, such as [`Gpu::prepare_matmul`] or [`Kernel::new`](super::Kernel::new), in
-    /// a thread of its own, so that a task does not block while shaders are compiled.
+    /// Runs `prepare`, which may call for example [`Gpu::prepare_matmul`] or
+    /// [`Kernel::new`](crate::gpu::Kernel::new), in a thread of its own, so that the task does not block
+    /// while shaders are compiled.
     ///
-    /// What is compiled once is there from then on, for products that are awaited as well. In a browser,
-    /// which compiles aside by itself, `prepare` runs at once, and what it came to is awaited. Fails as
-    /// `prepare` does.
+    /// Compiled shaders are kept for all later operations. In a browser, where compiling does not block,
+    /// `prepare` runs at once and its outcome is awaited. Fails as `prepare` does.
     ///
     /// ```no_run
     /// # use qmill::{Gpu, gpu::{Activations, Matrix, Op}, wgpu};
@@ -106,7 +107,8 @@ impl Gpu {
         }
     }
 
-    /// Prepares here; but for a task, what is to be compiled for that is compiled elsewhere first.
+    /// Runs `prepare` in this thread. With [`Wait::Async`], the shaders that it needs are compiled in another
+    /// thread first.
     pub(in crate::gpu) async fn prepared<T>(
         &self,
         wait: Wait,
@@ -133,12 +135,12 @@ impl Gpu {
         Ok(prepared)
     }
 
-    /// Learns that the device is gone.
+    /// Marks the device as lost and returns the error.
     pub(in crate::gpu) fn lost(&self, reason: &str) -> Error {
         self.shared.lost.set(reason.to_owned());
         match self.check_lost() {
             Err(error) => error,
-            // It was set just now.
+            // Unreachable: the reason was set just now.
             Ok(()) => Error::DeviceLost { device: self.name().to_owned(), reason: reason.to_owned() },
         }
     }
@@ -157,7 +159,7 @@ mod blocking {
     use std::time::Instant;
     use wgpu::{PollType, SubmissionIndex};
 
-    /// Has the device polled until `signal` is set: here, or by the device's thread.
+    /// Polls the device until `signal` is set, or hands it to the device's poller thread.
     pub(super) fn drive(
         gpu: &Gpu,
         wait: Wait,
@@ -172,7 +174,7 @@ mod blocking {
         if let Some(submission) = submission {
             gpu.poll(PollType::Wait { submission_index: Some(submission), timeout: None })?;
         }
-        // What is pending is the callback alone, which any thread that polls may be about to call.
+        // Only the callback is outstanding. Any thread that polls may be about to run it.
         let deadline = Instant::now() + CALLBACK_TIME;
         loop {
             gpu.poll(PollType::Poll)?;
@@ -180,14 +182,14 @@ mod blocking {
             if signal.is_set_within(PAUSE) {
                 return Ok(());
             }
-            // On a device that is gone a mapping fails, or is never heard of again.
+            // On a lost device, a mapping fails or its callback never comes.
             if Instant::now() > deadline {
                 signal.set(false);
             }
         }
     }
 
-    /// Does something in a thread of its own.
+    /// Runs `work` in a thread of its own.
     pub(super) async fn aside<T: Send + 'static>(
         gpu: &Gpu,
         work: impl FnOnce(&Gpu) -> Result<T> + Send + 'static,
@@ -204,14 +206,14 @@ mod blocking {
         thread.spawn(work).map_err(|error| gpu.fault(error.to_string()))?;
         Signalled(signal).await;
         let done = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match done.expect("it is there before the signal is set") {
+        match done.expect("the result is stored before the signal is set") {
             Ok(done) => done,
             Err(panic) => resume_unwind(panic),
         }
     }
 
     impl Gpu {
-        /// [`Gpu::mapped`], waited for here.
+        /// The blocking form of [`Gpu::mapped`].
         pub(in crate::gpu) fn map(
             &self,
             buffer: &wgpu::Buffer,
@@ -222,7 +224,8 @@ mod blocking {
             pollster::block_on(self.mapped(Wait::Blocking, buffer, mode, bytes, submission))
         }
 
-        /// Polls the device. Fails with [`Error::DeviceLost`], also where the driver lost it.
+        /// Polls the device. Fails with [`Error::DeviceLost`], including when wgpu panics because the driver
+        /// lost the device.
         pub(in crate::gpu) fn poll(&self, how: PollType) -> Result<()> {
             match poll(self.device(), how) {
                 Polled::Done => self.check_lost(),

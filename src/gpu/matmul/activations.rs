@@ -1,4 +1,4 @@
-//! Vectors that a matrix is to be multiplied by, as f32 or quantized on the fly.
+//! The vectors of a product: f32 or f16, optionally quantized to int8.
 
 use super::precision::Precision;
 use crate::gpu::Gpu;
@@ -17,22 +17,25 @@ use wgpu::{BufferBinding, BufferUsages};
 
 const NAME: &str = "quantize_activations";
 
-/// Vectors, and their int8 blocks.
+/// The vectors, and their int8 blocks.
 const X: Binding = Binding::new(1, "x");
 const BLOCKS: Binding = Binding::new(2, "blocks");
 
-/// Numbers under one scale.
+/// Numbers in an int8 block, which share a scale.
 pub const INT8_BLOCK: usize = 32;
-/// Bytes of their block: the numbers, the scale and sums.
+/// Bytes of an int8 block: the numbers, the scale and sums.
 const INT8_BLOCK_BYTES: u64 = 48;
-/// Blocks whose parts lie together.
+/// Blocks whose parts are stored together.
 const INT8_GROUP: u64 = 8;
 
-/// WGSL that makes 32 numbers the eight-bit block that products take, for an app's kernel that computes the numbers.
+/// WGSL that quantizes 32 numbers to an int8 block as products read it, for an app's kernel that computes
+/// activations.
 ///
-/// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block` makes it, and `int8_block_at(i)` says which quad of [`Activations::blocks`], an `array<vec4<u32>>`, gets the `a` of
-/// block `i`; its `b` goes `INT8_B` quads behind that, and its `head` `INT8_HEAD` quads. The blocks of a vector follow those of the one before. Other names are
-/// `INT8_GROUP`, `largest_of`, `sum_of`, and `int8_codes`, `int8_scale`, `int8_multiplier` and `int8_head`.
+/// `int8_block(x0, …, x7: vec4<f32>) -> Int8Block` quantizes 32 numbers. The result is stored in
+/// [`Activations::blocks`], an `array<vec4<u32>>`: for block `i`, `a` at index `int8_block_at(i)`, `b` at
+/// `INT8_B` behind that, and `head` at `INT8_HEAD` behind it. The blocks of all vectors are consecutive. The
+/// text also declares `INT8_GROUP`, `largest_of`, `sum_of`, `int8_codes`, `int8_scale`, `int8_multiplier` and
+/// `int8_head`.
 pub const INT8_BLOCK_WGSL: &str = concat!(
     include_str!("../../../shaders/lib/int8_layout.wgsl"),
     include_str!("../../../shaders/lib/int8_block.wgsl")
@@ -40,22 +43,23 @@ pub const INT8_BLOCK_WGSL: &str = concat!(
 
 const OF_F16: &str = "quantize_activations.f16";
 
-/// `native_f16` is whether f16 is converted by the device itself.
+/// With `native_f16`, the device converts f16 itself.
 fn wgsl(is_f16: bool, native_f16: bool) -> Result<String, String> {
     let optional = [(Switch::F16X, is_f16), (Switch::NativeF16, native_f16)];
     let switches: Vec<_> = Switch::on(optional).collect();
     join("matmul/quantize_activations.wgsl", &switches, &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// What tests and compilers of other platforms see.
+/// The shaders of this file, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
     [(NAME, wgsl(false, true)), (OF_F16, wgsl(true, true))].into_iter()
 }
 
-/// `batch` vectors of `cols` numbers, f32 or f16 in a range of a buffer with usage `STORAGE`: what products take.
+/// The vectors of a product: `batch` vectors of `cols` numbers, f32 or f16, in a range of a buffer with usage
+/// `STORAGE`.
 ///
-/// The numbers may be had in eight bits besides, which makes products with quantized weights about twice as fast and less exact: a number is then off by at most a
-/// 254th of the largest magnitude among 32.
+/// Products with quantized weights can take them quantized to int8, which makes them about twice as fast and
+/// less exact: each number is off by at most 1/254 of the largest magnitude in its block of 32.
 #[derive(Clone, Debug)]
 pub struct Activations<'a> {
     x: BufferBinding<'a>,
@@ -65,38 +69,40 @@ pub struct Activations<'a> {
     int8: Option<Int8>,
 }
 
-/// The vectors in blocks of 32 signed bytes under a scale, and what fills them.
+/// The vectors as int8 blocks, and the operation that quantizes them.
 #[derive(Clone, Debug)]
 struct Int8 {
     gpu: Gpu,
     blocks: wgpu::Buffer,
     quantize: Op,
-    /// Whether the app sees to it that the blocks are filled before products.
+    /// Whether the app fills the blocks before products.
     is_shared: bool,
 }
 
 impl<'a> Activations<'a> {
-    /// Products take the numbers as they are.
+    /// f32 vectors, used as they are.
     pub fn exact(x: BufferBinding<'a>, batch: usize, cols: usize) -> Self {
         Self { x, batch, cols, is_f16: false, int8: None }
     }
 
-    /// Products take the numbers as they are, and they are f16, two to a word: half as many bytes to read. All are finite. The device needs no feature for it.
+    /// f16 vectors, two numbers to a word, used as they are; half the bytes of f32 to read. All numbers must
+    /// be finite. The device needs no f16 feature.
     pub fn f16(x: BufferBinding<'a>, batch: usize, cols: usize) -> Self {
         Self { x, batch, cols, is_f16: true, int8: None }
     }
 
-    /// Products take them in eight bits, in a buffer that is made here; those with weights in F32, F16 or BF16 take them as they are.
+    /// f32 vectors that products quantize to int8, in a buffer that is created here. Products with F32, F16
+    /// or BF16 weights use them as they are.
     ///
-    /// What makes eight bits of the numbers is a part of every product that is prepared with them; of several
-    /// products [`Activations::shared`] leaves that to the app, to do it once. Fails with [`Error::Number`]
-    /// where there is no vector or `cols` is not a multiple of 32, with [`Error::ShortRange`] and
-    /// [`Error::Misaligned`], [`Error::Usage`], and with what the device reports.
+    /// Every product prepared with them includes quantizing. To share it among several products, use
+    /// [`Activations::shared`]. Fails with [`Error::Number`] if there is no vector or `cols` is not a
+    /// multiple of 32; with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for an
+    /// unsuitable range; and with errors of the device.
     pub fn int8(gpu: &Gpu, x: BufferBinding<'a>, batch: usize, cols: usize) -> Result<Self> {
         Self::exact(x, batch, cols).quantized(gpu)
     }
 
-    /// The same vectors, f32 or f16, which products take in eight bits: [`Activations::int8`] says how, and how it fails.
+    /// These vectors, f32 or f16, quantized to int8 as by [`Activations::int8`]. Fails in the same way.
     pub fn quantized(self, gpu: &Gpu) -> Result<Self> {
         let Self { batch, cols, is_f16, .. } = self;
         cpu::check_positive("the number of vectors", batch)?;
@@ -107,7 +113,7 @@ impl<'a> Activations<'a> {
         let count = (batch * (cols / INT8_BLOCK)) as u64;
         let bytes = count.next_multiple_of(INT8_GROUP) * INT8_BLOCK_BYTES;
         let blocks = if gpu.software_adapter().is_some_and(SoftwareAdapter::uniform_activations) {
-            // A uniform buffer is bound as long as the shader says.
+            // A uniform binding must have the size that the shader declares.
             gpu.buffer(bytes.max(UNIFORM_BYTES), BufferUsages::STORAGE | BufferUsages::UNIFORM)?
         } else {
             gpu.buffer(bytes, BufferUsages::STORAGE)?
@@ -123,24 +129,23 @@ impl<'a> Activations<'a> {
         Ok(Self { int8: Some(int8), ..self })
     }
 
-    /// The same vectors, of which products that are prepared from now on do not make the eight-bit form:
-    /// before them the app records [`Activations::quantize`], once for all of them, or a kernel that fills
-    /// [`Activations::blocks`]. Without that they multiply by what was there before.
+    /// These vectors for products that do not quantize them. Before the products, the app must record
+    /// [`Activations::quantize`] once, or a kernel that fills [`Activations::blocks`]; otherwise products
+    /// read the blocks' previous contents.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.int8.iter_mut().for_each(|int8| int8.is_shared = true);
         self
     }
 
-    /// What makes eight bits of the numbers, if products take them so and leave that to the app
-    /// ([`Activations::shared`]).
+    /// The operation that quantizes the vectors, if that is left to the app ([`Activations::shared`]).
     pub fn quantize(&self) -> Option<&Op> {
         self.int8.as_ref().filter(|int8| int8.is_shared).map(|int8| &int8.quantize)
     }
 
-    /// What a product does first.
+    /// The operation that a product starts with: quantizing, if included.
     ///
-    /// Fails with [`Error::OtherDevice`] where the eight-bit form is not on `gpu`.
+    /// Fails with [`Error::OtherDevice`] if the int8 blocks are not on `gpu`.
     pub(super) fn included(&self, gpu: &Gpu, precision: Precision) -> Result<Op> {
         let nothing = Op::default();
         let Some(int8) = self.int8.as_ref().filter(|_| precision == Precision::Int8) else {
@@ -150,23 +155,23 @@ impl<'a> Activations<'a> {
         Ok(if int8.is_shared { nothing } else { int8.quantize.clone() })
     }
 
-    /// The eight-bit form, if there is one: an app's kernel may fill it by [`INT8_BLOCK_WGSL`] instead of
-    /// [`Activations::quantize`], if they are [shared](Activations::shared).
+    /// The int8 blocks, if any. If they are [shared](Activations::shared), an app's kernel may fill them by
+    /// [`INT8_BLOCK_WGSL`] instead of [`Activations::quantize`].
     pub fn blocks(&self) -> Option<BufferBinding<'_>> {
         self.int8.as_ref().map(|int8| int8.blocks.as_entire_buffer_binding())
     }
 
-    /// How many vectors they are.
+    /// The number of vectors.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Numbers in each.
+    /// The length of a vector.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
-    /// What a product binds: the eight-bit form if `int8`.
+    /// The range that a product binds: the int8 blocks if `int8`.
     pub(super) fn range(&self, int8: bool) -> Range<'_> {
         match &self.int8 {
             Some(quantized) if int8 => Range::whole("the activations", &quantized.blocks),
@@ -178,12 +183,12 @@ impl<'a> Activations<'a> {
         }
     }
 
-    /// Whether they are f16.
+    /// Whether the vectors are f16.
     pub(super) fn is_f16(&self) -> bool {
         self.is_f16
     }
 
-    /// Whether the eight-bit form is also a uniform buffer, which some devices read faster.
+    /// Whether the int8 blocks fit a uniform binding, which some devices read faster.
     pub(super) fn fits_uniform(&self, gpu: &Gpu) -> bool {
         let is_uniform = |int8: &Int8| {
             int8.blocks.usage().contains(BufferUsages::UNIFORM) && int8.blocks.size() == UNIFORM_BYTES
@@ -192,7 +197,7 @@ impl<'a> Activations<'a> {
             && self.int8.as_ref().is_some_and(is_uniform)
     }
 
-    /// How products with quantized weights take them.
+    /// The precision of products with quantized weights.
     pub(super) fn precision(&self) -> Precision {
         if self.int8.is_some() { Precision::Int8 } else { Precision::Exact }
     }

@@ -1,4 +1,4 @@
-//! Which kernel a product uses: a table for each kind of adapter, and what was measured on one.
+//! Chooses the kernel of a product: by measurements on the device, or else by defaults per kind of adapter.
 
 use super::cooperative::Cooperative;
 use super::f16_activations;
@@ -13,21 +13,21 @@ use Form::{Shared, Subgroup, ThreadPerRow, Tile};
 use std::sync::PoisonError;
 use wgpu::Features;
 
-/// Columns are not divided where there are as many workgroups: they keep any GPU busy, and the sums of the parts
-/// would take more memory than they are worth.
+/// From this many workgroups on, columns are not split: these keep any GPU busy, and the sums of the parts
+/// would take too much memory.
 const MOST_SPLIT_GROUPS: u64 = 1024;
 
-/// A kind of adapter, and the forms of products there where nothing was measured.
+/// The default kernels of a kind of adapter.
 struct Defaults {
     maker: Maker,
     has_subgroups: bool,
-    /// For one int8 vector and formats of short blocks, which leave a lane enough registers for more rows.
+    /// For one int8 vector and short blocks, which leave a lane enough registers for more rows.
     one_of_short_blocks: Form,
-    /// The same for an exact vector, which takes longer to load than a row of codes.
+    /// For one exact vector and short blocks: loading the vector takes longer than a row of codes.
     one_of_short_exact: Form,
-    /// For one vector and formats of long blocks.
+    /// For one vector and long blocks.
     one: Form,
-    /// For 2 to 8 int8 vectors, each with sums of its own.
+    /// For 2 to 8 int8 vectors, each with its own sums.
     few: Form,
     /// For 2 to 8 exact vectors: more rows share each load.
     few_exact: Form,
@@ -37,57 +37,101 @@ struct Defaults {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Maker {
-    /// It computes on the CPU.
+    /// An adapter that computes on the CPU.
     Software,
-    /// With subgroup operations.
+    /// NVIDIA, with subgroup operations.
     Nvidia,
     Other,
 }
 
-/// On a CPU, wide vectors read rows that one thread owns as well, and better where rows are interleaved
-/// (`matrix/layout.rs`); elsewhere a subgroup reads a long row side by side. A GPU shares rows in any case. NVIDIA's
-/// defaults were measured on an H100, whose many processors few rows a lane keep busy.
-#[rustfmt::skip]
+/// On software adapters, a CPU vector can also read several rows of one thread, faster if rows are
+/// interleaved (`matrix/layout.rs`); otherwise a subgroup reads a long row side by side. GPUs always share
+/// rows. NVIDIA's defaults were measured on an H100, whose many processors stay busy with few rows a lane.
 const DEFAULTS: [Defaults; 5] = [
-    Defaults { maker: Maker::Software, has_subgroups: true,  one_of_short_blocks: Subgroup(8), one_of_short_exact: Subgroup(8), one: Subgroup(8), few: ThreadPerRow(4),    few_exact: ThreadPerRow(4),    many: ThreadPerRow(4) },
-    Defaults { maker: Maker::Software, has_subgroups: false, one_of_short_blocks: ThreadPerRow(8),    one_of_short_exact: ThreadPerRow(8),    one: ThreadPerRow(8),    few: ThreadPerRow(4),    few_exact: ThreadPerRow(4),    many: ThreadPerRow(4) },
-    Defaults { maker: Maker::Nvidia,   has_subgroups: true,  one_of_short_blocks: Subgroup(2), one_of_short_exact: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(4), many: Tile },
-    Defaults { maker: Maker::Other,    has_subgroups: true,  one_of_short_blocks: Subgroup(4), one_of_short_exact: Subgroup(4), one: Subgroup(2), few: Subgroup(2), few_exact: Subgroup(2), many: Tile },
-    Defaults { maker: Maker::Other,    has_subgroups: false, one_of_short_blocks: Shared(4),   one_of_short_exact: Shared(4),   one: Shared(2),   few: Shared(2),   few_exact: Shared(2),   many: Tile },
+    Defaults {
+        maker: Maker::Software,
+        has_subgroups: true,
+        one_of_short_blocks: Subgroup(8),
+        one_of_short_exact: Subgroup(8),
+        one: Subgroup(8),
+        few: ThreadPerRow(4),
+        few_exact: ThreadPerRow(4),
+        many: ThreadPerRow(4),
+    },
+    Defaults {
+        maker: Maker::Software,
+        has_subgroups: false,
+        one_of_short_blocks: ThreadPerRow(8),
+        one_of_short_exact: ThreadPerRow(8),
+        one: ThreadPerRow(8),
+        few: ThreadPerRow(4),
+        few_exact: ThreadPerRow(4),
+        many: ThreadPerRow(4),
+    },
+    Defaults {
+        maker: Maker::Nvidia,
+        has_subgroups: true,
+        one_of_short_blocks: Subgroup(2),
+        one_of_short_exact: Subgroup(4),
+        one: Subgroup(2),
+        few: Subgroup(2),
+        few_exact: Subgroup(4),
+        many: Tile,
+    },
+    Defaults {
+        maker: Maker::Other,
+        has_subgroups: true,
+        one_of_short_blocks: Subgroup(4),
+        one_of_short_exact: Subgroup(4),
+        one: Subgroup(2),
+        few: Subgroup(2),
+        few_exact: Subgroup(2),
+        many: Tile,
+    },
+    Defaults {
+        maker: Maker::Other,
+        has_subgroups: false,
+        one_of_short_blocks: Shared(4),
+        one_of_short_exact: Shared(4),
+        one: Shared(2),
+        few: Shared(2),
+        few_exact: Shared(2),
+        many: Tile,
+    },
 ];
 
-/// Vectors, and tiles, from which on the matrix units of NVIDIA's GPUs are faster.
+/// From this many vectors and tiles on, NVIDIA's matrix units are faster.
 const UNITS_VECTORS: usize = 65;
 const UNITS_GROUPS: u64 = 16;
-/// Times of an H100 with matrix units, in ns: a column of one tile on each of its processors; a byte of split-K sums;
-/// one dispatch more.
+/// A cost model of an H100 with matrix units, in ns: a column of one tile on each processor, a byte of
+/// split-K sums, an additional dispatch.
 const PROCESSORS: u64 = 132;
 const COLUMN_NS: f64 = 30.5;
 const SUM_BYTE_NS: f64 = 6.5e-4;
 const SUM_NS: f64 = 1e4;
 
-/// Its vendor number.
+/// NVIDIA's PCI vendor number.
 const NVIDIA: u32 = 0x10de;
-/// Weights of a block that is short.
+/// The most weights of a short block.
 const SHORT_BLOCK: usize = 32;
-/// A product of fewer workgroups leaves most processors of a large GPU idle: its columns are divided, into at most
-/// twice as many workgroups.
+/// With fewer workgroups, most processors of a large GPU are idle. Columns are then split, into at most twice
+/// as many workgroups.
 const BUSY_GROUPS: u64 = 128;
-/// The same of tiles on NVIDIA's, of which an H100's processors have several at once.
+/// The same for tiles on NVIDIA, where a processor of an H100 runs several at once.
 const BUSY_TILES: u64 = 256;
-/// Least columns of a part, for each lane that shares a row: as many as any format fetches at once. And for a tile,
-/// which loads 32 or 64 between barriers.
+/// The fewest columns of a part, per lane that shares a row: as many as any format fetches at once. And for a
+/// tile, which loads 32 or 64 between barriers.
 const LEAST_LANE_COLS: usize = 128;
 const LEAST_TILE_COLS: usize = 512;
 
-/// How many parts `cols` columns are divided into on a GPU, for a product of so many workgroups.
+/// How many parts a GPU splits `cols` columns into, for a product of `groups` workgroups.
 fn default_split_k(groups: u64, busy: u64, cols: usize, least_cols: usize) -> usize {
-    let does = |split_k: &usize| cols / split_k >= least_cols && groups * *split_k as u64 <= 2 * busy;
-    if groups < busy { SPLITS.into_iter().rfind(does).unwrap_or(1) } else { 1 }
+    let fits = |split_k: &usize| cols / split_k >= least_cols && groups * *split_k as u64 <= 2 * busy;
+    if groups < busy { SPLITS.into_iter().rfind(fits).unwrap_or(1) } else { 1 }
 }
 
-/// How many parts columns are best divided into for `tiles` tiles of matrix units: in the last wave, processors
-/// without a tile wait for the others.
+/// The best number of parts for `tiles` tiles of matrix units: in the last wave, processors without a tile
+/// are idle.
 fn units_split_k(tiles: u64, (rows, cols): (usize, usize), batch: usize) -> usize {
     let time = |&split_k: &usize| {
         let waves = (tiles * split_k as u64).div_ceil(PROCESSORS) as f64;
@@ -98,13 +142,13 @@ fn units_split_k(tiles: u64, (rows, cols): (usize, usize), batch: usize) -> usiz
         };
         waves * (cols / split_k) as f64 * COLUMN_NS + sums
     };
-    let does = |split_k: &usize| *split_k == 1 || cols / split_k >= LEAST_TILE_COLS;
-    SPLITS.into_iter().filter(does).min_by(|a, b| time(a).total_cmp(&time(b))).unwrap_or(1)
+    let fits = |split_k: &usize| *split_k == 1 || cols / split_k >= LEAST_TILE_COLS;
+    SPLITS.into_iter().filter(fits).min_by(|a, b| time(a).total_cmp(&time(b))).unwrap_or(1)
 }
 
 impl Variant {
-    /// What `gpu` can run for weights of `format` in rows of `cols` and `batch` vectors; of the ways to divide the
-    /// columns, two.
+    /// All variants that `gpu` can run for weights of `format` and `batch` vectors, with 1 or 4 parts of
+    /// columns.
     pub fn all(gpu: &Gpu, format: Format, batch: usize) -> Vec<Self> {
         let precisions: &[_] =
             if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
@@ -113,7 +157,8 @@ impl Variant {
         all.filter(|variant| matches!(variant.split_k(), 1 | 4)).collect()
     }
 
-    /// What may be the best for `rows` rows: columns are not divided where there is enough to do at once.
+    /// The variants that may be the fastest for a product. Columns are not split if there are enough
+    /// workgroups.
     pub(crate) fn candidates(
         gpu: &Gpu,
         format: Format,
@@ -126,8 +171,8 @@ impl Variant {
             .collect()
     }
 
-    /// What the library uses by itself for `rows` rows of `cols` weights and `batch` vectors; weights that are floats
-    /// take vectors as they are.
+    /// The variant that the library uses for `rows` rows of `cols` weights and `batch` vectors. Products with
+    /// float weights are always exact.
     pub fn chosen(
         gpu: &Gpu,
         format: Format,
@@ -138,12 +183,11 @@ impl Variant {
     ) -> Self {
         let precision = if format.is_float() { Precision::Exact } else { precision };
         let variant = gpu.variant(format, (rows, cols), precision, batch);
-        // A table goes by classes, of which this may be the largest.
+        // The table's choice is for a class of shapes and may not fit the largest of them.
         if variant.may_split(gpu, format, (rows, cols), batch) { variant } else { variant.with_split_k(1) }
     }
 
-    /// Whether the parts of its columns are worth their sums, and the device can bind these: of large tiles they are
-    /// more.
+    /// Whether splitting the columns is worth the sums and the device can bind them.
     fn may_split(self, gpu: &Gpu, format: Format, (rows, cols): (usize, usize), batch: usize) -> bool {
         let sums_bytes = 4 * (self.split_k() * rows * batch) as u64;
         let groups = Kernel::new(gpu, self, format, cols, batch).groups(rows, batch);
@@ -151,22 +195,22 @@ impl Variant {
     }
 }
 
-/// The variants that `gpu` can run, for so many vectors.
+/// The variants that `gpu` can run for `batch` vectors.
 fn runnable(gpu: &Gpu, precision: Precision, batch: usize) -> impl Iterator<Item = Variant> {
     let lacks = move |variant: &Variant| gpu.lacks(*variant).is_some();
     Variant::every(precision).filter(move |variant| variant.takes(batch) && !lacks(variant))
 }
 
 impl Tuning {
-    /// A table for this device that chooses as by default.
+    /// An empty table for this device: every product uses the default kernel.
     pub fn new(gpu: &Gpu) -> Self {
         Self::of_device(gpu.name().to_owned(), driver(gpu))
     }
 
-    /// Whether a device can follow it.
+    /// Checks that a device can use this table.
     ///
-    /// Fails with [`Error::Tuning`] where the table is another adapter's or driver's, or has a kernel that this
-    /// device cannot run, since an app may have opened it without subgroup operations or matrix units.
+    /// Fails with [`Error::Tuning`] if the table is for another adapter or driver, or names a kernel that
+    /// this device cannot run: an app may have opened it without subgroup operations or matrix units.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let fault = |what, needed: String, found: &str| {
             Err(Error::Tuning { place: gpu.name().to_owned(), what, needed, found: found.to_owned() })
@@ -187,17 +231,17 @@ impl Tuning {
 }
 
 impl Gpu {
-    /// Products that are prepared from now on use the kernels of this table, on this device and its clones; those that
-    /// are prepared stay as they are.
+    /// Sets the table that this device and its clones use for products prepared from now on. Prepared
+    /// products keep their kernels.
     ///
-    /// Fails as [`Tuning::check`] does, and then all stays as it was.
+    /// Fails as [`Tuning::check`] does, and then changes nothing.
     pub fn set_tuning(&self, tuning: Tuning) -> Result<()> {
         tuning.check(self)?;
         *self.shared.tuning.write().unwrap_or_else(PoisonError::into_inner) = tuning;
         Ok(())
     }
 
-    /// What a variant needs and this device does not have.
+    /// What a variant needs and this device lacks, if anything.
     fn lacks(&self, variant: Variant) -> Option<&'static str> {
         variant.lacks(self.has_subgroups(), self.matrix_units().is_some())
     }
@@ -216,10 +260,10 @@ impl Gpu {
     ) -> Variant {
         let products = ProductClass::of(format, rows, cols, precision, batch);
         let tuning = self.shared.tuning.read().unwrap_or_else(PoisonError::into_inner);
-        // Of clones that share a table, one may lack what another has.
-        let does =
+        // Clones share a table, but one may lack matrix units that another has.
+        let fits =
             |(known, variant): &(ProductClass, Variant)| *known == products && self.lacks(*variant).is_none();
-        if let Some((_, variant)) = tuning.choices().find(does) {
+        if let Some((_, variant)) = tuning.choices().find(fits) {
             return variant;
         }
         let form = self.default_form(format, (rows, cols), precision, batch);

@@ -1,4 +1,4 @@
-//! The kernel that multiplies tiles by a GPU's matrix units, through cooperative matrices of f16, for many int8 vectors:
+//! The tiled kernel for many int8 vectors that uses a GPU's matrix units, by cooperative matrices of f16:
 //! `shaders/matmul/matmul_cooperative.wgsl`.
 
 use super::EXAMPLES;
@@ -8,19 +8,19 @@ use crate::gpu::matrix::program::MatrixProgram;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::switch::Switch;
 
-/// Columns of two steps, which take turns in workgroup memory.
+/// Columns of two steps, which alternate in workgroup memory.
 const TWO_STEPS: usize = 128;
 
 /// The kernel and its parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Cooperative {
     pub(super) units: MatrixUnits,
-    /// Parts that the columns of the matrix are divided into, each for workgroups of its own.
+    /// Parts that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 
 impl Cooperative {
-    /// The shader for a format.
+    /// The program for a format.
     pub(super) fn program(self, format: Format, has_bias: bool) -> MatrixProgram {
         let Self { units, split_k } = self;
         MatrixProgram::new("matmul/matmul_cooperative.wgsl", format, units.workgroup)
@@ -41,13 +41,14 @@ impl Cooperative {
         Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(tile) as u64) }
     }
 
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    /// The most additions between one weight's product and the result, for rows of `cols` weights.
     pub(super) fn longest_path(self, cols: usize) -> usize {
         TWO_STEPS * cols.div_ceil(TWO_STEPS).div_ceil(self.split_k) + self.split_k - 1
     }
 }
 
-/// What compilers of other platforms see: formats of each kind, for the matrices of NVIDIA, AMD and Apple.
+/// Programs for compilers of other platforms: formats of each kind, for the matrix units of NVIDIA, AMD and
+/// Apple.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let units = [
         MatrixUnits { side: 16, subgroups_beside: 4, workgroup: 512, quads: true },

@@ -1,5 +1,5 @@
-//! Products with a mixture of experts. For many vectors, those that go to the same expert are multiplied together, so
-//! that its weights are read once for all of a batch.
+//! Products with a mixture of experts. Many vectors are batched by expert, so that an expert's weights are
+//! read once for a batch.
 
 use super::activations::Activations;
 use super::kernel::Kernel;
@@ -26,7 +26,8 @@ use wgpu::BufferBinding;
 const COUNT: &str = "expert_count";
 const SCATTER: &str = "expert_scatter";
 
-/// The expert of each assignment, and the slots of the batches: for the kernels that fill the slots, and for products.
+/// The expert of each assignment, and the slots of the batches: for the kernels that fill the slots, and for
+/// products.
 const EXPERTS: Binding = Binding::new(1, "experts");
 const SLOTS: Binding = Binding::new(2, "slots");
 const PRODUCT_EXPERTS: Binding = Binding::new(7, "experts");
@@ -39,7 +40,7 @@ params! {
         slots,
         /// Experts.
         expert_count,
-        /// Assignments of all vectors.
+        /// Assignments: `top_k` for each vector.
         assignments,
         /// Slots of a batch.
         columns,
@@ -50,22 +51,22 @@ fn wgsl(name: &str) -> Result<String, String> {
     join(&format!("matmul/{name}.wgsl"), &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// Every shader here, by name.
+/// The shaders of this file, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
     [COUNT, SCATTER].into_iter().map(|name| (name, wgsl(name)))
 }
 
-/// How assignments are divided among experts.
+/// The sizes of expert batches.
 #[derive(Clone, Copy, Debug)]
 struct ExpertBatches {
     assignments: usize,
     experts: usize,
-    /// Most assignments of a batch.
+    /// The most assignments of a batch.
     columns: usize,
 }
 
 impl ExpertBatches {
-    /// Most batches that there can be: all but the last of an expert are full.
+    /// The most batches there can be: for each expert, all but the last are full.
     fn count(self) -> usize {
         self.assignments.min((self.assignments + self.experts * (self.columns - 1)) / self.columns)
     }
@@ -74,21 +75,22 @@ impl ExpertBatches {
         self.count() * self.columns
     }
 
-    /// Bytes of the slots, and of a number for each expert.
+    /// Bytes of the slots and of a counter for each expert.
     fn bytes(self) -> u64 {
         4 * (self.slots() + self.experts) as u64
     }
 }
 
 impl Gpu {
-    /// Prepares the product of each vector of `x` with the matrices of the experts that it goes to.
+    /// Prepares the products of each vector of `x` with the matrices of its `top_k` experts.
     ///
-    /// `matrix` has the experts' matrices of `expert_rows` rows each, one below the other. `experts` has `top_k` u32 for
-    /// each vector, the experts counted from 0, and `y` receives a row of `expert_rows` f32 for each of them; where a
-    /// number is that of no expert, its row stays what it was. Ranges and errors are those of
-    /// [`Gpu::prepare_matmul`]. For few vectors each expert's weights are read as often as vectors go to it; with more
-    /// assignments than experts, two more dispatches batch the assignments by expert, and its weights are read once
-    /// for up to 8 of them.
+    /// `matrix` stacks the experts' matrices of `expert_rows` rows each. `experts` holds `top_k` u32 for each
+    /// vector, the indices of its experts. `y` receives a row of `expert_rows` f32 for each of them; a row
+    /// whose index is out of range is left unchanged. Requirements on ranges and errors are those of
+    /// [`Gpu::prepare_matmul`].
+    ///
+    /// For few vectors, an expert's weights are read once per assignment. With more assignments than experts,
+    /// two more dispatches batch the assignments by expert, and weights are read once for up to 8 of them.
     pub fn prepare_matmul_indexed(
         &self,
         matrix: &Matrix,
@@ -103,7 +105,7 @@ impl Gpu {
         cpu::check_experts(matrix.rows(), expert_rows, top_k)?;
         let (assignments, expert_count) = (x.batch() * top_k, matrix.rows() / expert_rows);
         let is_batched = assignments > expert_count;
-        // As many vectors as go to one expert, if all get the same.
+        // The vectors per expert if assignments are spread evenly.
         let together = if is_batched { assignments.div_ceil(expert_count).clamp(2, MOST_COLUMNS) } else { 1 };
         let (format, cols) = (matrix.format(), matrix.cols());
         let variant = Variant::chosen(self, format, expert_rows, cols, x.precision(), together);
@@ -125,7 +127,7 @@ impl Gpu {
             .write(Y, &y)
             .read(PRODUCT_EXPERTS, &experts)
             .read_optional(PRODUCT_SLOTS, slots.as_ref());
-        // Side by side, times the vectors that the kernel has at once.
+        // The number of columns of the product: slots, or assignments.
         let side_by_side = if is_batched { batches.slots() } else { assignments };
         let dispatch = kernel.dispatch(expert_rows, side_by_side);
         let product = self.prepare_with_matrix(&program, matrix, &bindings, Arithmetic::Loose, |_| Work {
@@ -143,7 +145,7 @@ impl Gpu {
         }
     }
 
-    /// Prepares what fills `slots` from the `experts` of the assignments, in two dispatches.
+    /// Prepares batching: fills `slots` from the `experts` of the assignments, in two dispatches.
     fn prepare_expert_batches(&self, of: ExpertBatches, experts: &Range, slots: &Range) -> Result<Op> {
         let params = ExpertParams {
             slots: of.slots() as u32,
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn there_are_expert_batches_for_any_assignments() {
         let count = |assignments, experts, columns| ExpertBatches { assignments, experts, columns }.count();
-        // Each its own expert; all the same; and every last one with one assignment.
+        // Each with its own expert; all with the same; every last batch with one assignment.
         assert_eq!(count(5, 8, 4), 5);
         assert_eq!(count(16, 1, 8), 2);
         assert_eq!(count(17, 1, 8), 3);

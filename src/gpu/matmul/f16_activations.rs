@@ -1,5 +1,5 @@
-//! What matrix units multiply: vectors as f16, and the powers of two by which these and the rows of a matrix are scaled
-//! to be within its range.
+//! The operands of matrix units: vectors as f16, and the powers of two that scale vectors and rows into the
+//! range of f16.
 
 use super::X;
 use super::activations::Activations;
@@ -20,19 +20,19 @@ use crate::{FORMATS, Format, Result};
 use wgpu::BufferUsages;
 
 const NAME: &str = "f16_activations";
-/// Rows whose scales a workgroup computes.
+/// Rows whose scales one workgroup computes.
 const ROWS_AT_ONCE: usize = 8;
 
-/// Vectors as f16, and the scales of rows.
+/// The vectors as f16, and the scales of rows.
 const F16S: Binding = Binding::new(4, "f16s");
 const ROW_SCALES: Binding = Binding::new(4, "row_scales");
 
 params! {
-    /// For the conversion of vectors to f16.
+    /// For converting vectors to f16.
     F16ActivationsParams in "matmul/f16_activations.wgsl" {
-        /// Numbers of a vector.
+        /// The length of a vector.
         cols,
-        /// Vectors.
+        /// The number of vectors.
         batch,
     }
 }
@@ -41,12 +41,12 @@ fn wgsl() -> Result<String, String> {
     join("matmul/f16_activations.wgsl", &[Switch::Int8], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// The shader for vectors, by name.
+/// The shader that converts vectors, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
     std::iter::once((NAME, wgsl()))
 }
 
-/// The shaders for rows, one for each format.
+/// The programs that compute row scales, one for each format.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let formats = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
     formats.map(row_scales)
@@ -65,7 +65,7 @@ pub(super) fn bytes(cols: usize, batch: usize) -> u64 {
 }
 
 impl Gpu {
-    /// Prepares the conversion of int8 vectors to f16.
+    /// Prepares converting int8 vectors to f16.
     pub(super) fn prepare_f16_activations(&self, x: &Activations, f16s: &Range) -> Result<Op> {
         let bindings = Bindings::new().read(X, &x.range(true)).write(F16S, f16s);
         let params = F16ActivationsParams { cols: x.cols() as u32, batch: x.batch() as u32 };
@@ -74,8 +74,8 @@ impl Gpu {
         Ok(Op::new([self.prepare_step(program, |_| wgsl(), dispatch, &params, &bindings)?]))
     }
 
-    /// The bits of the largest magnitude that each row of a shard may have: computed when first asked for, and kept
-    /// with the shard.
+    /// The scale of each row of a shard: the bits of an upper bound of its largest magnitude. Computed on
+    /// first use and kept with the shard.
     pub(super) fn row_scales(&self, matrix: &Matrix, shard: &Shard) -> Result<wgpu::Buffer> {
         if let Some(known) = shard.row_scales.get() {
             return Ok(known.clone());

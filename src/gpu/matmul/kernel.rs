@@ -1,5 +1,5 @@
-//! A variant with what the product decides: the lanes of a row, the vectors at once, the device's subgroups and
-//! matrix units.
+//! A variant completed by the product and the device: lanes per row, vectors at once, subgroup sizes, matrix
+//! units.
 
 use super::cooperative::Cooperative;
 use super::matvec::{ExpertForm, Lanes, Matvec, SubgroupSizes, columns_for, lanes_for};
@@ -12,7 +12,7 @@ use crate::gpu::matrix::Shard;
 use crate::gpu::matrix::program::{MatrixProgram, Work};
 use crate::gpu::op::step::Dispatch;
 
-/// A kernel that can be joined and dispatched.
+/// A kernel with all its parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kernel {
     Matvec(Matvec),
@@ -21,10 +21,10 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// For vectors of `cols` numbers, on a device that lacks nothing of what the variant needs.
+    /// The kernel for vectors of `cols` numbers. The device must have what the variant needs.
     pub(super) fn new(gpu: &Gpu, variant: Variant, format: Format, cols: usize, batch: usize) -> Self {
         let (int8, split_k) = (variant.precision() == Precision::Int8, variant.split_k());
-        let units = || gpu.matrix_units().expect("a variant that needs them is taken where they are");
+        let units = || gpu.matrix_units().expect("only a device with matrix units runs this variant");
         let (lanes, rows) = match variant.form {
             Form::ThreadPerRow(rows) => (Lanes::ThreadPerRow, rows),
             Form::Shared(rows) => (Lanes::Shared(lanes_for(format, cols)), rows),
@@ -38,7 +38,7 @@ impl Kernel {
         Self::Matvec(Matvec { int8, lanes, rows, columns: columns_for(batch), split_k })
     }
 
-    /// The shader for a format.
+    /// The program for a format.
     pub(super) fn program(self, format: Format, is_ragged: bool, has_bias: bool) -> MatrixProgram {
         match self {
             Self::Matvec(kernel) => kernel.program(format, is_ragged, has_bias, ExpertForm::None),
@@ -47,7 +47,7 @@ impl Kernel {
         }
     }
 
-    /// How many parts the columns are divided into.
+    /// How many parts the columns are split into.
     fn split_k(self) -> usize {
         match self {
             Self::Matvec(Matvec { split_k, .. })
@@ -65,19 +65,19 @@ impl Kernel {
         }
     }
 
-    /// The product of a shard and `batch` vectors, into rows of `all_rows` results.
+    /// The work of multiplying a shard by `batch` vectors, with rows of `all_rows` results.
     pub(super) fn work(self, shard: &Shard, batch: usize, all_rows: usize) -> Work {
         let dispatch = self.dispatch(shard.rows as usize, batch);
         Work { split_k: self.split_k(), ..Work::new(dispatch, batch, all_rows) }
     }
 
-    /// Workgroups for one part of the columns.
+    /// The workgroups of one part of the columns.
     pub(super) fn groups(self, rows: usize, batch: usize) -> u64 {
         let dispatch = self.dispatch(rows, batch);
         dispatch.groups * dispatch.depth / self.split_k() as u64
     }
 
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    /// The most additions between one weight's product and the result, for rows of `cols` weights.
     pub(super) fn longest_path(self, format: Format, cols: usize) -> usize {
         match self {
             Self::Matvec(kernel) => kernel.longest_path(format, cols),
@@ -88,7 +88,7 @@ impl Kernel {
 }
 
 impl Variant {
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    /// The most additions between one weight's product and the result, for rows of `cols` weights.
     pub fn longest_path(self, gpu: &Gpu, format: Format, cols: usize) -> usize {
         Kernel::new(gpu, self, format, cols, 1).longest_path(format, cols)
     }

@@ -2,30 +2,32 @@
 
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
-/// Of a workgroup: more than WebGPU promises, as is its memory.
+/// The most invocations of a workgroup. More than WebGPU guarantees, like [`WORKGROUP_BYTES`].
 pub(in crate::gpu) const MOST_INVOCATIONS: u32 = 512;
-/// Bytes of workgroup memory of the largest tile there is.
+/// Bytes of workgroup memory of the largest tile.
 pub(in crate::gpu) const WORKGROUP_BYTES: u32 = 48 << 10;
 
-/// What the kernel needs of a device.
+/// The features that the kernel needs.
 pub(in crate::gpu) const FEATURES: Features =
     Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(Features::SHADER_F16).union(Features::SUBGROUP);
 
-/// The matrix units of an adapter, as far as the kernel is concerned.
+/// The properties of an adapter's matrix units that the kernel depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::gpu) struct MatrixUnits {
-    /// Rows, columns and vectors that they multiply at once: 8 or 16.
+    /// The side of a matrix: 8 or 16.
     pub(super) side: usize,
-    /// Subgroups of a workgroup beside each other, and as many below, that have sums of two matrices by two: 4 or 2.
+    /// A workgroup is a square of subgroups, each with 2 x 2 matrices of sums. The side of this square: 4 or
+    /// 2.
     pub(super) subgroups_beside: usize,
-    /// Invocations of a workgroup, which are so many subgroups at least.
+    /// Invocations of a workgroup, enough for these subgroups.
     pub(super) workgroup: u64,
-    /// Whether they load matrices from memory of four numbers each.
+    /// Whether matrices can be loaded from arrays of vec4s.
     pub(super) quads: bool,
 }
 
 impl MatrixUnits {
-    /// Those of `adapter`, if they multiply squares of f16 and add up in f32, as a device with these limits can use them.
+    /// The matrix units of `adapter`, if they multiply square matrices of f16 and accumulate in f32, as far
+    /// as a device with these limits can use them.
     pub(in crate::gpu) fn of(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Option<Self> {
         let does = |side: u32| {
             move |has: &CooperativeMatrixProperties| {
@@ -49,29 +51,30 @@ impl MatrixUnits {
         sizes.into_iter().find(fits).filter(|_| adapter.features().contains(FEATURES))
     }
 
-    /// The same with matrices that are loaded from memory of single numbers, as on Metal.
+    /// These units with matrices loaded from arrays of scalars, as on Metal.
     pub(super) fn with_scalar_loads(self) -> Self {
         Self { quads: false, ..self }
     }
 
-    /// Rows, and vectors, of a tile.
+    /// The rows, and the vectors, of a tile.
     pub(super) fn tile(self) -> usize {
         2 * self.subgroups_beside * self.side
     }
 
-    /// Halves of parts of rows that an invocation loads at once.
+    /// The half parts of rows (16 weights) that an invocation loads at once.
     pub(super) fn items(self) -> usize {
         (4 * self.tile()).div_ceil(self.workgroup as usize)
     }
 
-    /// As the kernel declares it: a tile of rows and one of vectors in f16, and a matrix of eight subgroups, or of all, in f32.
+    /// Workgroup memory that the kernel declares: a tile of rows and one of vectors in f16, and one f32
+    /// matrix for each of up to eight subgroups.
     fn workgroup_bytes(self) -> usize {
         let storers = (self.subgroups_beside * self.subgroups_beside).min(8);
         2 * self.tile() * 2 * STRIDE + 4 * storers * self.side * self.side
     }
 }
 
-/// Numbers from a row to the next in workgroup memory.
+/// Numbers from one row to the next in workgroup memory.
 const STRIDE: usize = 72;
-/// Loads that the kernel has text for.
+/// The most items that the kernel supports.
 const MOST_ITEMS: usize = 2;

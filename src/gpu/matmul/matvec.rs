@@ -1,4 +1,4 @@
-//! The kernel that multiplies rows of quantized weights by up to 8 vectors at a time: `shaders/matmul/matvec.wgsl`.
+//! The kernel that multiplies rows of weights by up to 8 vectors at once: `shaders/matmul/matvec.wgsl`.
 
 use super::EXAMPLES;
 use super::variant::MOST_COLUMNS;
@@ -11,10 +11,10 @@ use crate::gpu::shader::params::WORKGROUP;
 use crate::gpu::shader::switch::Switch;
 use crate::{FORMATS, Format};
 
-/// How many vectors at once there are kernels for.
+/// The numbers of vectors at once that there are kernels for.
 const COLUMNS: [usize; 3] = [1, 4, MOST_COLUMNS];
 
-/// The vectors at once of the kernel for `batch` vectors, which runs several times over where they are many.
+/// The vectors at once of the kernel for `batch` vectors. With more vectors, it runs several times.
 pub(super) fn columns_for(batch: usize) -> usize {
     COLUMNS.into_iter().find(|&columns| columns >= batch).unwrap_or(MOST_COLUMNS)
 }
@@ -25,18 +25,18 @@ pub(super) fn lanes_for(format: Format, cols: usize) -> usize {
     cols.div_ceil(unit).next_power_of_two().clamp(8, WORKGROUP as usize)
 }
 
-/// How lanes divide a product among them; the sums differ by rounding.
+/// How lanes share a product. The results differ by rounding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lanes {
-    /// A thread computes whole rows: for adapters that compute on the CPU, where a barrier costs more than all else.
+    /// A thread computes whole rows: for software adapters, where a barrier is the most expensive operation.
     ThreadPerRow,
-    /// So many lanes of a workgroup share a row: for any GPU.
+    /// This many lanes of a workgroup share a row: for any GPU.
     Shared(usize),
     /// A subgroup shares a row: for GPUs with subgroup operations.
     Subgroup(SubgroupSizes),
 }
 
-/// The sizes that a device's subgroups may have.
+/// The range of a device's subgroup sizes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SubgroupSizes {
     least: usize,
@@ -51,13 +51,13 @@ impl SubgroupSizes {
     }
 }
 
-/// How a product with experts is done, if it is one.
+/// Whether and how a product selects experts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ExpertForm {
     None,
-    /// Each assignment by itself.
+    /// Each assignment on its own.
     OneByOne,
-    /// The assignments of one expert together.
+    /// Assignments batched by expert.
     InBatches,
 }
 
@@ -70,12 +70,12 @@ pub(super) struct Matvec {
     pub(super) rows: usize,
     /// Vectors at once.
     pub(super) columns: usize,
-    /// Parts that the columns of the matrix are divided into, each for workgroups of its own.
+    /// Parts that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 
 impl Lanes {
-    /// How many share a row, at least.
+    /// The fewest lanes that share a row.
     pub(super) fn least(self) -> usize {
         match self {
             Self::ThreadPerRow => 1,
@@ -84,7 +84,7 @@ impl Lanes {
         }
     }
 
-    /// How many share a row, at most.
+    /// The most lanes that share a row.
     fn most(self) -> usize {
         match self {
             Self::Subgroup(sizes) => sizes.most,
@@ -92,15 +92,15 @@ impl Lanes {
         }
     }
 
-    /// Invocations in a workgroup. A CPU runs these on one thread: small ones keep all its threads busy with a small
-    /// matrix.
+    /// Invocations in a workgroup. A software adapter runs a workgroup on one thread; small workgroups keep
+    /// all threads busy with a small matrix.
     fn workgroup(self) -> u64 {
         if self == Self::ThreadPerRow { 8 } else { WORKGROUP }
     }
 }
 
 impl Matvec {
-    /// The shader for a format.
+    /// The program for a format.
     pub(super) fn program(
         self,
         format: Format,
@@ -118,7 +118,7 @@ impl Matvec {
             .constant("ROWS", self.rows)
             .constant("COLUMNS", self.columns);
         let program = match self.lanes {
-            // Of llvmpipe's kernels these are the largest: a loop takes half the memory and half the time to compile.
+            // These are llvmpipe's largest kernels. A loop halves their memory and compile time.
             Lanes::ThreadPerRow => program
                 .with(Switch::ThreadPerRow)
                 .constant("LANES", 1)
@@ -134,8 +134,8 @@ impl Matvec {
             .named_if(self.split_k > 1, Switch::SplitK, "split_k")
     }
 
-    /// Whether lanes that have the same vectors could load them for each other: a part of 32 numbers is eight quads,
-    /// and int8 of eight vectors are eight blocks.
+    /// Whether lanes with the same vectors can load them for each other, one vec4 a lane: a part of 32
+    /// numbers is eight vec4s, and eight int8 vectors are eight blocks.
     pub(super) fn can_broadcast(self, format: Format) -> bool {
         self.lanes == Lanes::ThreadPerRow && !format.is_float() && !(self.int8 && self.columns == 1)
     }
@@ -151,9 +151,9 @@ impl Matvec {
         }
     }
 
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    /// The most additions between one weight's product and the result, for rows of `cols` weights.
     ///
-    /// Of the sizes that a subgroup may have, the least leaves a lane the most.
+    /// With the smallest subgroup, each lane adds the most.
     pub(super) fn longest_path(self, format: Format, cols: usize) -> usize {
         // No format fetches more than a block at once.
         let unit = format.info().block_weights.max(8);
@@ -162,7 +162,8 @@ impl Matvec {
     }
 }
 
-/// What tests and compilers of other platforms see: each format as on GPUs, and a few formats in every form.
+/// Programs for tests and compilers of other platforms: each format as on GPUs, and a few formats in every
+/// form.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let subgroup = Lanes::Subgroup(SubgroupSizes { least: 1, most: 1 });
     let thread = Lanes::ThreadPerRow;
@@ -190,7 +191,7 @@ pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let of_f16 = FLOAT_AND_QUANTIZED
         .into_iter()
         .map(move |format| plain(kernel(false, subgroup, 2, 8), format).reading_f16());
-    // As llvmpipe has them.
+    // As on llvmpipe.
     let in_textures = FLOAT_AND_QUANTIZED.into_iter().flat_map(move |format| {
         let rows = interleaved_rows(format);
         let exact = plain(kernel(false, thread, 8, 1), format).reading_textures(rows);
@@ -203,7 +204,7 @@ pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
         let program = plain(kernel, Format::Q4_0);
         program.broadcasting().reading_textures(interleaved_rows(Format::Q4_0))
     });
-    // To measure what the layout of fields is worth.
+    // To measure the benefit of the field layout.
     let in_files = [Format::Q4_0, Format::Q8_0, Format::Q4_K, Format::Q6_K]
         .map(move |format| plain(kernel(true, subgroup, 4, 1), format).reading_file());
     let each = FORMATS.iter().flat_map(move |info| of_each.map(|kernel| (info.format, kernel)));

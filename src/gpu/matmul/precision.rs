@@ -1,21 +1,21 @@
-//! How exactly vectors enter a product.
+//! The precision of a product's vectors.
 
-/// How exactly vectors enter a product.
+/// The precision of a product's vectors.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Precision {
-    /// As they are.
+    /// f32 or f16, as they are.
     #[default]
     Exact,
-    /// As blocks of 32 signed bytes under an f32 scale, as llama.cpp has them on the CPU; with weights in F32, F16 or
-    /// BF16 as they are. Where matrix units multiply
-    /// ([`Gpu::with_matrix_units`](crate::Gpu::with_matrix_units)), these numbers and the weights are also rounded to
-    /// f16.
+    /// Blocks of 32 signed bytes with an f32 scale, as in llama.cpp on the CPU. With F32, F16 or BF16
+    /// weights, vectors are used as they are. Matrix units
+    /// ([`Gpu::with_matrix_units`](crate::Gpu::with_matrix_units)) also round these numbers and the weights
+    /// to f16.
     Int8,
 }
 
 impl Precision {
-    /// Its name, as in `int8.tile`.
+    /// The name, as in `int8.tile`.
     pub(in crate::gpu) fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",

@@ -1,4 +1,4 @@
-//! Products of quantized weights and vectors, prepared on buffers or done on slices.
+//! Products of a matrix and vectors, prepared on buffers or computed on slices.
 
 use super::activations::Activations;
 use super::f16_activations;
@@ -22,25 +22,28 @@ use crate::gpu::shader::switch::Switch;
 use crate::{Error, Result};
 use wgpu::BufferBinding;
 
-/// For matrix units, the scales of the rows and of the vectors.
+/// For matrix units: the scales of rows and of vectors.
 const ROW_SCALES: Binding = Binding::new(7, "row_scales");
 const X_SCALES: Binding = Binding::new(8, "x_scales");
 
 impl Gpu {
-    /// Prepares y = x·Wᵀ, the products of all rows of `matrix` with each vector of `x`.
+    /// Prepares y = x·Wᵀ + bias, the products of all rows of `matrix` with each vector of `x`.
     ///
-    /// `y` receives a row of [`Matrix::rows`] f32 for each vector, with `bias` added, as many f32, if there is one.
-    /// All are ranges of buffers with usage `STORAGE`; `y` must not overlap the others. Weights are read once for up
-    /// to 8 vectors. Each buffer of the matrix is one dispatch; with matrix units, one more converts the vectors to
-    /// f16, and the first prepare of a product with the matrix also submits a pass that computes per-row scales. Sums
-    /// are f32: with exact vectors a result is off by at most Σ|wᵢxᵢ| times 2⁻²⁴ times the additions that a product
-    /// goes through, which on a GPU are a fraction of the columns. With int8 vectors it is off by at most a 253rd of
-    /// Σ|wᵢ| times the largest |x|, over each 32 columns. Weights and `x` are finite; magnitudes below 2⁻¹²⁶ may count
-    /// as 0.
+    /// `y` receives a row of [`Matrix::rows`] f32 for each vector; `bias` holds as many f32, which are added
+    /// to each row. All are ranges of buffers with usage `STORAGE`; `y` must not overlap the others. Weights
+    /// and `x` must be finite; magnitudes below 2⁻¹²⁶ may count as 0.
     ///
-    /// Compiles what was not needed before. Fails with [`Error::Number`] where there are no vectors or they have
-    /// another length than the rows, with [`Error::OtherDevice`], with [`Error::ShortRange`], [`Error::Misaligned`]
-    /// and [`Error::Usage`] for a range that does not do, and with what the device reports.
+    /// Weights are read once for up to 8 vectors. Each buffer of the matrix is one dispatch. With matrix
+    /// units, one more converts the vectors to f16, and the first prepare of a product with the matrix also
+    /// submits a pass that computes per-row scales.
+    ///
+    /// Sums are f32. With exact vectors, the error of a result is at most Σ|wᵢxᵢ| times 2⁻²⁴ times the number
+    /// of additions on the longest path, on a GPU a fraction of the columns. With int8 vectors, it is at most
+    /// 1/253 of Σ|wᵢ| times the largest |x|, for each 32 columns.
+    ///
+    /// Compiles kernels on first use. Fails with [`Error::Number`] if there are no vectors or their length
+    /// differs from that of the rows; with [`Error::OtherDevice`]; with [`Error::ShortRange`],
+    /// [`Error::Misaligned`] and [`Error::Usage`] for an unsuitable range; and with errors of the device.
     pub fn prepare_matmul(
         &self,
         matrix: &Matrix,
@@ -53,7 +56,7 @@ impl Gpu {
         self.prepare_matmul_as(variant, matrix, x, bias, y)
     }
 
-    /// [`Gpu::prepare_matmul`] with a kernel that the caller chooses.
+    /// [`Gpu::prepare_matmul`] with a given kernel.
     #[doc(hidden)]
     pub fn prepare_matmul_as(
         &self,
@@ -111,7 +114,7 @@ impl Gpu {
         })
     }
 
-    /// Prepares the conversion of the vectors to f16, and then the product by matrix units.
+    /// Prepares converting the vectors to f16 and the product by matrix units.
     fn prepare_cooperative(
         &self,
         kernel: Kernel,
@@ -140,17 +143,17 @@ impl Gpu {
         Ok(op)
     }
 
-    /// The program for this device's conversion of f16.
+    /// The program, with the device's own conversion of f16 if that is exact.
     pub(super) fn with_native_f16(&self, program: MatrixProgram) -> MatrixProgram {
         program.with_if(self.has_exact_f16(), Switch::NativeF16)
     }
 
-    /// y = x·Wᵀ on slices, in buffers of its own; waits for the result.
+    /// Computes y = x·Wᵀ on slices, through buffers of its own, and waits for the result.
     ///
-    /// `x` has any number of rows of [`Matrix::cols`] numbers, `y` as many of [`Matrix::rows`]; both are f32,
-    /// f16 or bf16. As exact as [`Gpu::prepare_matmul`], which costs less where it is done again; sums are
-    /// rounded once more where `y` is f16 or bf16. Fails with [`Error::Number`] where the lengths do not fit,
-    /// with [`Error::OtherDevice`], and with what the device reports.
+    /// `x` holds any number of vectors of [`Matrix::cols`] numbers, `y` as many rows of [`Matrix::rows`];
+    /// both are f32, f16 or bf16. Errors are bounded as by [`Gpu::prepare_matmul`], which costs less for
+    /// repeated products; f16 and bf16 results are rounded once more. Fails with [`Error::Number`] if the
+    /// lengths do not match, with [`Error::OtherDevice`], and with errors of the device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn matmul<X: Float, Y: Float>(
         &self,
@@ -162,8 +165,8 @@ impl Gpu {
         pollster::block_on(self.matmul_as(Wait::Blocking, matrix, precision, x, y))
     }
 
-    /// [`Gpu::matmul`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet is
-    /// compiled, in threads of their own ([`Gpu::prepare_async`] compiles before).
+    /// The `async` form of [`Gpu::matmul`]. It does not block: polling and compiling happen in other threads
+    /// ([`Gpu::prepare_async`] can compile in advance).
     pub async fn matmul_async<X: Float, Y: Float>(
         &self,
         matrix: &Matrix,
@@ -185,9 +188,9 @@ impl Gpu {
         let batch = cpu::check_product(matrix.rows(), matrix.cols(), x, y)?;
         let (mut x_room, mut y_room) = (Vec::new(), Vec::new());
         let (wide_x, wide_y) = (X::widened(x, &mut x_room), Y::wide_mut(y, &mut y_room));
-        let in_eight_bits = precision == Precision::Int8 && !matrix.format().is_float();
+        let is_int8 = precision == Precision::Int8 && !matrix.format().is_float();
         let prepare = |gpu: &Gpu, x: &BufferBinding, y: &BufferBinding| {
-            let x = if in_eight_bits {
+            let x = if is_int8 {
                 Activations::int8(gpu, x.clone(), batch, matrix.cols())?
             } else {
                 Activations::exact(x.clone(), batch, matrix.cols())

@@ -1,11 +1,11 @@
-//! Memory that products use while they run.
+//! Scratch memory of products.
 
 use crate::Result;
 use crate::gpu::Gpu;
 use std::sync::PoisonError;
 use wgpu::BufferUsages;
 
-/// What a product keeps in scratch memory; one product may need both kinds at once.
+/// The kinds of scratch memory; one product may need both.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scratch {
     /// Sums of parts of the columns, or batches of expert assignments.
@@ -15,13 +15,13 @@ pub(super) enum Scratch {
 }
 
 impl Gpu {
-    /// A buffer that all products of a device share: its one queue runs what is recorded in order.
+    /// A scratch buffer, shared by all products of the device: its one queue runs them in order.
     pub(super) fn scratch(&self, what: Scratch, bytes: u64) -> Result<wgpu::Buffer> {
         let mut shared = self.shared.scratch[what as usize].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(buffer) = shared.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }
-        // Products that were prepared with a shorter one keep that.
+        // Products prepared with a smaller buffer keep that one.
         let bytes = bytes.next_power_of_two().min(self.max_binding_bytes()).max(bytes);
         let buffer = self.buffer(bytes, BufferUsages::STORAGE)?;
         *shared = Some(buffer.clone());

@@ -1,5 +1,5 @@
-//! Split-K: products whose columns are divided into parts, where few rows would leave a GPU idle. Each part has sums of
-//! its own, which one more dispatch adds up.
+//! Split-K: products whose columns are split into parts, where few rows would leave a GPU idle. Each part has
+//! its own sums, which one more dispatch adds.
 
 use crate::Result;
 use crate::gpu::Gpu;
@@ -16,17 +16,17 @@ use crate::gpu::shader::switch::Switch;
 const NAME: &str = "split_k_sum";
 const WITH_BIAS: &str = "split_k_sum.bias";
 
-/// The sums of each part, their sum, and what is added to it.
+/// The sums of the parts, the result, and the bias.
 const SUMS: Binding = Binding::new(1, "sums");
 const Y: Binding = Binding::new(2, "y");
 const BIAS: Binding = Binding::new(3, "bias");
 
 params! {
-    /// For the sum of the parts.
+    /// For adding the sums of the parts.
     SplitKSumParams in "matmul/split_k_sum.wgsl" {
         /// Rows of the matrix.
         all_rows,
-        /// Parts whose sums are added.
+        /// The number of parts.
         split_k,
     }
 }
@@ -36,13 +36,13 @@ fn wgsl(has_bias: bool) -> Result<String, String> {
     join("matmul/split_k_sum.wgsl", switches, &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// Every shader here, by name.
+/// The shaders of this file, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
     [(NAME, wgsl(false)), (WITH_BIAS, wgsl(true))].into_iter()
 }
 
 impl Gpu {
-    /// Prepares the sum of the parts' results for `batch` vectors and `rows` rows, and a bias, into `y`.
+    /// Prepares adding the parts' sums for `batch` vectors and `rows` rows, and a bias, into `y`.
     pub(super) fn prepare_split_k_sum(
         &self,
         sums: &wgpu::Buffer,

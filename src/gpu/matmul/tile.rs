@@ -1,4 +1,4 @@
-//! The kernel that multiplies tiles of 64 rows of quantized weights and 64 vectors: `shaders/matmul/matmul.wgsl`.
+//! The kernel that multiplies tiles of 64 rows and 64 vectors: `shaders/matmul/matmul.wgsl`.
 
 use super::EXAMPLES;
 use crate::gpu::matrix::FLOAT_AND_QUANTIZED;
@@ -7,7 +7,7 @@ use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::switch::Switch;
 use crate::{FORMATS, Format};
 
-/// Rows, and vectors, of a tile.
+/// The rows, and the vectors, of a tile.
 const SIDE: usize = 64;
 /// Invocations of a workgroup.
 const WORKGROUP: u64 = 128;
@@ -16,12 +16,12 @@ const WORKGROUP: u64 = 128;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tile {
     pub(super) int8: bool,
-    /// Parts that the columns of the matrix are divided into, each for workgroups of its own.
+    /// Parts that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 
 impl Tile {
-    /// The shader for a format.
+    /// The program for a format.
     pub(super) fn program(self, format: Format, is_ragged: bool, has_bias: bool) -> MatrixProgram {
         let weights = if format.is_float() { Switch::Floats } else { Switch::Codes };
         MatrixProgram::new("matmul/matmul.wgsl", format, WORKGROUP)
@@ -39,15 +39,16 @@ impl Tile {
         Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(SIDE) as u64) }
     }
 
-    /// Most additions that one weight's product goes through on its way into the sum, for rows of `cols` weights.
+    /// The most additions between one weight's product and the result, for rows of `cols` weights.
     pub(super) fn longest_path(self, cols: usize) -> usize {
-        // A step is 32 columns, or with int8 64, which are one addition.
+        // A step is 32 columns, or 64 with int8.
         let steps = cols.div_ceil(32).div_ceil(self.split_k);
         32 * steps.next_multiple_of(if self.int8 { 2 } else { 1 }) + self.split_k - 1
     }
 }
 
-/// What tests and compilers of other platforms see: every format with int8, and a few with exact vectors and split-K.
+/// Programs for tests and compilers of other platforms: every format with int8, and a few with exact vectors
+/// and split-K.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let exact = |split_k| Tile { int8: false, split_k };
     let int8 = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());

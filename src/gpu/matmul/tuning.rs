@@ -1,22 +1,22 @@
-//! The table of measured kernels: which variant a class of products uses on one device.
+//! The table of measured kernels: the variant for each class of products on one device.
 
 use super::precision::Precision;
 use super::variant::Variant;
 use crate::Format;
 
-/// A range of numbers: its name in a file, and the least of them.
+/// A range of numbers: its name in a file, and its lower end.
 pub(super) type Class = (&'static str, usize);
 
 pub(super) const VECTORS: [Class; 4] = [("1", 1), ("2-8", 2), ("9-64", 9), ("65-", 65)];
 pub(super) const ROWS: [Class; 3] = [("1-255", 1), ("256-2047", 256), ("2048-", 2048)];
 pub(super) const COLS: [Class; 3] = [("1-2047", 1), ("2048-8191", 2048), ("8192-", 8192)];
 
-/// The class that a number is in.
+/// The class of a number.
 pub(super) fn class(classes: &[Class], number: usize) -> Class {
     *classes.iter().rfind(|(_, least)| *least <= number).unwrap_or(&classes[0])
 }
 
-/// Products that use the same kernel.
+/// A class of products that use the same kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ProductClass {
     pub(super) format: Format,
@@ -38,12 +38,12 @@ impl ProductClass {
     }
 }
 
-/// The kernels of products on one device where they are not the defaults: what `qmill tune` has measured.
+/// The kernels of products on one device, where they are not the defaults: what `qmill tune` measured.
 ///
-/// The table goes by format, precision and classes of shapes (1, 2 to 8, 9 to 64 and more vectors; rows up to 255, up
-/// to 2047 and more; columns up to 2047, up to 8191 and more). It keeps the names of the adapter and the driver that
-/// it was measured on, and is of use there. Results are as exact with one kernel as with another, but not the same
-/// to the last bit.
+/// Entries are by format, precision and class of shape: 1, 2 to 8, 9 to 64, and more vectors; up to 255, up
+/// to 2047, and more rows; up to 2047, up to 8191, and more columns. A table is valid only for the adapter
+/// and driver that it was measured on, whose names it stores. The error bounds of results do not depend on
+/// the kernel, but the last bits do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Tuning {
     pub(super) adapter: String,
@@ -52,22 +52,22 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// A table for a device with these names that chooses as by default.
+    /// An empty table for a device with these names.
     pub(super) fn of_device(adapter: String, driver: String) -> Self {
         Self { adapter, driver, choices: Vec::new() }
     }
 
-    /// In how many cases it chooses otherwise than by default.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.choices.len()
     }
 
-    /// Whether it chooses as by default.
+    /// Whether there are no entries: every product uses the default kernel.
     pub fn is_empty(&self) -> bool {
         self.choices.is_empty()
     }
 
-    /// From now on, products of the class of this one use `variant`; the default again if there is none.
+    /// Sets the variant for the class of this product; with `None`, the default.
     #[doc(hidden)]
     pub fn set(
         &mut self,

@@ -1,4 +1,4 @@
-//! A table of kernels as a file: JSON, of one version.
+//! Reads and writes tuning tables as JSON files.
 
 use super::choose::driver;
 use super::tuning::{COLS, Class, ProductClass, ROWS, Tuning, VECTORS};
@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// The version of the files written here. Other versions are not read.
+/// The version of the files. Other versions are rejected.
 const VERSION: u64 = 2;
-/// Most characters of a device in a file's name.
+/// The most characters of a device's name in a file name.
 const MOST_CHARACTERS: usize = 160;
 
-/// What in a file is not what it should be.
+/// A field of a file that is wrong.
 struct Fault {
     what: &'static str,
     needed: String,
     found: String,
 }
 
-/// The text of this name.
+/// The string field `what`.
 fn text<'a>(object: &'a Value, what: &'static str) -> Result<&'a str, Fault> {
-    let fault = || Fault { what, needed: "a text".to_owned(), found: object[what].to_string() };
+    let fault = || Fault { what, needed: "a string".to_owned(), found: object[what].to_string() };
     object[what].as_str().ok_or_else(fault)
 }
 
-/// The class of this name.
+/// The class that the field `what` names.
 fn class(classes: &[Class], what: &'static str, object: &Value) -> Result<Class, Fault> {
     let found = text(object, what)?;
     let named = classes.iter().find(|(name, _)| *name == found);
@@ -38,7 +38,7 @@ fn class(classes: &[Class], what: &'static str, object: &Value) -> Result<Class,
     })
 }
 
-/// One line of the table.
+/// One entry of the table.
 fn choice(object: &Value) -> Result<(ProductClass, Variant), Fault> {
     let format = text(object, "format")?;
     let unknown = |_| Fault { what: "format", needed: "a format".to_owned(), found: format.to_owned() };
@@ -80,7 +80,7 @@ fn parse(text_of_file: &str) -> Result<Tuning, Fault> {
 }
 
 impl Tuning {
-    /// The name of the file in which `qmill` keeps a device's table, in a folder `qmill` of the user's cache.
+    /// The name of a device's tuning file, which `qmill` stores in the folder `qmill` of the user's cache.
     pub fn file_name(gpu: &Gpu) -> String {
         let device = format!("{} {}", gpu.name(), driver(gpu)).to_lowercase();
         let words: Vec<_> =
@@ -89,9 +89,10 @@ impl Tuning {
         format!("tuning-{name}.json")
     }
 
-    /// Reads a table that [`Tuning::save`] has written.
+    /// Reads a table that [`Tuning::save`] wrote.
     ///
-    /// Fails with [`Error::Io`], and with [`Error::Tuning`] where the file is no table, is of another version, or names what there is not.
+    /// Fails with [`Error::Io`], and with [`Error::Tuning`] if the file is not a table, has another version,
+    /// or contains an unknown name.
     pub fn load(path: &Path) -> Result<Self> {
         let io = |source| Error::Io { path: path.to_owned(), action: "read the tuning", source };
         let bytes = fs::read(path).map_err(io)?;
@@ -103,7 +104,7 @@ impl Tuning {
         })
     }
 
-    /// Writes it to a file, which is complete or what it was before; makes the folder where there is none.
+    /// Writes the table to a file and creates the folder if needed. The file is either complete or unchanged.
     ///
     /// Fails with [`Error::Io`].
     pub fn save(&self, path: &Path) -> Result<()> {

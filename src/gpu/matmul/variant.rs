@@ -1,40 +1,40 @@
-//! Which kernel multiplies, and its parameters: what tests and benches choose from, and the library by its tables.
+//! The choice of a kernel for products, with its parameters. Tests and benches choose freely, the library by
+//! tables.
 
 use super::precision::Precision;
+use Form::{Cooperative, CooperativeScalar, Shared, Subgroup, ThreadPerRow, Tile};
 use std::fmt;
 use std::str::FromStr;
 
-/// A kernel that multiplies. Its name, as in `int8.subgroup.rows4` or `exact.tile.split_k4`, is what
-/// [`Display`](fmt::Display) prints and [`FromStr`] reads.
+/// A kernel for products. [`Display`](fmt::Display) prints its name, such as `int8.subgroup.rows4` or
+/// `exact.tile.split_k4`; [`FromStr`] parses it.
 #[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant {
     precision: Precision,
     pub(super) form: Form,
-    /// Parts that the columns are divided into, each for workgroups of its own.
+    /// Parts that the columns are split into, each for its own workgroups.
     split_k: usize,
 }
 
-/// Who adds up, and how many rows at once.
+/// Which invocations share a sum, and how many rows they compute at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
-    /// A thread computes so many rows.
+    /// A thread computes this many rows.
     ThreadPerRow(usize),
-    /// Lanes of a workgroup share so many rows.
+    /// Lanes of a workgroup share this many rows.
     Shared(usize),
-    /// A subgroup shares so many rows.
+    /// A subgroup shares this many rows.
     Subgroup(usize),
-    /// A workgroup has a tile.
+    /// A workgroup computes a tile.
     Tile,
-    /// A workgroup has a tile, which matrix units multiply.
+    /// A workgroup computes a tile by matrix units.
     Cooperative,
-    /// The same with matrices loaded from memory of single numbers, as Metal needs it; for tests on other backends.
+    /// `Cooperative` with matrices loaded from arrays of scalars, as on Metal; for tests on other backends.
     CooperativeScalar,
 }
 
-use Form::{Cooperative, CooperativeScalar, Shared, Subgroup, ThreadPerRow, Tile};
-
-/// The forms that a device may choose.
+/// The forms to choose from.
 const FORMS: [Form; 9] = [
     ThreadPerRow(4),
     ThreadPerRow(8),
@@ -46,38 +46,38 @@ const FORMS: [Form; 9] = [
     Tile,
     Cooperative,
 ];
-/// Most vectors that a kernel which is no tile multiplies at once.
+/// The most vectors at once of kernels other than tiles.
 pub(super) const MOST_COLUMNS: usize = 8;
-/// How many parts columns may be divided into.
+/// The numbers of parts that columns may be split into.
 pub(super) const SPLITS: [usize; 4] = [1, 2, 4, 8];
 
 impl Variant {
-    /// The kernel of this form, with columns that are not divided.
+    /// The kernel of this form without split-K.
     pub(super) const fn new(precision: Precision, form: Form) -> Self {
         Self { precision, form, split_k: 1 }
     }
 
-    /// Every variant for vectors of this precision.
+    /// All variants of a precision.
     pub(super) fn every(precision: Precision) -> impl Iterator<Item = Self> {
         SPLITS.into_iter().flat_map(move |split_k| FORMS.map(|form| Self { precision, form, split_k }))
     }
 
-    /// How exactly it takes vectors.
+    /// The precision of the vectors.
     pub fn precision(self) -> Precision {
         self.precision
     }
 
-    /// How many parts the columns are divided into.
+    /// How many parts the columns are split into.
     pub(super) fn split_k(self) -> usize {
         self.split_k
     }
 
-    /// The same with the columns divided into so many parts.
+    /// This variant with another number of parts.
     pub(super) fn with_split_k(self, split_k: usize) -> Self {
         Self { split_k, ..self }
     }
 
-    /// Whether it is for so many vectors: of a few, a tile would compute mostly padding.
+    /// Whether it is for `batch` vectors: with few, a tile would be mostly padding.
     pub(super) fn takes(self, batch: usize) -> bool {
         match self.form {
             ThreadPerRow(_) | Shared(_) | Subgroup(_) => true,
@@ -86,7 +86,7 @@ impl Variant {
         }
     }
 
-    /// What it needs and a device with these does not have.
+    /// What it needs and such a device lacks, if anything.
     pub(super) fn lacks(self, has_subgroups: bool, has_matrix_units: bool) -> Option<&'static str> {
         match self.form {
             Subgroup(_) if !has_subgroups => Some("subgroup operations"),
@@ -95,7 +95,7 @@ impl Variant {
         }
     }
 
-    /// The same as on Metal, for tests on other backends.
+    /// This variant as it runs on Metal, for tests on other backends.
     #[must_use]
     pub fn as_on_metal(self) -> Self {
         match self.form {
@@ -104,8 +104,7 @@ impl Variant {
         }
     }
 
-    /// By how much of itself a weight, and a number of a vector, may be off before they are multiplied: f16 may be
-    /// rounded either way.
+    /// The largest relative error of a factor before multiplication: f16 may be rounded either way.
     pub fn rounding(self) -> f64 {
         if matches!(self.form, Cooperative | CooperativeScalar) { f64::powi(2.0, -10) } else { 0.0 }
     }
@@ -128,7 +127,7 @@ impl fmt::Display for Variant {
 }
 
 impl FromStr for Variant {
-    /// The names that there are.
+    /// The known names.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -156,10 +155,7 @@ mod tests {
         let subgroup = Variant::new(Precision::Int8, Subgroup(4)).with_split_k(2);
         assert_eq!(subgroup.to_string(), "int8.subgroup.rows4.split_k2");
         assert!(
-            "int8.alone.4x1"
-                .parse::<Variant>()
-                .unwrap_err()
-                .starts_with("one of exact.thread_per_row.rows4, ")
+            "int8.tiles".parse::<Variant>().unwrap_err().starts_with("one of exact.thread_per_row.rows4, ")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Copies on the device: rows of bytes, and the fields of blocks into the layout of a matrix.
+//! Copies on the device: rows of bytes, and fields of blocks into the layout of a matrix.
 
 use crate::Result;
 use crate::gpu::Gpu;
@@ -18,13 +18,13 @@ pub(super) const CHUNK_BYTES: usize = 16 << 20;
 const SCATTER_FIELDS: &str = "scatter_fields";
 const COPY_ROWS: &str = "copy_rows";
 
-/// The bytes to copy, and where they go.
+/// The source, and the destination of each kernel.
 const SOURCE: Binding = Binding::new(1, "source");
 const COPY: Binding = Binding::new(2, "result");
 const MATRIX: Binding = Binding::new(2, "matrix");
 
 params! {
-    /// For the copy of rows.
+    /// For copying rows.
     CopyRowsParams in "matrix/copy_rows.wgsl" {
         /// The first word to write.
         first,
@@ -32,33 +32,33 @@ params! {
         row_words,
         /// Bytes of a row of the source.
         row_bytes,
-        /// Where the bound part of the source begins, in bytes after row 0; wraps around where that is before it.
+        /// The offset of the bound range in the source, in bytes from row 0; wraps around if negative.
         base,
     }
 }
 
 params! {
-    /// For one field of blocks on its way into a matrix.
+    /// For copying one field of blocks into a matrix.
     ScatterFieldsParams in "matrix/scatter_fields.wgsl" {
         /// Blocks in the source.
         blocks,
         /// Bytes from one block of the source to the next.
         stride,
-        /// The byte of a block at which the field begins.
+        /// The offset of the field in a block, in bytes.
         offset,
         /// Bytes of the field in a block.
         bytes,
         /// The first word to write.
         first,
-        /// Bytes of that word that belong to blocks before.
+        /// Bytes of that word that belong to earlier blocks.
         skip,
-        /// The matrix's block whose field begins there.
+        /// The matrix's block whose field starts there.
         matrix_block,
-        /// The source's first block, counted row by row in the matrix.
+        /// The index of the source's first block, counted row by row in the matrix.
         source_block,
         /// Blocks in a row of the matrix.
         row_blocks,
-        /// Rows that take turns block by block.
+        /// How many rows are interleaved block by block.
         interleaved_rows,
     }
 }
@@ -71,24 +71,25 @@ fn copy_rows_wgsl() -> Result<String, String> {
     join("matrix/copy_rows.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// Every shader here, by name.
+/// The shaders of this file, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<String, String>)> {
     [(SCATTER_FIELDS, scatter_fields_wgsl()), (COPY_ROWS, copy_rows_wgsl())].into_iter()
 }
 
-/// Bytes on the device that something is copied from.
+/// The source of a copy on the device.
 #[derive(Clone, Debug)]
 pub(in crate::gpu) struct Source<'a> {
     pub(in crate::gpu) name: &'static str,
     pub(in crate::gpu) buffer: &'a wgpu::Buffer,
-    /// Where they begin.
+    /// The offset of the first byte.
     pub(in crate::gpu) offset: u64,
-    /// From one block to the next; of floats, which have none in between, a weight's.
+    /// Bytes from one block to the next; for float formats, the bytes of a weight.
     pub(in crate::gpu) stride: u64,
 }
 
 impl<'a> Source<'a> {
-    /// What is bound of so many bytes, and bytes before them: a binding begins where the device wants.
+    /// The range to bind for `bytes` bytes, aligned as the device requires, and how many bytes of it come
+    /// before them.
     pub(super) fn bound(&self, gpu: &Gpu, bytes: u64) -> (Range<'a>, u64) {
         let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
         let offset = self.offset / alignment * alignment;
@@ -99,20 +100,20 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Rows of bytes in a source, and words from one to the next where they are copied to.
+/// Bytes of a row in the source, and words from one row to the next in the destination.
 pub(in crate::gpu) struct RowShape {
     pub(in crate::gpu) bytes: u64,
     pub(in crate::gpu) words: u64,
 }
 
 impl Gpu {
-    /// Bytes that are bound at once of what is on its way, wherever they begin.
+    /// Bytes of a chunk, small enough to be bound from any offset.
     pub(in crate::gpu) fn chunk_bytes(&self) -> usize {
         (CHUNK_BYTES as u64).min(self.max_binding_bytes().saturating_sub(256)) as usize
     }
 
-    /// Prepares a copy of `source`, in which rows follow one another, to `words` of `result`, which are
-    /// counted from the start of row 0; the source begins at byte `first_byte` of the rows.
+    /// Prepares copying `source`, consecutive rows, to `words` of `result`, counted from the start of row 0.
+    /// The source starts at byte `first_byte` of the rows.
     pub(in crate::gpu) fn prepare_copy_rows(
         &self,
         source: &Source,
@@ -134,7 +135,7 @@ impl Gpu {
         self.prepare_step((COPY_ROWS, Arithmetic::Exact), |_| copy_rows_wgsl(), dispatch, &params, &bindings)
     }
 
-    /// Prepares the gathering of one field of a source's blocks into `words` words of a matrix.
+    /// Prepares copying one field of a source's blocks into `words` words of a matrix.
     pub(super) fn prepare_scatter_field(
         &self,
         source: &Range,

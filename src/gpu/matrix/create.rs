@@ -1,4 +1,4 @@
-//! How a matrix comes to a device: from a file's blocks, from weights to quantize, from a buffer.
+//! Creates matrices: from a file's blocks, from weights to quantize, from a buffer.
 
 use super::copy::Source;
 use super::layout::VEC4_BYTES;
@@ -15,18 +15,19 @@ use std::sync::Arc;
 use wgpu::{BufferBinding, BufferUsages};
 
 impl Matrix {
-    /// Copies `rows` rows of `cols` weights to the device, from the blocks that a file has of them.
+    /// Copies `rows` rows of `cols` weights to the device. `bytes` holds their blocks as in a file.
     ///
-    /// A kernel lays them out as they are multiplied best; that needs 32 MiB beside the matrix meanwhile, and on llvmpipe as much again as the matrix.
-    /// Returns when all is there. Fails with [`Error::Number`] where there is no row, no column, more than
-    /// 2³² - 1 of them, or a row is longer than the device can bind; with [`Error::RowLength`] and
-    /// [`Error::Length`] where `bytes` are not that many whole blocks; and with [`Error::DeviceMemory`].
+    /// A kernel rearranges the blocks for products. This takes 32 MiB of device memory beside the matrix, on
+    /// llvmpipe as much as the matrix again. Returns when the copy is done. Fails with [`Error::Number`] if
+    /// `rows` or `cols` is 0 or above 2³² - 1, or a row is longer than the device can bind; with
+    /// [`Error::RowLength`] and [`Error::Length`] if `bytes` is not that many whole blocks; and with
+    /// [`Error::DeviceMemory`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         Self::stacked(gpu, format, cols, &[(rows, bytes)])
     }
 
-    /// [`Matrix::new`], to be awaited.
+    /// The `async` form of [`Matrix::new`].
     pub async fn new_async(
         gpu: &Gpu,
         format: Format,
@@ -37,15 +38,16 @@ impl Matrix {
         Self::stacked_async(gpu, format, cols, &[(rows, bytes)]).await
     }
 
-    /// The rows of several matrices of one format and width one below the other, so that one product has them all: gate and up, or query, key and value.
+    /// Stacks the rows of several matrices of one format and width into one matrix, so that one product
+    /// covers all: gate and up, or query, key and value.
     ///
-    /// `parts` are the rows of each and their blocks. Fails as [`Matrix::new`] does.
+    /// Each of `parts` is a number of rows and their blocks. Fails as [`Matrix::new`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn stacked(gpu: &Gpu, format: Format, cols: usize, parts: &[(usize, &[u8])]) -> Result<Self> {
         pollster::block_on(Self::stacked_as(Wait::Blocking, gpu, format, cols, parts))
     }
 
-    /// [`Matrix::stacked`], to be awaited.
+    /// The `async` form of [`Matrix::stacked`].
     pub async fn stacked_async(
         gpu: &Gpu,
         format: Format,
@@ -74,14 +76,15 @@ impl Matrix {
         upload.finish().await
     }
 
-    /// Quantizes `rows` rows of `cols` weights, blocks of `source`, on the device, and holds them there: the blocks are those that [`cpu::quantize`] makes.
+    /// Quantizes `rows` rows of `cols` weights on the device. `bytes` holds them in the format `source`. The
+    /// blocks equal those of [`cpu::quantize`].
     ///
-    /// `options` are [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude
-    /// come back to the host, where the CPU does them. Needs some 64 MiB beside the matrix meanwhile. Fails
-    /// as [`Matrix::new`] does; with [`Error::NotEncoded`] and [`Error::Inexact`] where
-    /// [`Gpu::prepare_quantize`] does; and, unless [`Check::Nothing`](super::Check::Nothing) is asked for,
-    /// with [`Error::NotFinite`] for a weight that is infinite or not a number, [`Error::BadBlock`] for a
-    /// scale of `source` that is, and [`Error::Overflow`] for weights that are too large for the format.
+    /// `options` is a [`QuantizeOptions`], or a [`Format`] for its defaults. Only blocks of unusual magnitude
+    /// return to the host, where the CPU encodes them. Takes about 64 MiB of device memory beside the matrix.
+    /// Fails as [`Matrix::new`] does, and with [`Error::NotEncoded`] and [`Error::Inexact`] as
+    /// [`Gpu::prepare_quantize`] does. Unless the check is [`Check::Nothing`], also fails with
+    /// [`Error::NotFinite`] for an infinite or NaN weight, [`Error::BadBlock`] for such a scale in `source`,
+    /// and [`Error::Overflow`] for weights that are too large for the format.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized(
         gpu: &Gpu,
@@ -102,7 +105,7 @@ impl Matrix {
         ))
     }
 
-    /// [`Matrix::quantized`], to be awaited.
+    /// The `async` form of [`Matrix::quantized`].
     pub async fn quantized_async(
         gpu: &Gpu,
         source: Format,
@@ -136,9 +139,10 @@ impl Matrix {
         quantizer.finish().await
     }
 
-    /// [`Matrix::quantized`] of a slice of f32, f16 or bf16. To their own format they are copied.
+    /// [`Matrix::quantized`] of a slice of f32, f16 or bf16. If the format is that of the slice, the weights
+    /// are copied.
     ///
-    /// Fails as that does.
+    /// Fails as [`Matrix::quantized`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_weights<W: Float>(
         gpu: &Gpu,
@@ -150,7 +154,7 @@ impl Matrix {
         Self::quantized(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options)
     }
 
-    /// [`Matrix::from_weights`], to be awaited.
+    /// The `async` form of [`Matrix::from_weights`].
     pub async fn from_weights_async<W: Float>(
         gpu: &Gpu,
         rows: usize,
@@ -161,12 +165,12 @@ impl Matrix {
         Self::quantized_async(gpu, W::FORMAT, rows, cols, bytemuck::cast_slice(weights), options).await
     }
 
-    /// Takes `rows` rows of `cols` weights from a buffer of the device, which has their blocks as a file has
-    /// them; they do not pass through the host.
+    /// Copies `rows` rows of `cols` weights from a buffer of the device that holds their blocks as in a file.
+    /// The weights do not pass through the host.
     ///
-    /// `blocks` is a range of a buffer with usage `STORAGE`, from any byte on, of whole words: of the last,
-    /// bytes after the blocks mean nothing. What was submitted before this call is done by then. The matrix
-    /// is a copy. Fails as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
+    /// `blocks` is a range of a buffer with usage `STORAGE`. It may start at any byte and ends at a multiple
+    /// of 4 bytes; bytes after the blocks are ignored. Work submitted before this call is done first. Fails
+    /// as [`Matrix::new`] does, and with [`Error::ShortRange`] and [`Error::Usage`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_buffer(
         gpu: &Gpu,
@@ -178,7 +182,7 @@ impl Matrix {
         pollster::block_on(Self::from_buffer_as(Wait::Blocking, gpu, format, rows, cols, blocks))
     }
 
-    /// [`Matrix::from_buffer`], to be awaited.
+    /// The `async` form of [`Matrix::from_buffer`].
     pub async fn from_buffer_async(
         gpu: &Gpu,
         format: Format,
@@ -211,11 +215,10 @@ impl Matrix {
         upload.finish().await
     }
 
-    /// [`Matrix::quantized`] of weights in a buffer of the device, which are blocks of `source` as a file has
-    /// them; of F32, F16 and BF16 the numbers, one after the other.
+    /// [`Matrix::quantized`] of weights in a buffer of the device, in the format `source` as in a file.
     ///
-    /// `weights` is such a range as [`Matrix::from_buffer`] takes. Fails as these two do. Of weights in the
-    /// format that they are to have, only those in F32, F16 and BF16 are looked at.
+    /// `weights` is a range as in [`Matrix::from_buffer`]. Fails as both do. If the format stays the same,
+    /// only F32, F16 and BF16 weights are checked.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn quantized_from_buffer(
         gpu: &Gpu,
@@ -237,7 +240,7 @@ impl Matrix {
         ))
     }
 
-    /// [`Matrix::quantized_from_buffer`], to be awaited.
+    /// The `async` form of [`Matrix::quantized_from_buffer`].
     pub async fn quantized_from_buffer_async(
         gpu: &Gpu,
         source: Format,
@@ -272,7 +275,8 @@ impl Matrix {
         quantizer.finish().await
     }
 
-    /// The same weights with blocks as they lie in a file, to be measured beside what [`Matrix::new`] makes of them; of a format that is quantized.
+    /// Creates a matrix with blocks as in a file, of a quantized format, to compare its speed with the layout
+    /// of [`Matrix::new`].
     #[doc(hidden)]
     pub fn as_in_file(gpu: &Gpu, format: Format, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self> {
         cpu::check_matrix(format, rows, cols, bytes.len())?;
@@ -280,7 +284,7 @@ impl Matrix {
         let most = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
         let shard_rows = (most as usize / row_bytes).max(1);
         let shards = bytes.chunks(shard_rows * row_bytes).enumerate().map(|(i, rows)| {
-            // A kernel reads whole chunks of 16 bytes.
+            // Kernels read whole vec4s.
             let mut padded = rows.to_vec();
             padded.resize(rows.len().next_multiple_of(VEC4_BYTES), 0);
             let buffer = gpu.buffer_with(&padded, BufferUsages::STORAGE)?;
@@ -311,7 +315,7 @@ fn range_of<'a>(format: Format, rows: usize, cols: usize, binding: &BufferBindin
     if !cols.is_multiple_of(format.info().block_weights) {
         return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
     }
-    // Whole words are bound, which begin at one.
+    // The bound range starts and ends at whole words.
     let (start, end) = (binding.offset, binding.offset + format.bytes_for(cols as u64) * rows as u64);
     Range::new("the weights", binding, end.next_multiple_of(4) - start).check(1)?;
     let stride = format.info().block_bytes as u64;

@@ -1,4 +1,4 @@
-//! Tensors of a file as matrices, by name.
+//! Creates matrices from tensors of a GGUF file.
 
 use super::Matrix;
 use super::quantize::{Load, MatrixQuantizer};
@@ -13,34 +13,34 @@ use crate::{Error, Format, Result};
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct TensorOptions {
-    /// The format that its weights get; by default the file's.
+    /// The format of the matrix; by default the file's.
     pub quantize: Option<Format>,
-    /// Of a tensor of several matrices, as a mixture of experts has, the one of this number, counted from 0;
-    /// by default the rows of all, one matrix below the other.
+    /// The index of one matrix in a tensor of several, such as the experts of a mixture; by default the rows
+    /// of all matrices, stacked.
     pub matrix: Option<u64>,
-    /// What the weights are refused for.
+    /// How the weights are checked.
     pub check: Check,
 }
 
 impl TensorOptions {
-    /// The tensor as it is.
+    /// The whole tensor in the file's format.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, quantized to `format` on the device.
+    /// Quantizes the tensor to `format` on the device.
     #[must_use]
     pub fn quantized(self, format: Format) -> Self {
         Self { quantize: Some(format), ..self }
     }
 
-    /// The same of one of the tensor's matrices: of an expert.
+    /// Selects one matrix of the tensor: one expert.
     #[must_use]
     pub fn of_matrix(self, matrix: u64) -> Self {
         Self { matrix: Some(matrix), ..self }
     }
 
-    /// The same with another check.
+    /// Sets the check.
     #[must_use]
     pub fn with_check(self, check: Check) -> Self {
         Self { check, ..self }
@@ -48,29 +48,29 @@ impl TensorOptions {
 }
 
 impl Matrix {
-    /// Reads the tensor `name` of a file, as the file has it, to the device: `Matrix::from_gguf(&gpu, &model,
-    /// "blk.0.ffn_up.weight")`.
+    /// Reads the tensor `name` of a file to the device, in the file's format: `Matrix::from_gguf(&gpu,
+    /// &model, "blk.0.ffn_up.weight")`.
     ///
-    /// Its rows are those of [`TensorInfo::rows`](crate::gguf::TensorInfo::rows). They are read 16 MiB at a
-    /// time, or a row where that is longer. Fails with [`Error::NoTensor`]; with [`Error::Unsupported`] where
-    /// the tensor holds no weights or is empty; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and with
-    /// [`Error::NotFinite`] and [`Error::BadBlock`] where a weight or a scale is no finite number.
+    /// The matrix has [`TensorInfo::rows`](crate::gguf::TensorInfo::rows) rows. The file is read in chunks of
+    /// 16 MiB, or of one row if that is longer. Fails with [`Error::NoTensor`]; with [`Error::Unsupported`]
+    /// if the tensor does not hold weights or is empty; as [`Tensor::read_bytes`] and [`Matrix::new`] do; and
+    /// with [`Error::NotFinite`] or [`Error::BadBlock`] if a weight or a scale is not finite.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf(gpu: &Gpu, model: &Model, name: &str) -> Result<Self> {
         Self::from_gguf_with(gpu, model, name, &TensorOptions::default())
     }
 
-    /// [`Matrix::from_gguf`] of one expert, in another format, or without a look at the numbers.
+    /// [`Matrix::from_gguf`] with options: one expert, another format, or without the check.
     ///
-    /// Fails besides with [`Error::Number`] for a matrix that the tensor has not, with [`Error::RowLength`]
-    /// where rows are no whole blocks of the format, and as [`Matrix::quantized`] does.
+    /// Also fails with [`Error::Number`] if the tensor has no such matrix, with [`Error::RowLength`] if rows
+    /// are not whole blocks of the format, and as [`Matrix::quantized`] does.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_gguf_with(gpu: &Gpu, model: &Model, name: &str, options: &TensorOptions) -> Result<Self> {
         pollster::block_on(Self::from_gguf_as(Wait::Blocking, gpu, model, name, options))
     }
 
-    /// [`Matrix::from_gguf_with`], to be awaited. The file is read as [`ReadAt`](crate::gguf::ReadAt) reads
-    /// it, which may block.
+    /// The `async` form of [`Matrix::from_gguf_with`]. Reading the file may block, depending on
+    /// [`ReadAt`](crate::gguf::ReadAt).
     pub async fn from_gguf_async(
         gpu: &Gpu,
         model: &Model,
@@ -135,7 +135,7 @@ impl Matrix {
     }
 }
 
-/// The first row and how many there are: of one matrix, or of all.
+/// The first row and the number of rows, of one matrix or of all.
 fn rows(tensor: &Tensor, matrix: Option<u64>) -> Result<(u64, usize)> {
     let (all, each) = (tensor.info.rows(), tensor.info.matrix_rows());
     let Some(matrix) = matrix else { return Ok((0, all as usize)) };

@@ -1,4 +1,4 @@
-//! Rows of quantized weights as floats, on the device: the look-up of embeddings.
+//! Decodes rows of a matrix on the device: the look-up of embeddings.
 
 use super::layout::interleaved_rows;
 use super::program::{MatrixProgram, Work};
@@ -17,7 +17,7 @@ use crate::gpu::shader::switch::Switch;
 use crate::{FORMATS, Format, Result};
 use wgpu::BufferBinding;
 
-/// The rows to look up, and where they go.
+/// The rows to look up, and the decoded rows.
 const ROW_IDS: Binding = Binding::new(3, "row_ids");
 const RESULT: Binding = Binding::new(4, "result");
 
@@ -26,7 +26,7 @@ fn program(format: Format, is_ragged: bool) -> MatrixProgram {
     program.with(Switch::Dequantize).with_if(is_ragged, Switch::Ragged)
 }
 
-/// Every program there is.
+/// All programs.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     FORMATS.iter().flat_map(|info| {
         let format = info.format;
@@ -38,16 +38,16 @@ pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
 }
 
 impl Gpu {
-    /// Prepares the decoding of `count` rows of `matrix`, whose numbers, u32 counted from 0, are in `numbers`.
+    /// Prepares decoding `count` rows of `matrix`. `numbers` holds their indices, as u32 counted from 0.
     ///
-    /// `result` receives `count` rows of [`Matrix::cols`] f32, bit for bit those of
-    /// [`cpu::dequantize`], only that any NaN may stand for another. Where a number is that of no
-    /// row, its row of `result` stays what it was. Both are ranges of buffers with usage `STORAGE`, which must not overlap.
+    /// `result` receives `count` rows of [`Matrix::cols`] f32. The bits equal those of [`cpu::dequantize`],
+    /// except that one NaN may replace another. For an index out of range, the row of `result` is left
+    /// unchanged. Both are ranges of buffers with usage `STORAGE`, which must not overlap.
     ///
-    /// Compiles what was not needed before. Fails with [`Error::Number`](crate::Error::Number) where `count`
-    /// is 0, with [`Error::OtherDevice`](crate::Error::OtherDevice), with
-    /// [`Error::ShortRange`](crate::Error::ShortRange), and with [`Error::Device`](crate::Error::Device)
-    /// where a range is not aligned as the device wants or its buffer lacks the usage.
+    /// Compiles kernels on first use. Fails with [`Error::Number`](crate::Error::Number) if `count` is 0,
+    /// with [`Error::OtherDevice`](crate::Error::OtherDevice), with
+    /// [`Error::ShortRange`](crate::Error::ShortRange), [`Error::Misaligned`](crate::Error::Misaligned) and
+    /// [`Error::Usage`](crate::Error::Usage) for an unsuitable range, and with errors of the device.
     pub fn prepare_get_rows(
         &self,
         matrix: &Matrix,
@@ -67,18 +67,19 @@ impl Gpu {
         })
     }
 
-    /// Decodes the rows of these numbers, in buffers of its own; waits for the result.
+    /// Decodes the rows with the indices `numbers` into `result`, through buffers of its own, and waits for
+    /// the result.
     ///
-    /// `result` has a row of [`Matrix::cols`], f32, f16 or bf16, for each of `numbers`. Fails with
-    /// [`Error::Number`](crate::Error::Number) where a number is that of no row or the lengths do not fit,
-    /// and with what the device reports.
+    /// `result` holds a row of [`Matrix::cols`] f32, f16 or bf16 for each index. Fails with
+    /// [`Error::Number`](crate::Error::Number) if an index is out of range or the lengths do not match, and
+    /// with errors of the device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn get_rows<W: Float>(&self, matrix: &Matrix, numbers: &[u32], result: &mut [W]) -> Result<()> {
         pollster::block_on(self.get_rows_as(Wait::Blocking, matrix, numbers, result))
     }
 
-    /// [`Gpu::get_rows`], to be awaited. Nothing blocks: the device is polled, and what is not compiled yet
-    /// is compiled, in threads of their own.
+    /// The `async` form of [`Gpu::get_rows`]. It does not block: polling and compiling happen in other
+    /// threads.
     pub async fn get_rows_async<W: Float>(
         &self,
         matrix: &Matrix,

@@ -1,57 +1,60 @@
-//! The layout of a matrix on a device: the fields of its blocks apart, each where a GPU loads it at once.
+//! The layout of a matrix on a device: fields of blocks are stored separately, each aligned for the loads of
+//! a GPU.
 //!
-//! A block of ggml is 17, 18, 34 or 210 bytes, which no GPU loads well. On the device the scales of all blocks lie
-//! together, and so do their codes; nothing is lost, added or decoded. Fields of whole vec4s (16 bytes) come first,
-//! then those of whole words, then the others, so each starts aligned, however many blocks there are.
+//! Blocks in ggml have sizes such as 17, 18, 34 or 210 bytes, which GPUs load poorly. On the device, the
+//! scales of all blocks are stored together, and so are their codes; nothing is added or decoded. Fields of
+//! whole vec4s (16 bytes) come first, then fields of whole words, then the others, so that each starts
+//! aligned for any number of blocks.
 
 use crate::Format;
 use crate::gpu::shader::switch::Switch;
 use std::cmp::Reverse;
 
-/// Bytes that a kernel loads at once.
+/// Bytes of a `vec4<u32>`, which kernels load at once.
 pub(in crate::gpu) const VEC4_BYTES: usize = 16;
 
-/// Rows that take turns block by block in a texture (their vec4 fields vec4 by vec4): what the eight lanes of
-/// llvmpipe's vectors read of four rows each, or half of what they read of eight. With rows one after another, so
-/// many lanes would read at as many places at once: more than a processor prefetches, and more than its nearest
-/// cache holds of rows whose length is a power of two.
+/// How many rows are interleaved block by block in a texture; fields of vec4s are interleaved by vec4. Each
+/// of llvmpipe's eight lanes reads four rows, or half of eight. With consecutive rows, these lanes would read
+/// from that many separate addresses: more than a CPU prefetches, and for row lengths that are powers of two,
+/// more than its L1 cache holds.
 const INTERLEAVED_ROWS: usize = 32;
 
-/// The interleaved rows of a format in a texture; 1 for float formats, whose blocks are a few weights.
+/// How many rows are interleaved for a format; 1 for float formats, whose blocks are a few weights.
 pub(in crate::gpu) fn interleaved_rows(format: Format) -> usize {
     if format.is_float() { 1 } else { INTERLEAVED_ROWS }
 }
 
-/// Where one field of all blocks is.
+/// Where one field of the blocks is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::gpu) struct Field {
-    /// Bytes of it in a block.
+    /// Bytes of the field in a block.
     pub(in crate::gpu) bytes: usize,
-    /// The byte of a block at which it begins.
+    /// Its offset in a block of the file.
     pub(in crate::gpu) from: usize,
-    /// Bytes of a block that lie before it on the device.
+    /// Bytes of each block that are stored before this field on the device.
     pub(in crate::gpu) start: usize,
 }
 
 impl Field {
-    /// Bytes of what it is read by: the largest of chunk, word, half and byte that divides it.
+    /// The bytes of a load: the largest of vec4, word, half-word and byte that divides the field.
     pub(in crate::gpu) fn unit(&self) -> usize {
         [VEC4_BYTES, 4, 2].into_iter().find(|unit| self.bytes.is_multiple_of(*unit)).unwrap_or(1)
     }
 }
 
-/// The layout of a format.
+/// The layout of a format's blocks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::gpu) struct FieldLayout {
-    /// In the order of the block.
+    /// The fields in the order of the file's block.
     pub(in crate::gpu) fields: Vec<Field>,
-    /// Quads of four weights in a block.
+    /// Quads of weights in a block.
     pub(in crate::gpu) quads: usize,
     pub(in crate::gpu) block_bytes: usize,
 }
 
 impl FieldLayout {
-    /// A block of a float format is a chunk of weights, and only the last of a row may lack some.
+    /// The layout of `format`. A block of a float format is a vec4 of weights; the last of a row may be
+    /// incomplete.
     pub(in crate::gpu) fn of(format: Format) -> Self {
         let info = format.info();
         if format.is_float() {
@@ -66,29 +69,29 @@ impl FieldLayout {
             from += bytes;
         }
         for i in 0..fields.len() {
-            let place = |j: usize| (Reverse((fields[j].unit(), fields[j].bytes)), j);
-            let is_before = |j: usize| place(j) < place(i);
+            let order = |j: usize| (Reverse((fields[j].unit(), fields[j].bytes)), j);
+            let is_before = |j: usize| order(j) < order(i);
             fields[i].start = (0..fields.len()).filter(|&j| is_before(j)).map(|j| fields[j].bytes).sum();
         }
         Self { fields, quads: info.block_weights / 4, block_bytes: info.block_bytes }
     }
 
-    /// Blocks that hold this many weights.
+    /// The number of blocks of `weights` weights.
     pub(in crate::gpu) fn blocks(&self, weights: usize) -> usize {
         weights.div_ceil(4 * self.quads)
     }
 
-    /// Bytes of a block in fields of whole chunks, which come first.
+    /// Bytes of a block in fields of whole vec4s, which come first.
     pub(in crate::gpu) fn vec4_bytes(&self) -> usize {
         self.fields.iter().filter(|field| field.unit() == VEC4_BYTES).map(|field| field.bytes).sum()
     }
 
-    /// Bytes of so many blocks, in whole chunks.
+    /// Bytes of `blocks` blocks, rounded up to whole vec4s.
     pub(in crate::gpu) fn device_bytes(&self, blocks: u64) -> u64 {
         (blocks * self.block_bytes as u64).next_multiple_of(VEC4_BYTES as u64)
     }
 
-    /// The constants of `shaders/matrix/`.
+    /// The constants for `shaders/matrix/`.
     pub(in crate::gpu) fn constants(&self) -> Vec<(String, usize)> {
         let of_block = [("BLOCK_QUADS", self.quads), ("BLOCK_BYTES", self.block_bytes)];
         let mut constants: Vec<_> = of_block.map(|(name, value)| (name.to_owned(), value)).into();
@@ -106,7 +109,7 @@ impl FieldLayout {
         constants
     }
 
-    /// The switches of `shaders/matrix/`.
+    /// The switches for `shaders/matrix/`.
     pub(in crate::gpu) fn switches(&self) -> Vec<Switch> {
         let fields = [Switch::Field1, Switch::Field2, Switch::Field3, Switch::Field4];
         let mut switches = fields[..self.fields.len() - 1].to_vec();
@@ -124,10 +127,10 @@ mod tests {
     fn fields_are_the_block_and_start_where_they_are_aligned() {
         for info in &FORMATS {
             let layout = FieldLayout::of(info.format);
-            let mut places: Vec<_> = layout.fields.iter().map(|field| (field.start, field.bytes)).collect();
-            places.sort_unstable();
+            let mut ranges: Vec<_> = layout.fields.iter().map(|field| (field.start, field.bytes)).collect();
+            ranges.sort_unstable();
             let mut end = 0;
-            for (start, bytes) in places {
+            for (start, bytes) in ranges {
                 assert_eq!(start, end, "{}", info.name);
                 end += bytes;
             }
@@ -135,7 +138,8 @@ mod tests {
             for field in &layout.fields {
                 assert!(field.start.is_multiple_of(field.unit()), "{}", info.name);
             }
-            // What is smaller than a word shares words with the next block's, and so must be the last.
+            // A field smaller than a word shares words with the next block's, so there is at most one and it
+            // comes last.
             let small = layout.fields.iter().filter(|field| field.unit() < 4);
             assert!(small.clone().count() <= 1 && small.clone().all(|field| field.start.is_multiple_of(4)));
         }

@@ -1,5 +1,5 @@
-//! Kernels that take a matrix: each joined with a format and with how the matrix is stored, and prepared for each of
-//! its buffers.
+//! Programs that read a matrix: kernels joined with a format and a storage of weights, prepared for each
+//! shard.
 
 use super::layout::{FieldLayout, VEC4_BYTES};
 use super::textures::{self, WeightTextures};
@@ -18,18 +18,19 @@ use crate::gpu::shader::switch::Switch;
 use crate::{Format, Result};
 use std::path::Path;
 
-/// The weights: as vec4s, and the same bytes as words (in textures: the other bytes).
+/// The weights: as vec4s and the same bytes as words; with textures, the fields of vec4s and the other
+/// fields.
 const VEC4S: Binding = Binding::new(1, "vec4s");
 const WORDS: Binding = Binding::new(2, "words");
 /// The format's codebook.
 const GRID: Binding = Binding::new(5, "grid");
 
 params! {
-    /// For kernels that take a matrix: a shard of its rows, and what is multiplied or looked up.
+    /// For kernels that read a matrix: a shard of its rows, and what is multiplied or looked up.
     MatrixParams in "matrix/params.wgsl" {
-        /// Rows of the matrix that are bound.
+        /// Rows of the shard.
         rows,
-        /// The first of them.
+        /// The shard's first row.
         first_row,
         /// Rows of the result.
         all_rows,
@@ -37,13 +38,13 @@ params! {
         cols,
         /// Blocks in a row.
         row_blocks,
-        /// Blocks that are bound.
+        /// Blocks of the shard.
         blocks,
-        /// Vectors, or rows to look up.
+        /// The number of vectors, or of rows to look up.
         batch,
-        /// Experts that each vector goes to.
+        /// Experts per vector.
         top_k,
-        /// Parts that the columns are divided into.
+        /// Parts that the columns are split into.
         split_k,
         /// Experts whose matrices are bound.
         expert_count,
@@ -52,11 +53,11 @@ params! {
     }
 }
 
-/// How the weights of a shard are stored, as a program reads them.
+/// How a program reads weights.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reads {
     Buffer,
-    /// Textures, with as many rows interleaved.
+    /// Textures with this many interleaved rows.
     Textures(usize),
     /// A buffer with blocks as in a file.
     File,
@@ -68,7 +69,7 @@ pub(in crate::gpu) struct MatrixProgram {
     /// The kernel's file in `shaders/`.
     file: &'static str,
     format: Format,
-    /// Parts of the program's name that tell its switches.
+    /// Parts of the program's name that reflect its switches.
     name_parts: Vec<String>,
     switches: Vec<Switch>,
     constants: Vec<(&'static str, usize)>,
@@ -78,63 +79,63 @@ pub(in crate::gpu) struct MatrixProgram {
 }
 
 impl MatrixProgram {
-    /// The kernel in this file for a format, with nothing switched on.
+    /// The kernel in `file` for a format, with every switch off.
     pub(in crate::gpu) fn new(file: &'static str, format: Format, workgroup: u64) -> Self {
         let (name_parts, switches, constants) = Default::default();
         Self { file, format, name_parts, switches, constants, workgroup, reads: Reads::Buffer }
     }
 
-    /// The same with a switch that no other program of its kind has off.
+    /// Adds a switch that all programs of this kernel have, so that names need not tell it.
     pub(in crate::gpu) fn with(mut self, switch: Switch) -> Self {
         self.switches.push(switch);
         self
     }
 
-    /// The same with a switch if it `is_on`.
+    /// Adds a switch if `is_on`.
     pub(in crate::gpu) fn with_if(self, is_on: bool, switch: Switch) -> Self {
         if is_on { self.with(switch) } else { self }
     }
 
-    /// The same with a switch if it `is_on`, which `part` then tells in the program's name.
+    /// Adds a switch if `is_on`, and then `part` to the name.
     pub(in crate::gpu) fn named_if(mut self, is_on: bool, switch: Switch, part: &str) -> Self {
         self.name_parts.extend(is_on.then(|| part.to_owned()));
         self.with_if(is_on, switch)
     }
 
-    /// The same with a part in its name.
+    /// Adds a part to the name.
     pub(in crate::gpu) fn named(mut self, part: &str) -> Self {
         self.name_parts.push(part.to_owned());
         self
     }
 
-    /// The same with a constant, which is in its name.
+    /// Adds a constant, also to the name.
     pub(in crate::gpu) fn constant(mut self, name: &'static str, value: usize) -> Self {
         self.constants.push((name, value));
         self
     }
 
-    /// The same, of a matrix in textures with as many rows interleaved.
+    /// Reads weights from textures with this many interleaved rows.
     pub(in crate::gpu) fn reading_textures(self, interleaved_rows: usize) -> Self {
         let part = if interleaved_rows > 1 { "interleaved" } else { "textures" };
         Self { reads: Reads::Textures(interleaved_rows), ..self.named(part) }
     }
 
-    /// The same, of blocks as in a file.
+    /// Reads blocks as in a file.
     pub(in crate::gpu) fn reading_file(self) -> Self {
         Self { reads: Reads::File, ..self.named("file") }
     }
 
-    /// The same, of f16 activations.
+    /// Reads f16 activations.
     pub(in crate::gpu) fn reading_f16(self) -> Self {
         self.named_if(true, Switch::F16X, "f16")
     }
 
-    /// The same, of int8 activations in a uniform buffer.
+    /// Reads int8 activations from a uniform buffer.
     pub(in crate::gpu) fn reading_uniform(self) -> Self {
         self.named_if(true, Switch::UniformX, "uniform")
     }
 
-    /// The same, of activations that the lanes of a subgroup of eight load for each other.
+    /// Lets the lanes of a subgroup of eight load activations for each other.
     pub(in crate::gpu) fn broadcasting(self) -> Self {
         self.named_if(true, Switch::BroadcastX, "subgroup8")
     }
@@ -145,7 +146,7 @@ impl MatrixProgram {
         decodes && self.format.info().grid.is_some()
     }
 
-    /// As in `matvec.q4_k.int8.subgroup.rows4.columns1`.
+    /// The name, for example `matvec.q4_k.int8.subgroup.rows4.columns1`.
     pub(in crate::gpu) fn name(&self) -> String {
         let kernel = Path::new(self.file).file_stem().and_then(|stem| stem.to_str()).unwrap_or(self.file);
         let mut parts = vec![kernel.to_owned(), self.format.name().to_lowercase()];
@@ -155,7 +156,7 @@ impl MatrixProgram {
         parts.join(".")
     }
 
-    /// Its text, for a compiler that may contract float operations, or for one that may not.
+    /// The WGSL text, for a compiler that may contract float operations or one that may not.
     pub(in crate::gpu) fn wgsl(&self, may_contract: bool) -> Result<String, String> {
         let layout = FieldLayout::of(self.format);
         let (interleaved_rows, storage, block_bytes) = match self.reads {
@@ -192,33 +193,33 @@ impl MatrixProgram {
     }
 }
 
-/// What a dispatch over a shard does, beside what the shard itself says.
+/// The work of a dispatch over a shard.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gpu) struct Work {
     pub(in crate::gpu) dispatch: Dispatch,
-    /// Vectors, or rows to look up.
+    /// The number of vectors, or of rows to look up.
     pub(in crate::gpu) batch: usize,
     /// Rows of the result.
     pub(in crate::gpu) all_rows: usize,
-    /// Experts that each vector goes to.
+    /// Experts per vector.
     pub(in crate::gpu) top_k: usize,
-    /// Experts whose matrices these are.
+    /// The number of experts whose matrices these are.
     pub(in crate::gpu) expert_count: usize,
-    /// Parts that the columns are divided into.
+    /// Parts that the columns are split into.
     pub(in crate::gpu) split_k: usize,
-    /// The first row of the shard to read back.
+    /// The first row to read back, counted in the shard.
     pub(in crate::gpu) start_row: usize,
 }
 
 impl Work {
-    /// Work on `batch` vectors or rows, with a result of `all_rows`: no experts, columns that are not divided.
+    /// Work on `batch` vectors or rows with `all_rows` rows of results, without experts or `split_k`.
     pub(in crate::gpu) fn new(dispatch: Dispatch, batch: usize, all_rows: usize) -> Self {
         Self { dispatch, batch, all_rows, top_k: 1, expert_count: 1, split_k: 1, start_row: 0 }
     }
 }
 
 impl Gpu {
-    /// Prepares `program`: a dispatch for each shard.
+    /// Prepares `program` for each shard of a matrix.
     pub(in crate::gpu) fn prepare_with_matrix(
         &self,
         program: &MatrixProgram,

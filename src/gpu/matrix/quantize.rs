@@ -1,5 +1,5 @@
-//! Weights that are quantized on their way into a matrix, from the host or from a buffer of the device. Only blocks
-//! that the kernels decline pass through the host.
+//! Quantizes weights into a matrix, from the host or from a buffer of the device. Only blocks that the
+//! kernels decline pass through the host.
 
 use super::Matrix;
 use super::copy::{RowShape, Source};
@@ -22,19 +22,19 @@ use crate::{Error, Format, Result, cpu};
 use std::ops::Range;
 use wgpu::BufferUsages;
 
-/// Most runs of blocks that are read back one by one.
+/// The most runs of blocks that are read back separately.
 const MOST_RUNS: usize = 1024;
 
 const SOURCES: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 
-/// The weights to check, and a bit for each block that has a bad one.
+/// The weights to check, and a bit for each block with a weight that is not finite.
 const SOURCE: Binding = Binding::new(1, "source");
 const MARKED: Binding = Binding::new(2, "marked");
 
 params! {
-    /// For the check of weights.
+    /// For checking weights.
     CheckParams in "convert/check_weights.wgsl" {
-        /// Quads of a block.
+        /// Quads in a block.
         block_quads,
     }
 }
@@ -47,7 +47,7 @@ fn check_wgsl(source: Format) -> Result<String, String> {
     join("convert/check_weights.wgsl", &[Switch::source(source)], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
-/// The shader for each float format, by name.
+/// The shaders for the float formats, by name.
 pub(in crate::gpu) fn texts() -> impl Iterator<Item = (String, Result<String, String>)> {
     SOURCES.into_iter().map(|source| (check_name(source), check_wgsl(source)))
 }
@@ -58,25 +58,25 @@ pub(super) enum Load<'a> {
     Device(Source<'a>),
 }
 
-/// A matrix in the making, of rows that are quantized some at a time.
+/// Quantizes a matrix chunk by chunk.
 pub(super) struct MatrixQuantizer<'a> {
     gpu: &'a Gpu,
     wait: Wait,
     from: Format,
-    /// F32, F16 or BF16: what quantizers take, after decoding where that is another format.
+    /// The format that quantizers read: `from` if that is a float format, otherwise F32, after decoding.
     floats: Format,
     cols: usize,
     options: &'a QuantizeOptions,
     upload: Upload<'a>,
     chunk_rows: usize,
-    /// What errors call the matrix's first row.
+    /// The row number of the matrix's first row in errors.
     named_row: u64,
     buffers: Buffers,
 }
 
-/// For the rows of a chunk.
+/// The buffers of a chunk.
 struct Buffers {
-    /// Blocks of the source as a file has them, and each on a whole word.
+    /// Encoded blocks of the source: as in a file, and padded to whole words.
     encoded: Option<[wgpu::Buffer; 2]>,
     floats: wgpu::Buffer,
     blocks: wgpu::Buffer,
@@ -97,7 +97,7 @@ impl<'a> MatrixQuantizer<'a> {
         let to = options.format;
         let upload = Upload::new(gpu, wait, to, rows, cols)?;
         let floats = if from.is_float() { from } else { Format::F32 };
-        // The longest form of a row, but for what a binding may begin before.
+        // The longest form of a row. 256 bytes are kept for the alignment of bindings.
         let row_bytes = [from, floats, to].map(|format| PaddedLayout::of(format).device_bytes(cols as u64));
         let row_bytes = row_bytes.into_iter().chain([scratch_bytes(to, cols as u64)]).max().unwrap_or(1);
         let limit = gpu.max_binding_bytes().saturating_sub(256);
@@ -127,12 +127,12 @@ impl<'a> MatrixQuantizer<'a> {
         Ok(Self { gpu, wait, from, floats, cols, options, upload, chunk_rows, named_row: 0, buffers })
     }
 
-    /// The same of rows that are, from row `named_row` on, those of a larger tensor, as errors should say.
+    /// Numbers rows in errors from `named_row`, where the matrix is part of a larger tensor.
     pub(super) fn of_rows_from(self, named_row: u64) -> Self {
         Self { named_row, ..self }
     }
 
-    /// Rows that are quantized at once.
+    /// The most rows of a chunk.
     pub(super) fn chunk_rows(&self) -> usize {
         self.chunk_rows
     }
@@ -141,7 +141,7 @@ impl<'a> MatrixQuantizer<'a> {
         self.upload.finish().await
     }
 
-    /// Quantizes rows from `first_row` on, at most [`MatrixQuantizer::chunk_rows`].
+    /// Quantizes `rows` rows, at most [`MatrixQuantizer::chunk_rows`], from `first_row`.
     pub(super) async fn chunk(&mut self, first_row: usize, rows: usize, load: Load<'_>) -> Result<()> {
         let Buffers { declined, readback, .. } = &self.buffers;
         let weights = (rows * self.cols) as u64;
@@ -183,8 +183,8 @@ impl<'a> MatrixQuantizer<'a> {
         self.gpu.done(self.wait, submission).await
     }
 
-    /// What brings the weights to where quantizers take them; of the host's, what comes after they were
-    /// written.
+    /// Prepares copying and decoding the weights into the buffer that quantizers read. Weights of the host
+    /// are written to a buffer before.
     fn prepare_load(&self, gpu: &Gpu, weights: u64, load: &Load) -> Result<Op> {
         let Buffers { encoded, floats, .. } = &self.buffers;
         let from = self.from;
@@ -205,7 +205,7 @@ impl<'a> MatrixQuantizer<'a> {
         };
         let layout = PaddedLayout::of(from);
         let Some([_, padded]) = encoded else {
-            // One row, and zeros up to the end of the last quad.
+            // A single row, padded with zeros to a whole quad.
             let words = layout.device_bytes(weights) / 4;
             let shape = RowShape { bytes, words };
             return Ok(Op::new([gpu.prepare_copy_rows(source, 0, bytes, &shape, floats, 0..words)?]));
@@ -218,7 +218,7 @@ impl<'a> MatrixQuantizer<'a> {
         Ok(Op::new([copy]).then(decode))
     }
 
-    /// What marks the blocks that are to be looked at.
+    /// Prepares the check, which marks blocks with weights that are not finite.
     fn prepare_check(&self, gpu: &Gpu, weights: u64) -> Result<Op> {
         let floats = self.floats;
         let bindings = Bindings::new()
@@ -230,7 +230,7 @@ impl<'a> MatrixQuantizer<'a> {
         Ok(Op::new([gpu.prepare_step(program, |_| check_wgsl(floats), quads, &params, &bindings)?]))
     }
 
-    /// The quantizer, unless the weights are in the format that they are to have.
+    /// Prepares quantizing, unless the weights have the format already.
     fn prepare_quantize(&self, gpu: &Gpu, weights: u64) -> Result<Op> {
         let Buffers { floats, blocks, declined, scratch, .. } = &self.buffers;
         if self.floats == self.options.format {
@@ -243,31 +243,31 @@ impl<'a> MatrixQuantizer<'a> {
             declined: whole(declined),
             scratch: whole(scratch),
         };
-        // A decoder goes all the way to F16.
+        // Decoders produce F16 themselves.
         gpu.prepare_quantize(self.floats, self.options.format, weights, &buffers)
     }
 
-    /// The blocks on the device, each on a whole word.
+    /// The encoded blocks on the device, each padded to whole words.
     fn blocks(&self) -> &wgpu::Buffer {
         if self.floats == self.options.format { &self.buffers.floats } else { &self.buffers.blocks }
     }
 
-    /// What puts them into the matrix.
+    /// Prepares copying the encoded blocks into the matrix.
     fn prepare_fill(&self, gpu: &Gpu, first_row: usize, rows: usize) -> Result<Op> {
         let to = self.options.format;
         let layout = PaddedLayout::of(to);
-        // Weights of a float format lie one after another.
+        // Float formats have no padding between weights.
         let stride = if to.is_float() { to.info().block_bytes } else { 4 * layout.words } as u64;
         let source = Source { name: "the blocks", buffer: self.blocks(), offset: 0, stride };
         self.upload.prepare_copy(gpu, first_row, rows, &source)
     }
 
-    /// Does on the CPU what the kernels declined, and looks at what was marked.
+    /// Encodes declined blocks on the CPU, and checks marked blocks.
     async fn redo(&self, runs: &[Range<u64>], first_row: usize, weights: u64) -> Result<()> {
         let (gpu, from, to) = (self.gpu, self.floats, self.options.format);
         let layout = PaddedLayout::of(to);
         let block_weights = 4 * layout.quads as u64;
-        // On the device weights end with a whole quad.
+        // On the device, weights are padded to a whole quad.
         let bytes_of = |run: &Range<u64>| {
             let end = (run.end * block_weights).min(weights.next_multiple_of(4));
             from.bytes_for(run.start * block_weights)..from.bytes_for(end)
@@ -326,7 +326,7 @@ impl<'a> MatrixQuantizer<'a> {
     }
 }
 
-/// Blocks whose bits are set, those that follow one another together.
+/// The blocks whose bits are set, as runs of consecutive blocks.
 fn runs(words: &[u32]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for (w, &word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_that_follow_one_another_are_a_run() {
+    fn consecutive_bits_are_a_run() {
         assert_eq!(runs(&[0, 0]), []);
         assert_eq!(runs(&[0b1101, 0, 1 << 31, 1]), [0..1, 2..4, 95..97]);
         assert_eq!(runs(&[u32::MAX, u32::MAX, 0, 1]), [0..64, 96..97]);

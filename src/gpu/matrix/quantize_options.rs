@@ -1,16 +1,16 @@
-//! How weights that become a matrix are quantized, and what is checked before.
+//! Options for quantizing weights into a matrix.
 
 use crate::{Format, Result};
 
-/// What is looked for in weights before they are taken.
+/// Which weights are rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Check {
-    /// NaN and infinity, in weights and in scales, and scales that are too large for the format: what a file
-    /// is refused for.
+    /// Rejects NaN and infinity in weights and scales, and scales that are too large for the format, as for
+    /// files.
     #[default]
     Finite,
-    /// Nothing. What such weights become is unspecified.
+    /// Rejects nothing. The result for such weights is unspecified.
     Nothing,
 }
 
@@ -18,27 +18,27 @@ pub enum Check {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QuantizeOptions {
-    /// What they become.
+    /// The format of the matrix.
     pub format: Format,
-    /// What they are refused for.
+    /// Which weights are rejected.
     pub check: Check,
-    /// What errors call them; by default `the matrix`.
+    /// The name in errors; by default `the matrix`.
     pub name: String,
 }
 
 impl QuantizeOptions {
-    /// Weights become `format`, and are refused as those of files are.
+    /// Quantizes to `format`, with the default check.
     pub fn new(format: Format) -> Self {
         Self { format, check: Check::default(), name: "the matrix".to_owned() }
     }
 
-    /// The same with another check.
+    /// Sets the check.
     #[must_use]
     pub fn with_check(self, check: Check) -> Self {
         Self { check, ..self }
     }
 
-    /// The same with a name for errors.
+    /// Sets the name in errors.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
@@ -51,8 +51,8 @@ impl From<Format> for QuantizeOptions {
     }
 }
 
-/// The error for what is wrong with blocks whose first weight is weight `first` of rows of `cols`: a weight
-/// or a scale that is not finite.
+/// Fails if a weight or a scale in `bytes` is not finite. The first weight is weight `first` of a matrix with
+/// rows of `cols`.
 pub(super) fn check_finite(
     name: &str,
     format: Format,

@@ -1,4 +1,4 @@
-//! Matrices on their way back: the bytes of a file.
+//! Reads matrices back: the bytes of a file.
 
 use super::layout::interleaved_rows;
 use super::program::{MatrixProgram, Work};
@@ -25,7 +25,7 @@ fn program(format: Format) -> MatrixProgram {
     program.with_if(format.is_float(), Switch::Floats)
 }
 
-/// Every program there is.
+/// All programs.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
     let in_textures = FLOAT_AND_QUANTIZED
         .into_iter()
@@ -34,16 +34,16 @@ pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
 }
 
 impl Matrix {
-    /// Reads the matrix back: the blocks of all its rows, byte for byte as a file has them.
+    /// Reads the matrix back: the blocks of all rows, byte for byte as in a file.
     ///
-    /// Goes through 16 MiB of the device's memory and of the host's at a time, or through a row where that is
-    /// longer. Fails with what the device reports.
+    /// Uses buffers of 16 MiB, or of one row if that is longer, on the device and the host. Fails with errors
+    /// of the device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self) -> Result<Vec<u8>> {
         pollster::block_on(self.read_as(Wait::Blocking))
     }
 
-    /// [`Matrix::read`], to be awaited.
+    /// The `async` form of [`Matrix::read`].
     pub async fn read_async(&self) -> Result<Vec<u8>> {
         self.read_as(Wait::Async).await
     }
@@ -54,16 +54,16 @@ impl Matrix {
         Ok(bytes)
     }
 
-    /// [`Matrix::read`] of some rows.
+    /// Reads some rows back, as [`Matrix::read`] does.
     ///
-    /// Fails with [`Error::Number`](crate::Error::Number) where there are no such rows or `bytes` have not
-    /// their length.
+    /// Also fails with [`Error::Number`](crate::Error::Number) if the rows are out of range or `bytes` has
+    /// the wrong length.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_rows(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
         pollster::block_on(self.read_rows_as(Wait::Blocking, rows, bytes))
     }
 
-    /// [`Matrix::read_rows`], to be awaited.
+    /// The `async` form of [`Matrix::read_rows`].
     pub async fn read_rows_async(&self, rows: Range<usize>, bytes: &mut [u8]) -> Result<()> {
         self.read_rows_as(Wait::Async, rows, bytes).await
     }

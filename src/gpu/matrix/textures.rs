@@ -1,5 +1,7 @@
-//! Weights in textures, for llvmpipe: what its invocations do side by side, it does in vectors, but each load from a storage buffer in a loop over them; a texel of
-//! 16 bytes takes it a third of the time. One of a word takes a quarter of that, so what is not whole vec4s has a texture of its own.
+//! Weights in textures, for llvmpipe. It runs invocations as lanes of CPU vectors, but loops over the lanes
+//! for each load from a storage buffer. Loading a texel of 16 bytes takes a third of the time; loading a
+//! texel of one word takes a quarter of that again. So fields of whole vec4s have one texture and all others
+//! another.
 
 use super::layout::VEC4_BYTES;
 use crate::Result;
@@ -11,7 +13,7 @@ use wgpu::{TextureFormat, TextureUsages};
 /// Bytes in a row of a texture.
 const ROW_BYTES: u32 = 32 << 10;
 
-/// A texel of this many bytes.
+/// A format of texels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Texel {
     pub(crate) format: TextureFormat,
@@ -22,28 +24,29 @@ pub(crate) const VEC4: Texel = Texel { format: TextureFormat::Rgba32Uint, bytes:
 pub(crate) const WORD: Texel = Texel { format: TextureFormat::R32Uint, bytes: 4 };
 
 impl Texel {
-    /// How many there are in a row of a texture.
+    /// Texels in a row of a texture.
     pub(crate) const fn cols(self) -> u32 {
         ROW_BYTES / self.bytes
     }
 }
 
-/// The bytes of a matrix.
+/// The bytes of a shard.
 #[derive(Clone, Debug)]
 pub(crate) struct WeightTextures {
-    /// What is whole vec4s.
+    /// Fields of whole vec4s.
     pub(crate) vec4s: wgpu::TextureView,
-    /// And what follows.
+    /// All other fields.
     pub(crate) words: wgpu::TextureView,
 }
 
 impl Gpu {
-    /// Bytes that a texture of weights holds at most.
+    /// The most bytes of a texture of weights.
     pub(in crate::gpu) fn max_texture_bytes(&self) -> u64 {
         u64::from(self.device().limits().max_texture_dimension_2d) * u64::from(ROW_BYTES)
     }
 
-    /// Textures with the bytes of `buffer`, its first `vec4_bytes` and the rest, and how many bytes they take; waits for them, so that the buffer can go.
+    /// Copies `buffer` into textures, its first `vec4_bytes` bytes and the rest. Returns them with their size
+    /// in bytes when the copy is done, so that the buffer can be freed.
     pub(in crate::gpu) async fn weight_textures_of(
         &self,
         wait: Wait,
@@ -66,7 +69,7 @@ impl Gpu {
         Ok((WeightTextures { vec4s, words }, bytes))
     }
 
-    /// The same, waited for here.
+    /// The blocking form of [`Gpu::weight_textures_of`].
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn weight_textures_now(
         &self,
@@ -76,7 +79,8 @@ impl Gpu {
         Ok(pollster::block_on(self.weight_textures_of(Wait::Blocking, buffer, vec4_bytes))?.0)
     }
 
-    /// A texture, and on its way some bytes of `buffer`; of one texel if there are none, for a texture cannot be empty.
+    /// Creates a texture and records the copy of `bytes` of `buffer` into it. Without bytes it has one texel,
+    /// because a texture cannot be empty.
     fn texture(
         &self,
         texel: Texel,
@@ -105,7 +109,7 @@ impl Gpu {
             usage: TextureUsages::COPY_DST | TextureUsages::STORAGE_BINDING,
             view_formats: &[],
         });
-        // Whole rows, and what is left.
+        // Whole rows, then the rest.
         let parts = [(0, extent(texel.cols(), rows)), (rows, extent(rest as u32 / texel.bytes, 1))];
         for (row, size) in parts.into_iter().filter(|(_, size)| size.width > 0 && size.height > 0) {
             let layout = wgpu::TexelCopyBufferLayout {

@@ -1,4 +1,4 @@
-//! Blocks on their way into a matrix, where their fields lie apart: from the host, or from a buffer of the device.
+//! Fills a matrix with blocks from the host or from a buffer of the device.
 
 use super::copy::{CHUNK_BYTES, RowShape, ScatterFieldsParams, Source};
 use super::layout::{FieldLayout, VEC4_BYTES, interleaved_rows};
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use wgpu::BufferUsages;
 
-/// A matrix on its way to the device: buffers with some of the rows each, and at first zero bits.
+/// A matrix that is being filled: buffers with some of the rows each, zeros at first.
 pub(super) struct Upload<'a> {
     gpu: &'a Gpu,
     wait: Wait,
@@ -22,9 +22,9 @@ pub(super) struct Upload<'a> {
     buffers: Vec<wgpu::Buffer>,
     /// Rows of each buffer but the last.
     buffer_rows: usize,
-    /// Rows whose blocks take turns; whole interleaved_rowss of them have a place in a buffer.
+    /// How many rows are interleaved block by block. Each buffer has room for a multiple of this.
     interleaved_rows: usize,
-    /// Where blocks of the host come first.
+    /// The buffer that receives blocks from the host.
     staging: Option<wgpu::Buffer>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Upload<'a> {
         let layout = FieldLayout::of(format);
         let row_blocks = layout.blocks(cols) as u64;
         let row_bytes = row_blocks * layout.block_bytes as u64;
-        // Bindings are whole chunks; below 4 GiB, so that a shader can count the bytes.
+        // Bindings are whole vec4s, and below 4 GiB so that a shader can count the bytes.
         let mut limit = gpu.max_binding_bytes().min(u64::from(u32::MAX)) / 16 * 16;
         if gpu.weight_textures() {
             limit = limit.min(gpu.max_texture_bytes());
@@ -67,7 +67,7 @@ impl<'a> Upload<'a> {
         Ok(Self { gpu, wait, format, rows, cols, buffers, buffer_rows, interleaved_rows, staging: None })
     }
 
-    /// Fills rows from `first_row` on with a file's blocks.
+    /// Fills rows from `first_row` with a file's blocks.
     pub(super) async fn upload(&mut self, first_row: usize, bytes: &[u8]) -> Result<()> {
         let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
         let mut row = first_row;
@@ -87,8 +87,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Prepares the filling of `rows` rows from `first_row` on from a buffer of the device, whose rows follow
-    /// one another.
+    /// Prepares filling `rows` rows from `first_row` with consecutive rows of a device buffer.
     pub(super) fn prepare_copy(
         &self,
         gpu: &Gpu,
@@ -126,12 +125,12 @@ impl<'a> Upload<'a> {
         Ok(Op::new(steps))
     }
 
-    /// Rows of a buffer.
+    /// The number of rows in a buffer.
     fn rows_of(&self, buffer: usize) -> usize {
         self.buffer_rows.min(self.rows - buffer * self.buffer_rows)
     }
 
-    /// Fills rows of a buffer; waits for it, so that the next need no more memory.
+    /// Fills rows of a buffer with weights of a float format. Waits after each chunk to limit memory.
     async fn upload_floats(&self, buffer: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
         let gpu = self.gpu;
         let row_bytes = self.format.bytes_for(self.cols as u64) as usize;
@@ -149,7 +148,7 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// The same of formats with blocks.
+    /// Fills rows of a buffer with blocks of a quantized format.
     async fn upload_blocks(&mut self, buffer: usize, first_row: usize, bytes: &[u8]) -> Result<()> {
         let gpu = self.gpu;
         let info = self.format.info();
@@ -177,8 +176,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// A dispatch for each field of `count` blocks, of which the first is, counted row by row, block `first`
-    /// of a buffer.
+    /// Prepares a dispatch for each field of `count` blocks. The first is block `first` of the buffer,
+    /// counted row by row.
     fn prepare_scatter(
         &self,
         gpu: &Gpu,
@@ -199,7 +198,7 @@ impl<'a> Upload<'a> {
         let steps = layout.fields.iter().map(|field| {
             let around = block_order.around(first, count);
             let at = block_order.blocks * field.start as u64 + around.start * field.bytes as u64;
-            // A word may hold the end of one piece and the start of the next.
+            // A word may hold the end of one chunk and the start of the next.
             let within = at % 4;
             let words = (within + (around.end - around.start) * field.bytes as u64).div_ceil(4);
             let params = ScatterFieldsParams {
@@ -254,7 +253,7 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Writes bytes to the start of a buffer, and zeros up to a whole word.
+/// Writes bytes to the start of a buffer, padded with zeros to whole words.
 pub(super) fn write_padded(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
     if bytes.len().is_multiple_of(4) {
         gpu.queue().write_buffer(buffer, 0, bytes);
@@ -265,7 +264,7 @@ pub(super) fn write_padded(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
     }
 }
 
-/// How blocks lie in a buffer.
+/// The order of blocks in a buffer.
 struct BlockOrder {
     row_blocks: u64,
     blocks: u64,
@@ -273,13 +272,13 @@ struct BlockOrder {
 }
 
 impl BlockOrder {
-    /// The blocks among which those from `first` on are, counted row by row: just these, or whole interleaved_rowss.
+    /// The range on the device that contains `count` blocks from `first`, counted row by row: exactly these,
+    /// or whole groups of interleaved rows.
     fn around(&self, first: u64, count: u64) -> Range<u64> {
         if self.interleaved_rows == 1 {
             return first..first + count;
         }
-        let of_interleaved_rows = self.interleaved_rows * self.row_blocks;
-        first / of_interleaved_rows * of_interleaved_rows
-            ..(first + count).next_multiple_of(of_interleaved_rows)
+        let group_blocks = self.interleaved_rows * self.row_blocks;
+        first / group_blocks * group_blocks..(first + count).next_multiple_of(group_blocks)
     }
 }

@@ -1,4 +1,4 @@
-//! The resources of a dispatch, each with the variable of the shader that it is bound to.
+//! The resources of a dispatch and the variables that they are bound to.
 
 use super::range::Range;
 use crate::gpu::shader::binding::{Access, Binding, BindingKind};
@@ -11,7 +11,7 @@ pub(super) enum Resource<'a> {
     Texture(&'a wgpu::TextureView),
 }
 
-/// What a kernel binds beside its parameters.
+/// The resources that a kernel binds beside its parameters.
 #[derive(Clone, Default, Debug)]
 pub(in crate::gpu) struct Bindings<'a> {
     bound: Vec<(Binding, BindingKind, Resource<'a>)>,
@@ -27,12 +27,12 @@ impl<'a> Bindings<'a> {
         self.and(binding, BindingKind::Storage(Access::Read), Resource::Range(range.clone()))
     }
 
-    /// Binds a storage buffer that the kernel writes.
+    /// Binds a storage buffer that the kernel reads and writes.
     pub(in crate::gpu) fn write(self, binding: Binding, range: &Range<'a>) -> Self {
         self.and(binding, BindingKind::Storage(Access::ReadWrite), Resource::Range(range.clone()))
     }
 
-    /// Binds a uniform buffer, whose range is checked as that of a storage buffer.
+    /// Binds a uniform buffer. Its range is checked like that of a storage buffer.
     pub(in crate::gpu) fn uniform(self, binding: Binding, range: &Range<'a>) -> Self {
         self.and(binding, BindingKind::Uniform, Resource::Range(range.clone()))
     }
@@ -47,7 +47,7 @@ impl<'a> Bindings<'a> {
         self.and(binding, BindingKind::Texture(format), Resource::Texture(view))
     }
 
-    /// Binds a storage buffer that the kernel reads, where there is one.
+    /// Binds a storage buffer that the kernel reads, if there is one.
     pub(in crate::gpu) fn read_optional(self, binding: Binding, range: Option<&Range<'a>>) -> Self {
         match range {
             Some(range) => self.read(binding, range),
@@ -60,7 +60,7 @@ impl<'a> Bindings<'a> {
         self
     }
 
-    /// The variables, and what the shader sees there.
+    /// The variables and their kinds.
     pub(super) fn kinds(&self) -> Vec<(Binding, BindingKind)> {
         self.bound.iter().map(|(binding, kind, _)| (*binding, *kind)).collect()
     }

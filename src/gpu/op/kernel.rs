@@ -1,4 +1,4 @@
-//! Kernels of an app's own, in the same pass as those of this crate.
+//! Compute kernels of an app, recorded like the library's operations.
 
 use super::Op;
 use super::range::Range;
@@ -14,7 +14,7 @@ use wgpu::{BufferBinding, BufferUsages};
 
 pub use crate::gpu::shader::binding::Access;
 
-/// A compute shader of an app's own. Prepared on buffers it is an [`Op`] like any other.
+/// A compute shader of an app. Prepared on buffers, it is an [`Op`] like any other.
 ///
 /// ```
 /// use qmill::Gpu;
@@ -29,7 +29,7 @@ pub use crate::gpu::shader::binding::Access;
 ///     }";
 /// if let Ok(gpu) = Gpu::open(&DeviceChoice::Auto, None) {
 ///     let kernel = Kernel::new(&gpu, "scale", wgsl, &[Access::ReadWrite])?;
-///     // kernel.prepare(&factor, &[x], [groups, 1, 1])? is recorded as often as it is wanted.
+///     // kernel.prepare(&factor, &[x], [groups, 1, 1])? is an Op.
 /// }
 /// # Ok::<(), qmill::Error>(())
 /// ```
@@ -41,26 +41,29 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Compiles `wgsl`, unless the same text was compiled before under this name; its entry point is `main`.
+    /// Compiles `wgsl`, unless the same text was compiled before under this name. The entry point is `main`.
     ///
-    /// In group 0 it binds a uniform buffer at 0, and storage buffers at 1, 2, 3, … as `access` says. Workgroup memory starts with whatever is
-    /// there. Fails with [`Error::Device`] where the shader is not valid, does not bind this, or needs more than the device has.
+    /// Group 0 has a uniform buffer at binding 0 and storage buffers at 1, 2, 3, … with the accesses
+    /// `access`. Workgroup memory is not zeroed. Fails with [`Error::Device`] if the shader is invalid, has
+    /// other bindings, or exceeds the device's limits.
     pub fn new(gpu: &Gpu, name: &str, wgsl: &str, access: &[Access]) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         (wgsl, access).hash(&mut hasher);
         let key = format!("{name}.{:016x}", hasher.finish());
-        // The app's text has whatever names it likes.
+        // The names of an app's variables are unknown.
         let variables = (1..).map(|number| Binding::new(number, ""));
         let bindings: Vec<_> = variables.zip(access.iter().copied().map(BindingKind::Storage)).collect();
         let pipeline = gpu.pipeline(&key, &bindings, Arithmetic::Unknown, |_| Ok(wgsl.to_owned()))?;
         Ok(Self { gpu: gpu.clone(), pipeline, bindings: access.len() })
     }
 
-    /// Prepares it on a uniform buffer and storage buffers, for so many workgroups in each dimension.
+    /// Prepares the kernel on a uniform buffer and storage buffers, for a number of workgroups in each
+    /// dimension.
     ///
-    /// The op keeps the buffers alive. Fails with [`Error::Number`] for another number of buffers than the kernel binds or more than 65,535 workgroups,
-    /// with [`Error::Misaligned`] and [`Error::Usage`] for a storage buffer that does not do, and with [`Error::Device`] where the shader
-    /// needs a longer one.
+    /// The operation keeps the buffers alive. Fails with [`Error::Number`] if the number of storage buffers
+    /// does not match or there are more than 65,535 workgroups in a dimension, with [`Error::Misaligned`] and
+    /// [`Error::Usage`] for an unsuitable buffer, and with [`Error::Device`] if a buffer is shorter than the
+    /// shader requires.
     pub fn prepare(
         &self,
         uniform: &BufferBinding,

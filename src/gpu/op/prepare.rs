@@ -1,4 +1,4 @@
-//! From a program and its resources to a dispatch that can be recorded.
+//! Prepares dispatches: compiles a program and binds its resources.
 
 use super::bindings::{Bindings, Resource};
 use super::step::{Dispatch, Step};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wgpu::BufferUsages;
 
 impl Gpu {
-    /// Submits what `record` records; the caller guards it.
+    /// Submits what `record` records. The caller guards it.
     pub(in crate::gpu) fn submit(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
@@ -21,11 +21,11 @@ impl Gpu {
         self.queue().submit([encoder.finish()])
     }
 
-    /// Prepares a dispatch of the program `name`, whose text `wgsl` gives: it is told whether the compiler may
-    /// contract float operations.
+    /// Prepares a dispatch of the program `name` with the text that `wgsl` returns. `wgsl` is told whether
+    /// the compiler may contract float operations.
     ///
-    /// Fails with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for a range that does not do,
-    /// and with what the device reports.
+    /// Fails with [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for an unsuitable range,
+    /// and with errors of the device.
     pub(in crate::gpu) fn prepare_step<P: Params>(
         &self,
         (name, arithmetic): (&str, Arithmetic),
@@ -38,7 +38,7 @@ impl Gpu {
         self.bind(pipeline, dispatch, params, bindings)
     }
 
-    /// Binds a pipeline to its parameters and resources.
+    /// Binds parameters and resources to a pipeline.
     fn bind<P: Params>(
         &self,
         pipeline: Arc<Pipeline>,
@@ -68,9 +68,9 @@ impl Gpu {
 
     /// Creates a bind group.
     ///
-    /// Fails with [`Error::Device`] where a resource is of another device. The number of a resource of another
-    /// wgpu instance may be that of nothing here, at which wgpu panics: that fails in the same way. It may also
-    /// be that of another resource, which wgpu 30 gives no way to see.
+    /// Fails with [`Error::Device`] if a resource belongs to another device. wgpu panics if the number of
+    /// another instance's resource is unknown here; that becomes the same error. If the number is that of
+    /// another resource, wgpu 30 cannot tell the difference.
     pub(super) fn bind_group(
         &self,
         pipeline: &Pipeline,

@@ -1,12 +1,12 @@
-//! A range of a buffer, checked before wgpu sees it.
+//! Ranges of buffers, checked before wgpu sees them.
 
 use crate::{Error, Result};
 use wgpu::{BufferBinding, BufferUsages};
 
-/// A range of a buffer, and the bytes that a kernel needs of it.
+/// A range of a buffer and the bytes that a kernel needs of it.
 #[derive(Clone, Debug)]
 pub(in crate::gpu) struct Range<'a> {
-    /// What errors call it.
+    /// The name in errors.
     name: &'static str,
     pub(super) binding: BufferBinding<'a>,
     bytes: u64,
@@ -17,12 +17,13 @@ impl<'a> Range<'a> {
         Self { name, binding: binding.clone(), bytes }
     }
 
-    /// All of a buffer.
+    /// A whole buffer.
     pub(in crate::gpu) fn whole(name: &'static str, buffer: &'a wgpu::Buffer) -> Self {
         Self::new(name, &BufferBinding { buffer, offset: 0, size: None }, buffer.size())
     }
 
-    /// Fails with [`Error::Usage`], [`Error::Misaligned`] and [`Error::ShortRange`].
+    /// Checks usage, alignment and size. Fails with [`Error::Usage`], [`Error::Misaligned`] and
+    /// [`Error::ShortRange`].
     pub(in crate::gpu) fn check(&self, alignment: u64) -> Result<()> {
         let (name, offset) = (self.name, self.binding.offset);
         let usage = self.binding.buffer.usage();

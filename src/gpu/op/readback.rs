@@ -6,9 +6,11 @@ use crate::{Error, Result};
 use wgpu::MapMode;
 
 impl Gpu {
-    /// Submits what is recorded, waits for it, and reads from the start of `readback`, a buffer with usage `MAP_READ`.
+    /// Submits the recorded commands, waits for them, and reads `bytes` from the start of `readback`, a
+    /// buffer with usage `MAP_READ`.
     ///
-    /// The bytes are a multiple of 4. Fails with [`Error::ShortRange`], and with what the device reports.
+    /// The length of `bytes` must be a multiple of 4. Fails with [`Error::ShortRange`] if the buffer is
+    /// shorter, and with errors of the device.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn submit_and_read(
         &self,
@@ -19,7 +21,7 @@ impl Gpu {
         self.submit_and_read_after(self.guarded(|| encoder.finish())?, readback, bytes, || Ok(()))
     }
 
-    /// [`Gpu::submit_and_read`], to be awaited. Nothing blocks, and the app need not poll the device.
+    /// The `async` form of [`Gpu::submit_and_read`]. It does not block, and the app need not poll the device.
     pub async fn submit_and_read_async(
         &self,
         encoder: wgpu::CommandEncoder,
@@ -32,10 +34,11 @@ impl Gpu {
         self.settle().await
     }
 
-    /// [`Gpu::submit_and_read`] of what is recorded to its end. Before it waits, it does `meanwhile`, as to record what comes next: of hundreds of operations that takes
-    /// about as long as a large GPU takes for some of them.
+    /// [`Gpu::submit_and_read`] of finished commands that calls `meanwhile` after submitting and before
+    /// waiting, for example to record the next commands. Recording hundreds of operations takes about as long
+    /// as a large GPU takes for some of them.
     ///
-    /// Fails as that does, and as `meanwhile` does; nothing is read then.
+    /// Fails as that does, and as `meanwhile` does, in which case nothing is read.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn submit_and_read_after(
         &self,

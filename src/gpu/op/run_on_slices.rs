@@ -1,4 +1,4 @@
-//! An operation that is done once, on slices, in buffers of its own: waited for, or awaited.
+//! Runs an operation once on slices, through buffers of its own.
 
 use super::Op;
 use crate::Result;
@@ -8,8 +8,8 @@ use bytemuck::Pod;
 use wgpu::{BufferBinding, BufferUsages};
 
 impl Gpu {
-    /// Does the operation that `prepare` makes for a range with `input` and one for `output`, and waits for it
-    /// in this way. What the operation does not write of `output` stays.
+    /// Runs the operation that `prepare` returns for the buffers of `input` and `output`, and waits for it.
+    /// Parts of `output` that the operation does not write are unchanged.
     pub(in crate::gpu) async fn run_on_slices<I: Pod, O: Pod>(
         &self,
         wait: Wait,

@@ -1,10 +1,10 @@
-//! One dispatch.
+//! A dispatch: the unit of operations.
 
 use crate::gpu::shader::params::WORKGROUP;
 use crate::gpu::shader::pipeline::Pipeline;
 use std::sync::Arc;
 
-/// A pipeline, what it is bound to, and how many workgroups run.
+/// A pipeline, its bind group and the number of workgroups.
 #[derive(Clone, Debug)]
 pub(in crate::gpu) struct Step {
     pub(in crate::gpu) pipeline: Arc<Pipeline>,
@@ -21,24 +21,24 @@ impl Step {
     }
 }
 
-/// How much work there is, and how many workgroups do it.
+/// The work of a dispatch and its workgroups.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::gpu) struct Dispatch {
-    /// The work as the kernel counts it: mostly invocations.
+    /// The work as the kernel counts it, mostly invocations.
     pub(in crate::gpu) count: u64,
-    /// Workgroups for it.
+    /// The number of workgroups for this work.
     pub(in crate::gpu) groups: u64,
-    /// How many times as many workgroups run side by side: the dispatch's z.
+    /// A multiple of these workgroups: the dispatch's z.
     pub(in crate::gpu) depth: u64,
 }
 
 impl Dispatch {
-    /// This many invocations.
+    /// A dispatch of this many invocations.
     pub(in crate::gpu) fn of(invocations: u64) -> Self {
         Self { count: invocations, groups: invocations.div_ceil(WORKGROUP), depth: 1 }
     }
 
-    /// This many workgroups, which the kernel counts itself.
+    /// A dispatch of this many workgroups, as the unit of work.
     pub(in crate::gpu) fn of_groups(groups: u64) -> Self {
         Self { count: groups, groups, depth: 1 }
     }

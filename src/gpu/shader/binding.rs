@@ -1,22 +1,22 @@
-//! What a kernel binds: where, how, and as what.
+//! The bindings of kernels: number, name in WGSL, and kind of resource.
 
 use wgpu::TextureFormat;
 
-/// What a kernel does with a buffer.
+/// How a kernel accesses a storage buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
-    /// Reads it.
+    /// Read only.
     Read,
-    /// Writes it, and may read it.
+    /// Read and write.
     ReadWrite,
 }
 
-/// A variable of a shader that a resource is bound to.
+/// A variable of a shader that is bound to a resource.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(in crate::gpu) struct Binding {
-    /// The number in `@binding(…)`; 0 has the parameters.
+    /// The number in `@binding(…)`. The parameters have 0.
     pub(in crate::gpu) number: u32,
-    /// The name in WGSL, which a test compares.
+    /// The name in WGSL, which debug builds check.
     pub(in crate::gpu) name: &'static str,
 }
 
@@ -26,7 +26,7 @@ impl Binding {
     }
 }
 
-/// What a shader sees at a binding.
+/// The kind of resource at a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::gpu) enum BindingKind {
     Storage(Access),
@@ -57,12 +57,13 @@ impl From<BindingKind> for wgpu::BindingType {
     }
 }
 
-/// What differs between the variables of a shader and what the host binds, as `number name kind`; none where they
-/// agree. The parameters at 0 are left out, and so are names that the host does not know, which are empty.
+/// The difference between the variables of a shader and what the host binds, each as a number with `name
+/// kind`; `None` if they agree. Ignores the parameters at 0, and the names of bindings whose name on the host
+/// is empty.
 #[cfg(debug_assertions)]
 pub(super) fn mismatch(wgsl: &str, bound: &[(Binding, BindingKind)]) -> Option<String> {
     use naga::{AddressSpace, ImageClass, StorageAccess, TypeInner};
-    // What is not WGSL is wgpu's to report.
+    // wgpu reports invalid WGSL.
     let module = naga::front::wgsl::parse_str(wgsl).ok()?;
     let describe = |name: &str, kind: &str| format!("{name} {kind}");
     let mut in_shader: Vec<(u32, String)> = Vec::new();

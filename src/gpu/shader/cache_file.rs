@@ -1,11 +1,11 @@
-//! Files that other runs and processes read: complete, or what they were before.
+//! Writes files atomically, for other runs and processes to read.
 
 use std::path::Path;
 use std::{fs, io, process};
 
-/// Writes a file, and its folder where there is none.
+/// Writes a file and creates its folder if needed. The file is either complete or unchanged.
 pub(in crate::gpu) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Beside it first and then renamed, so that nobody reads half of it.
+    // Written beside it and then renamed, so that nobody reads an incomplete file.
     let part = path.with_extension(format!("{}.part", process::id()));
     let written = path
         .parent()
@@ -13,7 +13,7 @@ pub(in crate::gpu) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .and_then(|()| fs::write(&part, bytes))
         .and_then(|()| fs::rename(&part, path));
     written.inspect_err(|_| {
-        // What there is of it, if anything is.
+        // The incomplete file, if any.
         let _ = fs::remove_file(&part);
     })
 }

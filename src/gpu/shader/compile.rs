@@ -10,8 +10,9 @@ use crate::{Error, Result};
 use std::sync::{Arc, PoisonError};
 
 impl Gpu {
-    /// The pipeline of this name, compiled the first time it is asked for from the text that `wgsl` gives, told whether
-    /// the compiler may contract what is not opaque. Parameters are bound at 0, and `bindings` tells the rest.
+    /// The pipeline of this name, compiled on first use from the text that `wgsl` returns. `wgsl` is told
+    /// whether the compiler may contract operations that are not opaque. Parameters are bound at 0,
+    /// everything else as in `bindings`.
     pub(in crate::gpu) fn pipeline(
         &self,
         name: &str,
@@ -22,7 +23,7 @@ impl Gpu {
         let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
         let text = || wgsl(may_contract).map_err(|error| self.fault(error));
         let Some(missing) = &self.missing else { return self.compiled(name, arithmetic, bindings, text) };
-        // Another thread may be compiling it.
+        // Do not wait: another thread may be compiling it.
         if let Some(pipeline) =
             self.shared.pipelines.entry(name).try_lock().ok().and_then(|compiled| compiled.clone())
         {
@@ -40,7 +41,7 @@ impl Gpu {
         self.compiled(&name, arithmetic, &bindings, || Ok(wgsl)).map(|_| ())
     }
 
-    /// The pipeline of this name, compiled the first time.
+    /// The pipeline of this name, compiled on first use.
     fn compiled(
         &self,
         name: &str,
@@ -58,7 +59,7 @@ impl Gpu {
         if let Some(rewrite) = &self.shared.pipelines.rewrite {
             text = rewrite(name, text);
         }
-        // A shader of the library and the code that prepares it are one contract.
+        // A shader of the library and its host code must agree.
         #[cfg(debug_assertions)]
         if let Some(mismatch) =
             binding::mismatch(&text, bindings).filter(|_| arithmetic != Arithmetic::Unknown)
@@ -75,7 +76,7 @@ impl Gpu {
             };
             self.compile(name, bindings, &module)
         })?;
-        // A device that is gone compiles nothing and reports nothing.
+        // A lost device compiles nothing and reports nothing.
         self.check_alive()?;
         let pipeline = Arc::new(pipeline);
         *compiled = Some(pipeline.clone());
@@ -87,17 +88,17 @@ impl Gpu {
         self.device().create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source })
     }
 
-    #[expect(unsafe_code, reason = "a check of each turn of a loop costs a tenth of a product")]
+    #[expect(unsafe_code, reason = "checking loop bounds costs a tenth of a product")]
     pub(crate) fn module_without_loop_bounds(&self, name: &str, wgsl: String) -> wgpu::ShaderModule {
         let source = wgpu::ShaderSource::Wgsl(wgsl.into());
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
         let mut checks = wgpu::ShaderRuntimeChecks::checked();
         checks.force_loop_bounding = false;
-        // SAFETY: every loop of these kernels counts up or halves, so it ends; all else is checked.
+        // SAFETY: every loop of these kernels counts up or halves, so it ends. All other checks stay on.
         unsafe { self.device().create_shader_module_trusted(descriptor, checks) }
     }
 
-    #[expect(unsafe_code, reason = "wgpu does not look into SPIR-V that it is given")]
+    #[expect(unsafe_code, reason = "wgpu does not validate SPIR-V")]
     fn spirv_module(&self, name: &str, words: &[u32]) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
             label: Some(name),
@@ -109,9 +110,10 @@ impl Gpu {
             spirv: Some(words.into()),
             ..wgpu::ShaderModuleDescriptorPassthrough::default()
         };
-        // SAFETY: the words are naga's translation of a module that it has validated, with decorations added that only
-        // forbid optimizations, no capability that a device may lack, and indices kept within what is bound; of a
-        // texture they are those of rows that are there, and llvmpipe, which alone is given one, checks them itself.
+        // SAFETY: naga translated a module that it had validated. The decorations added only forbid
+        // optimizations, the module needs no optional capability, and indices are clamped to what is bound.
+        // Texture coordinates are those of existing rows; llvmpipe, the only driver that gets textures,
+        // checks them too.
         unsafe { self.device().create_shader_module_passthrough(descriptor) }
     }
 
@@ -146,7 +148,7 @@ impl Gpu {
             module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Kernels write what they read; zeroing is one invocation's work, and slow to compile.
+                // Kernels write before they read. Zeroing is done by one invocation and is slow to compile.
                 zero_initialize_workgroup_memory: false,
                 ..wgpu::PipelineCompilationOptions::default()
             },

@@ -1,4 +1,4 @@
-//! Joins the library's shaders: a kernel, a format and the switches of the program.
+//! Joins the library's shaders: a kernel, a format and switches.
 
 use super::preprocess::Wgsl;
 use super::switch::Switch;
@@ -9,7 +9,7 @@ fn format_file(format: Format) -> String {
     format!("format/{}.wgsl", format.name().to_lowercase())
 }
 
-/// The files of the library with these switches on and every other off, and with these constants.
+/// The library's files with these switches on, all others off, and these constants.
 pub(in crate::gpu) fn library<'a>(switches: &[Switch], constants: &[(&'a str, usize)]) -> Wgsl<'a> {
     let wgsl = Switch::ALL
         .iter()
@@ -17,15 +17,15 @@ pub(in crate::gpu) fn library<'a>(switches: &[Switch], constants: &[(&'a str, us
     constants.iter().fold(wgsl, |wgsl, &(name, value)| wgsl.constant(name, value as u32))
 }
 
-/// The same files, of which `#import format` names the one of `format`.
+/// Lets `#import format` name the file of `format`.
 pub(in crate::gpu) fn with_format(wgsl: Wgsl<'_>, format: Format) -> Wgsl<'_> {
     let path = format_file(format);
     wgsl.file(path.clone(), format.info().shader).alias("format", path)
 }
 
-/// A kernel that takes no format.
+/// The text of a kernel that takes no format.
 ///
-/// Fails with the file, the line and what is wrong there.
+/// The error names the file, the line and the problem.
 pub(in crate::gpu) fn join(
     kernel: &str,
     switches: &[Switch],

@@ -1,20 +1,20 @@
 //! The parameters of kernels: one struct for each family, with the layout of the WGSL struct `Params` that it
-//! mirrors. A test compares each with naga's layout of that struct.
+//! mirrors. A test compares both layouts.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Invocations in a workgroup, where a kernel has no reason for another number.
+/// Invocations in a workgroup by default.
 pub(in crate::gpu) const WORKGROUP: u64 = 64;
 
 /// WebGPU's limit for each dimension of a dispatch.
 pub(in crate::gpu) const MAX_WORKGROUPS: u32 = 65_535;
 
-/// The parameters of a family of kernels, behind the [`Head`] that all have.
+/// The parameters of a family of kernels, which follow the common [`Head`].
 pub(in crate::gpu) trait Params: Pod {
     /// The file in `shaders/` that declares the struct `Params`.
     #[cfg(test)]
     const FILE: &'static str;
-    /// The name and the offset of each field, in bytes after the head.
+    /// The name and offset of each field, in bytes after the head.
     #[cfg(test)]
     const FIELDS: &'static [(&'static str, usize)];
 }
@@ -40,13 +40,13 @@ macro_rules! params {
 }
 pub(in crate::gpu) use params;
 
-/// What every kernel is told first.
+/// The parameters that every kernel starts with.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub(in crate::gpu) struct Head {
-    /// What there is to do, as the kernel counts it: mostly invocations.
+    /// The amount of work as the kernel counts it, mostly invocations.
     pub(in crate::gpu) count: u32,
-    /// 0, which no compiler knows: `opaque` in `shaders/lib/exact.wgsl` adds it.
+    /// 0, which compilers do not know: `opaque` in `shaders/lib/exact.wgsl` adds it.
     pub(in crate::gpu) zero: u32,
     /// Workgroups in one row of the dispatch.
     pub(in crate::gpu) groups_per_row: u32,
@@ -57,7 +57,7 @@ params! {
     HeadParams in "lib/params.wgsl" {}
 }
 
-/// The bytes of the uniform buffer, padded to whole vec4s.
+/// The contents of the uniform buffer, padded to whole vec4s.
 pub(in crate::gpu) fn uniform_bytes<P: Params>(head: Head, params: &P) -> Vec<u8> {
     let mut bytes = [bytemuck::bytes_of(&head), bytemuck::bytes_of(params)].concat();
     bytes.resize(bytes.len().next_multiple_of(16), 0);
@@ -69,12 +69,12 @@ pub(in crate::gpu) mod tests {
     use super::*;
     use naga::TypeInner;
 
-    /// Holds a family's struct against naga's layout of the struct in WGSL.
+    /// Compares a family's struct with naga's layout of the WGSL struct.
     fn has_the_layout_of_wgsl<P: Params>() {
         let file = P::FILE;
         let source = crate::gpu::shader::files::FILES.iter().find(|(path, _)| *path == file);
         let (_, source) = source.unwrap_or_else(|| panic!("there is no {file}"));
-        // The struct alone: the other declarations of a file may need a format.
+        // Only the struct: other declarations of the file may need a format.
         let start = source.find("struct Params {").unwrap_or_else(|| panic!("{file} has no Params"));
         let end = start + source[start..].find('}').expect("a struct has an end") + 1;
         let module = naga::front::wgsl::parse_str(&source[start..end]).expect("a struct is WGSL");

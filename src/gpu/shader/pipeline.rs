@@ -1,4 +1,4 @@
-//! The pipelines of a device: compiled when they are first needed, and kept.
+//! The pipelines of a device, compiled on first use and kept.
 
 use super::binding::{Binding, BindingKind};
 use super::cache_file;
@@ -8,14 +8,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a kernel's float operations must be.
+/// The requirements on a kernel's float operations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::gpu) enum Arithmetic {
-    /// Equal to the CPU reference, bit for bit: where a driver takes SPIR-V, contraction is forbidden.
+    /// Results equal the CPU reference bit for bit. If the driver takes SPIR-V, contraction is forbidden.
     Exact,
-    /// Within an error bound. The driver is given what wgpu makes of the WGSL, packed dot products included.
+    /// Results are within an error bound. wgpu translates the WGSL, including packed dot products.
     Loose,
-    /// Unknown: an app's kernel, whose loops may have no end.
+    /// Unknown: an app's kernel, which may have endless loops.
     Unknown,
 }
 
@@ -26,7 +26,7 @@ pub(in crate::gpu) struct Pipeline {
     pub(in crate::gpu) bindings: wgpu::BindGroupLayout,
 }
 
-/// Holds a pipeline once it is compiled. A second thread that needs it waits for the lock meanwhile.
+/// Holds a pipeline once it is compiled. Other threads that need it wait for the lock.
 type Entry = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
 /// Pipelines that have to be compiled.
@@ -42,7 +42,7 @@ pub(in crate::gpu) struct Pipelines {
     entries: Mutex<HashMap<String, Entry>>,
     /// Compiled code of earlier runs, for the driver.
     pub(super) cache: Option<wgpu::PipelineCache>,
-    /// Where the cache is stored, unless an app does that.
+    /// The file to store the cache in, unless an app does that.
     file: Option<PathBuf>,
     pub(super) rewrite: Option<Rewrite>,
 }
@@ -58,19 +58,19 @@ impl Pipelines {
         Self { rewrite: Some(rewrite), ..Self::default() }
     }
 
-    /// Pipelines that start from what an earlier run left in `file`, and are written there by [`Pipelines::store`].
+    /// Pipelines with the cache that an earlier run stored in `file`; [`Pipelines::store`] writes it again.
     #[expect(unsafe_code, reason = "wgpu cannot tell whether bytes are a cache that it wrote")]
     pub(in crate::gpu) fn stored(device: &wgpu::Device, file: PathBuf) -> Self {
         let data = fs::read(&file).ok();
         let descriptor =
             wgpu::PipelineCacheDescriptor { label: Some("qmill"), data: data.as_deref(), fallback: true };
-        // SAFETY: the file was written by `store`, in a folder of the user's own, under a name made of the adapter's
-        // identity; wgpu checks its header, with the driver's version in it, and starts empty where that differs.
+        // SAFETY: `store` wrote the file, in a folder of the user's own, under a name made of the adapter's
+        // identity. wgpu checks its header, which has the driver's version, and otherwise starts empty.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         Self { file: Some(file), ..Self::with(cache) }
     }
 
-    /// Pipelines that are compiled with a cache of the app's own.
+    /// Pipelines with an app's own cache.
     pub(in crate::gpu) fn with(cache: wgpu::PipelineCache) -> Self {
         Self { cache: Some(cache), ..Self::default() }
     }
@@ -78,11 +78,11 @@ impl Pipelines {
     pub(in crate::gpu) fn store(&self) {
         let Some((cache, file)) = self.cache.as_ref().zip(self.file.as_ref()) else { return };
         let Some(data) = cache.get_data() else { return };
-        // The next start compiles again where this fails.
+        // If this fails, the next start compiles again.
         let _ = cache_file::write(file, &data);
     }
 
-    /// The entry of this name. A panic while it was locked leaves it as it was.
+    /// The entry of this name. A panic while it was locked leaves it unchanged.
     pub(super) fn entry(&self, name: &str) -> Entry {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.entry(name.to_owned()).or_default().clone()

@@ -1,23 +1,23 @@
-//! WGSL to SPIR-V in which no operation may be contracted: fused or reassociated.
+//! Translates WGSL to SPIR-V in which no operation may be contracted (fused or reassociated).
 //!
-//! WGSL cannot say so, hence the opaque steps of `shaders/lib/exact.wgsl`; SPIR-V can, and the kernels are a third
-//! shorter without those steps. Vulkan takes the result, through wgpu's way around its own translation.
+//! WGSL cannot express this, hence the opaque steps of `shaders/lib/exact.wgsl`. SPIR-V can; without these
+//! steps, kernels are a third shorter. wgpu passes the result through to Vulkan.
 
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::collections::BTreeSet;
 
-/// The words of the module.
+/// The words of the SPIR-V module.
 pub(in crate::gpu) fn without_contraction(wgsl: &str) -> Result<Vec<u32>, String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
         .map_err(|error| error.emit_to_string(wgsl))?;
     let options = spv::Options {
-        // What every device has; by default naga would take eight-bit integers where they are shorter.
+        // Only what every device has. By default, naga uses 8-bit integers where they are shorter.
         capabilities: Some([spv::Capability::Shader].into_iter().collect()),
-        // As wgpu does where a driver does not check them itself.
+        // As in wgpu for drivers without checks of their own.
         bounds_check_policies: BoundsCheckPolicies {
             index: BoundsCheckPolicy::Restrict,
             buffer: BoundsCheckPolicy::Restrict,
@@ -32,7 +32,7 @@ pub(in crate::gpu) fn without_contraction(wgsl: &str) -> Result<Vec<u32>, String
     Ok(decorated(&words))
 }
 
-/// The numbers that wgpu gives bindings on Vulkan: in their order, without gaps.
+/// The binding numbers that wgpu uses on Vulkan: in order, without gaps.
 fn consecutive_bindings(module: &naga::Module) -> spv::BindingMap {
     let bindings = module.global_variables.iter().filter_map(|(_, variable)| variable.binding);
     let in_order: BTreeSet<_> = bindings.collect();
@@ -45,7 +45,8 @@ fn consecutive_bindings(module: &naga::Module) -> spv::BindingMap {
 /// Opcodes of the SPIR-V specification.
 mod op {
     pub(in crate::gpu) const DECORATE: u32 = 71;
-    /// What may stand before the first type, constant or variable: debug names, decorations, and the module's head.
+    /// Instructions that may come before the first type, constant or variable: module header, debug names,
+    /// decorations.
     pub(in crate::gpu) const PREAMBLE: [u32; 19] =
         [2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 16, 17, 71, 72, 73, 74, 75, 330];
     /// `OpFNegate`, `OpFAdd`, `OpFSub`, `OpFMul`, `OpFDiv`, `OpVectorTimesScalar`, `OpDot`.
@@ -59,7 +60,7 @@ fn decorated(words: &[u32]) -> Vec<u32> {
     let (mut preamble_words, mut decorations) = (HEADER_WORDS, Vec::new());
     let mut at = HEADER_WORDS;
     while at < words.len() {
-        // A word with the length and the opcode; for what has a result, its type and its id follow.
+        // The first word has length and opcode. If there is a result, its type and id follow.
         let (length, opcode) = ((words[at] >> 16) as usize, words[at] & 0xffff);
         if at == preamble_words && op::PREAMBLE.contains(&opcode) {
             preamble_words += length;
@@ -80,7 +81,8 @@ mod tests {
     #[test]
     fn every_operation_is_decorated_before_the_first_type() {
         let wgsl = "@group(0) @binding(0) var<storage, read_write> x: array<vec4<f32>>;
-            @compute @workgroup_size(1) fn main() { x[0] = -x[1] * x[2].x + x[3] / x[4] - vec4(dot(x[5], x[6])); }";
+            @compute @workgroup_size(1)
+            fn main() { x[0] = -x[1] * x[2].x + x[3] / x[4] - vec4(dot(x[5], x[6])); }";
         let words = without_contraction(wgsl).unwrap();
         let (mut at, mut decorated, mut arithmetic, mut types_begun) =
             (HEADER_WORDS, Vec::new(), Vec::new(), false);

@@ -1,9 +1,9 @@
-//! The names that `#ifdef` may ask for in the library's shaders. `shaders/README.md` lists them.
+//! The names that `#ifdef` tests in the library's shaders. `shaders/README.md` lists them.
 
-/// Declares [`Switch`] with the name of each variant in WGSL, and what it does.
+/// Declares [`Switch`] with the WGSL name and meaning of each variant.
 macro_rules! switches {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
-        /// A name that a shader's text is chosen by.
+        /// A name that selects parts of a shader's text.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub(in crate::gpu) enum Switch {
             $($(#[doc = $doc])+ $variant,)*
@@ -13,7 +13,7 @@ macro_rules! switches {
             /// Every switch.
             pub(in crate::gpu) const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// Its name in WGSL.
+            /// The name in WGSL.
             pub(in crate::gpu) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
@@ -101,7 +101,7 @@ switches! {
 }
 
 impl Switch {
-    /// Chooses how weights of this format are read by a quantizer.
+    /// The switch for a quantizer's source format.
     pub(in crate::gpu) fn source(format: crate::Format) -> Self {
         match format {
             crate::Format::F16 => Self::SourceF16,
@@ -110,7 +110,7 @@ impl Switch {
         }
     }
 
-    /// Those that are on.
+    /// The switches that are on.
     pub(in crate::gpu) fn on<const N: usize>(switches: [(Self, bool); N]) -> impl Iterator<Item = Self> {
         switches.into_iter().filter(|(_, is_on)| *is_on).map(|(switch, _)| switch)
     }

@@ -1,4 +1,4 @@
-//! Kernels of an app's own, beside those of the library.
+//! An app's own kernels beside the library's.
 
 use super::gpu;
 use crate::support::quantized;
@@ -26,7 +26,7 @@ fn buffer(gpu: &Gpu, contents: &[f32], usage: BufferUsages) -> Buffer {
 
 /// A kernel before a product and one after it, in one pass.
 #[test]
-fn an_apps_kernels_and_products_are_one_pass() {
+fn kernels_of_an_app_and_products_share_a_pass() {
     let Some(gpu) = gpu() else { return };
     let kernel = Kernel::new(gpu, "add", ADD, &[Access::Read, Access::ReadWrite]).unwrap();
     let both = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
@@ -62,7 +62,7 @@ fn an_apps_kernels_and_products_are_one_pass() {
 }
 
 #[test]
-fn what_cannot_be_prepared_is_an_error() {
+fn kernels_that_cannot_be_prepared_are_refused() {
     let Some(gpu) = gpu() else { return };
     let access = [Access::Read, Access::ReadWrite];
     let invalid = Kernel::new(gpu, "add", &ADD.replace("x[id.x] +", "nothing +"), &access);

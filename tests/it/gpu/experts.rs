@@ -1,4 +1,4 @@
-//! Products with the matrices of experts, one by one and in bundles, against the twin.
+//! Products with experts, one by one and in expert batches, against the reference.
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, X};
@@ -8,10 +8,10 @@ use qmill::wgpu::{BufferUsages, Features};
 use qmill::{Format, Gpu, cpu};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Rows of an expert: no whole number of those that a lane has.
+/// Rows of an expert: not a multiple of the rows of a lane.
 const ROWS: usize = 33;
 
-/// `experts` matrices, and `top_k` numbers for each vector; a number may be that of no expert.
+/// `experts` matrices, and `top_k` expert numbers for each vector, some of them out of range.
 struct Mixture {
     format: Format,
     experts: usize,
@@ -40,7 +40,7 @@ impl Mixture {
         let of = number_buffer.as_entire_buffer_binding();
         let op = gpu.prepare_matmul_indexed(&matrix, ROWS, &activations, &of, top_k, &y);
         let op = op.map_err(|error| error.to_string())?;
-        // Twice: what the first has left behind must not be taken for the second's.
+        // Twice, so that what the first run leaves in scratch memory matters.
         for _ in 0..2 {
             submit(gpu, |encoder| {
                 activations.quantize().iter().for_each(|quantize| quantize.record(encoder));
@@ -51,14 +51,15 @@ impl Mixture {
         self.judge(&case, precision, &x, &y)
     }
 
-    /// Holds each row of `y` against f64 sums, and all of them against the twin where every number is that of an expert.
+    /// Compares each row of `y` with f64 sums, and if every number is in range, all of them with the
+    /// reference.
     fn judge(&self, case: &Case, precision: Precision, x: &[f32], y: &[f32]) -> Result<(), String> {
         let Self { format, experts, cols, top_k, ref numbers } = *self;
         let expert_bytes = case.bytes.len() / experts;
         for (i, (&number, y)) in numbers.iter().zip(y.chunks(ROWS)).enumerate() {
             if number as usize >= experts {
                 if y.iter().any(|y| y.to_bits() != 0xa5a5_a5a5) {
-                    return Err(format!("pick {i} is none, and was written"));
+                    return Err(format!("assignment {i} is to no expert, and was written"));
                 }
                 continue;
             }
@@ -66,20 +67,24 @@ impl Mixture {
             let x = &x[i / top_k * cols..][..cols];
             Case::of(format, ROWS, cols, bytes)
                 .judge((precision, cols, 0.0), (X::Gaussian(1.0), x), None, y)
-                .map_err(|fault| format!("pick {i}, expert {number}: {fault}"))?;
+                .map_err(|fault| format!("assignment {i}, expert {number}: {fault}"))?;
         }
         if precision == Precision::Exact && numbers.iter().all(|&number| (number as usize) < experts) {
-            let mut twin = vec![0.0; y.len()];
-            cpu::matmul_indexed(format, ROWS, cols, &case.bytes, x, numbers, &mut twin).unwrap();
-            let largest = twin.iter().fold(0.0, |largest: f32, y| largest.max(y.abs()));
-            let near = |(y, twin): (&f32, &f32)| (y - twin).abs() <= 1e-4 * largest;
-            return if y.iter().zip(&twin).all(near) { Ok(()) } else { Err("not near the twin".to_owned()) };
+            let mut reference = vec![0.0; y.len()];
+            cpu::matmul_indexed(format, ROWS, cols, &case.bytes, x, numbers, &mut reference).unwrap();
+            let largest = reference.iter().fold(0.0, |largest: f32, y| largest.max(y.abs()));
+            let near = |(y, reference): (&f32, &f32)| (y - reference).abs() <= 1e-4 * largest;
+            return if y.iter().zip(&reference).all(near) {
+                Ok(())
+            } else {
+                Err("not near the reference".to_owned())
+            };
         }
         Ok(())
     }
 }
 
-/// Numbers below `experts`, of no order.
+/// Numbers below `experts`, in no order.
 fn numbers(count: u32, experts: u32) -> Vec<u32> {
     (0..count).map(|i| (i * i + 7 * i) / 3 % experts).collect()
 }
@@ -87,20 +92,20 @@ fn numbers(count: u32, experts: u32) -> Vec<u32> {
 fn mixtures() -> Vec<Mixture> {
     let of = |format, experts, cols, top_k, numbers| Mixture { format, experts, cols, top_k, numbers };
     vec![
-        // As many top_k as experts or fewer: one by one. One number is that of no expert.
+        // At most as many assignments as experts: one by one. One number is out of range.
         of(Format::Q4_K, 5, 256, 1, vec![4]),
         of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 7, 3, 3]),
-        // A number whose first row, counted in 32 bits, is row 1.
+        // A number whose first row wraps around to row 1 in 32 bits.
         of(Format::Q4_K, 7, 256, 2, vec![4, 0, 2, 1_041_204_193, 3, 3]),
-        // All the same expert, in bundles of which one is full, or the last has one.
+        // All to the same expert: one full batch, and a last batch of one.
         of(Format::Q4_K, 3, 256, 1, vec![2; 8]),
         of(Format::Q8_0, 2, 96, 3, vec![0; 33]),
         of(Format::Q4_0, 1, 64, 1, vec![0; 2]),
-        // Experts without top_k, first and last; and numbers of none between.
+        // Experts without assignments, first and last, and numbers out of range between.
         of(Format::Q6_K, 9, 512, 2, [1, 1, 5, 1, 7, 5, 5, 1, 5, 5, 5, 5].to_vec()),
         of(Format::Q4_K, 5, 256, 2, vec![4, 0, 2, 5, 3, 3, u32::MAX, 3, 9, 0]),
         of(Format::Q5_0, 2, 64, 1, vec![2; 6]),
-        // Awkward counts.
+        // Odd counts.
         of(Format::Q4_0, 4, 160, 3, numbers(123, 4)),
         of(Format::IQ4_XS, 8, 256, 2, numbers(38, 8)),
         of(Format::F16, 3, 77, 1, numbers(19, 3)),

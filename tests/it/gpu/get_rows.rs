@@ -1,4 +1,4 @@
-//! Looking rows up, bit for bit as the twin: through the layout that a matrix has on the device.
+//! Rows that are looked up equal the reference bit for bit, in every layout of a matrix.
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, cols};
@@ -8,10 +8,10 @@ use qmill::wgpu::{self, BufferUsages};
 use qmill::{Error, Format, Gpu, cpu};
 use std::sync::Arc;
 
-/// Rows and columns in blocks: one, awkward, and so that words of the small fields are shared among rows.
+/// Rows, and columns in blocks: single, odd, and such that rows share words of small fields.
 const SHAPES: [(usize, usize); 4] = [(1, 1), (33, 3), (16, 2), (5, 9)];
 
-/// Looks rows up in ranges of poisoned buffers; one number is that of no row.
+/// Looks rows up in ranges of poisoned buffers. One number is out of range.
 fn check(gpu: &Gpu, matrix: &Matrix, case: &Case) -> Result<(), String> {
     let last = case.rows as u32 - 1;
     let numbers = [last, 0, case.rows as u32, last / 2, last];
@@ -38,7 +38,7 @@ fn check(gpu: &Gpu, matrix: &Matrix, case: &Case) -> Result<(), String> {
 }
 
 #[test]
-fn rows_that_are_looked_up_equal_their_twin() {
+fn get_rows_equals_its_reference() {
     for (variant, gpu) in variants() {
         for (f, format) in formats().into_iter().enumerate() {
             for (s, (rows, blocks)) in SHAPES.into_iter().enumerate() {
@@ -51,7 +51,7 @@ fn rows_that_are_looked_up_equal_their_twin() {
 }
 
 #[test]
-fn slices_are_looked_up_as_by_the_twin() {
+fn get_rows_of_slices_equals_its_reference() {
     let Some(gpu) = gpu() else { return };
     let case = Case::gaussian(Format::Q4_K, 33, 512);
     let matrix = case.matrix(gpu);
@@ -84,7 +84,7 @@ fn stacked_matrices_are_their_rows_one_after_another() {
 }
 
 #[test]
-fn a_matrix_may_take_several_buffers() {
+fn get_rows_reads_several_shards() {
     let Some(adapter) = super::adapter() else { return };
     let descriptor = wgpu::DeviceDescriptor {
         // 1820 of the rows below.
@@ -93,7 +93,7 @@ fn a_matrix_may_take_several_buffers() {
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_device(device, queue).unwrap();
-    // And rows of which fewer fit than take turns in a texture.
+    // And rows of which fewer fit than are interleaved in a texture.
     for (format, rows, cols) in [(Format::Q4_0, 2000, 32), (Format::Q8_0, 100, 1600)] {
         let case = Case::gaussian(format, rows, cols);
         for gpu in [false, true].map(|in_textures| gpu.with_weights_in_textures(in_textures)) {
@@ -105,8 +105,8 @@ fn a_matrix_may_take_several_buffers() {
 }
 
 #[test]
-fn a_wrong_row_that_is_looked_up_is_found() {
-    // A row too many, a wrong quad, a wrong field, and a byte of a field that is taken from another block.
+fn planted_faults_in_get_rows_are_found() {
+    // A row too many, a wrong quad, a wrong field, and a byte of a field from another block.
     let faults = [
         ("if (row < params.rows)", "if (row <= params.rows)"),
         ("quad % BLOCK_QUADS", "0u"),
@@ -123,7 +123,7 @@ fn a_wrong_row_that_is_looked_up_is_found() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn get_rows_operands_that_do_not_fit_are_refused() {
     let Some(gpu) = gpu() else { return };
     let message = |result: qmill::Result<()>| result.unwrap_err().to_string();
     let new = |format, rows, cols, bytes: usize| {

@@ -1,4 +1,4 @@
-//! The GPU against what ggml itself made of the same blocks, with no twin between.
+//! The GPU against ggml's own results, without the reference in between.
 
 use super::{formats, variants};
 use crate::golden::read;
@@ -6,7 +6,7 @@ use qmill::Format;
 use qmill::gpu::Converter;
 
 #[test]
-fn blocks_are_those_of_ggml() {
+fn gpu_blocks_are_those_of_ggml() {
     for (variant, gpu) in variants() {
         let mut converter = Converter::new(gpu, 16 << 20);
         let weights = read("blocks.f32");
@@ -21,7 +21,7 @@ fn blocks_are_those_of_ggml() {
 }
 
 #[test]
-fn weights_are_those_of_ggml() {
+fn gpu_weights_are_those_of_ggml() {
     for (variant, gpu) in variants() {
         let mut converter = Converter::new(gpu, 16 << 20);
         for format in formats().into_iter().filter(|&format| format != Format::F32) {

@@ -1,4 +1,4 @@
-//! The harness for products must catch what it is there for: each planted fault has to be seen.
+//! The tests of products can fail: each planted fault is found.
 
 use super::product::{Case, Errors, How, X};
 use super::{adapter, planting};
@@ -7,10 +7,10 @@ use qmill::gpu::Variant;
 use qmill::wgpu::Features;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Where a fault is planted, and what must find it.
+/// A planted fault, and the product that must find it.
 #[derive(Clone, Copy)]
 struct Fault {
-    /// The format, the batch and the variant's name, or a part of it.
+    /// The format, the batch, and the variant's name or the start of it.
     found_by: (Format, usize, &'static str),
     right: &'static str,
     wrong: &'static str,
@@ -22,15 +22,16 @@ const fn fault(found_by: (Format, usize, &'static str), right: &'static str, wro
 
 use Format::{F16, Q4_0, Q4_K, Q8_0};
 
-/// Errors of gaussian weights and numbers that eight bits hold, as a share of the products' sizes: what rounding of f32 alone never reaches.
+/// The largest error, as a fraction of Σ|wᵢxᵢ|, of gaussian weights and numbers that int8 represents exactly:
+/// above all rounding of f32.
 const NEAR: f64 = 1e-6;
-/// And rounding to f16.
+/// The same with rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
 const FAULTS: [Fault; 50] = [
-    // Nothing is computed at all.
+    // Nothing is computed.
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "if (i < params.count)", "if (false)"),
-    // A swapped nibble, a scale that is a little off, and a code that is another's.
+    // A wrong nibble, a slightly wrong scale, and another weight's code.
     fault(
         (Q4_0, 1, "exact.thread_per_row.rows4"),
         "nibbles_from(raw.pairs, 4u)",
@@ -39,23 +40,23 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 1, "int8.thread_per_row.rows8"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "w.r3.b.w))", "w.r3.b.z))"),
-    // A min that is lost, and one of the sums that it is multiplied by.
+    // A lost min, and a wrong sum that it is multiplied by.
     fault((Q4_K, 3, "exact.thread_per_row.rows4"), "HAS_MIN = true", "HAS_MIN = false"),
     fault((Q4_K, 3, "int8.thread_per_row.rows8"), "HAS_MIN = true", "HAS_MIN = false"),
     fault((Q4_K, 3, "int8.thread_per_row.rows8"), "-x.float_sum", "-f32(x.sums.x)"),
     fault((Q4_K, 9, "int8.tile"), "f32(x.sums.x + x.sums.y)", "f32(x.sums.x)"),
-    // A product that is left out, and one with the neighbour's activation.
+    // A missing product, and one with another activation.
     fault((F16, 3, "exact.shared"), "fma(w[2], vec4<f32>(x.z), ", "("),
     fault((F16, 3, "exact.thread_per_row.rows8"), "fma(w[1], vec4<f32>(x.y)", "fma(w[1], vec4<f32>(x.z)"),
     fault((F16, 9, "exact.tile"), "fma(w.z, x.z", "fma(w.z, x.y"),
-    // The last unit of a row, and a lane whose sum is lost.
+    // A missing last unit of a row, and a lane's lost sum.
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "i < units;", "i + 1u < units;"),
     fault((Q4_0, 1, "int8.shared"), "lane % LANES < lanes", "lane % LANES + 1u < lanes"),
     fault((Q4_0, 1, "int8.subgroup.rows4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
-    // A sum that is still that of the vector before.
+    // A sum that starts with another's value.
     fault((Q4_0, 3, "int8.shared"), "parts[lane] = sums;", "parts[lane] = parts[lane] + sums;"),
     fault((Q4_0, 9, "int8.tile"), "var s3 = vec4<f32>();", "var s3 = s2 + 1.0;"),
-    // One row or vector too many, which lies outside of the range, and one too few.
+    // One row or vector too many, beyond the range, and one too few.
     fault((Q4_0, 3, "exact.thread_per_row.rows8"), "vector < params.batch &&", "vector <= params.batch &&"),
     fault(
         (Q4_0, 3, "exact.thread_per_row.rows8"),
@@ -69,10 +70,11 @@ const FAULTS: [Fault; 50] = [
     ),
     fault((Q4_0, 9, "exact.tile"), "row < params.rows && vector", "row <= params.rows && vector"),
     fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
-    // A vector in place of another, and activations in eight bits under a scale that is a little off.
+    // Another vector, and int8 activations with a slightly wrong scale.
     fault((Q4_0, 3, "exact.thread_per_row.rows4"), "min(vector, params.batch - 1u)", "0u"),
     fault((Q4_0, 3, "int8.thread_per_row.rows4"), "largest / 127.0", "largest / 127.01"),
-    // A span that is lost, one that is another's or begins too late, sums in another's place, and columns that count twice.
+    // Split-K: a lost part, another's part, one that starts too late, sums in another's place, and columns
+    // that count twice.
     fault((Q4_0, 1, "int8.shared.rows4.split_k"), "slice < params.split_k", "slice + 1u < params.split_k"),
     fault((Q4_0, 3, "exact.thread_per_row.rows4.split_k"), "tile % params.split_k", "0u"),
     fault(
@@ -90,10 +92,10 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 9, "exact.tile.split_k"), "sum + bias[i % params.all_rows]", "sum"),
     // The bias.
     fault((Q4_0, 3, "exact.thread_per_row.rows4"), "sum + bias[row]", "sum"),
-    // Of codes that are multiplied in pairs: what a sum's lower half borrows, and numbers with another's codes.
+    // Codes that are multiplied in pairs: the borrow of a sum's lower half, and another weight's code.
     fault((Q4_0, 1, "int8.thread_per_row.rows4"), "bitcast<i32>(sum + 0x8000u)", "bitcast<i32>(sum)"),
     fault((Q4_0, 1, "int8.thread_per_row.rows4"), "vec4<i32>(-65536)", "vec4<i32>(-256)"),
-    // Of weights in textures: the next scale, another row of the band, the block after, and a chunk where another row's is.
+    // Weight textures: the next scale, another interleaved row, the next block, and another row's vec4.
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "at % WORD_COLS", "(at + 1u) % WORD_COLS"),
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "row % INTERLEAVED_ROWS", "(row ^ 1u) % INTERLEAVED_ROWS"),
     fault(
@@ -102,15 +104,16 @@ const FAULTS: [Fault; 50] = [
         "(block % group_blocks / rows ^ 1u)",
     ),
     fault((Q8_0, 1, "exact.thread_per_row.rows4"), "in_group / unit % rows", "(in_group / unit ^ 1u) % rows"),
-    // And vectors of which lanes get another lane's quad, or another vector.
+    // Broadcasts: another lane's quad, and another vector.
     fault(
         (Q4_0, 1, "exact.thread_per_row.rows4"),
         "subgroupBroadcast(x.x0, 5u)",
         "subgroupBroadcast(x.x0, 4u)",
     ),
     fault((Q4_0, 90, "int8.thread_per_row.rows4"), "of_lane1(own.a)", "of_lane0(own.a)"),
-    // Of matrix units: a matrix in place of its neighbour, columns that are left out, another row's power of two, rows and vectors whose power of two is too small for f16,
-    // numbers in another order than the weights, sums that one subgroup alone has, and one row too many.
+    // Matrix units: a neighbour's matrix, missing columns, another row's power of two, powers of two of rows
+    // and vectors that overflow f16, numbers in another order than the weights, sums of one subgroup only,
+    // and one row too many.
     fault((Q4_0, 9, "int8.cooperative"), "coopMultiplyAdd(r1, v0, s10)", "coopMultiplyAdd(r0, v0, s10)"),
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(row_scales[m])", "up(row_scales[0u])"),
@@ -127,7 +130,7 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 9, "int8.cooperative.split_k"), "(slice * params.batch + n)", "(slice + n)"),
 ];
 
-/// Of vectors in f16, taken as they are and quantized.
+/// Faults with f16 vectors, as they are and quantized.
 const FAULTS_IN_F16: [Fault; 3] = [
     fault(
         (Q4_0, 3, "exact.thread_per_row.rows4"),
@@ -146,7 +149,7 @@ const FAULTS_IN_F16: [Fault; 3] = [
     ),
 ];
 
-/// Of blocks as a file has them: words in place of their neighbours, bytes that lie elsewhere, and a field of another.
+/// Faults with blocks in the file's layout: swapped words, wrong byte offsets, and another field.
 const FAULTS_AS_IN_FILE: [Fault; 4] = [
     fault((Q4_0, 1, "int8.thread_per_row.rows4"), "joined(w1, w2, at)", "joined(w2, w1, at)"),
     fault((Q4_0, 1, "int8.thread_per_row.rows4"), "8u * (byte & 2u)", "8u * (~byte & 2u)"),
@@ -158,14 +161,14 @@ const FAULTS_AS_IN_FILE: [Fault; 4] = [
     ),
 ];
 
-/// Of a codebook in a uniform buffer.
+/// A fault with a codebook in a uniform buffer.
 const FAULT_IN_CODEBOOK: Fault = fault(
     (Format::IQ2_XXS, 1, "int8.thread_per_row.rows4"),
     "grid[i >> 2u][i & 3u]",
     "grid[i >> 2u][i & 2u]",
 );
 
-/// What only text for weights in textures has.
+/// Text that only shaders for weight textures have.
 const OF_TEXTURES: [&str; 7] = [
     "WORD_COLS",
     "INTERLEAVED_ROWS",
@@ -175,11 +178,11 @@ const OF_TEXTURES: [&str; 7] = [
     "subgroupBroadcast",
     "of_lane",
 ];
-/// Of it, what only subgroups of eight have.
+/// Text of these that only shaders for subgroups of eight have.
 const OF_EIGHTS: [&str; 2] = ["subgroupBroadcast", "of_lane"];
 
 #[test]
-fn planted_faults_are_found() {
+fn planted_faults_in_products_are_found() {
     for fault in FAULTS.into_iter().chain([FAULT_IN_CODEBOOK]) {
         expect_found(fault, |how| How { has_bias: true, ..how });
     }
@@ -191,7 +194,7 @@ fn planted_faults_are_found() {
     }
 }
 
-/// Plants a fault where the adapter has what it is in, and expects a product that is made so to show it.
+/// Plants a fault, if the adapter runs such shaders, and expects a product as `so` says to show it.
 fn expect_found(Fault { found_by: (format, batch, name), right, wrong }: Fault, so: impl Fn(How) -> How) {
     let Some(adapter) = adapter() else { return };
     let info = adapter.get_info();
@@ -213,7 +216,7 @@ fn expect_found(Fault { found_by: (format, batch, name), right, wrong }: Fault, 
     let Some((gpu, planted)) = planting(needed, right, wrong) else { return };
     let gpu = gpu.with_matrix_units(&adapter).with_weights_in_textures(in_textures);
     let near = if is_cooperative { NEAR_IN_F16 } else { NEAR };
-    // Of matrices of 8 x 8, more than a tile.
+    // More than a tile of 8 x 8 matrices.
     let case = Case::gaussian(format, 33, 512);
     let variants = Variant::all(&gpu, format, batch);
     let variant = variants.into_iter().find(|variant| variant.to_string().starts_with(name)).unwrap();
@@ -222,15 +225,16 @@ fn expect_found(Fault { found_by: (format, batch, name), right, wrong }: Fault, 
     let is_found =
         |result: &Result<Errors, String>| result.as_ref().map_or(true, |errors| errors.of_sizes > near);
     assert!(is_found(&result), "{variant}: {right:?} may be {wrong:?}: {result:?}");
-    // And what is right is not taken for a fault.
+    // Without the fault, the product passes.
     let Some(gpu) = super::gpu() else { return };
     let result = case.check(&gpu.with_weights_in_textures(in_textures), so(How::of(variant)), batch);
     assert!(!is_found(&result), "{variant} is right: {result:?}");
 }
 
-/// Sums of the largest codes with the largest numbers, which only where they are halved in time fit into the halves of a word.
+/// Sums of the largest codes times the largest numbers: they fit into half words only if they are widened in
+/// time.
 #[test]
-fn halves_of_words_that_overflow_are_found() {
+fn planted_overflows_of_half_words_are_found() {
     const FAULTS: [(Format, &str, &str); 2] = [
         (Format::Q6_K, "upper(fours.x) + upper(fours.y)", "upper(fours.x + fours.y)"),
         (

@@ -1,4 +1,4 @@
-//! Every kernel, on every format it serves, against the twin: bit for bit.
+//! Every conversion kernel, on every format, equals the reference bit for bit.
 
 use super::weights::{KINDS, encoded, random_blocks, sample};
 use super::{formats, gpu, scaled, variants};
@@ -7,15 +7,15 @@ use qmill::wgpu::{self, BufferUsages};
 use qmill::{Error, Format, Gpu, cpu};
 
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
-/// 2 million weights of a format in all.
+/// 2 million weights of each format in all.
 const WEIGHTS: usize = 2_000_000 / KINDS.len() / FLOATS.len() / 256 * 256;
 
 fn encoders() -> impl Iterator<Item = Format> {
     formats().into_iter().filter(|format| format.info().can_quantize())
 }
 
-/// What the twin makes of blocks of another format.
-fn twin(from: Format, input: &[u8], to: Format) -> Vec<u8> {
+/// The reference's conversion from one format to another.
+fn reference(from: Format, input: &[u8], to: Format) -> Vec<u8> {
     let weights = input.len() / from.info().block_bytes * from.info().block_weights;
     let mut decoded = vec![0.0; weights];
     cpu::dequantize(from, input, &mut decoded).unwrap();
@@ -24,7 +24,7 @@ fn twin(from: Format, input: &[u8], to: Format) -> Vec<u8> {
     output
 }
 
-/// Where two results differ first, told so that one can look into it.
+/// A description of the first difference between two results.
 fn first_difference(format: Format, found: &[u8], expected: &[u8]) -> Option<String> {
     let is_nan = |bytes: &[u8]| match (format, bytes.len()) {
         (Format::F32, 4) => f32::from_le_bytes(bytes.try_into().unwrap()).is_nan(),
@@ -38,14 +38,14 @@ fn first_difference(format: Format, found: &[u8], expected: &[u8]) -> Option<Str
     Some(format!("block {block}:\n   found {found:02x?}\nexpected {expected:02x?}"))
 }
 
-/// Holds a conversion against the twin.
+/// Compares a conversion with the reference; returns the number of declined weights.
 pub(crate) fn check(
     converter: &mut Converter,
     from: Format,
     input: &[u8],
     to: Format,
 ) -> Result<u64, String> {
-    let expected = twin(from, input, to);
+    let expected = reference(from, input, to);
     let mut found = vec![0xa5; expected.len()];
     let converted = converter.convert(from, input, to, &mut found).map_err(|error| error.to_string())?;
     match first_difference(to, &found, &expected) {
@@ -55,7 +55,7 @@ pub(crate) fn check(
 }
 
 #[test]
-fn every_quantizer_equals_its_twin() {
+fn every_quantizer_equals_its_reference() {
     let mut faults = Vec::new();
     for (variant, gpu) in variants() {
         let mut converter = Converter::new(gpu, 256 << 20);
@@ -65,7 +65,7 @@ fn every_quantizer_equals_its_twin() {
                     let weights = encoded(from, &sample(kind, scaled(WEIGHTS)));
                     match check(&mut converter, from, &weights, to) {
                         Err(fault) => faults.push(format!("{variant}: {kind}: {fault}")),
-                        // What the kernels decline must stay the exception among weights of ordinary magnitude.
+                        // Kernels decline few weights of ordinary magnitude.
                         Ok(redone)
                             if from == Format::F16
                                 && !["powers of two", "tiny", "any exponent"].contains(&kind)
@@ -85,14 +85,14 @@ fn every_quantizer_equals_its_twin() {
 }
 
 #[test]
-fn every_dequantizer_equals_its_twin() {
+fn every_dequantizer_equals_its_reference() {
     let mut faults = Vec::new();
     for (variant, gpu) in variants() {
         let mut converter = Converter::new(gpu, 256 << 20);
         for from in formats() {
             for to in [Format::F32, Format::F16].into_iter().filter(|&to| to != from) {
-                // Any bits: scales of both signs, subnormal, infinite and NaN. A float to a float is a quantizer's
-                // work, which wants finite weights.
+                // Random bits: scales of both signs, subnormal, infinite and NaN. Float to float is a
+                // quantizer's work, which requires finite weights.
                 if !from.is_float() {
                     let result = check(&mut converter, from, &random_blocks(from, scaled(65536)), to);
                     faults.extend(result.err().map(|fault| format!("{variant}: {fault}")));
@@ -103,7 +103,7 @@ fn every_dequantizer_equals_its_twin() {
     assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// A buffer with these bytes, whose device rounds up to words.
+/// A buffer with these bytes.
 pub(crate) fn buffer(gpu: &Gpu, bytes: &[u8], usage: BufferUsages) -> wgpu::Buffer {
     let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
@@ -130,21 +130,21 @@ pub(crate) fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u8> {
     readback.get_mapped_range(..).unwrap().to_vec()
 }
 
-/// Offsets of every binding: what WebGPU asks of them at most.
+/// The offset of every binding: the largest alignment that WebGPU requires.
 const OFFSET: u64 = 256;
 const POISON: u8 = 0xa5;
 
-/// Poison of `bytes` bytes after the offset, and as much again before and after.
+/// A buffer of poison: `bytes` bytes, and the offset before and after.
 pub(crate) fn poisoned(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
     buffer(gpu, &vec![POISON; (OFFSET + bytes + OFFSET) as usize], BufferUsages::STORAGE)
 }
 
-/// All from the offset on: what a kernel writes beyond its range lands where it is seen.
+/// The buffer from the offset on. What a kernel writes beyond its range is found by `within`.
 pub(crate) fn binding(buffer: &wgpu::Buffer) -> wgpu::BufferBinding<'_> {
     wgpu::BufferBinding { buffer, offset: OFFSET, size: None }
 }
 
-/// The bytes after the offset, when nothing around them has changed.
+/// The bytes after the offset. Fails if anything around them changed.
 pub(crate) fn within(all: &[u8], bytes: u64) -> Result<&[u8], String> {
     let (before, rest) = all.split_at(OFFSET as usize);
     let (result, after) = rest.split_at(bytes as usize);
@@ -155,7 +155,7 @@ pub(crate) fn within(all: &[u8], bytes: u64) -> Result<&[u8], String> {
     }
 }
 
-/// The blocks of a device's padded form.
+/// Removes the padding of blocks.
 fn unpadded(format: Format, weights: u64, padded: &[u8]) -> Vec<u8> {
     let bytes = format.bytes_for(weights) as usize;
     if format.is_float() {
@@ -176,7 +176,7 @@ pub(crate) fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) 
 pub(crate) fn check_quantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64) -> Result<(), String> {
     let weights = blocks * to.info().block_weights as u64;
     let mut source = encoded(from, &sample("heavy tails", weights as usize));
-    let expected = twin(from, &source, to);
+    let expected = reference(from, &source, to);
     let source_bytes = device_bytes(from, weights);
     source.resize(source_bytes as usize, 0);
     source.splice(..0, [POISON; OFFSET as usize]);
@@ -205,9 +205,9 @@ pub(crate) fn check_dequantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64
     let info = from.info();
     let weights = blocks * info.block_weights as u64;
     let input = random_blocks(from, weights as usize);
-    let expected = twin(from, &input, to);
+    let expected = reference(from, &input, to);
     let mut padded = vec![POISON; OFFSET as usize];
-    // Blocks of less than a word follow one another.
+    // Blocks of less than a word are not padded.
     for block in input.chunks(info.block_bytes.max(4)) {
         padded.extend(block);
         padded.resize(padded.len().next_multiple_of(4), POISON);
@@ -226,7 +226,7 @@ pub(crate) fn check_dequantizer(gpu: &Gpu, from: Format, to: Format, blocks: u64
     first_difference(to, &found, &expected).map_or(Ok(()), Err)
 }
 
-/// Awkward counts of blocks: one, a workgroup less or more than full, and not a multiple of anything.
+/// Counts of blocks: one, a workgroup less or more than full, and odd ones.
 const BLOCKS: [u64; 6] = [1, 2, 3, 63, 65, 131];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The harness must catch what it is there for: each planted fault has to be seen.
+//! The tests of conversions can fail: each planted fault is found.
 
 use super::another_device;
 use super::parity::{check, check_dequantizer, check_quantizer};
@@ -17,7 +17,7 @@ fn faulty(right: &'static str, wrong: &'static str) -> Option<Gpu> {
     Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())
 }
 
-/// What the harness finds when weights of `kind` are quantized to `format`.
+/// The result of the comparison when weights of `kind` are quantized to `format`.
 fn found(gpu: &Gpu, kind: &str, format: Format) -> Result<u64, String> {
     let weights = encoded(Format::F32, &sample(kind, 65536));
     check(&mut Converter::new(gpu, 64 << 20), Format::F32, &weights, format)
@@ -25,7 +25,7 @@ fn found(gpu: &Gpu, kind: &str, format: Format) -> Result<u64, String> {
 
 #[test]
 fn a_wrong_rounding_is_found() {
-    // Half up in place of half away from zero: they differ at negative ties alone.
+    // Half up instead of half away from zero: these differ only at negative ties.
     let Some(gpu) = faulty("select(nearest, -nearest, v < vec4<f32>(0.0))", "vec4<i32>(floor(v + 0.5))")
     else {
         return;
@@ -41,7 +41,7 @@ fn a_wrong_order_of_codes_is_found() {
 
 #[test]
 fn a_block_that_is_not_written_is_found() {
-    // Its place keeps what was there before: zeros of a new buffer, and then poison.
+    // The block keeps its previous contents: zeros of a new buffer, or poison.
     let Some(gpu) = faulty("if (block < params.count)", "if (block + 1u < params.count)") else { return };
     assert!(found(&gpu, "gaussian", Format::Q8_0).is_err());
     assert!(check_quantizer(&gpu, Format::F32, Format::Q8_0, 65).is_err());
@@ -55,7 +55,7 @@ fn a_write_beyond_the_end_is_found() {
 }
 
 #[test]
-fn a_quotient_that_is_a_little_off_is_found() {
+fn a_slightly_wrong_quotient_is_found() {
     let Some(gpu) = faulty("guess + bitcast<u32>(step) + up - down", "guess + bitcast<u32>(step) + 1u")
     else {
         return;

@@ -1,14 +1,17 @@
-//! Products and what they may be off by.
+//! Products and their error bounds.
 //!
-//! A product of f32 is rounded once and passes through at most as many additions as `Variant::longest_path` counts, each of which rounds once. So with n one more
-//! than the path and γ = n·u / (1 - n·u), u = 2⁻²⁴, a sum is off by at most γ·Σ|wᵢxᵢ|.
+//! An f32 product is rounded once and passes through at most as many additions as `Variant::longest_path`
+//! counts, each of which rounds once. With n one more than the path and γ = n·u / (1 - n·u), u = 2⁻²⁴, the
+//! error of a sum is at most γ·Σ|wᵢxᵢ|.
 //!
-//! In eight bits a number is off by at most a 253rd of the largest magnitude of its 32, and Σ|wᵢ| times that is what a sum may be off by. What is rounded is scale·code
-//! and min, each times x: no larger than four times the largest weight of the block, if that has codes at both ends, as any block of random or of gaussian weights
-//! does. The scale of x and the product with it add eight roundings at most. Numbers that eight bits hold, integers times a power of two with a 127 among each 32, have no
-//! other error than these roundings.
+//! Int8 activations are off by at most 1/253 of the largest magnitude of their 32 numbers; a sum by at most
+//! Σ|wᵢ| times that. The rounded products are scale·code and min, each times x. Both are at most four times
+//! the largest weight of the block, if its codes reach both ends, as in random and gaussian blocks. The scale
+//! of x and the product with it add at most eight roundings. Numbers that int8 represents exactly, integers
+//! times a power of two with a 127 among each 32, have only these rounding errors.
 //!
-//! What multiplies f16 rounds both factors first, by at most `Variant::rounding` of themselves or by 2⁻²⁸ of the largest of the row, or the vector, that they are in.
+//! Matrix units first round both factors to f16: by at most `Variant::rounding`, relative, or by 2⁻²⁸ of the
+//! largest magnitude of their row or vector.
 
 use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::weights::{encoded, random_blocks};
@@ -18,7 +21,7 @@ use qmill::wgpu::BufferUsages;
 use qmill::{Format, Gpu, cpu};
 use std::ops::Range;
 
-/// A matrix.
+/// A matrix and its decoded weights.
 pub(crate) struct Case {
     pub(crate) format: Format,
     pub(crate) rows: usize,
@@ -27,14 +30,14 @@ pub(crate) struct Case {
     pub(crate) weights: Vec<f32>,
 }
 
-/// Vectors that multiply it.
+/// The vectors of a product.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum X {
-    /// Gaussian, of this spread.
+    /// Gaussian, with this spread.
     Gaussian(f32),
-    /// Numbers that eight bits hold.
+    /// Numbers that int8 represents exactly.
     Held,
-    /// Of these the largest: in one vector all positive, in the next all negative, then in turn.
+    /// The largest such numbers: all positive in one vector, all negative in the next, then alternating.
     Ends,
 }
 
@@ -62,14 +65,14 @@ impl X {
     }
 }
 
-/// How far products are from f64 sums.
+/// Errors of products against f64 sums.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Errors {
-    /// The largest, as a share of what is allowed.
+    /// The largest, as a fraction of its bound.
     pub(crate) of_bound: f64,
-    /// The largest, as a share of Σ|wᵢxᵢ|.
+    /// The largest, as a fraction of Σ|wᵢxᵢ|.
     pub(crate) of_sizes: f64,
-    /// Squares of errors over squares of sums.
+    /// The sum of squared errors over the sum of squared results.
     pub(crate) nmse: f64,
 }
 
@@ -80,17 +83,17 @@ impl Case {
         Self { format, rows, cols, bytes, weights }
     }
 
-    /// Blocks of any bits whose weights are 0 or of a magnitude that no sum of products can lose.
+    /// Random blocks whose weights are 0 or of a magnitude that no sum of products loses.
     pub(crate) fn random(format: Format, rows: usize, cols: usize) -> Self {
         Self::random_within(format, rows, cols, 1e-30..1e15)
     }
 
-    /// Blocks of any bits whose largest weight is in this range.
+    /// Random blocks whose largest weight is in this range.
     fn random_within(format: Format, rows: usize, cols: usize, largest: Range<f32>) -> Self {
         let info = format.info();
         let (count, mut bytes) = (rows * cols / info.block_weights, Vec::new());
         let mut weights = vec![0.0; info.block_weights];
-        // The seed of random blocks is how many there are.
+        // The seed of random blocks is their number.
         for more in 1.. {
             let blocks = random_blocks(format, (2 * count + more) * info.block_weights);
             for block in blocks.chunks(info.block_bytes) {
@@ -108,7 +111,7 @@ impl Case {
         Self::of(format, rows, cols, bytes)
     }
 
-    /// Gaussian weights; where there is no encoder, blocks of any bits and of about one magnitude.
+    /// Gaussian weights; for formats without an encoder, random blocks of about one magnitude.
     pub(crate) fn gaussian(format: Format, rows: usize, cols: usize) -> Self {
         if format.info().can_quantize() {
             Self::of(format, rows, cols, encoded(format, &gaussian(3, rows * cols)))
@@ -117,13 +120,13 @@ impl Case {
         }
     }
 
-    /// Blocks most of whose codes are the largest there are; of a format that can be quantized.
+    /// Blocks with mostly the largest codes, of a format that can be quantized.
     pub(crate) fn of_largest_codes(format: Format, rows: usize, cols: usize) -> Self {
         let weights: Vec<f32> = (0..rows * cols).map(|i| if i % 16 == 3 { -1.0 } else { 0.97 }).collect();
         Self::of(format, rows, cols, encoded(format, &weights))
     }
 
-    /// Random or gaussian, at every other turn.
+    /// Random for even `turn`, gaussian for odd.
     pub(crate) fn in_turn(turn: usize, format: Format, rows: usize, cols: usize) -> Self {
         let make = if turn.is_multiple_of(2) { Self::random } else { Self::gaussian };
         make(format, rows, cols)
@@ -133,7 +136,7 @@ impl Case {
         Matrix::new(gpu, self.format, self.rows, self.cols, &self.bytes).unwrap()
     }
 
-    /// What rounding may do to each product with a weight, over γ; in eight bits by the block.
+    /// The bound of the rounding error of each weight's products, over γ and |x|; with int8, by block.
     fn sizes(&self, precision: Precision) -> Vec<f32> {
         match precision {
             Precision::Int8 => {
@@ -145,7 +148,8 @@ impl Case {
         }
     }
 
-    /// Holds `y` against f64 sums of the twin's weights; `path` additions lie on the longest path, and factors are rounded by `rounding` of themselves.
+    /// Compares `y` with f64 sums of the reference's weights. The longest path has `path` additions, and
+    /// factors have a relative error of `rounding`.
     pub(crate) fn judge(
         &self,
         (precision, path, rounding): (Precision, usize, f64),
@@ -160,7 +164,7 @@ impl Case {
         let sizes = self.sizes(precision);
         let (mut errors, mut squares, mut sum_squares) = (Errors::default(), 0.0, 0.0);
         for (v, (x, y)) in x.chunks(self.cols).zip(y.chunks(self.rows)).enumerate() {
-            // What eight bits may lose of each 32 numbers.
+            // The error of int8 in each 32 numbers.
             let lost = |x: &[f32]| match (precision, kind) {
                 (Precision::Int8, X::Gaussian(_)) => {
                     x.iter().fold(0.0, |largest: f32, x| largest.max(x.abs())) / 253.0
@@ -204,20 +208,20 @@ impl Case {
         Ok(errors)
     }
 
-    /// Multiplies in ranges of poisoned buffers; `variant` is what the library chooses if there is none.
+    /// Multiplies in ranges of poisoned buffers. Without a variant, the library chooses.
     pub(crate) fn check(&self, gpu: &Gpu, how: How, batch: usize) -> Result<Errors, String> {
         let x = how.x.vectors(batch, self.cols);
-        // What stands around x must not be multiplied: not with a weight that is not there either.
+        // Numbers around x must not be multiplied, not even by 0.
         let around = [f32::NAN.to_le_bytes(); 64].concat();
         let surrounded = |numbers: &[f32]| {
             let bytes = [&around[..], bytemuck::cast_slice(numbers), &around[..]].concat();
             buffer(gpu, &bytes, BufferUsages::STORAGE)
         };
-        // In f16 too, a number that is not there is NaN.
+        // f16 padding is NaN too.
         let x_buffer = if how.in_f16 {
             let padding = vec![0xff; (2 * x.len()).next_multiple_of(4) - 2 * x.len()];
-            let halves = encoded(Format::F16, &x);
-            buffer(gpu, &[&around[..], &halves, &padding, &around].concat(), BufferUsages::STORAGE)
+            let f16s = encoded(Format::F16, &x);
+            buffer(gpu, &[&around[..], &f16s, &padding, &around].concat(), BufferUsages::STORAGE)
         } else {
             surrounded(&x)
         };
@@ -249,7 +253,7 @@ impl Case {
         });
         let found = read(gpu, &y_buffer);
         let y: Vec<f32> = bytemuck::pod_collect_to_vec(within(&found, y_bytes)?);
-        // What the library chooses has no longer path than a lane that has all.
+        // The library's choice has at most the path of a lane that adds everything.
         let path =
             how.variant.map_or(self.cols + 32, |variant| variant.longest_path(gpu, self.format, self.cols));
         let rounding = how.variant.map_or(0.0, Variant::rounding);
@@ -257,16 +261,16 @@ impl Case {
     }
 }
 
-/// How a product is made.
+/// How a product is computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
-    /// Or how exact what the library chooses shall be.
+    /// A variant, or the precision for the library's choice.
     pub(crate) variant: Result<Variant, Precision>,
     pub(crate) x: X,
     pub(crate) has_bias: bool,
-    /// Whether vectors are f16, which must hold them.
+    /// Whether vectors are f16; they must be representable.
     pub(crate) in_f16: bool,
-    /// Whether blocks lie as in a file.
+    /// Whether blocks are in the file's layout.
     pub(crate) as_in_file: bool,
 }
 
@@ -284,12 +288,12 @@ impl How {
     }
 }
 
-/// What weights of a format may be multiplied with.
+/// The precisions of products with a format.
 pub(crate) fn precisions(format: Format) -> &'static [Precision] {
     if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] }
 }
 
-/// Columns of so many blocks; of a float format about 32 times as many, which need be no whole chunks.
+/// Columns of this many blocks; for float formats, about 32 times as many, not always whole vec4s.
 pub(crate) fn cols(format: Format, blocks: usize) -> usize {
     if format.is_float() { 32 * blocks - blocks % 3 } else { format.info().block_weights * blocks }
 }

@@ -1,5 +1,5 @@
-//! Every shader, without a GPU: it joins, it is valid, it uses no more than every WebGPU device has, and it can be
-//! translated for each backend.
+//! Every shader, without a GPU: it joins, is valid, stays within the limits of WebGPU, and can be translated
+//! for each backend.
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -15,7 +15,7 @@ fn valid(name: &str, wgsl: &str) -> (Module, ModuleInfo) {
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let has_subgroups = name.contains("subgroup") || is_cooperative(name);
     capabilities.set(Capabilities::SUBGROUP, has_subgroups);
-    // And those with cooperative matrices.
+    // And programs with cooperative matrices.
     capabilities.set(Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX, is_cooperative(name));
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if has_subgroups {
@@ -36,7 +36,7 @@ fn every_shader_is_valid_and_within_the_limits_of_webgpu() {
     for (name, wgsl) in qmill::gpu::shaders() {
         let (module, _) = valid(&name, &wgsl);
         let size: u32 = module.entry_points[0].workgroup_size.iter().product();
-        // Matrix units take larger workgroups, on devices that have them.
+        // Programs for matrix units have larger workgroups, on devices that allow them.
         let limit = if is_cooperative(&name) { 512 } else { 256 };
         assert!(size <= limit, "{name}: {size} invocations");
         let storage =
@@ -51,7 +51,7 @@ fn every_shader_can_be_translated_for_each_backend() {
         let (module, info) = valid(&name, &wgsl);
         spv::write_vec(&module, &info, &spv::Options::default(), None)
             .unwrap_or_else(|e| panic!("{name}: {e}"));
-        // Vulkan alone loads matrices from quads, and DX12 has none.
+        // Only Vulkan loads matrices from vec4s, and DX12 has no matrices.
         if is_cooperative(&name) && name.split('.').any(|part| part == "quads") {
             continue;
         }
@@ -70,7 +70,8 @@ fn every_shader_can_be_translated_for_each_backend() {
     }
 }
 
-/// An operation on the device has a CPU reference: `shaders/{convert,matrix,matmul}/x.wgsl` and `src/cpu/x.rs`.
+/// Every operation on the device has a CPU reference: `shaders/{convert,matrix,matmul}/x.wgsl` and
+/// `src/cpu/x.rs`.
 #[test]
 fn every_kernel_has_a_cpu_reference() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -82,7 +83,7 @@ fn every_kernel_has_a_cpu_reference() {
                 continue;
             }
             let operation = match path.file_stem().unwrap().to_str().unwrap() {
-                // Their results are compared with Rust's own, or looked up and read again.
+                // Checked against Rust's own results, or by reading back.
                 "self_test" | "self_test_f16" | "check_weights" | "scatter_fields" | "copy_rows"
                 | "read_matrix" => {
                     continue;

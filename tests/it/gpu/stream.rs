@@ -1,4 +1,4 @@
-//! Whole models through the GPU: the same files, and what happens when the device fails on the way.
+//! Whole models on the GPU: the same files, and failures of the device midway.
 
 use super::{another_device, formats, gpu};
 use crate::stream::{Memory, least_memory_bytes, pure};
@@ -15,7 +15,7 @@ fn on(device: Device, memory_bytes: u64) -> Resources {
     Resources::default().with_device(device).with_memory_bytes(memory_bytes)
 }
 
-/// The file that `request` makes of `model`; `progress` is told of every portion.
+/// Writes the file for `request`; `progress` is called for every batch of rows.
 fn write(
     model: &Model,
     request: &Request,
@@ -81,8 +81,8 @@ fn the_least_memory_is_enough_on_a_gpu_too() {
 }
 
 #[test]
-fn a_device_that_is_lost_on_the_way_is_given_up_and_the_file_is_right() {
-    // A host's device, of whose loss only failing calls tell, and one of qmill's own.
+fn a_device_lost_midway_is_given_up_and_the_file_is_right() {
+    // A host's device, whose loss only failing calls show, and qmill's own.
     let host = || another_device().map(|(device, queue)| Gpu::from_device(device, queue).unwrap());
     let own = || {
         let name = gpu()?.device().adapter_info().name;
@@ -97,17 +97,17 @@ fn a_device_that_is_lost_on_the_way_is_given_up_and_the_file_is_right() {
             if lost_after == 0 {
                 gpu.device().destroy();
             }
-            let mut portions = 0;
+            let mut batches = 0;
             let (found, report) =
                 write(&model, &request, &on(Device::Gpu(gpu.clone()), 4 << 20), &mut |_| {
-                    portions += 1;
-                    if portions == lost_after {
+                    batches += 1;
+                    if batches == lost_after {
                         gpu.device().destroy();
                     }
                 })
                 .unwrap();
-            assert!(found == expected, "lost after {lost_after} portions");
-            assert!(report.given_up.is_some(), "lost after {lost_after} portions");
+            assert!(found == expected, "lost after {lost_after} batches");
+            assert!(report.given_up.is_some(), "lost after {lost_after} batches");
         }
     }
 }
@@ -126,9 +126,9 @@ fn a_panic_in_the_middle_ends_the_run() {
 }
 
 #[test]
-fn a_wrong_byte_of_the_device_is_found_where_it_is() {
+fn verify_finds_a_wrong_byte_with_row_and_column() {
     let Some((device, queue)) = another_device() else { return };
-    // The last block of a piece gets a wrong code.
+    // Block 700 gets a wrong code.
     let rewrite = |_: &str, text: String| {
         text.replace(
             "blocks[at + 8u] = before;",
@@ -152,7 +152,7 @@ fn a_wrong_byte_of_the_device_is_found_where_it_is() {
 }
 
 #[test]
-fn verifying_says_how_much_it_compared() {
+fn verify_reports_how_much_it_compared() {
     let Some(gpu) = gpu() else { return };
     let model = trained();
     let quantized = |verify| {
@@ -168,7 +168,7 @@ fn verifying_says_how_much_it_compared() {
 }
 
 #[test]
-fn a_device_of_small_limits_gets_small_pieces() {
+fn a_device_of_small_limits_gets_small_chunks() {
     let Some(gpu) = gpu() else { return };
     let name = gpu.device().adapter_info().name;
     let adapter =
@@ -184,7 +184,7 @@ fn a_device_of_small_limits_gets_small_pieces() {
         let descriptor = qmill::wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.handle.request_device(&descriptor)).unwrap();
         let gpu = Gpu::from_device(device, queue).unwrap();
-        // However much memory is offered, no buffer is larger than the device takes.
+        // With any amount of memory, no buffer exceeds the device's limits.
         let (found, report) = write(&model, &request, &on(Device::Gpu(gpu), u64::MAX), &mut |_| ()).unwrap();
         assert!(found == expected, "bindings of {binding_bytes} bytes");
         assert_eq!(report.given_up, None, "bindings of {binding_bytes} bytes");
@@ -192,7 +192,7 @@ fn a_device_of_small_limits_gets_small_pieces() {
 }
 
 #[test]
-fn a_device_that_rounds_otherwise_does_not_quantize() {
+fn a_device_that_misrounds_does_not_quantize() {
     let Some((device, queue)) = another_device() else { return };
     let rewrite = |_: &str, text: String| {
         text.replace("results[5u * i] = a + b;", "results[5u * i] = (a + b) * 1.0000002;")

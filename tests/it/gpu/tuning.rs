@@ -1,4 +1,4 @@
-//! The table of kernels: kept, read, refused, and followed.
+//! Tuning tables: saved, loaded, refused, and used.
 
 use super::parity::{binding, buffer, poisoned};
 use super::product::Case;
@@ -20,7 +20,7 @@ fn named(gpu: &Gpu, format: Format, batch: usize, name: &str) -> Variant {
         .unwrap_or_else(|| panic!("there is no {name}"))
 }
 
-/// Others than by default anywhere.
+/// A table of kernels that are the default nowhere.
 fn sample(gpu: &Gpu) -> Tuning {
     let mut tuning = Tuning::new(gpu);
     let choices = [
@@ -36,7 +36,7 @@ fn sample(gpu: &Gpu) -> Tuning {
 }
 
 #[test]
-fn a_table_is_what_was_saved() {
+fn tuning_loads_what_was_saved() {
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made").join(Tuning::file_name(gpu));
@@ -45,7 +45,7 @@ fn a_table_is_what_was_saved() {
         tuning.save(&path).unwrap();
         assert_eq!(Tuning::load(&path).unwrap(), tuning);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        // One of the same class takes its place.
+        // Another of the same class replaces it.
         let other = named(gpu, Format::Q4_0, 1, "int8.thread_per_row.rows8");
         tuning.set(Format::Q4_0, (40, 1024), Precision::Int8, 1, Some(other));
         assert_eq!(tuning.len(), 3);
@@ -57,7 +57,7 @@ fn a_table_is_what_was_saved() {
 }
 
 #[test]
-fn a_broken_table_is_refused() {
+fn tuning_of_a_broken_file_is_refused() {
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.json");
@@ -75,13 +75,13 @@ fn a_broken_table_is_refused() {
     let faults = [
         ("\"version\": 2", "\"version\": 1", "version is \"1\", not 2"),
         ("\"version\"", "\"revision\"", "version is \"null\", not 2"),
-        ("\"adapter\": \"", "\"adapter\": 7, \"x\": \"", "adapter is \"7\", not a text"),
+        ("\"adapter\": \"", "\"adapter\": 7, \"x\": \"", "adapter is \"7\", not a string"),
         ("\"choices\": [", "\"choices\": 3, \"x\": [", "choices is \"3\", not a list"),
         ("Q4_0", "Q4_9", "format is \"Q4_9\", not a format"),
         ("\"1-255\"", "\"0-255\"", "rows is \"0-255\", not one of 1-255, 256-2047, 2048-"),
-        ("int8.thread_per_row.rows4", "int8.alone.4", "kernel is \"int8.alone.4\", not one of exact."),
+        ("int8.thread_per_row.rows4", "int8.tiles", "kernel is \"int8.tiles\", not one of exact."),
         ("int8.thread_per_row.rows4", "int8.tile", "kernel is \"int8.tile\", not a kernel for 1 vectors"),
-        ("\"kernel\"", "\"colonel\"", "kernel is \"null\", not a text"),
+        ("\"kernel\"", "\"colonel\"", "kernel is \"null\", not a string"),
     ];
     for (right, wrong, expected) in faults {
         assert!(text.contains(right), "{right} is not in {text}");
@@ -93,7 +93,7 @@ fn a_broken_table_is_refused() {
 }
 
 #[test]
-fn a_table_of_another_device_is_refused() {
+fn tuning_of_another_device_is_refused() {
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn a_table_of_another_device_is_refused() {
     assert_eq!(chosen(), before);
 }
 
-/// A device that tells which pipelines it makes for products.
+/// A device that lists the pipelines that it compiles for products.
 fn telling() -> Option<(Gpu, Arc<Mutex<Vec<String>>>)> {
     let features = gpu()?.device().features() & Features::SUBGROUP;
     let (device, queue) = another_device_with(features)?;
@@ -137,7 +137,7 @@ fn telling() -> Option<(Gpu, Arc<Mutex<Vec<String>>>)> {
 }
 
 #[test]
-fn products_take_what_the_table_says() {
+fn tuning_decides_the_kernels_of_products() {
     let (rows, cols, batch) = (33, 512, 9);
     let Some((gpu, names)) = telling() else { return };
     let case = Case::gaussian(Format::Q4_0, rows, cols);
@@ -156,10 +156,10 @@ fn products_take_what_the_table_says() {
         names.lock().unwrap().clear();
         gpu.prepare_matmul(&matrix, x, None, &binding(&y)).unwrap();
         let made = names.lock().unwrap().clone();
-        assert!(!made.is_empty(), "{variant}: what was made for others was taken");
-        // It is there now.
+        assert!(!made.is_empty(), "{variant}: an earlier kernel was used");
+        // It is compiled now.
         gpu.prepare_matmul_as(variant, &matrix, x, None, &binding(&y)).unwrap();
-        assert_eq!(*names.lock().unwrap(), made, "{variant}: another kernel was taken");
+        assert_eq!(*names.lock().unwrap(), made, "{variant}: another kernel was used");
     }
 }
 
@@ -169,7 +169,7 @@ fn qmill(arguments: &[&str], cache: &Path) -> Output {
 }
 
 #[test]
-fn a_machine_is_tuned() {
+fn tune_command_measures_and_saves() {
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.json");
@@ -179,7 +179,7 @@ fn a_machine_is_tuned() {
     let (text, notes) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success() && notes.is_empty(), "{notes}");
-    // Every kernel, by its name, and what was best.
+    // Every kernel by name, and the best.
     for variant in Variant::all(gpu, Format::Q4_0, 9) {
         assert!(text.contains(&format!("  {variant} ")), "{variant} was not measured:\n{text}");
     }
@@ -196,7 +196,7 @@ fn a_machine_is_tuned() {
         let chosen = Variant::chosen(&fresh, Format::Q4_0, 33, 256, precision, 9);
         assert_eq!(chosen.to_string(), best);
     }
-    // A table that does not do begins anew, with a note.
+    // An unusable table is replaced, with a note.
     fs::write(&path, "{").unwrap();
     let output = tune(&["--format", "F32", "--shape", "1x4", "--batch", "1"]);
     assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("begins anew"));
@@ -207,10 +207,10 @@ fn a_machine_is_tuned() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("the CPU has no kernels to choose from"));
 }
 
-/// The folder for caches is told by the environment.
+/// The cache folder comes from the environment.
 #[cfg(unix)]
 #[test]
-fn commands_follow_the_table() {
+fn tuning_is_used_by_commands() {
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("qmill").join(Tuning::file_name(gpu));

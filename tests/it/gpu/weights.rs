@@ -1,4 +1,4 @@
-//! Weights that a quantizer may meet, and some that it had better not.
+//! Weights as quantizers may meet them, and harder ones.
 
 use crate::support::{TINY_SHAKESPEARE, gaussian, tensor_bytes};
 use qmill::gguf::Model;
@@ -35,7 +35,7 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
         "trained" => {
             TRAINED.iter().cycle().skip(random.random_range(0..TRAINED.len())).take(count).copied().collect()
         }
-        // Each group of 16 has a scale of its own, within a super-block up to 2^12 apart.
+        // Each group of 16 has its own scale, up to 2^12 apart within a super-block.
         "mixed scales" => {
             let mut scale = 1.0;
             (0..count)
@@ -47,9 +47,9 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
                 })
                 .collect()
         }
-        // Multiples of an eighth, so that codes lie half way and magnitudes repeat.
+        // Multiples of 1/8, so that codes are ties and magnitudes repeat.
         "ties" => (0..count).map(|_| random.random_range(-40..=40) as f32 / 8.0).collect(),
-        // Within a few places of powers of two, where logarithms round up; a block's largest within a few steps.
+        // Close to powers of two, where logarithms round up; a block's largest are a few bits apart.
         "powers of two" => (0..count)
             .map(|i| {
                 let exponent = 127 - 29 + i as u32 / 256 % 49 - random.random_range(0..4);
@@ -57,7 +57,7 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
                 f32::from_bits(((exponent << 23) + random.random_range(0..32) - 24) | sign)
             })
             .collect(),
-        // Mostly zeros of both signs; whole blocks of them too.
+        // Mostly zeros of both signs, including whole blocks.
         "sparse" => (0..count)
             .map(|i| match random.random_range(0..if i / 512 % 2 == 0 { 8 } else { 4096 }) {
                 0 => normal(&mut random),
@@ -66,11 +66,11 @@ pub(crate) fn sample(kind: &str, count: usize) -> Vec<f32> {
             })
             .collect(),
         "positive" => (0..count).map(|_| normal(&mut random).abs() + 0.25).collect(),
-        // Around the smallest normal f16 and below; in F32 also around the range the kernels answer for.
+        // Around the smallest normal f16 and below; in F32 also around the limits of what kernels accept.
         "tiny" => (0..count)
             .map(|i| normal(&mut random) * f32::powi(2.0, [-14, -20, -24, -29, -31, -40][i / 256 % 6]))
             .collect(),
-        // Any finite f32: most blocks hold magnitudes that the kernels decline.
+        // Any finite f32: most blocks have magnitudes that the kernels decline.
         "any exponent" => (0..count)
             .map(|_| {
                 loop {
@@ -98,14 +98,14 @@ static TRAINED: LazyLock<Vec<f32>> = LazyLock::new(|| {
     weights
 });
 
-/// Weights as a file of `format` holds them, with what overflows it left out.
+/// Weights encoded in `format`, clamped to its range.
 pub(crate) fn encoded(format: Format, weights: &[f32]) -> Vec<u8> {
     let largest = if format == Format::F16 { 65504.0 } else { 3.3e38 };
     let weights: Vec<f32> = weights.iter().map(|w| w.clamp(-largest, largest)).collect();
     crate::support::quantized(format, &weights)
 }
 
-/// Random blocks of a format, with any bits.
+/// Blocks of random bits.
 pub(crate) fn random_blocks(format: Format, weights: usize) -> Vec<u8> {
     let mut random = StdRng::seed_from_u64(weights as u64);
     let bytes = format.bytes_for(weights as u64) as usize;

@@ -1,6 +1,7 @@
-//! The kernels on a device that is as bad as WGSL allows: the bytes must stay.
+//! The kernels on a device that is as inexact as WGSL allows: the bytes stay the same.
 //!
-//! No driver here fuses, reassociates and flushes all that it may, so the shaders are rewritten to do it themselves.
+//! No driver at hand fuses, reassociates and flushes all that it may, so shaders are rewritten to do it
+//! themselves.
 
 mod expressions;
 mod pass;
@@ -22,7 +23,7 @@ fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
     let adapter = adapter()?;
     if !adapter.features().contains(wgpu::Features::SHADER_F64) {
         let name = adapter.get_info().name;
-        // Past the test harness, which shows what a test prints only when it fails.
+        // Bypasses the test harness, which shows output only of failed tests.
         let _ = writeln!(
             std::io::stderr(),
             "SKIPPED: the worst case, which needs f64 in shaders: {name} has none"
@@ -32,10 +33,10 @@ fn device() -> Option<(wgpu::Device, wgpu::Queue)> {
     another_device_with(wgpu::Features::SHADER_F64)
 }
 
-/// A device whose shaders are `plant`ed with a fault and then computed at worst.
+/// A device whose shaders are changed by `plant` and then rewritten to the worst case.
 fn worst_gpu(plant: fn(String) -> String) -> Option<Gpu> {
     let (device, queue) = device()?;
-    // What asks for the device's own conversion of f16 is as good as the device.
+    // This tests the device's own conversion, which must stay.
     let rewrite = move |name: &str, wgsl: String| match name {
         "self_test_f16" => wgsl,
         _ => at_worst(&plant(wgsl)),
@@ -43,7 +44,8 @@ fn worst_gpu(plant: fn(String) -> String) -> Option<Gpu> {
     Some(Gpu::from_device_rewriting(device, queue, Arc::new(rewrite)).unwrap())
 }
 
-/// What differs from the twin when `to` is made of this many weights of each float format and distribution.
+/// Differences from the reference when `count` weights of each float format and distribution are quantized to
+/// `to`.
 fn quantizing_faults(gpu: &Gpu, to: Format, count: usize) -> impl Iterator<Item = String> {
     let mut converter = Converter::new(gpu, 256 << 20);
     let sources = [Format::F32, Format::F16, Format::BF16].into_iter().filter(move |&from| from != to);
@@ -81,7 +83,7 @@ fn dequantizers_give_the_same_bits_at_worst() {
     assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// `wgsl` with one `opaque` fewer: that of `function`, which is there once.
+/// `wgsl` without the `opaque` in `function`, which occurs once.
 fn unprotected(wgsl: &str, function: &str, operation: &str) -> String {
     let (with, without) = (format!("return opaque({operation});"), format!("return {operation};"));
     let protected = format!("fn {function}(a: f32, b: f32) -> f32 {{ {with} }}");

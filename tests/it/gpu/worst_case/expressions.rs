@@ -1,4 +1,4 @@
-//! What the pass does to single expressions: whatever a compiler may change it must change, and nothing else.
+//! The pass changes every expression that a compiler may change, and no other.
 
 use super::{at_worst, device};
 use qmill::wgpu::util::{BufferInitDescriptor, DeviceExt};
@@ -6,10 +6,10 @@ use qmill::wgpu::{self, BufferUsages};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// An expression of a, b and c, and its value when each operation is rounded by itself.
+/// An expression of a, b and c, and its value with each operation rounded separately.
 type Case = (&'static str, fn(f32, f32, f32) -> f32);
 
-/// What changes if a compiler sees through `seen`.
+/// Expressions that change if a compiler sees through `seen`.
 const OPEN: [Case; 16] = [
     ("seen(a * b) + c", |a, b, c| a * b + c),
     ("c + seen(a * b)", |a, b, c| a * b + c),
@@ -30,7 +30,7 @@ const OPEN: [Case; 16] = [
     ("sqrt(a) * 0.0 + seen(a * b) + c", |a, b, c| a * b + c),
 ];
 
-/// What no compiler may change, but for the sign of zero.
+/// Expressions that no compiler may change, except for the sign of zero.
 const CLOSED: [Case; 8] = [
     ("a * b", |a, b, _| a * b),
     ("(a + b) * c", |a, b, c| (a + b) * c),
@@ -81,7 +81,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
 const COUNT: usize = 1024;
 
-/// What a kernel makes of each three operands.
+/// Runs a kernel on each three operands.
 fn run(device: &wgpu::Device, queue: &wgpu::Queue, wgsl: String, operands: &[[f32; 4]]) -> Vec<f32> {
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
@@ -125,13 +125,13 @@ fn run(device: &wgpu::Device, queue: &wgpu::Queue, wgsl: String, operands: &[[f3
     bytemuck::pod_collect_to_vec(&readback.get_mapped_range(..).unwrap())
 }
 
-/// How many results at worst are not those of IEEE 754.
+/// How many worst-case results differ from IEEE 754.
 fn changed(device: &(wgpu::Device, wgpu::Queue), case: Case, seen: &str) -> usize {
     let (expression, expected) = case;
     let mut random = StdRng::seed_from_u64(1);
     let mut operand = || random.random_range(0.5f32..8.0);
     let operands: Vec<[f32; 4]> = (0..COUNT).map(|_| [operand(), operand(), operand(), 0.0]).collect();
-    // `opaque` here changes nothing, but every kernel then uses the zero.
+    // This `opaque` changes nothing, but makes every kernel use the zero.
     let wgsl = KERNEL.replace("SEEN", seen).replace("EXPRESSION", &format!("opaque({expression})"));
     let results = run(&device.0, &device.1, at_worst(&wgsl), &operands);
     let expected = operands.iter().map(|&[a, b, c, _]| expected(a, b, c));
@@ -139,7 +139,7 @@ fn changed(device: &(wgpu::Device, wgpu::Queue), case: Case, seen: &str) -> usiz
 }
 
 #[test]
-fn what_a_compiler_may_change_is_changed() {
+fn worst_case_changes_what_a_compiler_may_change() {
     let Some(device) = device() else { return };
     for case in OPEN {
         assert!(changed(&device, case, "v") > COUNT / 50, "{} is as it was", case.0);
@@ -147,7 +147,7 @@ fn what_a_compiler_may_change_is_changed() {
 }
 
 #[test]
-fn what_passes_through_an_integer_is_not_changed() {
+fn worst_case_does_not_change_what_passes_through_an_integer() {
     let Some(device) = device() else { return };
     for case in OPEN {
         assert_eq!(changed(&device, case, "opaque(v)"), 0, "{}", case.0);
@@ -158,7 +158,7 @@ fn what_passes_through_an_integer_is_not_changed() {
 }
 
 #[test]
-fn quotients_and_roots_are_inexact_and_subnormals_zero() {
+fn worst_case_quotients_and_roots_are_inexact_and_subnormals_zero() {
     let Some(device) = device() else { return };
     let cases: [Case; 4] = [
         ("a / b", |a, b, _| a / b),
