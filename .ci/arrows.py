@@ -25,8 +25,8 @@ ROOMS = [
     ["gpu"],
     ["cpu", "gguf", "hf", "mix", "importance"],
     ["format"],
-    ["error"],
     ["threads"],
+    ["error"],
 ]
 # `Error` has variants with types of these rooms, without using them.
 CARRIED = {("error", "format"), ("error", "mix"), ("error", "gguf")}

@@ -1,6 +1,7 @@
-//! Talks with a model: `cargo run --release --example chat [MODEL] [MESSAGE]...`; without messages, lines of the standard input.
+//! Chats with a model: `cargo run --release --example chat [MODEL] [MESSAGE]...`. Without messages it reads
+//! lines of standard input.
 //!
-//! A model without a chat template, as the small one that is taken by default, continues the message instead.
+//! A model without a chat template, such as the small default, continues the message instead.
 
 use qmill::Device;
 use qmill::gpu::DeviceChoice;
@@ -9,7 +10,7 @@ use std::io::{self, BufRead, Write};
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-shakespeare-f16.gguf");
 
-/// A conversation: it borrows nothing, so an app keeps it where it likes.
+/// A conversation. It borrows nothing, so an app can keep it anywhere.
 struct Conversation {
     generator: Generator,
     template: Option<ChatTemplate>,
@@ -18,7 +19,7 @@ struct Conversation {
 
 impl Conversation {
     fn new(path: &str) -> qmill::Result<Self> {
-        // A GPU if there is one. The weights stay on it as the file has them.
+        // A GPU if there is one. The weights stay quantized on it, as in the file.
         let device = Device::open(&DeviceChoice::Auto, None)?;
         let model = Model::load(path, &LoadOptions::default().with_device(device))?;
         let tokenizer = Tokenizer::new(model.metadata())?;
@@ -27,7 +28,7 @@ impl Conversation {
         Ok(Self { generator, template, messages: Vec::new() })
     }
 
-    /// Prints the answer to a message as it comes.
+    /// Prints the answer to a message as it is generated.
     fn answer(&mut self, message: &str) -> Result<(), Box<dyn std::error::Error>> {
         self.messages.push(Message::new("user", message));
         let text = match &self.template {
@@ -35,7 +36,7 @@ impl Conversation {
             None => self.messages.iter().map(|message| message.content.as_str()).collect(),
         };
         let prompt = self.generator.tokenizer().prompt(&text);
-        // Of the text so far, only what is new goes through the model. Whoever has enough stops asking.
+        // Only the new tokens of the text go through the model. To stop early, leave the loop.
         let mut tokens = self.generator.tokens(&prompt, 40)?;
         for token in &mut tokens {
             print!("{}", token?.text);

@@ -61,6 +61,8 @@ pub mod llm;
 pub mod mix;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod stream;
+#[cfg(feature = "llm")]
+mod threads;
 
 pub use device::Device;
 pub use error::{Error, Result};

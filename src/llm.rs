@@ -1,16 +1,17 @@
-//! Runs language models: from text to text, on the CPU or a GPU, with weights in any format.
+//! Runs language models on the CPU or a GPU, with weights in any format.
 //!
-//! A [`Model`] is a GGUF file loaded for a [`Device`](crate::Device); a [`Session`] is a text in the making, with what the model
-//! remembers of it. Every architecture is one list of steps (`graph`), which the file's metadata decides ([`Config`]); the CPU
-//! interprets the list (`ops_cpu`), a GPU prepares it once for each batch size (`engine`, `ops`).
+//! A [`Model`] is a GGUF file loaded for a [`Device`](crate::Device). A [`Session`] is one text: its KV cache
+//! and the logits after its last token. The metadata of the file decides the model's shape ([`Config`]), and
+//! the shape decides a list of steps, the same for all architectures (`graph`). The CPU interprets the list
+//! (`cpu`); a GPU prepares it as ops, once for each batch size (`gpu`).
 //!
-//! Known are `llama` (SmolLM2, Llama 2 and 3, Mistral, Mixtral), `qwen2`, `qwen3`, `qwen3moe` and `gemma3`. A file of another
-//! architecture, or with tensors that its architecture has no use for, is refused: it would run and talk
-//! nonsense. So is one with a key of rope, attention or experts that is unknown; what is known and without a
-//! part in the architecture is in [`Model::warnings`].
+//! The architectures are `llama` (SmolLM2, Llama 2 and 3, Mistral, Mixtral), `qwen2`, `qwen3`, `qwen3moe` and
+//! `gemma3`. Loading fails for another architecture, for tensors that the architecture does not use, and for
+//! an unknown key of rope, attention or experts: such a model would generate nonsense. Known keys without
+//! effect in the architecture are in [`Model::warnings`].
 //!
-//! Text becomes tokens by the file's own [`Tokenizer`], a conversation becomes text by its [`ChatTemplate`], and a [`Sampler`]
-//! chooses among what the model expects. A [`Generator`] has all this together:
+//! The file's own [`Tokenizer`] turns text into tokens, its [`ChatTemplate`] turns a conversation into text,
+//! and a [`Sampler`] chooses tokens by their logits. A [`Generator`] combines them:
 //!
 //! ```no_run
 //! use qmill::llm::{Generator, LoadOptions, Model, SamplerOptions, Session, Tokenizer};
@@ -24,35 +25,42 @@
 //!     print!("{text}");
 //!     ControlFlow::Continue(())
 //! })?;
-//! println!("\n{:.1} tokens a second", answer.rate());
+//! println!("\n{:.1} tokens per second", answer.rate());
 //! # Ok::<(), qmill::Error>(())
 //! ```
 //!
-//! The module is a client of this crate's public API and nothing else.
+//! The module uses nothing but this crate's public API.
 
-mod chat;
+mod architectures;
 mod config;
-mod engine;
-mod generate;
+mod cpu;
+mod gpu;
 mod graph;
 mod keys;
 mod kv_cache;
 mod model;
-mod ops;
-mod ops_cpu;
+mod options;
 mod profile;
-mod sampler;
+mod progress;
+mod reader;
+mod rope;
 mod session;
-mod tokenizer;
+mod shared;
+mod steps;
+mod text;
 mod weights;
 
-pub use chat::{ChatTemplate, Message};
-pub use config::{Activation, Config, Experts, Rope, RopeLayout, Window, Yarn};
-pub use generate::{Answer, End, Generator, Token, Tokens};
-pub use model::{LoadOptions, Model};
+pub use architectures::{Activation, RopeLayout};
+pub use config::{Config, Experts, Window};
 #[doc(hidden)]
-pub use ops::shaders;
+pub use gpu::shaders;
+pub use model::Model;
+pub use options::LoadOptions;
 pub use profile::{KindTime, Phase, Profile};
-pub use sampler::{REPEAT_LAST, Sampler, SamplerOptions};
-pub use session::{Progress, Session};
-pub use tokenizer::{TextStream, Tokenizer};
+pub use progress::Progress;
+pub use rope::{Rope, Yarn};
+pub use session::Session;
+pub use text::chat::{ChatTemplate, Message};
+pub use text::generate::{Answer, End, Generator, Token, Tokens};
+pub use text::sampler::{REPEAT_LAST, Sampler, SamplerOptions};
+pub use text::tokenizer::{TextStream, Tokenizer};

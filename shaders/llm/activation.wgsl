@@ -1,9 +1,11 @@
-// What the gate of a feed-forward network goes through.
+// The activation of a feed-forward network: SiLU, or GELU by tanh.
 
 fn silu(x: f32) -> f32 { return x / (1.0 + exp(min(-x, 80.0))); }
 
-// From 10 on, tanh is 1 in f32; an implementation may overflow.
-fn gelu(x: f32) -> f32 { return 0.5 * x * (1.0 + tanh(clamp(0.7978846 * x * (1.0 + 0.044715 * x * x), -10.0, 10.0))); }
+// From 10 on, tanh is 1 in f32. Without the clamp, an implementation may overflow.
+fn gelu(x: f32) -> f32 {
+  return 0.5 * x * (1.0 + tanh(clamp(0.7978846 * x * (1.0 + 0.044715 * x * x), -10.0, 10.0)));
+}
 
 fn activated(x: f32) -> f32 {
   if (GELU) {

@@ -1,12 +1,12 @@
-//! The metadata of an architecture: every key that begins with its name is read, known to be without effect,
-//! or reported.
+//! The metadata of an architecture. Every key that begins with its name is read, known to have no effect, or
+//! reported.
 
 use crate::gguf::{Metadata, Value};
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Keys that change no logit, each with the reason.
+/// Keys that change no logit, with the reason.
 const HARMLESS: &[(&str, &str)] = &[
     ("vocab_size", "the rows of the embedding are counted"),
     ("tensor_data_layout", "GGUF has one layout"),
@@ -21,12 +21,11 @@ const HARMLESS: &[(&str, &str)] = &[
     ("decoder_start_token_id", "concerns encoders with a decoder"),
 ];
 
-/// Beginnings of keys that concern inputs other than text, which files of some programs carry beside the
-/// text's model.
+/// Prefixes of keys for inputs other than text, which some programs' files hold beside the text's model.
 const OTHER_INPUTS: &[&str] = &["vision.", "audio.", "mm."];
 
-/// Keys that libllama follows in other architectures and ignores in these, as qmill does; with the numbers
-/// that stand for no effect (`true` is 1, `false` is 0, an array has such numbers alone). Other values draw a
+/// Keys that libllama follows in other architectures and ignores in these, as qmill does, with the numbers
+/// that mean no effect (`true` is 1, `false` is 0, an array has such numbers only). Other values draw a
 /// warning.
 const NOT_FOLLOWED: &[(&str, &[f64])] = &[
     ("attention.clamp_kqv", &[0.0]),
@@ -82,15 +81,14 @@ const NOT_FOLLOWED: &[(&str, &[f64])] = &[
     ("use_parallel_residual", &[0.0]),
 ];
 
-/// Parts of a model whose unknown keys are refused: words with which such keys begin, or that they have after
-/// a dot or an underscore.
+/// Parts of a model whose unknown keys are refused: a word of such a key, between dots and underscores.
 const PARTS: &[&str] = &["rope", "attention", "attn", "expert", "experts", "router", "moe", "ssm"];
 
-/// Reads the keys that begin with the architecture's name, and knows at the end which were not read.
+/// Reads the keys that begin with the architecture's name, and records which were read.
 pub(super) struct Keys<'a> {
     metadata: &'a Metadata,
     architecture: &'a str,
-    /// Without the architecture's name; true for those that were read.
+    /// Whether each key was read; names are without the architecture's.
     was_read: RefCell<BTreeMap<&'a str, bool>>,
 }
 
@@ -105,12 +103,12 @@ impl<'a> Keys<'a> {
         format!("{}.{key}", self.architecture)
     }
 
-    /// That the value of a key is missing, or cannot be.
+    /// The error for a value that is missing or impossible.
     pub(super) fn missing(&self, key: &str, needed: &'static str) -> Error {
         Error::MetadataKey { key: self.name(key), needed }
     }
 
-    /// The value of a key, which counts as read.
+    /// The value of a key, which now counts as read.
     fn get(&self, key: &str) -> Option<&'a Value> {
         if let Some(is_read) = self.was_read.borrow_mut().get_mut(key) {
             *is_read = true;
@@ -118,7 +116,8 @@ impl<'a> Keys<'a> {
         self.metadata.get(&self.name(key))
     }
 
-    /// The value: of an array, which has one for each layer, the first if all are the same.
+    /// The value of a key. An array with a value for each layer gives the first if all are the same, else an
+    /// error.
     fn value(&self, key: &str, needed: &'static str) -> Result<Option<Value>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let Some(array) = value.as_array() else { return Ok(Some(value.clone())) };
@@ -129,7 +128,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// An integer from 0 to 2³¹, which any sum of products of two of them leaves in range.
+    /// An integer from 0 to 2³¹: sums of products of two of these do not overflow.
     pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
         const NEEDED: &str = "an integer from 0 to 2147483648, the same for all layers";
         let Some(value) = self.value(key, NEEDED)? else { return Ok(None) };
@@ -139,7 +138,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// The same, but for 0.
+    /// An integer from 1 to 2³¹.
     pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>> {
         const NEEDED: &str = "an integer from 1 to 2147483648, the same for all layers";
         let Some(value) = self.value(key, NEEDED)? else { return Ok(None) };
@@ -149,6 +148,7 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// [`optional_count`](Self::optional_count), which must not be missing.
     pub(super) fn count(&self, key: &str) -> Result<usize> {
         self.optional_count(key)?.ok_or_else(|| self.missing(key, "an integer"))
     }
@@ -169,8 +169,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Whether each of `layers` layers has a part: by an array with a number or a flag for each, or by one
-    /// number that `of` takes.
+    /// Whether each of `layers` layers has a part: from an array with a number or a flag for each, or by `of`
+    /// from one number or none.
     pub(super) fn layers(
         &self,
         key: &str,
@@ -187,15 +187,15 @@ impl<'a> Keys<'a> {
         flags.filter(|flags| flags.len() >= layers).map(|flags| flags[..layers].to_vec()).ok_or_else(wrong)
     }
 
-    /// Counts keys as read that say nothing more, since others decide what they would.
+    /// Marks keys as read whose values do not matter, because other keys decide.
     pub(super) fn pass(&self, keys: &[&str]) {
         for key in keys {
             self.get(key);
         }
     }
 
-    /// Fails with [`Error::Unsupported`] unless the key is missing or has one of these numbers (`true` is 1,
-    /// `false` is 0).
+    /// Fails with [`Error::Unsupported`] unless the key is missing or has one of the numbers in `taken`
+    /// (`true` is 1, `false` is 0).
     pub(super) fn only(&self, key: &str, what: &'static str, taken: &[f64], known: &str) -> Result<()> {
         match self.get(key) {
             Some(value) if !has_only(value, taken) => {
@@ -206,11 +206,10 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// What there is to say of the keys that were not read: a warning for each that is not known to be
-    /// without effect.
+    /// Returns a warning for each key that was not read and is not known to have no effect.
     ///
-    /// Fails with [`Error::Unsupported`] for one that libllama does not know either and that belongs to
-    /// attention, rope, experts or their router, since it would change what the model computes.
+    /// Fails with [`Error::Unsupported`] for an unread key of attention, rope, experts or their router that
+    /// libllama does not know either, since it may change what the model computes.
     pub(super) fn finish(self) -> Result<Vec<String>> {
         let keys = self.was_read.borrow();
         let mut warnings = Vec::new();
@@ -248,12 +247,12 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A number, or a flag as 1 or 0.
+/// The value as a number; a flag is 1 or 0.
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_i64().map(|x| x as f64)).or_else(|| value.as_bool().map(f64::from))
 }
 
-/// Whether a value is one of these numbers, or an array of such.
+/// Whether a value is one of these numbers, or an array of them.
 fn has_only(value: &Value, numbers: &[f64]) -> bool {
     let is_one = |value: &Value| number(value).is_some_and(|x| numbers.contains(&x));
     match value.as_array() {
@@ -262,9 +261,9 @@ fn has_only(value: &Value, numbers: &[f64]) -> bool {
     }
 }
 
-/// A value in a message.
+/// A value as text for a message.
 fn shown(value: &Value) -> String {
-    /// More elements of an array are not shown.
+    /// Elements of an array that are shown.
     const ELEMENTS: usize = 8;
     if let Some(array) = value.as_array() {
         let more = if array.len() > ELEMENTS as u64 { ", …" } else { "" };

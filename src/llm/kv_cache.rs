@@ -1,4 +1,4 @@
-//! What a session remembers of its text: keys and values of every layer, on the host or on a device.
+//! The KV cache: keys and values of every layer. Here are its formats, and the cache in host memory.
 
 use super::config::Config;
 use crate::{Error, Format, Result, cpu};
@@ -11,7 +11,7 @@ pub(super) struct CacheFormats {
 }
 
 impl CacheFormats {
-    /// Fails where a cache may not be of these.
+    /// Fails with [`Error::Unsupported`] for a format that a cache cannot have.
     pub(super) fn check(self) -> Result<()> {
         for (what, format) in [("the format of keys", self.keys), ("the format of values", self.values)] {
             if !matches!(format, Format::F16 | Format::F32) {
@@ -28,7 +28,7 @@ impl CacheFormats {
     }
 }
 
-/// Rows of one kind in one layer: a token's after another.
+/// The keys or the values of a layer, a row for each token.
 #[derive(Clone, Debug)]
 struct Rows {
     format: Format,
@@ -37,7 +37,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Puts rows at `position`; what was there and after it is forgotten.
+    /// Stores rows from row `position` on, and drops all rows after them.
     fn store(&mut self, position: usize, floats: &[f32]) -> Result<()> {
         let start = position * self.row_bytes;
         self.bytes.truncate(start);
@@ -53,7 +53,7 @@ impl Rows {
     }
 }
 
-/// A cache on the host, which grows as it fills.
+/// A cache in host memory, which grows as it fills.
 #[derive(Clone, Debug)]
 pub(super) struct HostCache {
     layers: Vec<[Rows; 2]>,
@@ -68,7 +68,7 @@ impl HostCache {
         Self { layers: vec![rows; config.layers] }
     }
 
-    /// Puts rows of keys and of values at `position` and forgets what was after them.
+    /// Stores rows of keys and of values from `position` on, and drops all rows after them.
     pub(super) fn store(
         &mut self,
         layer: usize,

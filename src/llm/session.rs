@@ -1,58 +1,52 @@
-//! A text in the making.
+//! A session: one text that a model reads and continues.
 
-use super::engine::Engine;
+use super::cpu::Batch;
+use super::gpu::Engine;
 use super::kv_cache::HostCache;
 use super::model::Model;
-use super::ops_cpu::Batch;
 use super::profile::Profile;
-use super::weights::Weights;
+use super::progress::Progress;
+use super::shared::Shared;
+use super::weights::{CpuWeights, Weights};
 use crate::{Error, Gpu, Result};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-/// A text in the making: what the model remembers of its tokens, and what it expects next.
+/// One text in progress: its KV cache, and the logits after its last token.
 ///
-/// Several sessions may share a model. After an error the session is as it was before the batch in which it arose.
+/// Several sessions may share a model. After an error the session is as it was before the batch that failed.
 #[derive(Debug)]
 pub struct Session {
     model: Model,
-    place: Place,
+    backend: Backend,
     position: usize,
     logits: Vec<f32>,
     /// A token that was chosen and has not gone through the model yet.
     pending: Option<u32>,
 }
 
-/// How much of a piece of work is done: bytes of a model that is loaded, tokens of a prompt.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Progress {
-    /// What is done.
-    pub done: u64,
-    /// All that there is to do.
-    pub total: u64,
-}
-
-/// Where a session computes, and what it keeps there.
+/// What computes, and what it keeps for this session.
 #[derive(Debug)]
-enum Place {
-    Cpu(HostCache),
+enum Backend {
+    Cpu { weights: Arc<CpuWeights>, cache: HostCache },
     Gpu(Box<Engine>),
 }
 
 impl Session {
-    /// An empty text.
+    /// A session without tokens.
     ///
-    /// On a GPU takes memory for the whole context; fails with [`Error::Number`] where the device has no buffer of that
-    /// size, and with [`Error::DeviceMemory`].
+    /// On a GPU allocates memory for the whole context. Fails with [`Error::Number`] where the device has no
+    /// buffer of that size, and with [`Error::DeviceMemory`].
     pub fn new(model: &Model) -> Result<Self> {
         let shared = &model.shared;
-        let place = match &*shared.weights {
-            Weights::Cpu(_) => Place::Cpu(HostCache::new(&shared.config, shared.cache)),
-            Weights::Gpu(weights) => {
-                Place::Gpu(Box::new(Engine::new(shared, weights, shared.batch.min(shared.context))?))
-            }
+        let backend = match &shared.weights {
+            Weights::Cpu(weights) => Backend::Cpu {
+                weights: weights.clone(),
+                cache: HostCache::new(&shared.config, shared.sessions.cache),
+            },
+            Weights::Gpu(weights) => Backend::Gpu(Box::new(Engine::new(shared, weights)?)),
         };
-        Ok(Self { model: model.clone(), place, position: 0, logits: Vec::new(), pending: None })
+        Ok(Self { model: model.clone(), backend, position: 0, logits: Vec::new(), pending: None })
     }
 
     /// The model.
@@ -65,24 +59,25 @@ impl Session {
         self.position + usize::from(self.pending.is_some())
     }
 
-    /// What the model expects after the last token: a number for each token of the vocabulary. Empty before the first.
+    /// The logits of the next token, one for each token of the vocabulary. Empty before the first token.
     pub fn logits(&self) -> &[f32] {
         &self.logits
     }
 
     /// Appends tokens, in batches of up to [`LoadOptions::batch`](super::LoadOptions::batch).
     ///
-    /// Fails with [`Error::ContextFull`], with [`Error::Number`] for a token that there is not, and with what the device
-    /// reports. Costs nothing for no tokens.
+    /// Fails with [`Error::ContextFull`], with [`Error::Number`] for a token past the vocabulary, and with
+    /// errors of the device. Computes nothing for no tokens.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<()> {
         self.append(tokens, None, None)
     }
 
-    /// Appends tokens; `progress` sees how many are done, after each batch but the last, and may break off.
+    /// [`Session::prefill`] with progress in tokens.
     ///
-    /// Then fails with [`Error::Cancelled`]: [`position`](Self::position) says how far it came, and the rest
-    /// may be appended later. On a GPU at most two batches are under way, so breaking off takes no longer
-    /// than these. Fails else as [`Session::prefill`] does.
+    /// Calls `progress` after each batch but the last. If it returns [`ControlFlow::Break`], fails with
+    /// [`Error::Cancelled`]: [`position`](Self::position) tells how many tokens are in, and the rest may be
+    /// appended later. On a GPU at most two batches are in flight, so breaking off takes no longer than
+    /// these.
     pub fn prefill_with(
         &mut self,
         tokens: &[u32],
@@ -91,7 +86,7 @@ impl Session {
         self.append(tokens, None, Some(progress))
     }
 
-    /// Appends tokens and returns the logits after each, row by row: a number for each token of the vocabulary.
+    /// Appends tokens and returns the logits after each, row by row: one for each token of the vocabulary.
     ///
     /// Fails as [`Session::prefill`] does.
     pub fn all_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
@@ -101,10 +96,10 @@ impl Session {
         Ok(all)
     }
 
-    /// Appends the token that `choose` makes of the logits, and returns it.
+    /// Appends the token that `choose` returns for the logits, and returns it.
     ///
-    /// The token goes through the model when the next is asked for, so the last of a text costs nothing. Fails as
-    /// [`Session::prefill`] does, and with [`Error::Number`] where there is no token yet.
+    /// The token goes through the model when the next one is asked for, so the last token of a text costs
+    /// nothing. Fails as [`Session::prefill`] does, and with [`Error::Number`] before the first token.
     pub fn next_with(&mut self, choose: impl FnOnce(&[f32]) -> u32) -> Result<u32> {
         self.append(&[], None, None)?;
         if self.logits.is_empty() {
@@ -117,28 +112,30 @@ impl Session {
         Ok(token)
     }
 
-    /// Times every kernel from now on, on a GPU, which makes all slower: each is in a pass of its own.
+    /// Times every kernel from now on. Each kernel then runs in a pass of its own, which is slower.
     ///
     /// Fails with [`Error::Unsupported`] on the CPU and on a device without timestamps.
     pub fn start_profile(&mut self) -> Result<()> {
-        if let (Place::Gpu(engine), Weights::Gpu(weights)) = (&mut self.place, &*self.model.shared.weights) {
-            return engine.start_profile(&weights.gpu);
+        match &mut self.backend {
+            Backend::Gpu(engine) => engine.start_profile(),
+            Backend::Cpu { .. } => {
+                let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
+                Err(Error::Unsupported { what: "the device for a profile", found, known })
+            }
         }
-        let (found, known) = ("the CPU".to_owned(), "GPUs".to_owned());
-        Err(Error::Unsupported { what: "the device for a profile", found, known })
     }
 
-    /// What was timed since [`Session::start_profile`].
+    /// The times since [`Session::start_profile`].
     pub fn profile(&self) -> Option<&Profile> {
-        match &self.place {
-            Place::Gpu(engine) => engine.profile(),
-            Place::Cpu(_) => None,
+        match &self.backend {
+            Backend::Gpu(engine) => engine.profile(),
+            Backend::Cpu { .. } => None,
         }
     }
 
-    /// Forgets all tokens from `position` on; there are no logits until something is appended.
+    /// Removes all tokens from `position` on. There are no logits until something is appended.
     ///
-    /// Fails with [`Error::Number`] where there are not as many tokens.
+    /// Fails with [`Error::Number`] where there are fewer tokens.
     pub fn rewind(&mut self, position: usize) -> Result<()> {
         if position > self.position() {
             let needed = format!("at most {}", self.position());
@@ -152,7 +149,7 @@ impl Session {
         Ok(())
     }
 
-    /// Checks that `tokens` are in the vocabulary and have room.
+    /// Checks that `tokens` are in the vocabulary, and that the context has room for them.
     fn check(&self, tokens: &[u32]) -> Result<()> {
         let (context, needed) = (self.model.context(), self.position() + tokens.len());
         if needed > context {
@@ -168,7 +165,7 @@ impl Session {
         }
     }
 
-    /// Appends the pending token and `tokens`, and puts the logits after each into `all`.
+    /// Appends the pending token and `tokens`; extends `all` by the logits after each.
     fn append(
         &mut self,
         tokens: &[u32],
@@ -179,10 +176,10 @@ impl Session {
         let start = self.position();
         let total = tokens.len() as u64;
         let tokens: Vec<u32> = self.pending.into_iter().chain(tokens.iter().copied()).collect();
-        let mut batches = tokens.chunks(self.model.shared.batch).peekable();
-        let mut under_way = None;
+        let mut batches = tokens.chunks(self.model.shared.sessions.batch).peekable();
+        let mut in_flight = None;
         while let Some(batch) = batches.next() {
-            // Logits that nobody sees are not computed.
+            // Logits that nobody reads are not computed.
             let wanted = match (&all, batches.peek()) {
                 (Some(_), _) => batch.len(),
                 (None, None) => 1,
@@ -197,8 +194,8 @@ impl Session {
             logits.drain(..logits.len().saturating_sub(self.model.config().vocabulary));
             self.logits = logits;
             if let Some(progress) = progress.as_mut().filter(|_| batches.peek().is_some()) {
-                if let Weights::Gpu(weights) = &*self.model.shared.weights {
-                    wait_for(&weights.gpu, &mut under_way)?;
+                if let Backend::Gpu(engine) = &self.backend {
+                    wait_for_previous(engine.gpu(), &mut in_flight)?;
                 }
                 let done = self.position.saturating_sub(start) as u64;
                 if progress(Progress { done, total }).is_break() {
@@ -209,39 +206,42 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a batch through the model; returns the logits after its last `wanted` tokens.
+    /// Sends a batch through the model, and returns the logits after its last `wanted` tokens.
     fn compute(&mut self, tokens: &[u32], wanted: usize) -> Result<Vec<f32>> {
         let shared = &*self.model.shared;
-        match (&mut self.place, &*shared.weights) {
-            (Place::Cpu(cache), Weights::Cpu(weights)) => {
-                let angles = shared.angles(self.position, tokens.len());
-                let mut batch = Batch::new(&shared.config, tokens, self.position, &angles, shared.threads);
-                for step in &shared.graph.trunk {
-                    batch.run(step, &shared.config, weights, cache)?;
-                }
-                match wanted {
-                    0 => Ok(Vec::new()),
-                    _ => batch.logits(
-                        &shared.graph.head,
-                        tokens.len() - wanted,
-                        &shared.config,
-                        weights,
-                        cache,
-                    ),
-                }
+        match &mut self.backend {
+            Backend::Cpu { weights, cache } => {
+                compute_on_cpu(shared, weights, cache, tokens, self.position, wanted)
             }
-            (Place::Gpu(engine), Weights::Gpu(weights)) => {
-                engine.compute(shared, weights, tokens, self.position, wanted)
-            }
-            _ => unreachable!("a session computes where its model is"),
+            Backend::Gpu(engine) => engine.compute(tokens, self.position, wanted),
         }
     }
 }
 
-/// Waits for what was submitted before `under_way` was set, and sets it to all that is submitted now.
-fn wait_for(gpu: &Gpu, under_way: &mut Option<wgpu::SubmissionIndex>) -> Result<()> {
+fn compute_on_cpu(
+    shared: &Shared,
+    weights: &CpuWeights,
+    cache: &mut HostCache,
+    tokens: &[u32],
+    position: usize,
+    wanted: usize,
+) -> Result<Vec<f32>> {
+    let rope_tables = shared.rotations.tables(position, tokens.len());
+    let threads = shared.sessions.threads;
+    let mut batch = Batch::new(&shared.config, weights, tokens, position, &rope_tables, threads);
+    for step in &shared.graph.trunk {
+        batch.run(step, cache)?;
+    }
+    match wanted {
+        0 => Ok(Vec::new()),
+        _ => batch.logits(&shared.graph.head, tokens.len() - wanted, cache),
+    }
+}
+
+/// Waits for what was submitted before `in_flight` was set, and sets it to what is submitted now.
+fn wait_for_previous(gpu: &Gpu, in_flight: &mut Option<wgpu::SubmissionIndex>) -> Result<()> {
     let submitted = gpu.guarded(|| gpu.queue().submit([]))?;
-    if let Some(index) = under_way.replace(submitted) {
+    if let Some(index) = in_flight.replace(submitted) {
         gpu.wait(index)?;
     }
     Ok(())

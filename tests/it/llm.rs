@@ -1,4 +1,4 @@
-//! Running language models.
+//! Language models: parity of devices, sessions, errors, and libllama's records.
 
 mod errors;
 mod parity;
@@ -22,7 +22,7 @@ fn seeded(name: &str) -> String {
     format!("{}/tests/data/llm/{name}.gguf", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Nothing is rounded but by arithmetic in f32.
+/// Options under which nothing is rounded but by arithmetic in f32.
 fn exact(device: Device) -> LoadOptions {
     LoadOptions::default()
         .with_device(device)
@@ -31,7 +31,7 @@ fn exact(device: Device) -> LoadOptions {
         .with_precision(Precision::Exact)
 }
 
-/// The CPU, and the GPU where there is one.
+/// The CPU, and the GPU if there is one.
 fn devices() -> Vec<Device> {
     std::iter::once(Device::Cpu).chain(gpu().map(|gpu| Device::Gpu(gpu.clone()))).collect()
 }
@@ -40,7 +40,7 @@ fn session(path: &str, options: &LoadOptions) -> Session {
     Session::new(&Model::load(path, options).unwrap()).unwrap()
 }
 
-fn greatest(logits: &[f32]) -> u32 {
+fn argmax(logits: &[f32]) -> u32 {
     (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as u32
 }
 
@@ -49,7 +49,7 @@ fn magnitude(floats: &[f32]) -> f32 {
     floats.iter().fold(0.0, |most, x| most.max(x.abs()))
 }
 
-/// Panics unless all numbers are within `bound` of those that are right, as a part of the largest.
+/// Panics unless all numbers are within `bound` of the right ones, relative to the largest.
 #[track_caller]
 fn assert_near(found: &[f32], right: &[f32], bound: f32, what: &str) {
     assert_eq!(found.len(), right.len(), "{what}");
@@ -59,14 +59,15 @@ fn assert_near(found: &[f32], right: &[f32], bound: f32, what: &str) {
     assert!(error <= bound, "{what}: off by {error}, more than {bound}");
 }
 
-/// Tokens of a fixed sequence without a pattern.
+/// A fixed sequence of tokens without a pattern.
 fn tokens(count: usize, vocabulary: usize) -> Vec<u32> {
     (1..=count as u64).map(|i| (i * i * 2_654_435_761 % vocabulary as u64) as u32).collect()
 }
 
-/// `llm` is a client of the public API: it names nothing of the crate that `lib.rs` does not export.
+/// `llm` uses nothing of the crate that `lib.rs` does not export, but for `threads`, which has no part of the
+/// crate.
 #[test]
-fn the_module_uses_the_public_api_alone() {
+fn the_module_uses_only_the_public_api() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let exported = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     let exports = |name: &str| {
@@ -91,7 +92,7 @@ fn the_module_uses_the_public_api_alone() {
                 None => used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap(),
             };
             for name in list.split(',').map(|name| name.split("::").next().unwrap().trim()) {
-                assert!(exports(name), "{}: {name}", path.display());
+                assert!(exports(name) || name == "threads", "{}: {name}", path.display());
                 names += 1;
             }
         }

@@ -1,5 +1,5 @@
-//! What an app that has a model inside relies on: it owns its conversation, sees progress, breaks off, and
-//! gets its memory back.
+//! An app with a model inside: it owns its conversations, sees progress, stops early, and gets its memory
+//! back.
 
 use crate::gpu::{another_device, gpu};
 use crate::support::TINY_SHAKESPEARE;
@@ -21,13 +21,13 @@ fn greedy(model: &Model) -> Generator {
     Generator::new(Session::new(model).unwrap(), tokenizer, SamplerOptions::greedy()).unwrap()
 }
 
-/// As an app has it: nothing in it is borrowed.
+/// An app's struct, which borrows nothing.
 struct Server {
     talks: HashMap<u32, Generator>,
 }
 
 #[test]
-fn a_struct_keeps_conversations_and_another_thread_goes_on_with_them() {
+fn a_struct_owns_conversations_and_another_thread_continues_them() {
     let model = Model::load(TINY_SHAKESPEARE, &LoadOptions::default()).unwrap();
     let tokenizer = Arc::new(Tokenizer::new(model.metadata()).unwrap());
     let mut server = Server { talks: HashMap::new() };
@@ -52,7 +52,7 @@ fn a_struct_keeps_conversations_and_another_thread_goes_on_with_them() {
 }
 
 #[test]
-fn tokens_come_one_by_one_and_stop_where_nobody_asks() {
+fn tokens_come_one_by_one_and_only_as_asked_for() {
     for device in devices() {
         let model = Model::load(TINY_SHAKESPEARE, &LoadOptions::default().with_device(device)).unwrap();
         let mut generator = greedy(&model);
@@ -74,7 +74,7 @@ fn tokens_come_one_by_one_and_stop_where_nobody_asks() {
         assert_eq!((&answer.text, &answer.tokens, answer.steps), (&whole.text, &whole.tokens, 7));
         assert_eq!(text, whole.text);
 
-        // Three are asked for, and three are computed.
+        // Three calls of `next` compute three tokens.
         let mut tokens = generator.tokens(&prompt, 8).unwrap();
         let three: Vec<u32> = tokens.by_ref().take(3).map(|token| token.unwrap().id).collect();
         let answer = tokens.into_answer();
@@ -84,7 +84,7 @@ fn tokens_come_one_by_one_and_stop_where_nobody_asks() {
 }
 
 #[test]
-fn a_prompt_stops_between_batches_and_goes_on() {
+fn a_prompt_stops_between_batches_and_continues() {
     for device in devices() {
         let options = LoadOptions::default().with_device(device).with_batch(4);
         let model = Model::load(TINY_SHAKESPEARE, &options).unwrap();
@@ -113,7 +113,7 @@ fn a_prompt_stops_between_batches_and_goes_on() {
         session.prefill(&prompt[8..]).unwrap();
         assert_eq!(session.logits(), whole.logits());
 
-        // A generator computes only what is left.
+        // A generator computes only the rest.
         let mut generator = greedy(&model);
         assert!(matches!(generator.tokens_with(&prompt, 3, stop_at_eight), Err(Error::Cancelled)));
         let answer = generator.answer(&prompt, 3, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -124,7 +124,7 @@ fn a_prompt_stops_between_batches_and_goes_on() {
 }
 
 #[test]
-fn loading_tells_how_far_it_is_and_stops() {
+fn loading_reports_progress_and_can_be_cancelled() {
     let file = gguf::Model::open(TINY_SHAKESPEARE).unwrap();
     let bytes: u64 = file.tensors().map(|tensor| tensor.info.bytes()).sum();
     for device in devices() {
@@ -149,18 +149,18 @@ fn loading_tells_how_far_it_is_and_stops() {
     }
 }
 
-/// Bytes that the driver has given to the device.
+/// Bytes that the device has allocated.
 fn allocated(device: &wgpu::Device) -> Option<u64> {
     device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
     device.generate_allocator_report().map(|report| report.total_allocated_bytes)
 }
 
 #[test]
-fn a_model_and_its_sessions_give_back_their_memory() {
+fn a_model_and_its_sessions_free_their_memory() {
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap();
     let Some(before) = allocated(gpu.device()) else {
-        // wgpu tells it of these two.
+        // wgpu reports them on these two backends.
         let backend = gpu.device().adapter_info().backend;
         assert!(!matches!(backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12), "{backend}");
         return;

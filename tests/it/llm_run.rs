@@ -1,4 +1,4 @@
-//! From prompt to text: the generator, `qmill run` and `qmill perplexity`, on the CPU.
+//! Generation of text: the generator, `qmill run` and `qmill perplexity`, on the CPU.
 
 use crate::support::TINY_SHAKESPEARE;
 use qmill::Error;
@@ -22,12 +22,12 @@ fn tiny(context: Option<usize>) -> (Model, Arc<Tokenizer>) {
     (model, Arc::new(tokenizer))
 }
 
-fn go_on(_: &str) -> ControlFlow<()> {
+fn proceed(_: &str) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
 #[test]
-fn what_a_session_holds_is_not_computed_again() {
+fn tokens_in_the_session_are_not_computed_again() {
     let (model, tokenizer) = tiny(None);
     let new = || {
         Generator::new(Session::new(&model).unwrap(), tokenizer.clone(), SamplerOptions::greedy()).unwrap()
@@ -45,20 +45,21 @@ fn what_a_session_holds_is_not_computed_again() {
     assert_eq!((first.steps, &shown), (5, &first.text));
     assert_eq!(tokenizer.decode(&first.tokens), first.text);
 
-    // A prompt that goes on from the answer costs what is new in it, and one that differs costs all from there.
+    // A prompt that continues the answer costs its new tokens; one that differs costs everything from the
+    // difference on.
     for (longer, new_tokens) in [
         ([&prompt, first.tokens.as_slice(), &prompt].concat(), prompt.len()),
         ([&prompt[..3], &prompt[2..]].concat(), prompt.len() - 2),
         (prompt[..2].to_vec(), 1),
     ] {
-        let again = talk.answer(&longer, 4, &mut go_on).unwrap();
+        let again = talk.answer(&longer, 4, &mut proceed).unwrap();
         assert_eq!(again.prompt_tokens, new_tokens);
-        assert_eq!(again.tokens, new().answer(&longer, 4, &mut go_on).unwrap().tokens);
+        assert_eq!(again.tokens, new().answer(&longer, 4, &mut proceed).unwrap().tokens);
     }
 }
 
 #[test]
-fn answers_end() {
+fn answers_end_for_each_reason() {
     let (model, tokenizer) = tiny(Some(24));
     let prompt = tokenizer.prompt(ROMEO);
     let room = 24 - prompt.len();
@@ -81,7 +82,7 @@ fn answers_end() {
     let error = answer(&tokenizer, &prompt.repeat(5), 1, 0).unwrap_err();
     assert!(matches!(error, Error::ContextFull { context: 24, .. }), "{error}");
 
-    // Where the file says that the third token ends a text, the answer has the two before it.
+    // If the third token is EOS in the file, the answer has the two before it.
     let third = full.tokens[2];
     assert!(!full.tokens[..2].contains(&third));
     let mut metadata = model.metadata().clone();
@@ -108,12 +109,12 @@ fn run_prints_the_answer_and_its_figures() {
     let mut generator =
         Generator::new(Session::new(&model).unwrap(), tokenizer.clone(), SamplerOptions::greedy()).unwrap();
     let prompt = tokenizer.prompt(ROMEO);
-    let expected = generator.answer(&prompt, 8, &mut go_on).unwrap();
+    let expected = generator.answer(&prompt, 8, &mut proceed).unwrap();
 
     let plain = run(&["-p", ROMEO, "-n", "8", "--temp", "0"]);
     let (stdout, stderr) = (text(plain.stdout), text(plain.stderr));
     assert_eq!((plain.status.code(), &stdout), (Some(0), &format!("{}\n", expected.text)), "{stderr}");
-    // One line of figures, or all of them.
+    // One line of figures by default, more with --stats.
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     for part in ["[loaded in ", "prompt ", "answer 8 tokens, ", "; limit]"] {
         assert!(stderr.contains(part), "{part:?} in {stderr}");
@@ -137,15 +138,15 @@ fn run_prints_the_answer_and_its_figures() {
     let rate = json["generated_tokens_per_second"].as_f64().unwrap();
     assert!((rate - 7.0 / json["generate_seconds"].as_f64().unwrap()).abs() < 1e-6 * rate, "{json}");
 
-    // The same seed, the same text.
+    // The same seed gives the same text.
     let hot = || text(run(&["-p", ROMEO, "-n", "12", "--temp", "1.5", "--seed", "3"]).stdout);
     assert_eq!(hot(), hot());
 }
 
 #[test]
-fn run_says_what_is_wrong() {
+fn run_reports_errors() {
     for (arguments, code, message) in [
-        // Without a terminal there is nobody to talk with.
+        // Without a terminal there is no chat.
         ([].as_slice(), 2, "there is no prompt: -p TEXT or -f FILE"),
         (&["-p", ROMEO, "-c", "4"], 1, "do not fit a context of 4"),
         (&["--chat", "--json"], 1, "tiny-shakespeare-f16.gguf: there is no chat template in it"),
@@ -267,7 +268,7 @@ fn a_chat_remembers() {
     let (_, tokenizer) = tiny(None);
     let first = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:");
     assert_eq!(answers[0]["prompt_tokens"], first.len());
-    // The second prompt begins with the first, which is held.
+    // The session holds the start of the second prompt, which is the first.
     let answer = answers[0]["text"].as_str().unwrap();
     let second =
         format!("SYSTEM:\nBe kind\nUSER:\nWho is there?\nASSISTANT:{answer}\nUSER:\nAnd now?\nASSISTANT:");
@@ -276,7 +277,7 @@ fn a_chat_remembers() {
     assert!(new > 0 && new <= second - first.len() + 1, "{new} of {second}");
 }
 
-/// Messages and commands, one a line; bytes that are no UTF-8 are told of once.
+/// Sends messages and commands, one a line, and returns the answers and standard error.
 fn answers_of(path: &Path, arguments: &[&str], input: &[u8]) -> (Vec<Value>, String) {
     let mut child = chat(path, &[&["--json"], arguments].concat());
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -295,7 +296,7 @@ fn a_chat_takes_commands_and_any_bytes() {
     let input = b"Who is there?\n/help\n/clear\nWho is there?\n\xFF\n\xFE\n/exit\nnot this\n";
     let (answers, stderr) = answers_of(&path, &["-n", "2"], input);
     assert_eq!(answers.len(), 4, "{stderr}");
-    // After /clear the same is asked and answered; nothing is held but the beginning.
+    // After /clear, the same message gets the same answer. Invalid UTF-8 draws one note.
     assert_eq!(answers[0]["text"], answers[1]["text"]);
     assert!(
         stderr.contains("/clear  forget") && stderr.contains("the conversation is forgotten"),
@@ -317,7 +318,7 @@ fn a_chat_forgets_its_oldest_messages_and_not_the_system() {
     assert!(answers.iter().all(|answer| answer["generated_tokens"] == 8), "{answers:?}");
     let note = "note: the context of 160 tokens is full: the oldest 2 messages are forgotten";
     assert!(stderr.contains(note), "{stderr}");
-    // What stays begins with the system's message: it is held, and what follows is not.
+    // The session still holds the system message, and nothing after it.
     let held = tokenizer.prompt("SYSTEM:\nBe kind\nUSER:\n").len();
     assert!(answers[4]["prompt_tokens"].as_u64().unwrap() as usize + held <= 160, "{answers:?}");
 
@@ -329,9 +330,9 @@ fn a_chat_forgets_its_oldest_messages_and_not_the_system() {
     assert!(text(output.stderr).contains("do not fit a context of 24"));
 }
 
-/// As libllama: a text without a word begins with the token that begins one.
+/// As in libllama, an empty prompt is the BOS token.
 #[test]
-fn an_empty_prompt_goes_on_from_the_beginning_of_a_text() {
+fn an_empty_prompt_continues_from_bos() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bos.gguf");
     save_model_with(&path, |metadata| metadata.set("tokenizer.ggml.add_bos_token", Entry::Bool(true)));
@@ -342,7 +343,7 @@ fn an_empty_prompt_goes_on_from_the_beginning_of_a_text() {
 }
 
 #[test]
-fn ignored_numbers_of_tokens_are_told() {
+fn ignored_token_numbers_draw_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad_id.gguf");
     save_model_with(&path, |metadata| metadata.set("tokenizer.ggml.unknown_token_id", 5000u32));
@@ -395,7 +396,7 @@ fn perplexity_is_that_of_libllama() {
     assert_eq!((&base["perplexity"], &base["same_top"]), (&same["perplexity"], &1.0.into()));
     assert_eq!((&base["kl_divergence"], &base["log_ratio"]), (&0.0.into(), &0.0.into()));
 
-    // No limit, as llama-perplexity has it.
+    // -1 and 0 mean no limit, as in llama-perplexity.
     let held_out = Path::new(HELD_OUT);
     let folder = tempfile::tempdir().unwrap();
     let short = folder.path().join("short.txt");
@@ -421,7 +422,7 @@ fn perplexity_is_that_of_libllama() {
 }
 
 #[test]
-fn perplexity_refuses_what_it_cannot_cut() {
+fn perplexity_refuses_impossible_chunks() {
     let (model, tokenizer) = tiny(None);
     let tokens = tokenizer.prompt(ROMEO);
     let measure = |text: &[u32], tokens| {
@@ -437,7 +438,7 @@ fn perplexity_refuses_what_it_cannot_cut() {
 }
 
 #[test]
-fn perplexity_is_what_it_is_defined_as() {
+fn perplexity_follows_its_definition() {
     let quarter = [0.25f32.ln(), 0.75f32.ln()];
     let mut perplexity = Perplexity::default();
     perplexity.add(&quarter, 0);
@@ -453,7 +454,7 @@ fn perplexity_is_what_it_is_defined_as() {
 }
 
 #[test]
-fn divergence_is_what_it_is_defined_as() {
+fn divergence_follows_its_definition() {
     let logits = |shares: [f32; 2]| shares.map(f32::ln);
     let (half, quarter) = (logits([0.5, 0.5]), logits([0.25, 0.75]));
     let mut divergence = Divergence::default();
@@ -468,16 +469,16 @@ fn divergence_is_what_it_is_defined_as() {
     close(divergence.rms_difference(), (0.25f64.powi(2) / 2.0).sqrt());
     close(divergence.log_ratio().value, 2f64.ln() / 2.0);
     close(divergence.base().value(), (2.0f64 * 4.0 / 3.0).sqrt());
-    // Of equals the first is the likeliest: 0 by the one, 1 by the other.
+    // Of equal logits the first is the top: token 0 in the one model, token 1 in the other.
     close(divergence.same_top().value, 0.5);
-    // What the base holds for all but impossible does not count.
+    // Tokens that are almost impossible in the base do not count.
     let mut rare = Divergence::default();
     rare.add(&[0.0, -17.0], &[0.0, 17.0], 0);
     close(rare.mean().value, f64::from((-(1.0f32 + (-17f32).exp()).ln()).exp()) * (1.0 + 17f64.exp()).ln());
 }
 
 #[test]
-fn quantizing_in_place_gives_what_the_file_would() {
+fn quantizing_while_loading_gives_the_text_of_the_quantized_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("q4.gguf");
     let ran = qmill(&["quantize", TINY_SHAKESPEARE, path.to_str().unwrap(), "Q4_K_M", "--device", "cpu"]);

@@ -1,4 +1,4 @@
-//! What surrounds a language model: tokens, chat templates, sampling.
+//! Text around a model: tokens, chat templates, sampling.
 
 use crate::support::TINY_SHAKESPEARE;
 use qmill::Error;
@@ -54,7 +54,7 @@ fn tokens_are_those_of_libllama() {
     assert_eq!(compared, 7 * texts.len());
 }
 
-/// The lists of numbers that libllama gave, one for each text.
+/// libllama's tokens of each text.
 fn lists(golden: &Value, name: &str) -> Vec<Vec<u32>> {
     serde_json::from_value(golden[name].clone()).unwrap_or_else(|_| panic!("{name}"))
 }
@@ -67,8 +67,8 @@ fn splittings() -> Value {
     serde_json::from_slice(&fs::read(format!("{GOLDEN}/splittings.json")).unwrap()).unwrap()
 }
 
-/// Each name of a splitting, with a vocabulary of pairs across the borders of words: one border that is
-/// elsewhere shows.
+/// Every name of a splitting. The vocabulary has pairs across the borders of words, so a border in the wrong
+/// place changes tokens.
 #[test]
 fn every_splitting_is_that_of_libllama() {
     let (golden, pairs) = (splittings(), metadata_of(&format!("{GOLDEN}/pairs.gguf")));
@@ -91,7 +91,7 @@ fn every_splitting_is_that_of_libllama() {
         }
         all.push(expected);
     }
-    // Each group differs from every other, so that no two can be confused.
+    // All groups differ, so that the test can tell them apart.
     for (i, a) in all.iter().enumerate() {
         for (j, b) in all.iter().enumerate().skip(i + 1) {
             assert_ne!(a, b, "{:?} and {:?}", names[i], names[j]);
@@ -99,7 +99,7 @@ fn every_splitting_is_that_of_libllama() {
     }
 }
 
-/// The GPT-2 alphabet, the letters that print alone, with these tokens after it.
+/// The printable letters of the GPT-2 alphabet, and `added` tokens after them.
 fn letters_and(added: &[&str], kind: i32) -> Metadata {
     let mut metadata = Metadata::new();
     let letters = ["Ġ".to_owned()].into_iter().chain((33..127u8).map(|byte| char::from(byte).to_string()));
@@ -128,7 +128,7 @@ fn added_tokens_that_overlap_are_found_as_by_libllama() {
         };
         assert_eq!(of_added(&found, 95), of_added(expected, 257), "{text:?}");
     }
-    // The longest first, wherever it is.
+    // Longer tokens come first, wherever they are.
     assert_eq!(
         tokenizer.encode("QZXWV").iter().map(|&id| tokenizer.name(id)).collect::<Vec<_>>(),
         ["Q", "ZXWV"]
@@ -182,9 +182,9 @@ fn special_tokens_past_the_vocabulary_are_ignored_with_a_warning() {
     for part in parts.iter().chain(&["texts should have the token of tokenizer.ggml.bos_token_id"]) {
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{part}: {warnings:?}");
     }
-    // What ends an answer by its text still does.
+    // Tokens that end an answer by their text still do.
     assert!(tokenizer.ends(0));
-    // SentencePiece's own numbers hold.
+    // SentencePiece's own numbers apply.
     let mut metadata = sentence_piece();
     metadata.set("tokenizer.ggml.eos_token_id", qmill::gguf::Value::U32(5000));
     let tokenizer = Tokenizer::new(&metadata).unwrap();
@@ -220,7 +220,7 @@ fn answers_end_at_the_tokens_of_libllama() {
 }
 
 #[test]
-fn text_survives_its_tokens() {
+fn text_round_trips_through_tokens() {
     let texts = ["", " x", "  two  spaces ", "naïve 世界 😀👍🏽 \u{1F1E9}\u{1F1EA}\r\n\tend ", "a\0b"];
     for name in ["gpt-2", "llama-bpe", "qwen2", "smollm", "default", "llama", "llama without a space"] {
         let tokenizer = Tokenizer::new(&recorded(name)).unwrap();
@@ -238,7 +238,7 @@ fn a_stream_waits_for_whole_characters() {
     let pieces: Vec<String> = bytes("x€!".as_bytes()).into_iter().map(|token| stream.push(token)).collect();
     assert_eq!(pieces, ["x", "", "", "€", "!"]);
 
-    // What is no UTF-8 does not hold up what follows; what never ends comes at the end.
+    // Invalid UTF-8 does not hold back the next bytes; an incomplete character comes at the end.
     let mut stream = tokenizer.stream();
     let pieces: Vec<String> =
         bytes(b"\xE2\x82a\xFF\xF0\x9F").into_iter().map(|token| stream.push(token)).collect();
@@ -247,7 +247,7 @@ fn a_stream_waits_for_whole_characters() {
 }
 
 #[test]
-fn special_tokens_are_what_the_file_says() {
+fn special_tokens_follow_the_file() {
     let tokenizer = Tokenizer::new(&tiny_metadata()).unwrap();
     assert_eq!((tokenizer.len(), tokenizer.bos(), tokenizer.adds_bos()), (1024, Some(0), false));
     assert!(tokenizer.ends(0) && !tokenizer.ends(1));
@@ -263,7 +263,7 @@ fn special_tokens_are_what_the_file_says() {
     assert_eq!(tokenizer.prompt("<s>Hello"), tokenizer.prompt("Hello"));
     assert_eq!(tokenizer.decode(&tokenizer.prompt("Hello")), "Hello");
     assert!(tokenizer.ends(2) && !tokenizer.ends(1));
-    // A number that is no token has no text.
+    // A number past the vocabulary has no text.
     assert_eq!(tokenizer.decode(&[u32::MAX]), "");
 }
 
@@ -304,7 +304,7 @@ fn chat_templates_render() {
     let tokenizer = Tokenizer::new(&tiny_metadata()).unwrap();
     assert!(ChatTemplate::new(&tiny_metadata(), &tokenizer).unwrap().is_none());
 
-    // As SmolLM2 has it.
+    // SmolLM2's template.
     let smollm2 = template(concat!(
         "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}",
         "{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}",
@@ -317,7 +317,8 @@ fn chat_templates_render() {
         "<|im_start|>system\nBe kind<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\n"
     );
 
-    // What Gemma's and Llama's templates use: namespaces, Python's methods, blocks that take their line, errors, the date.
+    // Features of Gemma's and Llama's templates: namespaces, Python's methods, trimmed blocks, errors, the
+    // date.
     let text = concat!(
         "{{ bos_token }}{%- set ns = namespace(first=true) -%}\n",
         "{%- for message in messages -%}\n    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n",
@@ -341,9 +342,9 @@ fn chat_templates_render() {
     assert!(matches!(template("{% if %}").unwrap_err(), Error::ChatTemplate { .. }));
 }
 
-/// tests/real/templates.py: templates in the style of public ones, by jinja2 as transformers sets it up.
+/// tests/real/templates.py rendered these templates by jinja2, set up as in transformers.
 #[test]
-fn templates_render_as_transformers_has_them() {
+fn templates_render_as_in_transformers() {
     let golden = fs::read(format!("{GOLDEN}/templates.json")).unwrap();
     let golden: Value = serde_json::from_slice(&golden).unwrap();
     let (mut texts, mut errors, mut wrong) = (0, 0, Vec::new());
@@ -377,7 +378,7 @@ fn templates_render_as_transformers_has_them() {
 }
 
 #[test]
-fn values_without_end_are_no_json() {
+fn values_that_json_cannot_hold_are_refused() {
     let nested = "{% set ns = namespace(x=[]) %}{% for i in range(300) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}";
     let error = template(nested).unwrap().render(&[]).unwrap_err();
     assert!(error.to_string().contains("nested too deep"), "{error}");
@@ -416,7 +417,7 @@ fn samples_follow_the_probabilities() {
         assert!(fits, "{counts:?} for {shares:?}");
     };
     near(draws(everything(), logits), [0.1, 0.2, 0.3, 0.4]);
-    // Squared and made to sum to one.
+    // Squared and normalized.
     near(draws(everything().with_temperature(0.5), logits), [1.0 / 30.0, 4.0 / 30.0, 0.3, 16.0 / 30.0]);
     near(draws(everything().with_top_k(2), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
     // 40 % and 30 % do not reach 71 %; the third does.
@@ -424,7 +425,7 @@ fn samples_follow_the_probabilities() {
     near(draws(everything().with_top_p(0.69), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
     // Of 40 %, 60 % is 24 %.
     near(draws(everything().with_min_p(0.6), logits), [0.0, 0.0, 3.0 / 7.0, 4.0 / 7.0]);
-    // The temperature comes last: it changes nothing of what is kept.
+    // The temperature comes last, so it does not change which tokens are kept.
     let hot = everything().with_top_p(0.69).with_temperature(1000.0);
     near(draws(hot, logits), [0.0, 0.0, 0.5, 0.5]);
 }
@@ -440,23 +441,23 @@ fn samples_are_reproducible() {
 }
 
 #[test]
-fn greedy_takes_the_first_of_the_best() {
+fn greedy_takes_the_first_of_equal_logits() {
     let mut sampler = Sampler::new(SamplerOptions::greedy());
     assert_eq!(sampler.sample(&[1.0, 3.0, f32::NAN, 3.0, 2.0]), 1);
     assert_eq!(sampler.sample(&[]), 0);
-    // Whatever the logits are, a token comes.
+    // Any logits give a token.
     let mut sampler = Sampler::new(everything());
     assert_eq!(sampler.sample(&[f32::NEG_INFINITY, f32::INFINITY, f32::NAN]), 1);
     assert_eq!(sampler.sample(&[f32::NAN]), 0);
 }
 
 #[test]
-fn repetition_is_penalized_as_far_back_as_it_counts() {
+fn repetition_is_penalized_within_the_last_tokens() {
     let mut sampler = Sampler::new(SamplerOptions::greedy().with_repeat_penalty(2.0));
     assert_eq!(sampler.sample(&[4.0, 3.0]), 0);
     sampler.accept(0);
     sampler.accept(0);
-    // Once, however often it was there; negative logits grow in size.
+    // Once, however often the token occurred; negative logits get more negative.
     assert_eq!(sampler.sample(&[4.0, 2.1]), 1);
     assert_eq!(sampler.sample(&[4.0, 1.9]), 0);
     assert_eq!(sampler.sample(&[-1.0, -1.9]), 1);

@@ -1,8 +1,9 @@
-//! Logits of a model, for `logits.py`: `logits MODEL DEVICE` reads lines of `[prompt, answer]`, both as token
-//! numbers, and writes the logits after the prompt and after each token of the answer, as plain f32. DEVICE
-//! is what `--device` takes. Each token of an answer goes through the model alone, as it does when text is
-//! made; activations and cache are exact. `logits MODEL keys` writes what of the metadata the model does not
-//! follow, a line each, and nothing for a file that is followed to the letter.
+//! Prints the logits of a model, for `logits.py`.
+//!
+//! `logits MODEL DEVICE` reads lines of `[prompt, answer]`, both as token numbers, and writes the logits
+//! after the prompt and after each token of the answer, as plain f32. DEVICE is as for `--device`. Tokens of
+//! an answer go through the model one by one, as in generation; activations and KV cache are exact. `logits
+//! MODEL keys` writes the warnings of the metadata, a line each.
 
 use qmill::gguf;
 use qmill::gpu::Precision;

@@ -1,5 +1,5 @@
-//! Tokens of texts: `tokens MODEL` reads one JSON string a line and answers each with one line, `[tokens,
-//! text that they decode to]`.
+//! Prints tokens of texts, for `tokens.py`: `tokens MODEL` reads one JSON string a line, and answers each
+//! with a line `[tokens, decoded text]`.
 
 use qmill::gguf::Model;
 use qmill::llm::Tokenizer;

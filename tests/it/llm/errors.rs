@@ -1,4 +1,4 @@
-//! Files and requests that cannot be.
+//! Errors of files and requests.
 
 use super::{devices, exact, seeded, session, tokens};
 use crate::gpu::another_device;
@@ -8,7 +8,7 @@ use qmill::llm::{LoadOptions, Model, Session};
 use qmill::mix::FileType;
 use qmill::{Device, Error, Format, Gpu};
 
-/// A seeded model with other metadata, and with other tensors, which `change` gives a name and a shape or leaves out.
+/// A seeded model with changed metadata. `change` gives each tensor a name and a shape, or drops it.
 fn changed(
     name: &str,
     metadata: impl FnOnce(&mut Metadata),
@@ -30,7 +30,7 @@ fn changed(
     file.open()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what stands for a change of a tensor may drop it")]
+#[expect(clippy::unnecessary_wraps, reason = "a change of a tensor may drop it")]
 fn same(name: &str, shape: &[u64]) -> Option<(String, Vec<u64>)> {
     Some((name.to_owned(), shape.to_vec()))
 }
@@ -41,14 +41,14 @@ fn error(file: &gguf::Model) -> String {
 }
 
 #[test]
-fn an_unknown_architecture_is_named_with_those_that_are_known() {
+fn an_unknown_architecture_is_named_with_the_known_ones() {
     let file = changed("llama", |keys| keys.set("general.architecture", "mamba"), same);
     let known = "llama, qwen2, qwen3, qwen3moe, gemma3";
     assert_eq!(error(&file), format!("the architecture is \"mamba\"; qmill runs {known}"));
 }
 
 #[test]
-fn keys_that_are_missing_or_cannot_be_are_named() {
+fn missing_and_impossible_keys_are_named() {
     let with = |change: fn(&mut Metadata)| error(&changed("llama", change, same));
     assert_eq!(
         with(|keys| {
@@ -76,7 +76,7 @@ fn keys_that_are_missing_or_cannot_be_are_named() {
 }
 
 #[test]
-fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
+fn missing_misshapen_and_unused_tensors_are_named() {
     let without = |missing: &'static str| {
         changed("llama", |_| (), move |name, shape| same(name, shape).filter(|_| name != missing))
     };
@@ -87,10 +87,10 @@ fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
         "llama",
         |_| (),
         |name, shape| {
-            let turned = name == "blk.0.attn_k.weight";
+            let is_transposed = name == "blk.0.attn_k.weight";
             Some((
                 name.to_owned(),
-                if turned { shape.iter().rev().copied().collect() } else { shape.to_vec() },
+                if is_transposed { shape.iter().rev().copied().collect() } else { shape.to_vec() },
             ))
         },
     );
@@ -105,7 +105,7 @@ fn tensors_that_are_missing_or_of_another_shape_or_no_use_are_named() {
 }
 
 #[test]
-fn requests_that_cannot_be_are_refused_and_change_nothing() {
+fn impossible_requests_are_refused_and_change_nothing() {
     for device in devices() {
         let options = exact(device).with_context(10);
         let mut session = session(&seeded("llama"), &options);
@@ -125,7 +125,7 @@ fn requests_that_cannot_be_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn options_that_cannot_be_are_refused() {
+fn impossible_options_are_refused() {
     let load = |options: LoadOptions| Model::load(seeded("llama"), &options).map(|_| ());
     let cpu = || exact(Device::Cpu);
     assert!(matches!(load(cpu().with_context(0)), Err(Error::Number { .. })));
@@ -133,14 +133,14 @@ fn options_that_cannot_be_are_refused() {
     assert!(matches!(quantized_keys, Err(Error::Unsupported { what: "the format of keys", .. })));
     let quantized_values = load(cpu().with_cache_values(Format::Q8_0));
     assert!(matches!(quantized_values, Err(Error::Unsupported { what: "the format of values", .. })));
-    // Rows of 64 are no blocks of 256, and what stands in for some of them is not for others.
+    // Rows of 64 are not whole blocks, and not every tensor has a fallback format.
     assert!(load(cpu().with_quantize(FileType::Q1_0)).is_err());
     let missing = Model::load("no such file.gguf", &cpu());
     assert!(matches!(missing, Err(Error::Io { .. })));
 }
 
 #[test]
-fn a_context_that_does_not_fit_the_device_is_refused() {
+fn a_context_too_large_for_the_device_is_refused() {
     let Some(gpu) = super::gpu() else { return };
     let options = exact(Device::Gpu(gpu.clone())).with_context(1 << 31);
     let model = Model::load(seeded("llama"), &options).unwrap();
@@ -149,7 +149,7 @@ fn a_context_that_does_not_fit_the_device_is_refused() {
 }
 
 #[test]
-fn a_device_that_is_lost_is_an_error() {
+fn a_lost_device_is_an_error() {
     let Some((device, queue)) = another_device() else { return };
     let gpu = Gpu::from_device(device, queue).unwrap();
     let mut session = session(&seeded("llama"), &exact(Device::Gpu(gpu.clone())));

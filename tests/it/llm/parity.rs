@@ -1,4 +1,4 @@
-//! The GPU against the CPU twin: every format, both forms of the cache, both precisions.
+//! The GPU against the CPU reference: every format, both formats of the KV cache, both precisions.
 
 use super::{SEEDED, TINY_SHAKESPEARE, assert_near, exact, gpu, seeded, tokens};
 use crate::support::{ModelFile, dequantized, quantized};
@@ -9,14 +9,15 @@ use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
 use qmill::{Device, FORMATS, Format};
 
-/// How far logits of a GPU may be from the twin's, as a part of the largest: sums of f32 against sums of f64.
+/// How far a GPU's logits may be from the reference, relative to the largest: sums in f32 against sums in
+/// f64.
 const EXACT: f32 = 2e-5;
-/// With keys and values in f16: one that is rounded the other way is off by a 2048th.
+/// With keys and values in f16: one that rounds the other way is off by a 2048th.
 const F16_CACHE: f32 = 2e-3;
 /// With activations in eight bits, through all layers.
 const INT8: f32 = 0.05;
 
-/// The logits of a text that is read in two parts, of six tokens and then one by one.
+/// The logits of a text: six tokens in one batch, then one by one.
 fn logits(model: &Model) -> Vec<f32> {
     let mut session = Session::new(model).unwrap();
     let text = tokens(8, model.config().vocabulary);
@@ -28,9 +29,9 @@ fn logits(model: &Model) -> Vec<f32> {
     logits
 }
 
-/// The model with the kernels for real GPUs, and with those for adapters that compute on the CPU.
+/// The model with the kernels for GPUs, and with those for software adapters.
 fn with_all_kernels(model: &Model) -> [Model; 2] {
-    [false, true].map(|on_cpu| model.with_kernels_for(on_cpu))
+    [false, true].map(|software_adapter| model.with_kernels_for(software_adapter))
 }
 
 fn tiny() -> gguf::Model {
@@ -55,7 +56,7 @@ fn with_formats(source: &gguf::Model, format: impl Fn(&str) -> Option<Format>) -
 }
 
 #[test]
-fn every_format_gives_the_twins_logits() {
+fn every_format_gives_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     for info in FORMATS.iter().filter(|info| info.can_quantize()) {
         let file = with_formats(&tiny(), |_| Some(info.format));
@@ -69,7 +70,7 @@ fn every_format_gives_the_twins_logits() {
     }
 }
 
-/// A Llama of one layer with `heads` heads of `head` floats, of which each key has some.
+/// A Llama of one layer; `heads` has the numbers of query heads and of KV heads, and the floats in a head.
 fn of_heads(heads: [u64; 3]) -> gguf::Model {
     of_shape(64, heads, Format::Q8_0)
 }
@@ -112,9 +113,10 @@ fn of_shape(width: u64, [heads, kv_heads, head]: [u64; 3], format: Format) -> gg
     file.open()
 }
 
-/// How a workgroup divides rows and quads among its lanes depends on how wide heads are, how many share a key, and how many tokens come.
+/// How attention divides rows and quads among its lanes depends on the width of heads, on how many share a KV
+/// head, and on the number of tokens.
 #[test]
-fn heads_of_every_shape_give_the_twins_logits() {
+fn attention_heads_of_every_shape_give_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     for shape in
         [[1, 1, 32], [3, 1, 64], [4, 4, 80], [7, 1, 96], [8, 4, 128], [2, 1, 256], [32, 1, 4], [8, 2, 20]]
@@ -123,7 +125,7 @@ fn heads_of_every_shape_give_the_twins_logits() {
         let right = Model::from_gguf(&file, &exact(Device::Cpu)).unwrap();
         for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
             let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
-            // More keys than are scored at once, in a batch and after it.
+            // More keys than a tile, in a batch and after it.
             let text = tokens(530, 96);
             let long = |model: &Model| {
                 let mut session = Session::new(model).unwrap();
@@ -142,14 +144,14 @@ fn heads_of_every_shape_give_the_twins_logits() {
     }
 }
 
-/// Of the last, attention's result is packed into rows that are whole blocks, and products take it in eight
-/// bits.
+/// In the last shape, the unpadded result of attention has rows of whole blocks, and products take it in
+/// eight bits.
 #[test]
-fn heads_that_are_not_whole_quads_give_the_reference_logits() {
+fn attention_heads_that_are_padded_give_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     for shape in [[16, 16, 2], [16, 1, 6], [16, 4, 18], [32, 8, 17], [32, 16, 3], [16, 2, 30], [32, 4, 65]] {
         let file = of_heads(shape);
-        // More keys than a single token attends to at once.
+        // So many keys that a single token attends to them in KV splits.
         let text = tokens(300, 96);
         let long = |model: &Model| {
             let mut session = Session::new(model).unwrap();
@@ -180,9 +182,9 @@ fn heads_that_are_not_whole_quads_give_the_reference_logits() {
     }
 }
 
-/// How many quads of a row a lane has, and whether that is how it is done, depends on how wide rows are.
+/// Whether `add_rms_norm_quads` is taken, and how many quads a lane has, depends on the width of rows.
 #[test]
-fn rows_of_every_width_give_the_twins_logits() {
+fn add_rms_norm_of_every_width_gives_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     let widths = [(4, Format::F32), (30, Format::F32), (260, Format::F32), (1056, Format::Q8_0)];
     let wide = [(4096, Format::Q4_0), (4128, Format::Q4_0), (8224, Format::Q4_0)];
@@ -198,9 +200,9 @@ fn rows_of_every_width_give_the_twins_logits() {
     }
 }
 
-/// Eight-bit activations are stored by the kernels that compute them.
+/// The kernels that compute activations store them in eight bits too.
 #[test]
-fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
+fn every_architecture_gives_nearly_the_reference_logits_by_int8() {
     let Some(gpu) = gpu() else { return };
     for name in SEEDED {
         let file = with_formats(&gguf::Model::open(seeded(name)).unwrap(), |_| Some(Format::Q8_0));
@@ -213,7 +215,7 @@ fn every_architecture_gives_nearly_the_twins_logits_by_int8() {
 }
 
 #[test]
-fn every_architecture_gives_the_twins_logits_with_each_cache() {
+fn every_architecture_gives_the_reference_logits_with_each_kv_cache() {
     let Some(gpu) = gpu() else { return };
     for name in SEEDED {
         let mixed = [(Format::F16, Format::F32, F16_CACHE), (Format::F32, Format::F16, F16_CACHE)];
@@ -224,7 +226,8 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
                 let options = exact(device).with_cache_keys(cache_keys).with_cache_values(cache_values);
                 Model::load(seeded(name), &options).unwrap()
             };
-            // Few at once, more than a workgroup has and keys in a tile, and the last one by one.
+            // Batches of few tokens, of more rows than a workgroup has, and of more keys than a tile; then
+            // one by one.
             let read = |model: &Model| {
                 let mut session = Session::new(model).unwrap();
                 let mut logits = session.all_logits(&text[..10]).unwrap();
@@ -246,7 +249,7 @@ fn every_architecture_gives_the_twins_logits_with_each_cache() {
     }
 }
 
-/// Quantized while it is loaded, a model is the one that a file of this type would be.
+/// A model that is quantized while it is loaded is the same as one from a file of this type.
 #[test]
 fn quantizing_while_loading_gives_what_the_file_would() {
     for file_type in [FileType::Q4_K_M, FileType::Q8_0] {
@@ -278,9 +281,10 @@ fn quantizing_while_loading_gives_what_the_file_would() {
     }
 }
 
-/// Queries, keys and values, and gates and ups, are one product where they are of one format, and several where they are not.
+/// Queries, keys and values are one product if they are of one format, else several whose columns are copied
+/// together; so are gates and ups.
 #[test]
-fn matrices_with_one_input_may_be_of_different_formats() {
+fn stacked_matrices_may_be_of_different_formats() {
     let Some(gpu) = gpu() else { return };
     let source = gguf::Model::open(seeded("qwen2")).unwrap();
     let others = ["attn_k", "ffn_up"];
@@ -308,9 +312,9 @@ fn with_number(source: &gguf::Model, key: &str, number: impl Into<gguf::Value>) 
     file.open()
 }
 
-/// Rows of a workgroup see different keys in its first tile and in its last, and some see none.
+/// In the first and the last tile, the rows of a workgroup attend to different keys, and some to none.
 #[test]
-fn windows_of_every_length_give_the_twins_logits() {
+fn windows_of_every_length_give_the_reference_logits() {
     let Some(gpu) = gpu() else { return };
     let source = gguf::Model::open(seeded("gemma3")).unwrap();
     let text = tokens(200, 96);

@@ -1,12 +1,12 @@
-//! Against libllama: what it made of the same weights, as `tests/real/record_llm.py` recorded it.
+//! Against libllama: its output for the same weights, as `tests/real/record_llm.py` recorded it.
 
-use super::{SEEDED, TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session};
+use super::{SEEDED, TINY_SHAKESPEARE, argmax, assert_near, devices, exact, seeded, session};
 use serde_json::Value;
 use std::fs;
 
-/// How far logits may be from libllama's, as a part of the largest: sums of f32 are rounded in another order.
+/// How far logits may be from libllama's, relative to the largest: it rounds sums in f32 in another order.
 const BOUND: f32 = 5e-5;
-/// The same for Gemma, whose GELU libllama looks up in a table of f16.
+/// For Gemma, whose GELU libllama looks up in a table of f16.
 const GELU_BOUND: f32 = 1e-3;
 
 fn numbers(value: &Value) -> Vec<f32> {
@@ -17,8 +17,8 @@ fn tokens(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as u32).collect()
 }
 
-/// The logits after each prompt, and then, after each token that libllama chose, the same choice of the next; where its two best are
-/// nearer to each other than twice the bound, either may win.
+/// Compares the logits after each prompt, and then the choice of each next token after the tokens that
+/// libllama chose. Where its two best logits differ by less than twice the bound, either token may win.
 fn assert_as_recorded(name: &str, path: &str, bound: f32) {
     let record = format!("{}/tests/data/llm/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let record: Value = serde_json::from_str(&fs::read_to_string(record).unwrap()).unwrap();
@@ -34,7 +34,7 @@ fn assert_as_recorded(name: &str, path: &str, bound: f32) {
             let least = 2.0 * bound * super::magnitude(&logits);
             for (&token, lead) in tokens(&found["tokens"]).iter().zip(numbers(&found["leads"])) {
                 if lead > least {
-                    assert_eq!(greatest(session.logits()), token, "{what}, at {}", session.position());
+                    assert_eq!(argmax(session.logits()), token, "{what}, at {}", session.position());
                     compared += 1;
                 }
                 session.prefill(&[token]).unwrap();

@@ -1,16 +1,16 @@
-//! Texts in the making: parts, rewinding, what is remembered.
+//! Sessions: batches, rewinding, KV splits, profiles.
 
-use super::{TINY_SHAKESPEARE, assert_near, devices, exact, greatest, seeded, session, tokens};
+use super::{TINY_SHAKESPEARE, argmax, assert_near, devices, exact, seeded, session, tokens};
 use qmill::gpu::Precision;
 use qmill::llm::{Model, Profile, Session};
 use qmill::mix::FileType;
 use qmill::{Device, Error, Format};
 
-/// Products of one vector and of several may add up in another order.
+/// Products of one vector and of several may add in another order.
 const BOUND: f32 = 2e-5;
 
 #[test]
-fn any_division_of_a_text_gives_the_same_logits() {
+fn any_batches_of_a_text_give_the_same_logits() {
     let text = tokens(23, 96);
     for device in devices() {
         for name in ["llama", "gemma3"] {
@@ -36,7 +36,7 @@ fn any_division_of_a_text_gives_the_same_logits() {
     }
 }
 
-/// More tokens than a batch, and more logits than are read at once.
+/// More tokens than a batch, and more logits than are read back together.
 #[test]
 fn a_text_may_be_longer_than_a_batch() {
     for device in devices() {
@@ -53,21 +53,22 @@ fn a_text_may_be_longer_than_a_batch() {
     }
 }
 
-/// So many keys that a single token attends to them in spans, which a batch does not; and one more span than before.
+/// So many keys that a single token attends to them in KV splits, which a batch does not; and then in one
+/// split more.
 #[test]
-fn attention_may_be_divided() {
+fn attention_in_kv_splits_gives_the_logits_of_a_batch() {
     let text = tokens(1025, 96);
     for device in devices() {
         for name in ["llama", "gemma3"] {
-            // A sum that differs may round an activation to the next of its eight bits.
+            // A sum in another order may round an activation to the next code.
             let [exactly, nearly] = [(Precision::Exact, BOUND), (Precision::Int8, 5e-3)];
-            for ((precision, bound), on_cpu) in
+            for ((precision, bound), software_adapter) in
                 [(exactly, true), (exactly, false), (nearly, true), (nearly, false)]
             {
                 let quantize = (precision == Precision::Int8).then_some(FileType::Q8_0);
                 let on_device = exact(device.clone());
                 let options = on_device.with_context(1100).with_precision(precision).with_quantize(quantize);
-                let model = Model::load(seeded(name), &options).unwrap().with_kernels_for(on_cpu);
+                let model = Model::load(seeded(name), &options).unwrap().with_kernels_for(software_adapter);
                 let [mut single, mut whole] = [(); 2].map(|()| Session::new(&model).unwrap());
                 if matches!(device, Device::Gpu(_)) {
                     single.start_profile().unwrap();
@@ -80,21 +81,22 @@ fn attention_may_be_divided() {
                     let what = format!("{name} on {device}, {end} tokens, {precision:?}");
                     assert_near(single.logits(), whole.logits(), bound, &what);
                 }
-                let is_divided = |profile: &Profile| {
-                    profile.singles.kinds.iter().find(|kind| kind.name == "combine").map(|kind| kind.count)
+                let split_count = |profile: &Profile| {
+                    let mut kinds = profile.singles.kinds.iter();
+                    kinds.find(|kind| kind.name == "attention_reduce").map(|kind| kind.count)
                 };
-                // Gemma's layers with a window have too few keys.
+                // The windows of Gemma's layers have too few keys.
                 let layers = single.model().config().layers;
-                let divided = single.profile().map(is_divided);
+                let split = single.profile().map(split_count);
                 let is_right = |count| if name == "llama" { count == 2 * layers } else { count < 2 * layers };
-                assert!(divided.is_none_or(|count| count.is_some_and(is_right)), "{divided:?}");
+                assert!(split.is_none_or(|count| count.is_some_and(is_right)), "{split:?}");
             }
         }
     }
 }
 
 #[test]
-fn what_is_rewound_is_forgotten() {
+fn rewound_tokens_have_no_effect() {
     for device in devices() {
         let mut session = session(&seeded("qwen3"), &exact(device.clone()));
         session.prefill(&[5, 6, 7, 8]).unwrap();
@@ -116,29 +118,29 @@ fn what_is_rewound_is_forgotten() {
 fn a_chosen_token_counts_at_once_and_is_computed_later() {
     for device in devices() {
         let mut session = session(TINY_SHAKESPEARE, &exact(device.clone()));
-        assert!(matches!(session.next_with(greatest), Err(Error::Number { found: 0, .. })));
+        assert!(matches!(session.next_with(argmax), Err(Error::Number { found: 0, .. })));
         session.prefill(&[41, 452]).unwrap();
-        let first = session.next_with(greatest).unwrap();
-        assert_eq!(first, greatest(session.logits()));
+        let first = session.next_with(argmax).unwrap();
+        assert_eq!(first, argmax(session.logits()));
         assert_eq!(session.position(), 3);
-        let second = session.next_with(greatest).unwrap();
+        let second = session.next_with(argmax).unwrap();
         assert_eq!(session.position(), 4);
 
         let mut slow = Session::new(session.model()).unwrap();
         slow.prefill(&[41, 452, first]).unwrap();
-        assert_eq!(greatest(slow.logits()), second);
-        // What follows goes after the token that was chosen; to rewind before it takes it back.
+        assert_eq!(argmax(slow.logits()), second);
+        // More tokens go after the chosen one; rewinding to before it drops it.
         session.prefill(&[7]).unwrap();
         slow.prefill(&[second, 7]).unwrap();
         assert_near(session.logits(), slow.logits(), BOUND, &format!("on {device}"));
-        session.next_with(greatest).unwrap();
+        session.next_with(argmax).unwrap();
         session.rewind(5).unwrap();
         assert_eq!(session.position(), 5);
     }
 }
 
 #[test]
-fn sessions_of_a_model_do_not_meet() {
+fn sessions_of_a_model_are_independent() {
     for device in devices() {
         let model = Model::load(
             seeded("llama"),
@@ -147,12 +149,12 @@ fn sessions_of_a_model_do_not_meet() {
         .unwrap();
         let [mut a, mut b] = [&model; 2].map(|model| Session::new(model).unwrap());
         a.prefill(&[1, 2, 3]).unwrap();
-        let alone = a.logits().to_vec();
+        let right = a.logits().to_vec();
         a.rewind(0).unwrap();
         a.prefill(&[1, 2]).unwrap();
         b.prefill(&[9, 8, 7, 6]).unwrap();
         a.prefill(&[3]).unwrap();
-        assert_near(a.logits(), &alone, BOUND, "beside another");
+        assert_near(a.logits(), &right, BOUND, "beside another session");
     }
 }
 
@@ -182,9 +184,9 @@ fn a_profile_counts_every_kernel_and_changes_nothing() {
                 let of_name = phase.kinds.iter().filter(|kind| kind.name.starts_with(name));
                 of_name.map(|kind| kind.count).sum::<usize>()
             };
-            // Queries with keys and values, what comes out of attention, how experts fit; and the logits.
+            // QKV, the output of attention and the router; and the logits.
             assert_eq!(count("product"), batches * (3 * layers + 1));
-            assert_eq!((count("attend"), count("experts")), (batches * layers, batches * 3 * layers));
+            assert_eq!((count("attention"), count("experts")), (batches * layers, batches * 3 * layers));
             let parts: Vec<f64> = phase.kinds.iter().map(|kind| kind.seconds).collect();
             assert!(parts.iter().all(|&seconds| seconds > 0.0), "{phase:?}");
             assert!(phase.kernel_seconds() <= phase.seconds, "{phase:?}");

@@ -1,7 +1,7 @@
-//! Variants of the seeded models against libllama: keys and tensors that files may have or not, as
+//! Variants of the seeded models against libllama, with optional keys and tensors, as
 //! `tests/real/record_llm.py` recorded them.
 
-use super::{TINY_SHAKESPEARE, assert_near, exact, greatest, magnitude, seeded};
+use super::{TINY_SHAKESPEARE, argmax, assert_near, exact, magnitude, seeded};
 use crate::gpu::gpu;
 use crate::support::{ModelFile, dequantized, tensor_bytes};
 use qmill::gguf::{self, Array, Metadata};
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// As for the seeded models: how far logits may be from libllama's, as a part of the largest.
+/// As for the seeded models: how far logits may be from libllama's, relative to the largest.
 const BOUND: f32 = 5e-5;
 const GELU_BOUND: f32 = 1e-3;
 
@@ -41,7 +41,7 @@ fn tokens(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as u32).collect()
 }
 
-/// What `formula` in `record_llm.py` gives.
+/// The weights of `formula` in `record_llm.py`.
 fn formula(seed: u64, count: usize, middle: f32, spread: f32) -> Vec<f32> {
     let first = seed.wrapping_mul(0x9e37_79b9) as u32;
     let weight = |i: u32| {
@@ -71,7 +71,7 @@ fn set(metadata: &mut Metadata, key: &str, value: &Value) {
     }
 }
 
-/// A model with the keys that are set or removed and without the tensors that are dropped.
+/// A model with keys set and removed and with tensors dropped, as `change` says.
 fn changed(base: &gguf::Model, change: &Value) -> ModelFile {
     let mut metadata = base.metadata().clone();
     for key in list(change, "remove") {
@@ -95,13 +95,13 @@ fn changed(base: &gguf::Model, change: &Value) -> ModelFile {
     })
 }
 
-/// The seeded model that a variant is made of, cut down as it is.
+/// The seeded model that a variant starts from, with its cuts.
 fn base_file(variant: &Value) -> gguf::Model {
     let base = gguf::Model::open(seeded(variant["base"].as_str().unwrap())).unwrap();
     changed(&base, &variant["cut"]).open()
 }
 
-/// The file that was recorded.
+/// The recorded file.
 fn variant_file(variant: &Value) -> gguf::Model {
     let file = changed(&base_file(variant), variant);
     let added = list(variant, "add").iter().fold(file, |file, added| {
@@ -114,23 +114,23 @@ fn variant_file(variant: &Value) -> gguf::Model {
     added.open()
 }
 
-/// The model on the CPU, and on the GPU with both kinds of kernels.
+/// The model on the CPU, and on the GPU with the kernels for GPUs and for software adapters.
 fn everywhere(file: &gguf::Model) -> Vec<(String, Model)> {
     let load = |device: Device| Model::from_gguf(file, &exact(device)).unwrap();
     let mut models = vec![("the CPU".to_owned(), load(Device::Cpu))];
     if let Some(gpu) = gpu() {
         let model = load(Device::Gpu(gpu.clone()));
-        for on_cpu in [false, true] {
+        for software_adapter in [false, true] {
             models.push((
-                format!("{}, kernels for a CPU: {on_cpu}", model.device()),
-                model.with_kernels_for(on_cpu),
+                format!("{}, kernels for a software adapter: {software_adapter}", model.device()),
+                model.with_kernels_for(software_adapter),
             ));
         }
     }
     models
 }
 
-/// The logits after a prompt of libllama's, on the CPU.
+/// The logits after a prompt, on the CPU.
 fn logits_of(file: &gguf::Model, prompt: &[u32]) -> Vec<f32> {
     let mut session = Session::new(&Model::from_gguf(file, &exact(Device::Cpu)).unwrap()).unwrap();
     session.prefill(prompt).unwrap();
@@ -155,7 +155,7 @@ fn variants_continue_as_in_libllama() {
                 let least = 2.0 * bound * magnitude(&right);
                 for (token, lead) in tokens(&record["tokens"]).into_iter().zip(floats(&record["leads"])) {
                     if lead > least {
-                        assert_eq!(greatest(session.logits()), token, "{what}, at {}", session.position());
+                        assert_eq!(argmax(session.logits()), token, "{what}, at {}", session.position());
                         compared += 1;
                     }
                     session.prefill(&[token]).unwrap();
@@ -166,7 +166,7 @@ fn variants_continue_as_in_libllama() {
     assert!(compared > 27 * 50, "{compared}");
 }
 
-/// A record would prove nothing if the model without the variant had the same.
+/// A record proves nothing if the base model has the same logits.
 #[test]
 fn a_variant_is_not_its_base_unless_it_should_be() {
     let mut same = Vec::new();
@@ -198,7 +198,7 @@ fn variants_have_valid_shaders() {
             kinds.push(name.split('.').next().unwrap().to_owned());
         }
     }
-    assert!(["pack", "cap"].iter().all(|name| kinds.iter().any(|kind| kind == name)), "{kinds:?}");
+    assert!(["unpad_heads", "softcap"].iter().all(|name| kinds.iter().any(|kind| kind == name)), "{kinds:?}");
 }
 
 /// A seeded model with one more key, or another value.
@@ -213,7 +213,7 @@ fn load(file: &gguf::Model) -> Result<Model, Error> {
 }
 
 #[test]
-fn files_that_say_nothing_odd_draw_no_warning() {
+fn ordinary_files_draw_no_warning() {
     let paths = super::SEEDED.map(seeded).into_iter().chain([TINY_SHAKESPEARE.to_owned()]);
     for path in paths {
         let model = Model::load(&path, &exact(Device::Cpu)).unwrap();
@@ -224,7 +224,7 @@ fn files_that_say_nothing_odd_draw_no_warning() {
 }
 
 #[test]
-fn a_key_that_the_architecture_has_no_part_for_draws_a_warning() {
+fn a_key_without_effect_in_the_architecture_draws_a_warning() {
     let warnings = |name: &str, key: &str, value: gguf::Value| {
         let file = with_key(name, key, value);
         load(&file).unwrap().warnings().to_vec()
@@ -250,7 +250,7 @@ fn a_key_that_the_architecture_has_no_part_for_draws_a_warning() {
 }
 
 #[test]
-fn a_key_without_effect_draws_no_warning() {
+fn a_value_that_means_no_effect_draws_no_warning() {
     for (name, key, value) in [
         ("llama", "llama.final_logit_softcapping", gguf::Value::from(0.0f32)),
         ("llama", "llama.attention.sliding_window", 0u32.into()),
@@ -271,7 +271,7 @@ fn a_key_without_effect_draws_no_warning() {
 }
 
 #[test]
-fn an_unknown_key_of_a_part_that_computes_is_refused() {
+fn an_unknown_key_of_attention_rope_or_experts_is_refused() {
     for (name, key) in [
         ("llama", "llama.rope.spin"),
         ("llama", "llama.rope.scaling.beta"),
@@ -291,7 +291,7 @@ fn an_unknown_key_of_a_part_that_computes_is_refused() {
 }
 
 #[test]
-fn a_value_that_no_model_here_follows_is_refused() {
+fn an_unsupported_value_is_refused() {
     let refused: [(&str, &str, gguf::Value); 6] = [
         ("llama", "llama.attention.causal", false.into()),
         ("llama", "llama.nextn_predict_layers", 1u32.into()),
@@ -305,7 +305,7 @@ fn a_value_that_no_model_here_follows_is_refused() {
         let known = error.contains(key.split_once('.').unwrap().1) || error.contains("longrope");
         assert!(known, "{key}: {error}");
     }
-    // Neither is a value of another type or layers that differ passed over.
+    // So are a value of another type, and layers that differ.
     let array = |floats: &[f32]| gguf::Value::from(Array::from(floats));
     for (key, value) in [
         ("llama.rope.scaling.type", gguf::Value::from(1u32)),
@@ -339,9 +339,9 @@ fn the_program_shows_warnings_on_standard_error() {
     assert!(!said(&free).contains("warning"), "{}", said(&free));
 }
 
-/// Files of some programs have the part for images beside the text's model.
+/// Some programs' files hold tensors for images beside the text's model.
 #[test]
-fn tensors_for_images_are_passed_over_with_a_warning() {
+fn tensors_for_images_are_skipped_with_a_warning() {
     let base = gguf::Model::open(seeded("gemma3")).unwrap();
     let file = changed(&base, &Value::Null);
     let more = ["v.blk.0.attn_q.weight", "mm.mm_input_projection.weight"];
@@ -352,9 +352,9 @@ fn tensors_for_images_are_passed_over_with_a_warning() {
     assert_eq!(logits_of(&with_more.open(), &prompt), logits_of(&base, &prompt));
 }
 
-/// Formats of blocks have rows of zeros too.
+/// Zero bytes are rows of zero weights in block formats too.
 #[test]
-fn zeros_behind_heads_are_zeros_in_every_format() {
+fn padding_of_heads_is_zero_in_every_format() {
     for info in FORMATS {
         let zeros = vec![0; info.format.bytes_for(1024) as usize];
         assert!(dequantized(info.format, &zeros).iter().all(|&x| x == 0.0), "{}", info.format);
@@ -386,7 +386,7 @@ fn zeros_behind_heads_are_zeros_in_every_format() {
     }
     let exact = found.remove("F32").unwrap();
     for (format, logits) in found {
-        // As far as the format is from the weights, and not further.
+        // The difference is that of the quantized weights.
         assert_near(&logits, &exact, 0.8, &format);
         assert_ne!(logits, exact, "{format}");
     }

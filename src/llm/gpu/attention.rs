@@ -1,0 +1,213 @@
+//! Attention: which kernel computes it, and in how many splits of the KV cache.
+
+use super::buffers::Buffers;
+use super::source::{Constants, Grid, Int8Store, Source, wgsl};
+use crate::gpu::Access::{Read, ReadWrite};
+use crate::gpu::Op;
+use crate::llm::config::Config;
+use crate::llm::shared::Shared;
+use crate::llm::steps::{Attention, Slot};
+use crate::{Error, Format, Gpu, Result};
+use wgpu::BufferBinding;
+
+/// A single token attends to up to this many keys by one workgroup for each head. With more keys, several
+/// workgroups split them, and `attention_reduce` combines the results: that takes longer than to go through
+/// these few.
+const WHOLE_KEYS: usize = 256;
+/// Keys of a split, where there are several.
+const SPLIT_KEYS: usize = 64;
+/// Both on a software adapter.
+const SOFTWARE_SPLIT_KEYS: usize = 512;
+const MAX_KV_SPLITS: usize = 64;
+
+const LANES: usize = 64;
+const MANY_LANES: usize = 256;
+/// Most floats in a head: one lane of a workgroup takes four of them.
+const MAX_HEAD: usize = 4 * LANES;
+/// Rows of queries in a workgroup: few for a single token, and many on a GPU where they keep all lanes busy.
+const FEW_ROWS: usize = 4;
+const ATTENTION_ROWS: [usize; 3] = [FEW_ROWS, 8, 16];
+const PREFILL_ROWS: usize = 32;
+/// Lanes of the prefill kernel that share four rows.
+const LANES_PER_FOUR_ROWS: usize = 16;
+
+/// A kernel of attention.
+#[derive(Clone, Copy)]
+pub(super) enum AttentionKernel {
+    /// For a single token on a GPU.
+    Decode,
+    /// With this many rows in a workgroup.
+    Rows(usize),
+    /// For many tokens on a GPU.
+    Prefill,
+}
+
+impl AttentionKernel {
+    /// Those that can split the KV cache.
+    pub(super) fn with_splits() -> impl Iterator<Item = Self> {
+        ATTENTION_ROWS.into_iter().map(Self::Rows).chain([Self::Decode])
+    }
+
+    /// The kernel for `rows` rows of `count` tokens.
+    fn of(count: usize, rows: usize, software_adapter: bool) -> Self {
+        match (software_adapter, count) {
+            (false, 1) => Self::Decode,
+            (false, _) if rows >= PREFILL_ROWS => Self::Prefill,
+            _ => {
+                let enough = ATTENTION_ROWS.into_iter().find(|&most| most >= rows);
+                Self::Rows(enough.unwrap_or(ATTENTION_ROWS[2]))
+            }
+        }
+    }
+
+    /// Rows in a workgroup.
+    fn rows(self) -> usize {
+        match self {
+            Self::Decode => FEW_ROWS,
+            Self::Rows(rows) => rows,
+            Self::Prefill => PREFILL_ROWS,
+        }
+    }
+}
+
+/// Quads of a head, rounded up to a power of two, and at least 8.
+fn row_quads(config: &Config) -> usize {
+    (config.head_stride() / 4).next_power_of_two().max(8)
+}
+
+/// Constants with the shape of attention.
+pub(super) fn head_constants(config: &Config) -> Constants {
+    Constants::default()
+        .number("HEADS", config.heads)
+        .number("KV_HEADS", config.kv_heads)
+        .number("HEAD", config.head_stride())
+}
+
+/// The source of attention; with several `kv_splits`, each layer of the grid does one of them.
+pub(super) fn source(
+    window: Option<usize>,
+    shared: &Shared,
+    kernel: AttentionKernel,
+    kv_splits: usize,
+    int8: bool,
+    software_adapter: bool,
+) -> Source {
+    let (config, cache) = (&shared.config, shared.sessions.cache);
+    let constants = head_constants(config)
+        .number("WINDOW", window.unwrap_or(0))
+        .number("KV_SPLITS", kv_splits)
+        .float("SCALE", config.attention_scale);
+    let keys = if cache.keys == Format::F16 { wgsl!("keys_f16") } else { wgsl!("keys_f32") };
+    let values = if cache.values == Format::F16 { wgsl!("values_f16") } else { wgsl!("values_f32") };
+    let common = [keys, values, wgsl!("attention_common")];
+    let access = &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)];
+    let grid = Grid::Rows(config.kv_heads);
+    let new = |name, constants, store: Int8Store, parts: &[&str]| {
+        let store = store.text(5, int8);
+        let parts = [common.as_slice(), &[store.as_str()], parts].concat();
+        Source::new(name, constants, &parts, access, grid)
+    };
+    match kernel {
+        AttentionKernel::Decode => {
+            let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
+            new("attention_decode", constants, Int8Store::EightLanes, &[wgsl!("attention_decode")])
+        }
+        AttentionKernel::Rows(rows) => {
+            let fours = rows / 4;
+            // Each group of lanes has all quads of a head.
+            let lanes = if software_adapter { LANES } else { 2 * LANES };
+            let groups = 1 << (4 * lanes / config.head_stride()).ilog2();
+            let constants = constants
+                .number("LANES", lanes)
+                .flag("FULL_TILES", !software_adapter)
+                .number("ROWS", rows)
+                .number("LANE_FOURS", (fours / groups).max(1))
+                .number("PARTS", (groups / fours).max(1))
+                .flag("INT8", int8);
+            let parts = [wgsl!("attention_int8"), wgsl!("attention_rows"), wgsl!("attention")];
+            new("attention", constants, Int8Store::OneLane, &parts)
+        }
+        AttentionKernel::Prefill => {
+            let constants = constants
+                .number("LANES", PREFILL_ROWS / 4 * LANES_PER_FOUR_ROWS)
+                .number("ROWS", PREFILL_ROWS)
+                .number("LANE_QUADS", (config.head_stride() / 4).div_ceil(LANES_PER_FOUR_ROWS));
+            let parts = [wgsl!("attention_rows"), wgsl!("attention_prefill")];
+            new("attention_prefill", constants, Int8Store::EightLanes, &parts)
+        }
+    }
+}
+
+/// The source of the kernel that combines the results of splits.
+pub(super) fn reduce_source(config: &Config, kv_splits: usize, int8: bool, software_adapter: bool) -> Source {
+    let lanes = if software_adapter { LANES } else { MANY_LANES };
+    let constants = head_constants(config)
+        .number("LANES", lanes)
+        .number("ROW_QUADS", row_quads(config))
+        .number("KV_SPLITS", kv_splits);
+    let store = Int8Store::EightLanes.text(3, int8);
+    Source::new(
+        "attention_reduce",
+        constants,
+        &[&store, wgsl!("attention_reduce")],
+        &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
+        Grid::Rows(config.heads),
+    )
+}
+
+/// Prepares the attention of `count` tokens in a layer, and returns ops with their names. A single token may
+/// take `kv_splits` splits. `blocks` is where the result is stored in eight bits too.
+pub(super) fn prepare(
+    step: Attention,
+    gpu: &Gpu,
+    shared: &Shared,
+    buffers: &Buffers,
+    (count, kv_splits): (usize, usize),
+    blocks: Option<BufferBinding>,
+) -> Result<Vec<(&'static str, Op)>> {
+    let (config, state) = (&shared.config, &buffers.state);
+    let Attention { layer, window } = step;
+    let software_adapter = shared.software_adapter;
+    let most = window.map_or(MAX_KV_SPLITS, |window| kv_splits_for(window, software_adapter));
+    let kv_splits = kv_splits.min(most);
+    let rows = count * (config.heads / config.kv_heads);
+    let kernel = AttentionKernel::of(count, rows, software_adapter);
+    let row_groups = rows.div_ceil(kernel.rows());
+    let [keys, values] = buffers.cache(layer);
+    let read = [buffers.slot(Slot::Qkv), keys, values];
+    let (splits, attended) = (buffers.kv_splits.as_entire_buffer_binding(), buffers.slot(Slot::Attended));
+    let is_whole = kv_splits == 1;
+    let int8 = is_whole && blocks.is_some();
+    let attention = source(window, shared, kernel, kv_splits, int8, software_adapter);
+    let result = if is_whole { attended.clone() } else { splits.clone() };
+    let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
+    let op = attention.prepare_deep(gpu, state, &bound, row_groups, kv_splits)?;
+    let mut ops = vec![(attention.name, op)];
+    if !is_whole {
+        let reduce = reduce_source(config, kv_splits, blocks.is_some(), software_adapter);
+        let bound: Vec<_> = [splits, attended].into_iter().chain(blocks).collect();
+        ops.push((reduce.name, reduce.prepare(gpu, state, &bound, 1)?));
+    }
+    Ok(ops)
+}
+
+/// In how many splits a single token attends to this many keys.
+pub(super) fn kv_splits_for(keys: usize, software_adapter: bool) -> usize {
+    let (whole, split) =
+        if software_adapter { (SOFTWARE_SPLIT_KEYS, SOFTWARE_SPLIT_KEYS) } else { (WHOLE_KEYS, SPLIT_KEYS) };
+    if keys <= whole { 1 } else { keys.div_ceil(split).next_power_of_two().min(MAX_KV_SPLITS) }
+}
+
+/// Bytes of the results of splits.
+pub(super) fn kv_split_bytes(config: &Config, kv_splits: usize) -> usize {
+    4 * config.heads * kv_splits * (config.head_stride() + 4)
+}
+
+/// Fails with [`Error::Number`] for a head that the kernels cannot take.
+pub(super) fn check_head(width: usize) -> Result<()> {
+    if width <= MAX_HEAD {
+        return Ok(());
+    }
+    let needed = format!("at most {MAX_HEAD}");
+    Err(Error::Number { what: "the number of floats in a head", needed, found: width as u64 })
+}
