@@ -1,6 +1,11 @@
 // hidden = SCALE·hidden, plus the branch if ADD_BRANCH, or plus its norm if POST_NORM; normed = norm of
 // hidden, with INT8 in eight bits too. A workgroup computes a token.
 
+#import lib/workgroup_sum.wgsl
+#ifdef INT8
+#import llm/int8_by_1_lane.wgsl
+#endif
+
 @group(0) @binding(1) var<storage, read_write> hidden: array<f32>;
 @group(0) @binding(2) var<storage, read> branch: array<f32>;
 @group(0) @binding(3) var<storage, read> post: array<f32>;
@@ -41,13 +46,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var i = lane; i < WIDTH; i += LANES) {
     normed[row + i] = hidden[row + i] * (hidden_factor * weights[i]);
   }
-  if (INT8) {
-    // Each lane has written floats of all blocks.
-    storageBarrier();
-    for (var at = row + 32u * lane; at < row + WIDTH; at += 32u * LANES) {
-      store_int8_by_1_lane(
-        at / 32u, quad(at), quad(at + 4u), quad(at + 8u), quad(at + 12u), quad(at + 16u), quad(at + 20u),
-        quad(at + 24u), quad(at + 28u));
-    }
+#ifdef INT8
+  // Each lane has written floats of all blocks.
+  storageBarrier();
+  for (var at = row + 32u * lane; at < row + WIDTH; at += 32u * LANES) {
+    store_int8_by_1_lane(
+      at / 32u, quad(at), quad(at + 4u), quad(at + 8u), quad(at + 12u), quad(at + 16u), quad(at + 20u),
+      quad(at + 24u), quad(at + 28u));
   }
+#endif
 }

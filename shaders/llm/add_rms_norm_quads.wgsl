@@ -3,6 +3,9 @@
 //
 // A lane has four neighbouring quads of a token, or eight if there are MORE. A workgroup computes a token.
 
+#import lib/workgroup_sum.wgsl
+#import llm/int8_by_2_lanes.wgsl
+
 @group(0) @binding(1) var<storage, read_write> hidden: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> branch: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> post: array<vec4<f32>>;

@@ -9,6 +9,19 @@
 // sums one quad of the values for the rows of LANE_FOURS fours; where there are more lanes than that takes,
 // for one of PARTS parts of the keys.
 
+#import llm/attention_common.wgsl
+#import llm/attention_rows.wgsl
+#ifdef INT8
+#import llm/int8_by_1_lane.wgsl
+// Stores 32 floats of the result in eight bits too.
+fn store_attention_int8(block: u32) {
+  let at = 8u * block;
+  store_int8_by_1_lane(
+    block, attended[at], attended[at + 1u], attended[at + 2u], attended[at + 3u], attended[at + 4u],
+    attended[at + 5u], attended[at + 6u], attended[at + 7u]);
+}
+#endif
+
 const FOURS = ROWS / 4u;
 // Lanes that score keys for the same four rows, and the keys in a tile.
 const SCORERS = LANES / FOURS;
@@ -253,14 +266,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     store_weight(group, 4u * four + 2u, weights.z, max_score.z);
     store_weight(group, 4u * four + 3u, weights.w, max_score.w);
   }
-  if (INT8) {
-    // Other lanes have stored parts of the blocks.
-    storageBarrier();
-    for (var i = lane; i < ROWS * BLOCKS; i += LANES) {
-      let row = row_of(group, i / BLOCKS);
-      if (row.is_there) {
-        store_attention_int8((row.token * HEADS + row.head) * BLOCKS + i % BLOCKS);
-      }
+#ifdef INT8
+  // Other lanes have stored parts of the blocks.
+  storageBarrier();
+  for (var i = lane; i < ROWS * BLOCKS; i += LANES) {
+    let row = row_of(group, i / BLOCKS);
+    if (row.is_there) {
+      store_attention_int8((row.token * HEADS + row.head) * BLOCKS + i % BLOCKS);
     }
   }
+#endif
 }

@@ -1,6 +1,9 @@
 // Parts that all kernels of attention share. A vector of four numbers that is no quad has one for each of
 // four rows, which are query heads that share a head of keys and values.
 
+#import keys
+#import values
+
 struct State {
   position: u32,  // of the first token
   tokens: u32,

@@ -6,6 +6,9 @@
 // largest score of each row so far. In a tile, KEY_LANES lanes share the quads of a key, eight each; then a
 // lane sums one quad of eight values.
 
+#import llm/attention_common.wgsl
+#import llm/int8_by_8_lanes.wgsl
+
 // ROW_QUADS is QUADS, rounded up to a power of two, and at least 8.
 const KEY_LANES = ROW_QUADS / 8u;
 const KEYS = LANES / KEY_LANES;

@@ -6,6 +6,10 @@
 // stores one quad of four keys, half of the lanes also one of four rows, and each scores four keys, 16 apart,
 // for its own four rows. Then it sums quads, 16 apart, of the values, of which all rows use the same.
 
+#import llm/attention_common.wgsl
+#import llm/attention_rows.wgsl
+#import llm/int8_by_8_lanes.wgsl
+
 const FOURS = LANES / 16u;
 const TILE = 64u;
 // Quads in a slice; 16 lanes store each.

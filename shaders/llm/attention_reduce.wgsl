@@ -1,6 +1,8 @@
 // Combines the results of KV_SPLITS splits of a head's attention. A workgroup computes a head of a single
 // token; several of its lanes have the same quad, of different splits.
 
+#import llm/int8_by_8_lanes.wgsl
+
 @group(0) @binding(1) var<storage, read> splits: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> attended: array<vec4<f32>>;
 

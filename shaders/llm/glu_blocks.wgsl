@@ -1,6 +1,9 @@
 // glu.wgsl that stores eight bits too, with a whole block of 32 floats for each invocation: for a software
 // adapter, where a vector of lanes takes as long for one of them as for all.
 
+#import llm/activation.wgsl
+#import llm/int8_by_1_lane.wgsl
+
 @group(0) @binding(1) var<storage, read> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> ups: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> gated: array<vec4<f32>>;

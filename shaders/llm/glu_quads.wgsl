@@ -1,6 +1,9 @@
 // glu.wgsl that stores eight bits too. An invocation computes a quad; LENGTH is a multiple of 32, else
 // products do not take eight bits.
 
+#import llm/activation.wgsl
+#import llm/int8_by_8_lanes.wgsl
+
 @group(0) @binding(1) var<storage, read> gates: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> ups: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> gated: array<vec4<f32>>;

@@ -1,4 +1,10 @@
 // Stores 32 floats in eight bits, for products to take, as block `i`.
+
+#import lib/int8_layout.wgsl
+#import lib/int8_block.wgsl
+
+@group(0) @binding(INT8_BINDING) var<storage, read_write> blocks: array<vec4<u32>>;
+
 fn store_int8_by_1_lane(
   i: u32, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>, x4: vec4<f32>, x5: vec4<f32>,
   x6: vec4<f32>, x7: vec4<f32>) {

@@ -1,5 +1,12 @@
 // Stores four quads of a result in eight bits, for products to take: quad `i` and the three behind it. The
 // neighbouring lane has the other half of the block. All lanes must call this.
+// Without INT8, products take floats, and nothing is stored.
+
+#ifdef INT8
+#import lib/int8_layout.wgsl
+#import lib/int8_block.wgsl
+
+@group(0) @binding(INT8_BINDING) var<storage, read_write> blocks: array<vec4<u32>>;
 
 var<workgroup> magnitudes: array<f32, LANES>;
 var<workgroup> code_sums: array<i32, LANES>;
@@ -27,3 +34,6 @@ fn store_int8_by_2_lanes(lane: u32, i: u32, x: Four, is_there: bool) {
     }
   }
 }
+#else
+fn store_int8_by_2_lanes(lane: u32, i: u32, x: Four, is_there: bool) {}
+#endif

@@ -1,5 +1,12 @@
 // Stores quad `i` of a result in eight bits, for products to take; eight neighbouring lanes have the quads of
 // a block. All lanes must call this.
+// Without INT8, products take floats, and nothing is stored.
+
+#ifdef INT8
+#import lib/int8_layout.wgsl
+#import lib/int8_block.wgsl
+
+@group(0) @binding(INT8_BINDING) var<storage, read_write> blocks: array<u32>;
 
 var<workgroup> magnitudes: array<f32, LANES>;
 var<workgroup> code_sums: array<i32, LANES>;
@@ -30,3 +37,6 @@ fn store_int8_by_8_lanes(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
     }
   }
 }
+#else
+fn store_int8_by_8_lanes(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {}
+#endif

@@ -5,6 +5,9 @@
 // two neighbours, or, with SPLIT_HALVES, one float of the first half and its counterpart in the second. Two
 // floats in f16 share a word of the cache.
 
+#import lib/f16_bits.wgsl
+#import lib/workgroup_sum.wgsl
+
 struct State {
   position: u32,  // of the first token
 }

@@ -4,6 +4,7 @@ mod attention;
 mod buffers;
 mod engine;
 mod kernels;
+mod kv_splits;
 mod listing;
 mod ops;
 mod prepare;

@@ -46,6 +46,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "lib/sub_block.wgsl",
     "lib/ternary.wgsl",
     "lib/unpack.wgsl",
+    "lib/workgroup_sum.wgsl",
     "matmul/activations.wgsl",
     "matmul/add_unit.wgsl",
     "matmul/dot_in_pairs.wgsl",

@@ -3,7 +3,7 @@
 
 use super::files::FILES;
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// A value that stands before a shader's text as `const NAME = …;`.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -115,12 +115,11 @@ impl<'a> Wgsl<'a> {
     pub fn join(&self, path: &str) -> Result<String, JoinError> {
         let mut text = String::new();
         for (name, value) in &self.constants {
-            match value {
-                Constant::Uint(value) => writeln!(text, "const {name} = {value}u;"),
-                Constant::Float(value) => writeln!(text, "const {name}: f32 = {value:?};"),
-                Constant::Bool(value) => writeln!(text, "const {name} = {value};"),
-            }
-            .expect("a string takes all");
+            text.push_str(&match value {
+                Constant::Uint(value) => format!("const {name} = {value}u;\n"),
+                Constant::Float(value) => format!("const {name}: f32 = {value:?};\n"),
+                Constant::Bool(value) => format!("const {name} = {value};\n"),
+            });
         }
         let numbers = self.constants.iter().filter_map(|(name, value)| match value {
             Constant::Uint(value) => Some((name.to_string(), *value)),

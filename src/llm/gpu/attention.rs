@@ -1,7 +1,8 @@
 //! Attention: which kernel computes it, and in how many splits of the KV cache.
 
 use super::buffers::Buffers;
-use super::source::{Constants, Grid, Int8Store, Source, wgsl};
+use super::kv_splits::{MAX_KV_SPLITS, kv_splits_for};
+use super::source::{Grid, Source, Text};
 use crate::gpu::Access::{Read, ReadWrite};
 use crate::gpu::Op;
 use crate::llm::config::Config;
@@ -9,16 +10,6 @@ use crate::llm::shared::Shared;
 use crate::llm::steps::{Attention, Slot};
 use crate::{Error, Format, Gpu, Result};
 use wgpu::BufferBinding;
-
-/// A single token attends to up to this many keys by one workgroup for each head. With more keys, several
-/// workgroups split them, and `attention_reduce` combines the results: that takes longer than to go through
-/// these few.
-const WHOLE_KEYS: usize = 256;
-/// Keys of a split, where there are several.
-const SPLIT_KEYS: usize = 64;
-/// Both on a software adapter.
-const SOFTWARE_SPLIT_KEYS: usize = 512;
-const MAX_KV_SPLITS: usize = 64;
 
 const LANES: usize = 64;
 const MANY_LANES: usize = 256;
@@ -75,9 +66,9 @@ fn row_quads(config: &Config) -> usize {
     (config.head_stride() / 4).next_power_of_two().max(8)
 }
 
-/// Constants with the shape of attention.
-pub(super) fn head_constants(config: &Config) -> Constants {
-    Constants::default()
+/// The constants of the shape of attention.
+pub(super) fn head_text(config: &Config) -> Text {
+    Text::new()
         .number("HEADS", config.heads)
         .number("KV_HEADS", config.kv_heads)
         .number("HEAD", config.head_stride())
@@ -93,47 +84,40 @@ pub(super) fn source(
     software_adapter: bool,
 ) -> Source {
     let (config, cache) = (&shared.config, shared.sessions.cache);
-    let constants = head_constants(config)
+    let cached = |format: Format, f16, f32| if format == Format::F16 { f16 } else { f32 };
+    let text = head_text(config)
         .number("WINDOW", window.unwrap_or(0))
         .number("KV_SPLITS", kv_splits)
-        .float("SCALE", config.attention_scale);
-    let keys = if cache.keys == Format::F16 { wgsl!("keys_f16") } else { wgsl!("keys_f32") };
-    let values = if cache.values == Format::F16 { wgsl!("values_f16") } else { wgsl!("values_f32") };
-    let common = [keys, values, wgsl!("attention_common")];
+        .float("SCALE", config.attention_scale)
+        .alias("keys", cached(cache.keys, "llm/keys_f16.wgsl", "llm/keys_f32.wgsl"))
+        .alias("values", cached(cache.values, "llm/values_f16.wgsl", "llm/values_f32.wgsl"))
+        .int8(int8, 5);
     let access = &[Read, Read, Read, ReadWrite, ReadWrite][..4 + usize::from(int8)];
     let grid = Grid::Rows(config.kv_heads);
-    let new = |name, constants, store: Int8Store, parts: &[&str]| {
-        let store = store.text(5, int8);
-        let parts = [common.as_slice(), &[store.as_str()], parts].concat();
-        Source::new(name, constants, &parts, access, grid)
-    };
     match kernel {
         AttentionKernel::Decode => {
-            let constants = constants.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
-            new("attention_decode", constants, Int8Store::EightLanes, &[wgsl!("attention_decode")])
+            let text = text.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
+            Source::new("attention_decode", text, access, grid)
         }
         AttentionKernel::Rows(rows) => {
             let fours = rows / 4;
             // Each group of lanes has all quads of a head.
             let lanes = if software_adapter { LANES } else { 2 * LANES };
             let groups = 1 << (4 * lanes / config.head_stride()).ilog2();
-            let constants = constants
+            let text = text
                 .number("LANES", lanes)
                 .flag("FULL_TILES", !software_adapter)
                 .number("ROWS", rows)
                 .number("LANE_FOURS", (fours / groups).max(1))
-                .number("PARTS", (groups / fours).max(1))
-                .flag("INT8", int8);
-            let parts = [wgsl!("attention_int8"), wgsl!("attention_rows"), wgsl!("attention")];
-            new("attention", constants, Int8Store::OneLane, &parts)
+                .number("PARTS", (groups / fours).max(1));
+            Source::new("attention", text, access, grid)
         }
         AttentionKernel::Prefill => {
-            let constants = constants
+            let text = text
                 .number("LANES", PREFILL_ROWS / 4 * LANES_PER_FOUR_ROWS)
                 .number("ROWS", PREFILL_ROWS)
                 .number("LANE_QUADS", (config.head_stride() / 4).div_ceil(LANES_PER_FOUR_ROWS));
-            let parts = [wgsl!("attention_rows"), wgsl!("attention_prefill")];
-            new("attention_prefill", constants, Int8Store::EightLanes, &parts)
+            Source::new("attention_prefill", text, access, grid)
         }
     }
 }
@@ -141,15 +125,14 @@ pub(super) fn source(
 /// The source of the kernel that combines the results of splits.
 pub(super) fn reduce_source(config: &Config, kv_splits: usize, int8: bool, software_adapter: bool) -> Source {
     let lanes = if software_adapter { LANES } else { MANY_LANES };
-    let constants = head_constants(config)
+    let text = head_text(config)
         .number("LANES", lanes)
         .number("ROW_QUADS", row_quads(config))
-        .number("KV_SPLITS", kv_splits);
-    let store = Int8Store::EightLanes.text(3, int8);
+        .number("KV_SPLITS", kv_splits)
+        .int8(int8, 3);
     Source::new(
         "attention_reduce",
-        constants,
-        &[&store, wgsl!("attention_reduce")],
+        text,
         &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         Grid::Rows(config.heads),
     )
@@ -189,18 +172,6 @@ pub(super) fn prepare(
         ops.push((reduce.name, reduce.prepare(gpu, state, &bound, 1)?));
     }
     Ok(ops)
-}
-
-/// In how many splits a single token attends to this many keys.
-pub(super) fn kv_splits_for(keys: usize, software_adapter: bool) -> usize {
-    let (whole, split) =
-        if software_adapter { (SOFTWARE_SPLIT_KEYS, SOFTWARE_SPLIT_KEYS) } else { (WHOLE_KEYS, SPLIT_KEYS) };
-    if keys <= whole { 1 } else { keys.div_ceil(split).next_power_of_two().min(MAX_KV_SPLITS) }
-}
-
-/// Bytes of the results of splits.
-pub(super) fn kv_split_bytes(config: &Config, kv_splits: usize) -> usize {
-    4 * config.heads * kv_splits * (config.head_stride() + 4)
 }
 
 /// Fails with [`Error::Number`] for a head that the kernels cannot take.

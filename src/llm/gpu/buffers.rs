@@ -1,6 +1,6 @@
 //! The buffers of a session.
 
-use super::attention::{kv_split_bytes, kv_splits_for};
+use super::kv_splits::{kv_split_bytes, kv_splits_for};
 use crate::llm::config::Config;
 use crate::llm::rope::ROPES;
 use crate::llm::shared::Shared;
@@ -63,8 +63,7 @@ impl HeadBuffers {
 
 /// Fails with [`Error::Number`] for a buffer that cannot be bound as a whole.
 fn buffer(gpu: &Gpu, what: &'static str, bytes: usize, usage: BufferUsages) -> Result<wgpu::Buffer> {
-    let limits = gpu.device().limits();
-    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let limit = gpu.max_binding_bytes();
     if bytes as u64 > limit {
         let needed = format!("at most {limit}, the device's largest binding");
         return Err(Error::Number { what, needed, found: bytes as u64 });

@@ -4,8 +4,9 @@
 //! batch of the same size creates no pipeline and no bind group: its token numbers, position and rope tables
 //! are written, and its ops recorded. Only logits are read back.
 
-use super::attention::{check_head, kv_splits_for};
+use super::attention::check_head;
 use super::buffers::{Buffers, HeadBuffers};
+use super::kv_splits::kv_splits_for;
 use super::ops::{NamedOp, encoder, record};
 use super::prepare::{Size, prepare};
 use super::profiler::Profiler;

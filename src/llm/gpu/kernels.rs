@@ -1,11 +1,11 @@
 //! Which kernel of `shaders/llm` a step takes, with which constants and buffers. The CPU reference is
 //! [`crate::llm`]'s module `cpu`.
 
-use super::attention::head_constants;
+use super::attention::head_text;
 use super::buffers::Buffers;
-use super::source::{Constants, F16_BITS, Grid, INT8_BLOCK, Int8Store, REDUCE, Source, wgsl};
+use super::source::{Grid, Source, Text};
 use crate::gpu::Access::{Read, ReadWrite};
-use crate::gpu::{Access, Op};
+use crate::gpu::{Access, INT8_BLOCK, Op};
 use crate::llm::architectures::{Activation, RopeLayout};
 use crate::llm::config::Config;
 use crate::llm::shared::Shared;
@@ -36,15 +36,9 @@ pub(super) fn int8_slot(step: &Step, config: &Config) -> Option<Slot> {
 }
 
 /// A kernel in which an invocation computes one float of a token.
-fn per_float(
-    name: &'static str,
-    constants: Constants,
-    text: &str,
-    access: &'static [Access],
-    length: usize,
-) -> Source {
+fn per_float(name: &'static str, text: Text, access: &'static [Access], length: usize) -> Source {
     let grid = Grid::Rows(length.div_ceil(FEW_LANES));
-    Source::new(name, constants.number("LENGTH", length), &[text], access, grid)
+    Source::new(name, text.number("LENGTH", length), access, grid)
 }
 
 /// What is added to `Hidden`, by `add_rms_norm`.
@@ -61,30 +55,30 @@ fn add_rms_norm(config: &Config, scale: f32, added: Added, int8: bool, software_
     let quads = config.width.div_ceil(4);
     let [least, most] = LANE_QUADS;
     let by_quads = !software_adapter && config.width.is_multiple_of(4) && quads <= most * MANY_LANES;
-    let (name, store, text, lanes) = if by_quads {
+    let (name, lanes) = if by_quads {
         let lanes = quads.div_ceil(least).next_multiple_of(FEW_LANES).min(MANY_LANES);
-        ("add_rms_norm_quads", Int8Store::TwoLanes, wgsl!("add_rms_norm_quads"), lanes)
+        ("add_rms_norm_quads", lanes)
     } else {
         let lanes = if config.width < WIDE { FEW_LANES } else { MANY_LANES };
-        ("add_rms_norm", Int8Store::OneLane, wgsl!("add_rms_norm"), lanes)
+        ("add_rms_norm", lanes)
     };
-    let constants = Constants::default()
+    let text = Text::new()
         .number("LANES", lanes)
         .number("WIDTH", config.width)
         .float("EPSILON", config.epsilon)
         .float("SCALE", scale)
         .flag("ADD_BRANCH", added != Added::Nothing)
         .flag("POST_NORM", added == Added::NormedBranch)
-        .flag("INT8", int8);
+        .int8(int8, 6);
     let access = &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite][..5 + usize::from(int8)];
-    Source::new(name, constants, &[REDUCE, &store.text(6, int8), text], access, Grid::Tokens)
+    Source::new(name, text, access, Grid::Tokens)
 }
 
 fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Source {
     let (config, cache) = (&shared.config, shared.sessions.cache);
     // On a GPU a lane for each float.
     let lanes = if software_adapter { FEW_LANES } else { config.head_stride().next_multiple_of(FEW_LANES) };
-    let constants = head_constants(config)
+    let text = head_text(config)
         .number("LANES", lanes)
         .number("HEAD_FLOATS", config.head_width)
         .number("PAIRS", config.rope.dimensions / 2)
@@ -95,8 +89,7 @@ fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Sour
         .flag("F16_VALUES", cache.values == Format::F16);
     Source::new(
         "rope_store",
-        constants,
-        &[F16_BITS, REDUCE, wgsl!("rope_store")],
+        text,
         &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
         Grid::Rows(config.heads + 2 * config.kv_heads),
     )
@@ -104,23 +97,22 @@ fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Sour
 
 fn glu(config: &Config, int8: bool, software_adapter: bool) -> Source {
     let length = Slot::Gated.width(config);
-    let (name, store, text, lanes, floats) = match (int8, software_adapter) {
-        (false, _) => ("glu", String::new(), wgsl!("glu"), MANY_LANES, 1),
-        (true, false) => ("glu_quads", Int8Store::EightLanes.text(4, true), wgsl!("glu_quads"), FEW_LANES, 4),
-        (true, true) => {
-            ("glu_blocks", Int8Store::OneLane.text(4, true), wgsl!("glu_blocks"), CPU_LANES, INT8_BLOCK)
-        }
+    let (name, lanes, floats) = match (int8, software_adapter) {
+        (false, _) => ("glu", MANY_LANES, 1),
+        (true, false) => ("glu_quads", FEW_LANES, 4),
+        (true, true) => ("glu_blocks", CPU_LANES, INT8_BLOCK),
     };
-    let constants = Constants::default()
+    let text = Text::new()
         .number("STRIDE", Slot::Gate.width(config))
         // Without experts, the ups of a token follow its gates.
         .number("UP", if config.experts.is_none() { length } else { 0 })
         .number("LENGTH", length)
         .flag("GELU", config.activation == Activation::Gelu)
-        .number("LANES", lanes);
+        .number("LANES", lanes)
+        .int8(int8, 4);
     let access = &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)];
     let grid = Grid::Rows(length.div_ceil(lanes * floats));
-    Source::new(name, constants, &[wgsl!("activation"), &store, text], access, grid)
+    Source::new(name, text, access, grid)
 }
 
 /// The source of a step's kernel, for a software adapter or a GPU. With `int8` it stores its result in eight
@@ -137,27 +129,27 @@ pub(super) fn source(step: KernelStep, shared: &Shared, int8: bool, software_ada
         }
         KernelStep::RopeStore { norms, .. } => rope_store(shared, norms.is_some(), software_adapter),
         KernelStep::UnpadHeads => {
-            let constants = head_constants(config).number("HEAD_FLOATS", config.head_width);
+            let text = head_text(config).number("HEAD_FLOATS", config.head_width);
             let length = Slot::Unpadded.width(config);
-            per_float("unpad_heads", constants, wgsl!("unpad_heads"), &[Read, ReadWrite], length)
+            per_float("unpad_heads", text, &[Read, ReadWrite], length)
         }
         KernelStep::Glu => glu(config, int8, software_adapter),
         KernelStep::Softcap { cap } => {
-            let constants = Constants::default().float("CAP", cap);
-            per_float("softcap", constants, wgsl!("softcap"), &[ReadWrite], config.vocabulary)
+            let text = Text::new().float("CAP", cap);
+            per_float("softcap", text, &[ReadWrite], config.vocabulary)
         }
         KernelStep::MoeRouter => {
-            let constants = Constants::default()
+            let text = Text::new()
                 .number("LANES", FEW_LANES)
                 .number("EXPERTS", Slot::RouterLogits.width(config))
                 .number("TOP_K", config.top_k());
             let access = &[Read, ReadWrite, ReadWrite];
-            Source::new("moe_router", constants, &[wgsl!("moe_router")], access, Grid::Tokens)
+            Source::new("moe_router", text, access, Grid::Tokens)
         }
         KernelStep::MoeCombine => {
-            let constants = Constants::default().number("TOP_K", config.top_k());
+            let text = Text::new().number("TOP_K", config.top_k());
             let access = &[Read, Read, ReadWrite];
-            per_float("moe_combine", constants, wgsl!("moe_combine"), access, config.width)
+            per_float("moe_combine", text, access, config.width)
         }
     }
 }
@@ -220,7 +212,7 @@ pub(super) struct CopyColumns {
 
 impl CopyColumns {
     pub(super) fn source(self) -> Source {
-        let constants = Constants::default().number("START", self.start).number("STRIDE", self.stride);
-        per_float("copy_columns", constants, wgsl!("copy_columns"), &[Read, ReadWrite], self.length)
+        let text = Text::new().number("START", self.start).number("STRIDE", self.stride);
+        per_float("copy_columns", text, &[Read, ReadWrite], self.length)
     }
 }

@@ -3,9 +3,8 @@
 use super::buffers::Buffers;
 use super::kernels::{self, CopyColumns, int8_slot};
 use super::ops::NamedOp;
-use super::source::INT8_BLOCK;
 use crate::Result;
-use crate::gpu::{Activations, Op, Precision};
+use crate::gpu::{Activations, INT8_BLOCK, Op, Precision};
 use crate::llm::shared::Shared;
 use crate::llm::steps::{LibraryStep, Slot, Step};
 use crate::llm::weights::{BiasedMatrix, GpuWeights};

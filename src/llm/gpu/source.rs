@@ -1,73 +1,77 @@
-//! The WGSL of a kernel: constants for one model, and parts from `shaders/llm` behind them.
+//! The WGSL of a kernel: a file of `shaders/llm`, with constants for one model.
 //!
 //! Shapes are constants. What varies are the number of tokens, which sets the number of workgroups, and their
 //! position.
 
-use crate::gpu::{Access, INT8_BLOCK_WGSL, Kernel, Op};
+use crate::gpu::wgsl::Wgsl;
+use crate::gpu::{Access, Kernel, Op};
 use crate::{Gpu, Result};
-use std::fmt::Write;
 use wgpu::BufferBinding;
 
-/// The text of a file of `shaders/llm`.
-macro_rules! wgsl {
-    ($name:literal) => {
-        include_str!(concat!("../../../shaders/llm/", $name, ".wgsl"))
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../shaders/", $path)))),*]
     };
 }
-pub(super) use wgsl;
 
-/// Integer conversions between f16 and f32.
-pub(super) const F16_BITS: &str = include_str!("../../../shaders/lib/f16_bits.wgsl");
-/// The sum over the lanes of a workgroup.
-pub(super) const REDUCE: &str = include_str!("../../../shaders/lib/reduce.wgsl");
+/// The files of `shaders/llm`.
+const FILES: &[(&str, &str)] = files![
+    "llm/activation.wgsl",
+    "llm/add_rms_norm.wgsl",
+    "llm/add_rms_norm_quads.wgsl",
+    "llm/attention.wgsl",
+    "llm/attention_common.wgsl",
+    "llm/attention_decode.wgsl",
+    "llm/attention_prefill.wgsl",
+    "llm/attention_reduce.wgsl",
+    "llm/attention_rows.wgsl",
+    "llm/copy_columns.wgsl",
+    "llm/glu.wgsl",
+    "llm/glu_blocks.wgsl",
+    "llm/glu_quads.wgsl",
+    "llm/int8_by_1_lane.wgsl",
+    "llm/int8_by_2_lanes.wgsl",
+    "llm/int8_by_8_lanes.wgsl",
+    "llm/keys_f16.wgsl",
+    "llm/keys_f32.wgsl",
+    "llm/moe_combine.wgsl",
+    "llm/moe_router.wgsl",
+    "llm/rope_store.wgsl",
+    "llm/softcap.wgsl",
+    "llm/unpad_heads.wgsl",
+    "llm/values_f16.wgsl",
+    "llm/values_f32.wgsl",
+];
 
-/// Floats in a block of activations in eight bits.
-pub(super) const INT8_BLOCK: usize = 32;
+/// What the text of a kernel depends on: constants, switches and aliases.
+pub(super) struct Text(Wgsl<'static>);
 
-/// The lanes that together store a block of the result in eight bits.
-#[derive(Clone, Copy)]
-pub(super) enum Int8Store {
-    OneLane,
-    TwoLanes,
-    EightLanes,
-}
-
-impl Int8Store {
-    /// Functions that store the result in eight bits in the buffer at `binding`, for products to take;
-    /// without `int8`, the same functions with empty bodies.
-    pub(super) fn text(self, binding: usize, int8: bool) -> String {
-        let (element, store, nothing) = match self {
-            Self::OneLane => ("vec4<u32>", wgsl!("int8_by_1_lane"), wgsl!("no_int8_by_1_lane")),
-            Self::TwoLanes => ("vec4<u32>", wgsl!("int8_by_2_lanes"), wgsl!("no_int8_by_2_lanes")),
-            Self::EightLanes => ("u32", wgsl!("int8_by_8_lanes"), wgsl!("no_int8_by_8_lanes")),
-        };
-        if !int8 {
-            return nothing.to_owned();
-        }
-        let declaration =
-            format!("@group(0) @binding({binding}) var<storage, read_write> blocks: array<{element}>;\n");
-        [&declaration, INT8_BLOCK_WGSL, store].concat()
-    }
-}
-
-/// Constants of a kernel, as WGSL.
-#[derive(Default)]
-pub(super) struct Constants(String);
-
-impl Constants {
-    pub(super) fn number(mut self, name: &str, value: usize) -> Self {
-        writeln!(self.0, "const {name} = {value}u;").expect("writing to a string cannot fail");
-        self
+impl Text {
+    /// The files of `shaders/llm`, without a constant.
+    pub(super) fn new() -> Self {
+        Self(FILES.iter().fold(Wgsl::new(), |wgsl, &(path, text)| wgsl.file(path, text)))
     }
 
-    pub(super) fn float(mut self, name: &str, value: f32) -> Self {
-        writeln!(self.0, "const {name}: f32 = {value:?};").expect("writing to a string cannot fail");
-        self
+    pub(super) fn number(self, name: &'static str, value: usize) -> Self {
+        Self(self.0.constant(name, value as u32))
     }
 
-    pub(super) fn flag(mut self, name: &str, value: bool) -> Self {
-        writeln!(self.0, "const {name} = {value};").expect("writing to a string cannot fail");
-        self
+    pub(super) fn float(self, name: &'static str, value: f32) -> Self {
+        Self(self.0.constant(name, value))
+    }
+
+    pub(super) fn flag(self, name: &'static str, value: bool) -> Self {
+        Self(self.0.constant(name, value))
+    }
+
+    /// `#import name` imports `path`.
+    pub(super) fn alias(self, name: &'static str, path: &'static str) -> Self {
+        Self(self.0.alias(name, path))
+    }
+
+    /// With `is_on`, the kernel stores its result in eight bits too, in the buffer at `binding`.
+    pub(super) fn int8(self, is_on: bool, binding: usize) -> Self {
+        Self(self.0.switch("INT8", is_on).constant("INT8_BINDING", binding as u32))
     }
 }
 
@@ -90,14 +94,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(
-        name: &'static str,
-        constants: Constants,
-        parts: &[&str],
-        access: &'static [Access],
-        grid: Grid,
-    ) -> Self {
-        let text = constants.0 + &parts.concat();
+    pub(super) fn new(name: &'static str, text: Text, access: &'static [Access], grid: Grid) -> Self {
+        let text = text.0.join(&format!("llm/{name}.wgsl")).expect("every kernel joins");
         Self { name, text, access, grid }
     }
 
