@@ -29,7 +29,7 @@
 //! # Ok::<(), qmill::Error>(())
 //! ```
 //!
-//! The module uses nothing but this crate's public API.
+//! Apart from a helper for threads, the module uses only this crate's public API.
 
 mod architectures;
 mod config;

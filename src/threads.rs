@@ -21,16 +21,16 @@ pub(crate) fn in_parallel<T: Send>(
     if threads < 2 {
         return work.into_iter().try_for_each(run);
     }
-    let mut shares: Vec<Vec<T>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut queues: Vec<Vec<T>> = (0..threads).map(|_| Vec::new()).collect();
     for (i, item) in work.into_iter().enumerate() {
-        shares[i % threads].push(item);
+        queues[i % threads].push(item);
     }
     let run = &run;
     thread::scope(|scope| {
-        let own = shares.pop().into_iter().flatten();
-        let others: Vec<_> = shares
+        let own = queues.pop().into_iter().flatten();
+        let others: Vec<_> = queues
             .into_iter()
-            .map(|share| scope.spawn(move || share.into_iter().try_for_each(run)))
+            .map(|queue| scope.spawn(move || queue.into_iter().try_for_each(run)))
             .collect();
         let mut result = own.map(run).find(Result::is_err).unwrap_or(Ok(()));
         for other in others {

@@ -25,12 +25,12 @@ fn store_int8_by_2_lanes(lane: u32, i: u32, x: Four, is_there: bool) {
   // All lanes have read the magnitudes, so the next call may overwrite them; it writes sums after a barrier.
   workgroupBarrier();
   if (is_there) {
-    let place = int8_block_at(i / 8u);
+    let at = int8_block_at(i / 8u);
     let is_last = i % 8u == 4u;
-    blocks[place + select(0u, INT8_B, is_last)] =
+    blocks[at + select(0u, INT8_B, is_last)] =
       vec4<u32>(pack4xI8(a), pack4xI8(b), pack4xI8(c), pack4xI8(d));
     if (!is_last) {
-      blocks[place + INT8_HEAD] = int8_head(int8_scale(largest), code_sums[lane], code_sums[lane ^ 1u]);
+      blocks[at + INT8_HEAD] = int8_head(int8_scale(largest), code_sums[lane], code_sums[lane ^ 1u]);
     }
   }
 }

@@ -12,28 +12,28 @@ var<workgroup> magnitudes: array<f32, LANES>;
 var<workgroup> code_sums: array<i32, LANES>;
 
 fn store_int8_by_8_lanes(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
-  let eighth = lane % 8u;
-  let l = lane - eighth;
+  let part = lane % 8u;
+  let first = lane - part;
   let size = abs(x);
   magnitudes[lane] = max(max(size.x, size.y), max(size.z, size.w));
   workgroupBarrier();
-  let first_four = max(max(magnitudes[l], magnitudes[l + 1u]), max(magnitudes[l + 2u], magnitudes[l + 3u]));
+  let first_four = max(max(magnitudes[first], magnitudes[first + 1u]), max(magnitudes[first + 2u], magnitudes[first + 3u]));
   let last_four =
-    max(max(magnitudes[l + 4u], magnitudes[l + 5u]), max(magnitudes[l + 6u], magnitudes[l + 7u]));
+    max(max(magnitudes[first + 4u], magnitudes[first + 5u]), max(magnitudes[first + 6u], magnitudes[first + 7u]));
   let largest = max(first_four, last_four);
   let codes = int8_codes(x, int8_multiplier(largest));
   code_sums[lane] = sum_of(codes);
   // All lanes have read the magnitudes, so the next call may overwrite them; it writes sums after a barrier.
   workgroupBarrier();
   if (is_there) {
-    let place = int8_block_at(i / 8u);
-    let quad = place + select(0u, INT8_B, eighth >= 4u);
-    blocks[4u * quad + eighth % 4u] = pack4xI8(codes);
-    if (eighth < 4u) {
-      let first = code_sums[l] + code_sums[l + 1u] + code_sums[l + 2u] + code_sums[l + 3u];
-      let last = code_sums[l + 4u] + code_sums[l + 5u] + code_sums[l + 6u] + code_sums[l + 7u];
-      let head = int8_head(int8_scale(largest), first, last);
-      blocks[4u * (place + INT8_HEAD) + eighth] = head[eighth];
+    let at = int8_block_at(i / 8u);
+    let quad = at + select(0u, INT8_B, part >= 4u);
+    blocks[4u * quad + part % 4u] = pack4xI8(codes);
+    if (part < 4u) {
+      let first_sum = code_sums[first] + code_sums[first + 1u] + code_sums[first + 2u] + code_sums[first + 3u];
+      let last_sum = code_sums[first + 4u] + code_sums[first + 5u] + code_sums[first + 6u] + code_sums[first + 7u];
+      let head = int8_head(int8_scale(largest), first_sum, last_sum);
+      blocks[4u * (at + INT8_HEAD) + part] = head[part];
     }
   }
 }

@@ -47,7 +47,7 @@ pub struct Config {
     pub embedding_scale: f32,
     /// The activation of the feed-forward network.
     pub activation: Activation,
-    /// A cap `c` of the logits: `x` becomes `c·tanh(x / c)`.
+    /// The softcap `c` of the logits: `x` becomes `c·tanh(x / c)`.
     pub logit_softcap: Option<f32>,
     /// Queries and keys are normed, head by head.
     pub head_norms: bool,

@@ -131,8 +131,8 @@ impl Builder<'_> {
         let config = self.config;
         self.graph.output_bias = self.bias("", "output", config.vocabulary);
         self.graph.head.push(Step::Library(LibraryStep::Output));
-        let softcap = config.logit_softcap.map(|cap| Step::Kernel(KernelStep::Softcap { cap }));
-        self.graph.head.extend(softcap);
+        let step = config.logit_softcap.map(|softcap| Step::Kernel(KernelStep::Softcap { softcap }));
+        self.graph.head.extend(step);
     }
 
     fn attention(&mut self, layer: usize) {

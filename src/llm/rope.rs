@@ -97,7 +97,7 @@ impl Rope {
     }
 
     /// How much of the scaling pair `pair` gets: from 0 to 1 with YaRN, else 1.
-    fn scaled_share(&self, pair: usize, base: f64) -> f64 {
+    fn scaled_fraction(&self, pair: usize, base: f64) -> f64 {
         let Some(yarn) = &self.yarn else { return 1.0 };
         let dimensions = self.dimensions as f64;
         // The pair that rotates so often in the original context.
@@ -113,8 +113,9 @@ impl Rope {
     fn rotation(&self, base: f64, scale: f64, magnitude: f64, divisors: Option<&[f32]>) -> Rotation {
         let frequency = |pair: usize| {
             let divisor = divisors.map_or(1.0, |divisors| f64::from(divisors[pair]));
-            let share = self.scaled_share(pair, base);
-            (scale * share + (1.0 - share)) * base.powf(-2.0 * pair as f64 / self.dimensions as f64) / divisor
+            let fraction = self.scaled_fraction(pair, base);
+            (scale * fraction + (1.0 - fraction)) * base.powf(-2.0 * pair as f64 / self.dimensions as f64)
+                / divisor
         };
         Rotation { frequencies: (0..self.dimensions / 2).map(frequency).collect(), magnitude }
     }

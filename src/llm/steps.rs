@@ -128,6 +128,6 @@ pub(super) enum KernelStep {
     MoeRouter,
     /// `Branch` = the sum of `ExpertOutputs`, weighted by `ExpertWeights`.
     MoeCombine,
-    /// `Logits` = cap·tanh(`Logits` / cap).
-    Softcap { cap: f32 },
+    /// `Logits` = c·tanh(`Logits` / c), with the softcap c.
+    Softcap { softcap: f32 },
 }

@@ -235,14 +235,14 @@ fn a_stream_waits_for_whole_characters() {
     let tokenizer = Tokenizer::new(&sentence_piece()).unwrap();
     let bytes = |text: &[u8]| text.iter().map(|&byte| u32::from(byte) + 3).collect::<Vec<_>>();
     let mut stream = tokenizer.stream();
-    let pieces: Vec<String> = bytes("x€!".as_bytes()).into_iter().map(|token| stream.push(token)).collect();
-    assert_eq!(pieces, ["x", "", "", "€", "!"]);
+    let texts: Vec<String> = bytes("x€!".as_bytes()).into_iter().map(|token| stream.push(token)).collect();
+    assert_eq!(texts, ["x", "", "", "€", "!"]);
 
     // Invalid UTF-8 does not hold back the next bytes; an incomplete character comes at the end.
     let mut stream = tokenizer.stream();
-    let pieces: Vec<String> =
+    let texts: Vec<String> =
         bytes(b"\xE2\x82a\xFF\xF0\x9F").into_iter().map(|token| stream.push(token)).collect();
-    assert_eq!(pieces, ["", "", "\u{FFFD}a", "\u{FFFD}", "", ""]);
+    assert_eq!(texts, ["", "", "\u{FFFD}a", "\u{FFFD}", "", ""]);
     assert_eq!(stream.finish(), "\u{FFFD}");
 }
 

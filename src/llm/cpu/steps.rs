@@ -165,8 +165,8 @@ impl<'a> Batch<'a> {
                 let branch = moe_combine(outputs, weights, config.width, config.top_k());
                 self.put(Slot::Branch, branch);
             }
-            KernelStep::Softcap { cap } => {
-                self.get_mut(Slot::Logits).iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+            KernelStep::Softcap { softcap } => {
+                self.get_mut(Slot::Logits).iter_mut().for_each(|x| *x = softcap * (*x / softcap).tanh());
             }
         }
         Ok(())

@@ -134,8 +134,8 @@ pub(super) fn source(step: KernelStep, shared: &Shared, int8: bool, software_ada
             per_float("unpad_heads", text, &[Read, ReadWrite], length)
         }
         KernelStep::Glu => glu(config, int8, software_adapter),
-        KernelStep::Softcap { cap } => {
-            let text = Text::new().float("CAP", cap);
+        KernelStep::Softcap { softcap } => {
+            let text = Text::new().float("SOFTCAP", softcap);
             per_float("softcap", text, &[ReadWrite], config.vocabulary)
         }
         KernelStep::MoeRouter => {

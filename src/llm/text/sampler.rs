@@ -17,7 +17,7 @@ pub struct SamplerOptions {
     pub top_k: usize,
     /// Keeps the fewest best tokens that together have at least this probability; 1 keeps all.
     pub top_p: f32,
-    /// Keeps tokens with at least this share of the best token's probability; 0 keeps all.
+    /// Keeps tokens with at least this fraction of the best token's probability; 0 keeps all.
     pub min_p: f32,
     /// Divides logits; 0 always takes the best token.
     pub temperature: f32,
@@ -188,8 +188,8 @@ fn largest(numbers: &[f32]) -> f32 {
     most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-fn keep_probable(candidates: &mut Vec<Candidate>, share: f32) {
-    if share >= 1.0 {
+fn keep_probable(candidates: &mut Vec<Candidate>, fraction: f32) {
+    if fraction >= 1.0 {
         return;
     }
     let mut weights = candidates.clone();
@@ -197,16 +197,16 @@ fn keep_probable(candidates: &mut Vec<Candidate>, share: f32) {
     let mut sum = 0.0;
     let enough = weights.iter().position(|(_, weight)| {
         sum += f64::from(*weight);
-        sum >= f64::from(share) * total
+        sum >= f64::from(fraction) * total
     });
     candidates.truncate(enough.map_or(candidates.len(), |last| last + 1));
 }
 
-fn keep_near_best(candidates: &mut Vec<Candidate>, share: f32) {
+fn keep_near_best(candidates: &mut Vec<Candidate>, fraction: f32) {
     if let Some(&(_, best)) = candidates.first()
-        && share > 0.0
+        && fraction > 0.0
     {
-        let least = best + share.ln();
+        let least = best + fraction.ln();
         let far = candidates.iter().skip(1).position(|&(_, logit)| logit < least);
         candidates.truncate(far.map_or(candidates.len(), |far| far + 1));
     }

@@ -176,10 +176,10 @@ impl Tokenizer {
         let mut start = 0;
         // The start of a text counts as after a special token.
         let mut after_special = true;
-        for (place, token) in special.find_in(text) {
-            self.encode_text(&text[start..place.start], after_special, &mut tokens);
+        for (range, token) in special.find_in(text) {
+            self.encode_text(&text[start..range.start], after_special, &mut tokens);
             tokens.push(token);
-            (start, after_special) = (place.end, true);
+            (start, after_special) = (range.end, true);
         }
         self.encode_text(&text[start..], after_special, &mut tokens);
         tokens

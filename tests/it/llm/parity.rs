@@ -266,7 +266,7 @@ fn quantizing_while_loading_gives_what_the_file_would() {
             file.with_bytes(planned.to.name(), planned.to.shape(), to, bytes)
         });
         let file = file.open();
-        let mut on_cpu = None;
+        let mut cpu_logits = None;
         for device in super::devices() {
             let written = Model::from_gguf(&file, &exact(device.clone())).unwrap();
             let options = exact(device.clone()).with_quantize(file_type);
@@ -274,7 +274,7 @@ fn quantizing_while_loading_gives_what_the_file_would() {
             assert_eq!(loaded.device_bytes(), written.device_bytes());
             let (loaded, written) = (logits(&loaded), logits(&written));
             assert!(loaded == written, "{file_type} on {device}");
-            let right = on_cpu.get_or_insert_with(|| loaded.clone());
+            let right = cpu_logits.get_or_insert_with(|| loaded.clone());
             assert_near(&loaded, right, EXACT, &format!("{file_type} on {device}"));
             assert_ne!(loaded, logits(&Model::from_gguf(&source, &exact(device)).unwrap()));
         }

@@ -229,10 +229,10 @@ fn a_key_without_effect_in_the_architecture_draws_a_warning() {
         let file = with_key(name, key, value);
         load(&file).unwrap().warnings().to_vec()
     };
-    let cap = warnings("llama", "llama.final_logit_softcapping", 0.01f32.into());
+    let softcap = warnings("llama", "llama.final_logit_softcapping", 0.01f32.into());
     let text =
         "llama.final_logit_softcapping = 0.01 is ignored: a model of the architecture llama has no such part";
-    assert_eq!(cap, [text]);
+    assert_eq!(softcap, [text]);
     for (name, key, value) in [
         ("llama", "llama.attention.sliding_window", gguf::Value::from(4096u32)),
         ("gemma3", "gemma3.attn_logit_softcapping", 50.0f32.into()),

@@ -22,11 +22,11 @@ struct Pair {
     token: u32,
 }
 
-/// Merges pairs for which `join` gives a rank and a token: the lowest rank first, of equal ranks the leftmost
+/// Merges pairs for which `rank` gives a rank and a token: the lowest rank first, of equal ranks the leftmost
 /// pair. A part that was merged into its left neighbour keeps no bytes and no token.
 ///
 /// Takes O(n log n) time: pairs wait in a heap, and void ones are skipped when they come up.
-pub(super) fn merge(parts: &mut [Part], join: impl Fn(&Part, &Part) -> Option<(u32, u32)>) {
+pub(super) fn merge(parts: &mut [Part], rank: impl Fn(&Part, &Part) -> Option<(u32, u32)>) {
     let count = parts.len();
     // The neighbours of each part; `count` means none.
     let mut next: Vec<usize> = (1..=count).collect();
@@ -34,7 +34,7 @@ pub(super) fn merge(parts: &mut [Part], join: impl Fn(&Part, &Part) -> Option<(u
     let mut pairs = BinaryHeap::new();
     let consider = |parts: &[Part], left: usize, right: usize, pairs: &mut BinaryHeap<Reverse<Pair>>| {
         if let (Some(a), Some(b)) = (parts.get(left), parts.get(right))
-            && let Some((rank, token)) = join(a, b)
+            && let Some((rank, token)) = rank(a, b)
         {
             pairs.push(Reverse(Pair { rank, left, right, end: b.end, token }));
         }
