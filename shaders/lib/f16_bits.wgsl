@@ -14,8 +14,8 @@ fn f16_to_f32_bits(half: u32) -> u32 {
   return sign | select(select(normal, subnormal, rest < 0x00800000u), infinite_or_nan, rest >= 0x0f800000u);
 }
 
-// The bits of the f16 nearest to an f32, ties to even. Too large a number becomes infinity, NaN becomes sign
-// | 0x7e00.
+// The bits of the f16 nearest to an f32, ties to even. Too large a number becomes infinity; NaN becomes
+// 0x7e00 with its sign.
 fn f32_bits_to_f16(bits: u32) -> u32 {
   let sign = (bits >> 16u) & 0x8000u;
   let magnitude = bits & 0x7fffffffu;
