@@ -1,4 +1,4 @@
-// As little as a dispatch can do: what it costs is the launch, and that the next waits for it.
+// Measures a launch: a dispatch that does almost nothing, which the next dispatch waits for.
 
 @group(0) @binding(0) var<storage, read> source: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> result: array<vec4<u32>>;

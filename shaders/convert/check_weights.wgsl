@@ -1,7 +1,7 @@
-// Marks each block with a weight that is infinite, not a number, or larger than 2^14; four weights an
-// invocation.
+// Marks each block that has a weight which is infinite, NaN or larger than 2^14. An invocation checks four
+// weights.
 //
-// The scales of all other blocks fit an f16, in every format. The host looks at those that are marked.
+// In every other block the scales of any format fit an f16. The host checks the marked blocks itself.
 
 struct Params {
   count: u32,           // invocations with work

@@ -1,9 +1,9 @@
-// Decodes blocks, four weights an invocation, to f32 or f16.
+// Decodes blocks to f32 or f16. An invocation decodes four weights.
 
 #import lib/params.wgsl
 #import lib/decoder.wgsl
 #ifdef GRID
-// The vectors of the format's codebook, as format/codebook.rs lays them out.
+// The vectors of the format's codebook, in the layout of src/format/codebook.rs.
 @group(0) @binding(3) var<storage, read> grid: array<u32>;
 fn grid_word(i: u32) -> u32 { return grid[i]; }
 #endif

@@ -1,4 +1,4 @@
-// Encodes weights, a block an invocation.
+// Encodes weights in one pass. An invocation encodes a block.
 
 #import lib/params.wgsl
 #import lib/source.wgsl

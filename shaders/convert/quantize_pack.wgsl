@@ -1,11 +1,12 @@
-// The second of two passes that encode weights: from the scales of all its sub-blocks, a part of a block an invocation.
+// Encodes weights, second of two passes: writes blocks from the scales of their sub-blocks. An invocation
+// writes one of the PARTS parts of a block.
 
 #import lib/params.wgsl
 #import lib/source.wgsl
 #import lib/encoded.wgsl
 #import lib/exact.wgsl
 
-// What the first pass found of each sub-block.
+// The results of the first pass, one for each sub-block.
 @group(0) @binding(4) var<storage, read> scratch: array<vec4<u32>>;
 
 #import format

@@ -1,10 +1,10 @@
-// The first of two passes that encode weights: finds the scale of a sub-block an invocation.
+// Encodes weights, first of two passes: finds scales. An invocation finds that of a sub-block.
 
 #import lib/params.wgsl
 #import lib/source.wgsl
 #import lib/exact.wgsl
 
-// What is found of each sub-block; the format decides what that is.
+// The result for each sub-block; the format defines what it holds.
 @group(0) @binding(2) var<storage, read_write> scratch: array<vec4<u32>>;
 
 #import format

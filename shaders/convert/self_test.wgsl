@@ -1,4 +1,5 @@
-// The arithmetic that exactness rests on, on operands that the host has chosen.
+// Computes the operations that exact results depend on, with operands from the host. An invocation takes a
+// pair.
 
 #import lib/params.wgsl
 #import lib/exact.wgsl

@@ -1,4 +1,5 @@
-// What the device makes of every f16: whether it keeps subnormals.
+// Converts every f16 to f32 by the device's own instruction, which shows whether it keeps subnormals. An
+// invocation converts two.
 
 @group(0) @binding(1) var<storage, read> f16s: array<u32>;
 @group(0) @binding(2) var<storage, read_write> values: array<vec2<f32>>;

@@ -1,4 +1,4 @@
-// BF16: the upper half of the weight as f32.
+// BF16: the upper 16 bits of the weight as f32.
 
 #ifdef QUANTIZE
 fn quantize(block: u32) {
@@ -12,14 +12,15 @@ fn quantize(block: u32) {
 #ifdef DEQUANTIZE
 fn decode(block: u32, quad: u32) -> vec4<u32> {
   let at = 8u * quad;
-  return vec4<u32>(half(block, at), half(block, at + 2u), half(block, at + 4u), half(block, at + 6u)) << vec4<u32>(16u);
+  let halves = vec4<u32>(half(block, at), half(block, at + 2u), half(block, at + 4u), half(block, at + 6u));
+  return halves << vec4<u32>(16u);
 }
 #endif
 
 #ifdef FLOATS
-// Quad `quad` of a chunk.
-fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> {
-  let two = select(load_vec4.xy, load_vec4.zw, quad == 1u);
+// Quad `quad` of the eight weights of a vec4.
+fn floats(words: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(words.xy, words.zw, quad == 1u);
   return bitcast<vec4<f32>>(vec4<u32>(two.x << 16u, two.x, two.y << 16u, two.y) & vec4<u32>(0xffff0000u));
 }
 #endif

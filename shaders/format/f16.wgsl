@@ -12,16 +12,20 @@ fn quantize(block: u32) {
 #ifdef DEQUANTIZE
 fn decode(block: u32, quad: u32) -> vec4<u32> {
   let at = 8u * quad;
-  return vec4<u32>(scale_bits(block, at), scale_bits(block, at + 2u), scale_bits(block, at + 4u), scale_bits(block, at + 6u));
+  return vec4<u32>(
+    scale_bits(block, at),
+    scale_bits(block, at + 2u),
+    scale_bits(block, at + 4u),
+    scale_bits(block, at + 6u));
 }
 #endif
 
 #ifdef FLOATS
 #import lib/f16_value.wgsl
 
-// Quad `quad` of a chunk.
-fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> {
-  let two = select(load_vec4.xy, load_vec4.zw, quad == 1u);
+// Quad `quad` of the eight weights of a vec4.
+fn floats(words: vec4<u32>, quad: u32) -> vec4<f32> {
+  let two = select(words.xy, words.zw, quad == 1u);
   return vec4<f32>(f16_values(two.x), f16_values(two.y));
 }
 #endif

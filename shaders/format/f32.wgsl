@@ -1,4 +1,4 @@
-// F32: the weight itself.
+// F32: the weight as it is.
 
 #ifdef QUANTIZE
 fn quantize(block: u32) {
@@ -18,6 +18,6 @@ fn decode(block: u32, quad: u32) -> vec4<u32> {
 #endif
 
 #ifdef FLOATS
-// The one quad of a chunk.
-fn floats(load_vec4: vec4<u32>, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(load_vec4); }
+// The four weights of a vec4.
+fn floats(words: vec4<u32>, quad: u32) -> vec4<f32> { return bitcast<vec4<f32>>(words); }
 #endif

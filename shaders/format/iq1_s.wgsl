@@ -1,4 +1,5 @@
-// IQ1_S: d f16, 32 low bytes of indices, for each 32 weights four times 3 high bits, sc and the sign of the shift;
+// IQ1_S: d f16, 32 low bytes of indices, for each 32 weights 16 bits: 3 high bits of each of four indices,
+// sc, and the sign of the shift;
 // w = d·(2sc + 1)/8·(8·vector ± 1).
 
 #ifdef DEQUANTIZE
@@ -25,25 +26,26 @@ const HAS_MIN = true;
 const OFFSET = 0;
 const CODE_BITS = 8u;
 
-// For each part four indices, and 16 bits of what else it has.
+// Two parts of 32 weights.
 struct Raw {
   d: f32,
-  indices: vec2<u32>,
-  rest: u32,
+  indices: vec2<u32>,  // for each part, the low bytes of four indices
+  rest: u32,           // for each part, 16 bits: high bits of indices, sc and the sign of the shift
 }
 
-// The n-th word of a block's indices.
+// Word `n` of a block's indices.
 fn word_of(block: u32, n: u32) -> u32 { return load_word(4u * FIELD1_AT, 4u * FIELD1_SIZE, block, n); }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)), vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)),
+    vec2<u32>(word_of(block, 2u * unit), word_of(block, 2u * unit + 1u)),
     load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, unit));
 }
 
 fn eight(index: u32) -> vec2<u32> { return vec2<u32>(grid_word(2u * index), grid_word(2u * index + 1u)); }
 
-// The codes are the vectors: what they are shifted by, all 32 alike, is the minimum.
+// The codes are the vectors. The shift is the same for all 32 weights, so it is the min.
 fn codes(raw: Raw, part: u32) -> Codes {
   let low = select(raw.indices.x, raw.indices.y, part == 1u);
   let rest = raw.rest >> (16u * part);

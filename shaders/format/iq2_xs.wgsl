@@ -1,4 +1,5 @@
-// IQ2_XS: d f16, 32 codes of 9 bits of index and 7 signs, 16 scales of 4 bits; w = ± d·(2sc + 1)/8·vector.
+// IQ2_XS: d f16, 32 codes of 16 bits (an index of 9 bits, 7 signs), 16 scales of 4 bits;
+// w = ± d·(2sc + 1)/8·vector.
 
 #ifdef DEQUANTIZE
 #import lib/codebook.wgsl
@@ -24,17 +25,19 @@ const HAS_MIN = false;
 const OFFSET = 0;
 const CODE_BITS = 8u;
 
+// Two parts of 32 weights.
 struct Raw {
-  d: f32,
-  // Two codes a word, four for each part.
-  pairs: vec4<u32>,
-  // A byte for each part.
-  scales: u32,
+  d: f32,            // an eighth of d
+  pairs: vec4<u32>,  // for each part, two words of two codes
+  scales: u32,       // for each part, a byte with two scales
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let d = f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125;
-  return Raw(d, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit), half_of(load_word(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit));
+  return Raw(
+    d,
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit),
+    half_of(load_word(FIELD2_AT, FIELD2_SIZE, block, unit >> 1u), unit));
 }
 
 // The vectors of two codes.
@@ -44,6 +47,7 @@ fn two_vectors(pair: u32) -> vec4<u32> {
 
 fn codes(raw: Raw, part: u32) -> Codes {
   let two = select(raw.pairs.xy, raw.pairs.zw, part == 1u);
-  return Codes(two_vectors(two.x), two_vectors(two.y), two_scales(raw.d, raw.scales >> (8u * part)), vec2<f32>(0.0));
+  return Codes(
+    two_vectors(two.x), two_vectors(two.y), two_scales(raw.d, raw.scales >> (8u * part)), vec2<f32>(0.0));
 }
 #endif

@@ -1,4 +1,5 @@
-// IQ2_XXS: d f16, then for each 32 weights four indices of 8 bits and a word of four times 7 signs and sc; w = ± d·(2sc + 1)/8·vector.
+// IQ2_XXS: d f16, then for each 32 weights four indices of 8 bits, and a word of four times 7 signs, and sc;
+// w = ± d·(2sc + 1)/8·vector.
 
 #ifdef DEQUANTIZE
 #import lib/codebook.wgsl
@@ -25,14 +26,16 @@ const HAS_MIN = false;
 const OFFSET = 0;
 const CODE_BITS = 8u;
 
+// Two parts of 32 weights.
 struct Raw {
-  d: f32,
-  // For each part four indices, then signs and sc.
-  parts: vec4<u32>,
+  d: f32,            // an eighth of d
+  parts: vec4<u32>,  // for each part, a word of four indices, then a word of signs and sc
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit));
+  return Raw(
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.125,
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -1,4 +1,5 @@
-// IQ3_XXS: d f16, 64 indices of 8 bits, for each 32 weights a word of four times 7 signs and sc; w = ± d·(2sc + 1)/4·vector.
+// IQ3_XXS: d f16, 64 indices of 8 bits, for each 32 weights a word of four times 7 signs, and sc;
+// w = ± d·(2sc + 1)/4·vector.
 
 #ifdef DEQUANTIZE
 #import lib/codebook.wgsl
@@ -22,18 +23,21 @@ const HAS_MIN = false;
 const OFFSET = 0;
 const CODE_BITS = 8u;
 
+// Two parts of 32 weights.
 struct Raw {
-  d: f32,
-  // For each part eight indices; and its signs and sc.
-  indices: vec4<u32>,
-  signs: vec2<u32>,
+  d: f32,              // a fourth of d
+  indices: vec4<u32>,  // for each part, eight indices
+  signs: vec2<u32>,    // for each part, its signs and sc
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let at = 2u * unit;
   return Raw(
-    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.25, load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit),
-    vec2<u32>(load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at), load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at + 1u)));
+    f16_value(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u)) * 0.25,
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, unit),
+    vec2<u32>(
+      load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at),
+      load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, at + 1u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
@@ -43,7 +47,11 @@ fn codes(raw: Raw, part: u32) -> Codes {
   let x = indices.x;
   let y = indices.y;
   return without_min(
-    vec4<u32>(fours_even(x & 0xffu, (x >> 8u) & 0xffu, signs), fours_even((x >> 16u) & 0xffu, x >> 24u, signs >> 7u)),
-    vec4<u32>(fours_even(y & 0xffu, (y >> 8u) & 0xffu, signs >> 14u), fours_even((y >> 16u) & 0xffu, y >> 24u, signs >> 21u)), d);
+    vec4<u32>(
+      fours_even(x & 0xffu, (x >> 8u) & 0xffu, signs), fours_even((x >> 16u) & 0xffu, x >> 24u, signs >> 7u)),
+    vec4<u32>(
+      fours_even(y & 0xffu, (y >> 8u) & 0xffu, signs >> 14u),
+      fours_even((y >> 16u) & 0xffu, y >> 24u, signs >> 21u)),
+    d);
 }
 #endif

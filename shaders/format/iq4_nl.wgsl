@@ -1,4 +1,5 @@
-// IQ4_NL: d f16, qs[16]: byte j = weight j (low nibble), j+16 (high); w = d·level[q].
+// IQ4_NL: d f16, qs[16]: byte j has weight j in its low nibble and weight j + 16 in the high one;
+// w = d·level[q].
 
 #ifdef QUANTIZE
 #import lib/level_codes.wgsl
@@ -13,7 +14,8 @@ fn quantize(block: u32) {
   let zero = found.scale == 0.0;
   let multiplier = select(divide(1.0, found.scale), 0.0, zero);
   let at = block * BLOCK_WORDS;
-  // The scale takes the first half of a word, so each word has the end of one quad and the start of the next.
+  // The scale takes the first 16 bits of a word, so each word has the end of one quad and the start of the
+  // next.
   var before = f32_bits_to_f16(bitcast<u32>(found.scale));
   for (var i = 0u; i < 4u; i++) {
     let codes = level_codes(x + i, multiplier);

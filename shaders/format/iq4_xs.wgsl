@@ -1,6 +1,8 @@
-// IQ4_XS: d f16, scales_h u16, scales_l[4], qs[128]; w = d·(sc-32)·level[q]. Sub-blocks of 32 weights, coded as in IQ4_NL.
+// IQ4_XS: d f16, scales_h u16, scales_l[4], qs[128];
+// w = d·(sc-32)·level[q]. Sub-blocks of 32 weights, packed as in IQ4_NL.
 //
-// The scale of sub-block s has its low four bits in bits 4s.. of scales_l and its high two in bits 2s.. of scales_h.
+// sc of sub-block s has its low four bits from bit 4s of scales_l on, and its high two from bit 2s of
+// scales_h on.
 
 #ifdef SEARCH
 #import lib/level_search.wgsl
@@ -15,10 +17,12 @@ fn search(sub_block: u32) {
 #import lib/level_codes.wgsl
 #import lib/stored_scale.wgsl
 
-// The integer that is stored for the scale of a sub-block, less 32.
-fn stored(sub_block: u32, inverse: f32) -> f32 { return clamp(round(inverse * found_scale(sub_block)), -32.0, 31.0); }
+// sc - 32 of a sub-block.
+fn stored(sub_block: u32, inverse: f32) -> f32 {
+  return clamp(round(inverse * found_scale(sub_block)), -32.0, 31.0);
+}
 
-// The first two words: d and the integers.
+// The first two words: d, and sc of all sub-blocks.
 fn head(first: u32, d: u32, inverse: f32) -> vec2<u32> {
   var low = 0u;
   var high = 0u;
@@ -44,13 +48,16 @@ fn pack(block: u32, part: u32) {
     blocks[at] = words.x;
     blocks[at + 1u] = words.y;
   }
-  // The codes are those for the scales before d is rounded to f16.
+  // As in ggml, the codes are for the scales with d before it is rounded to f16.
   for (var s = 2u * part; s < 2u * part + 2u; s++) {
     let scale = mul(d, stored(first + s, inverse));
     let multiplier = select(divide(1.0, scale), 0.0, scale == 0.0);
     let x = (first + s) * 8u;
     store4(at + 2u + 4u * s, vec4<u32>(
-      level_codes(x, multiplier), level_codes(x + 1u, multiplier), level_codes(x + 2u, multiplier), level_codes(x + 3u, multiplier)));
+      level_codes(x, multiplier),
+      level_codes(x + 1u, multiplier),
+      level_codes(x + 2u, multiplier),
+      level_codes(x + 3u, multiplier)));
   }
 }
 #endif
@@ -58,7 +65,7 @@ fn pack(block: u32, part: u32) {
 #ifdef DEQUANTIZE
 #import lib/levels.wgsl
 
-// The integer in the scale of sub-block s.
+// sc - 32 of sub-block s.
 fn multiple(block: u32, s: u32) -> i32 {
   let low = (word(block, 1u) >> (4u * s)) & 15u;
   let high = (half(block, 2u) >> (2u * s)) & 3u;
@@ -83,21 +90,24 @@ const HAS_MIN = false;
 const OFFSET = 0;
 const CODE_BITS = 8u;
 
+// Two parts of 32 weights, which are sub-blocks.
 struct Raw {
   d: f32,
-  // From those of the first part on: the low four bits of the integers in the scales, and the high two from bit 4 on.
-  low: u32,
-  high: u32,
-  first: vec4<u32>,
-  second: vec4<u32>,
+  low: u32,           // four bits of each sc, from bit 0 on
+  high: u32,          // the high two bits of each sc, from bit 4 on
+  first: vec4<u32>,   // the codes of the first part
+  second: vec4<u32>,  // the codes of the second part
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let head = load_word(FIELD0_AT, FIELD0_SIZE, block, 0u);
   let low = load_word(FIELD0_AT, FIELD0_SIZE, block, 1u);
   return Raw(
-    f16_value(head & 0xffffu), low >> (8u * unit), head >> (12u + 4u * unit),
-    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
+    f16_value(head & 0xffffu),
+    low >> (8u * unit),
+    head >> (12u + 4u * unit),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 2u * unit + 1u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {

@@ -1,4 +1,4 @@
-// MXFP4: e byte, 32 nibbles e2m1; w = 2^(e-128)·q, where q is the doubled e2m1 number.
+// MXFP4: e, a byte, and 32 e2m1 numbers of four bits; w = 2^(e-128)·q, where q is the doubled e2m1 number.
 
 #import lib/e2m1.wgsl
 
@@ -6,7 +6,8 @@
 #import lib/extremes.wgsl
 #import lib/pack.wgsl
 
-// C's floorf(log2f(x)) for the bits of a normal x, where log2f rounds to nearest: format/mxfp4.rs has the reason.
+// C's floorf(log2f(x)) for the bits of a normal x, where log2f rounds to nearest; src/format/mxfp4.rs has the
+// reason.
 fn floor_log2(bits: u32) -> i32 {
   let exponent = i32(bits >> 23u) - 127;
   let missing = 0x800000u - (bits & 0x7fffffu);
@@ -23,10 +24,11 @@ fn quantize(block: u32) {
   }
   // The greatest e2m1 number is 6, whose exponent is 2.
   let e = select(u32(floor_log2(largest) - 2 + 127), 0u, largest == 0u);
-  // 2^(e-128), which is normal but for a block of zeros, where any will do.
+  // 2^(e-128), which is normal except for a block of zeros, where any d will do.
   let d = bitcast<f32>(select((e - 1u) << 23u, 0u, largest == 0u));
   let at = block * BLOCK_WORDS;
-  // The scale takes the first byte of a word, so each word has the end of four bytes of nibbles and the start of the next.
+  // e takes the first byte of a word, so each word has the end of four bytes of nibbles and the start of the
+  // next four.
   var before = e;
   for (var i = 0u; i < 4u; i++) {
     let pairs = nibbles(nearest_e2m1(weights(x + i), d), nearest_e2m1(weights(x + i + 4u), d));
@@ -38,7 +40,7 @@ fn quantize(block: u32) {
 #endif
 
 #ifdef DEQUANTIZE
-// 2^(e-128)·q: the bits, which may be those of a subnormal or of infinity.
+// The bits of 2^(e-128)·q, which may be subnormal or infinite.
 fn shifted(e: u32, q: vec4<i32>) -> vec4<u32> {
   let bits = bitcast<vec4<u32>>(vec4<f32>(abs(q)));
   // 128 more than the exponent of the product.
@@ -80,7 +82,8 @@ fn fetch(block: u32, unit: u32) -> Raw {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  // 2^(e-128), of which the first two are subnormal, 1 and 2 times 2^-128: from e = 2 on the other is greater.
+  // 2^(e-128). For e = 0 and e = 1 it is subnormal, 2^-128 and 2^-127; from e = 2 on `normal` is the greater
+  // one.
   let normal = bitcast<i32>((raw.e << 23u) - 0x00800000u);
   let subnormal = bitcast<i32>((raw.e << 21u) + 0x00200000u);
   let numbers = numbers_of(raw.pairs);

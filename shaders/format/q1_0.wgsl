@@ -3,7 +3,7 @@
 #ifdef QUANTIZE
 #import lib/pack.wgsl
 
-// A bit for each of 32 weights, set where it is not negative, as -0 is not.
+// A bit for each of 32 weights, set where the weight is not negative; -0 counts as 0.
 fn not_negative(x: u32) -> u32 {
   var signs = 0u;
   for (var i = 0u; i < 8u; i++) {
@@ -25,13 +25,14 @@ fn quantize(block: u32) {
     largest = max(largest, largest4(bits));
     subnormal |= (size - 1u) < vec4<u32>(0x7fffffu);
   }
-  // A subnormal can decide how the sum is rounded.
+  // A subnormal, which a device may flush, can decide how the sum is rounded.
   if (!in_range(largest) || any(subnormal)) {
     decline(block);
   }
   let d = bitcast<u32>(sum * 0.0078125) & 0x7fffffffu;
   let at = block * BLOCK_WORDS;
-  // The scale takes the first half of a word, so each word has the end of 32 bits and the start of the next.
+  // The scale takes the first 16 bits of a word, so each word has the end of 32 bits and the start of the
+  // next.
   var before = f32_bits_to_f16(d);
   for (var i = 0u; i < 4u; i++) {
     let signs = not_negative(x + 8u * i);
@@ -68,14 +69,15 @@ fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
-// Twice each of 16 bits.
+// Twice each of 16 bits, as bytes.
 fn twice(bits: u32) -> vec4<u32> {
   let fours = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
   return (fours * 0x00408102u) & vec4<u32>(0x02020202u);
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  let bits = select(select(raw.bits.x, raw.bits.y, part == 1u), select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
+  let first_two = select(raw.bits.x, raw.bits.y, part == 1u);
+  let bits = select(first_two, select(raw.bits.z, raw.bits.w, part == 3u), part >= 2u);
   return without_min(twice(bits), twice(bits >> 16u), f16_value(raw.d));
 }
 #endif

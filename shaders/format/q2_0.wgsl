@@ -1,10 +1,10 @@
-// Q2_0: d f16, 64 codes of two bits; w = d·(q-1). The encoder writes no 3.
+// Q2_0: d f16, 64 codes of two bits; w = d·(q-1). The encoder never writes 3.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
 #import lib/ternary.wgsl
 
-// A byte of the codes of a quad.
+// The codes of a quad as a byte.
 fn four_codes(i: u32, multiplier: f32) -> u32 {
   let q = ternary(weights(i), multiplier);
   return q.x | (q.y << 2u) | (q.z << 4u) | (q.w << 6u);
@@ -18,7 +18,8 @@ fn quantize(block: u32) {
   }
   let multiplier = inverse_or_zero(bitcast<f32>(d));
   let at = block * BLOCK_WORDS;
-  // The scale takes the first half of a word, so each word has the end of four quads and the start of the next.
+  // The scale takes the first 16 bits of a word, so each word has the end of four quads and the start of the
+  // next.
   var before = f32_bits_to_f16(d);
   for (var i = 0u; i < 4u; i++) {
     let quad = x + 4u * i;
@@ -57,7 +58,7 @@ fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
-// The four codes of each byte, as bytes.
+// The codes of four bytes, as 16 bytes.
 fn spread_pairs(fours: u32) -> vec4<u32> {
   let bytes = (vec4<u32>(fours) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu);
   let pairs = (bytes | (bytes << vec4<u32>(12u))) & vec4<u32>(0x000f000fu);

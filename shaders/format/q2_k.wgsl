@@ -1,4 +1,5 @@
-// Q2_K: 16 bytes of a scale and a min of four bits, 256 codes of two bits, d, dmin f16; w = d·sc·q - dmin·m.
+// Q2_K: 16 bytes of a scale and a min of four bits each, 256 codes of two bits, d, dmin f16;
+// w = d·sc·q - dmin·m. Sub-blocks of 16 weights.
 
 const MAX_CODE = 3.0;
 
@@ -18,7 +19,8 @@ fn penalty(difference: vec4<f32>) -> vec4<f32> { return abs(difference); }
 #ifdef PACK
 #import lib/affine_codes.wgsl
 
-// A part is the four sub-blocks whose codes share bytes, each with every second one of half a block. It writes the scales of four others: those in a row.
+// Writes the codes of four sub-blocks that share bytes: every other sub-block of half a block. Also writes
+// the scales and mins of four consecutive sub-blocks.
 fn pack(block: u32, part: u32) {
   let first = block * SUB_BLOCKS;
   let a = found4(first);
@@ -46,8 +48,10 @@ fn pack(block: u32, part: u32) {
     let codes1 = codes(weights(x + 8u), line1);
     let codes2 = codes(weights(x + 16u), line2);
     let codes3 = codes(weights(x + 24u), line3);
-    blocks[at + 4u + 4u * part + l] = codes0.bytes | (codes1.bytes << 2u) | (codes2.bytes << 4u) | (codes3.bytes << 6u);
-    farthest = max(farthest, max(max(codes0.distance, codes1.distance), max(codes2.distance, codes3.distance)));
+    blocks[at + 4u + 4u * part + l] = codes0.bytes | (codes1.bytes << 2u)
+      | (codes2.bytes << 4u) | (codes3.bytes << 6u);
+    let first_two = max(codes0.distance, codes1.distance);
+    farthest = max(farthest, max(first_two, max(codes2.distance, codes3.distance)));
   }
   if (too_far(farthest) || any(row.scale < vec4<f32>(0.0))) {
     decline(block);
@@ -77,30 +81,34 @@ const HAS_MIN = true;
 const OFFSET = 0;
 const CODE_BITS = 2u;
 
-// A quarter of a block: two chunks of which it has four bits of each byte, and four bits each of four scales and mins.
+// Two parts of 32 weights, each of two sub-blocks: four bits of each byte of two vec4s.
 struct Raw {
-  a: vec4<u32>,
-  b: vec4<u32>,
-  scales: u32,
-  d: vec2<f32>,
+  a: vec4<u32>,  // the first sub-block of each part, the first part in the lowest bits
+  b: vec4<u32>,  // the second sub-block of each part
+  scales: u32,   // the scales and mins of the four sub-blocks
+  d: vec2<f32>,  // d and dmin
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
   let codes = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, unit / 2u);
   let up = vec4<u32>(4u * (unit % 2u));
   return Raw(
-    codes.a >> up, codes.b >> up, load_word(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, unit),
+    codes.a >> up,
+    codes.b >> up,
+    load_word(4u * FIELD0_AT, 4u * FIELD0_SIZE, block, unit),
     f16_values(load_word(FIELD2_AT, FIELD2_SIZE, block, 0u)));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  // Of four sub-blocks, of which a part has two.
+  // The scales and mins of four sub-blocks, of which a part has two.
   let sc = vec4<f32>(unpack4xU8(raw.scales & 0x0f0f0f0fu));
   let m = vec4<f32>(unpack4xU8((raw.scales >> 4u) & 0x0f0f0f0fu));
   let scales = select(sc.xy, sc.zw, part == 1u);
   let mins = select(m.xy, m.zw, part == 1u);
   return Codes(
-    pairs_from(raw.a, 2u * part), pairs_from(raw.b, 2u * part), vec2<f32>(multiple(raw.d.x, scales.x), multiple(raw.d.x, scales.y)),
+    pairs_from(raw.a, 2u * part),
+    pairs_from(raw.b, 2u * part),
+    vec2<f32>(multiple(raw.d.x, scales.x), multiple(raw.d.x, scales.y)),
     vec2<f32>(multiple(raw.d.y, mins.x), multiple(raw.d.y, mins.y)));
 }
 #endif

@@ -1,7 +1,10 @@
-// Q3_K: hmask[32], qs[64], scales[12] of six bits, d f16; w = d·(sc-32)·q, q in -4..4. Sub-blocks of 16 weights.
+// Q3_K: hmask[32], qs[64], scales[12] of six bits, d f16;
+// w = d·(sc-32)·q, q in -4..4. Sub-blocks of 16 weights.
 //
-// Of each half, quarter k has the low two bits of its q+4 in bits 2k.. of the bytes of the half's qs; the high bit of weight e is bit e/32 of hmask[e % 32].
-// Scale s has its low four bits in a nibble of byte s % 8, the low one for s < 8, and its high two in bits 2·(s/4).. of byte 8 + s % 4.
+// Each half of a block has 32 bytes of qs. The 32 weights of quarter k of the half have the low two bits of
+// their q+4 from bit 2k of these bytes on. The high bit of weight e is bit e/32 of hmask[e % 32]. Scale s has
+// its low four bits in a nibble of byte s % 8 of the scales, the low nibble for s < 8, and its high two from
+// bit 2·(s/4) of byte 8 + s % 4 on.
 
 #ifdef SEARCH
 #import lib/sub_block.wgsl
@@ -10,27 +13,29 @@ fn first_codes(q: Quad, multiplier: f32) -> vec4<f32> {
   return round(clamp(q.x * multiplier, vec4<f32>(-4.0), vec4<f32>(3.0)));
 }
 
-// a / b, rounded to f32 and then to an integer, half to even, within -4..=3; for b > 0.
+// a / b, rounded to f32 and then to an integer, ties to even, within -4..=3, for b > 0.
 fn rounded_quotient(a: f32, b: f32) -> f32 {
   let size = abs(a);
   let below = floor(min(size * (1.0 / b), 3.5));
-  // Far from the middle any error leaves it on its side; near it both differences are exact, because even is 0, 2 or 4.
+  // Far from the middle, an error does not change the side. Near it, both differences are exact, because
+  // `even` is 0, 2 or 4.
   let middle = below + 0.5;
   let even = round(middle);
   let rest = add(sub(size, mul(even, b)), mul(even - middle, b));
-  // A quotient within half of the middle's last place is rounded to the middle, and then to the even one.
+  // A quotient within half a unit in the last place of the middle is rounded to the middle, and then to the
+  // even integer.
   let half_place = bitcast<f32>((bitcast<u32>(middle) & 0x7f800000u) - (24u << 23u));
   let nearest = select(select(below, below + 1.0, rest > 0.0), even, abs(rest) <= half_place * b);
   return clamp(select(nearest, -nearest, a < 0.0), -4.0, 3.0);
 }
 
-// The sums, and the code that one weight has in them.
+// The sums, and the code of one weight in them.
 struct Improved {
   sums: Sums,
   code: f32,
 }
 
-// Gives a weight the code that is best while all others stay, if that explains more.
+// Gives a weight the best code with all other codes fixed, if that explains more.
 fn improve(sums: Sums, x: f32, w: f32, wx: f32, code: f32) -> Improved {
   let rest = Sums(sub(sums.lx, mul(wx, code)), sub(sums.l2, mul(mul(w, code), code)));
   let new_code = rounded_quotient(mul(x, rest.l2), rest.lx);
@@ -38,7 +43,8 @@ fn improve(sums: Sums, x: f32, w: f32, wx: f32, code: f32) -> Improved {
   let explains_more = mul(after.lx, after.lx) * sums.l2 > mul(sums.lx, sums.lx) * after.l2;
   let better = rest.lx > 0.0 && new_code != code && explains_more;
   return Improved(
-    Sums(select(sums.lx, after.lx, better), select(sums.l2, after.l2, better)), select(code, new_code, better));
+    Sums(select(sums.lx, after.lx, better), select(sums.l2, after.l2, better)),
+    select(code, new_code, better));
 }
 
 struct ImprovedQuad {
@@ -54,7 +60,7 @@ fn improve_quad(sums: Sums, q: Quad, code: vec4<f32>) -> ImprovedQuad {
   return ImprovedQuad(w.sums, vec4<f32>(x.code, y.code, z.code, w.code));
 }
 
-// Four codes + 4, as the nibbles of 16 bits.
+// Four codes + 4, as four nibbles.
 fn nibbles(code: vec4<f32>) -> u32 {
   let q = vec4<u32>(code + vec4<f32>(4.0));
   return q.x | (q.y << 4u) | (q.z << 8u) | (q.w << 12u);
@@ -97,7 +103,7 @@ fn search(sub_block: u32) {
 #ifdef PACK
 #import lib/stored_scale.wgsl
 
-// The codes of four weights + 4, as bytes. Where the stored scale is 0 they are those of the search.
+// Four codes + 4, as bytes: those of the search where the stored scale is 0.
 fn codes(x: vec4<f32>, scale: f32, searched: u32) -> u32 {
   let rounded = rounded_quotients(x, select(scale, 1.0, scale == 0.0), -4.0, 3.0);
   let nibbles = (vec4<u32>(searched) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(7u);
@@ -115,10 +121,12 @@ fn sub_block_codes(sub_block: u32, s: SuperScale) -> vec4<u32> {
     codes(weights(x + 3u), scale, found.z >> 16u));
 }
 
-// The six bits of four scales, as bytes.
-fn six_bits(first: u32, s: SuperScale) -> u32 { return bytes(bitcast<vec4<u32>>(stored_scales(first, s) + vec4<i32>(32))); }
+// Four scales of six bits, as bytes.
+fn six_bits(first: u32, s: SuperScale) -> u32 {
+  return bytes(bitcast<vec4<u32>>(stored_scales(first, s) + vec4<i32>(32)));
+}
 
-// The last four words: the scales and d, all 0 in a block of zeros.
+// The last four words, the scales and d; 0 in a block of zeros.
 fn tail(first: u32, s: SuperScale) -> vec4<u32> {
   let a = six_bits(first, s);
   let b = six_bits(first + 4u, s);
@@ -132,7 +140,7 @@ fn tail(first: u32, s: SuperScale) -> vec4<u32> {
   return select(words, vec4<u32>(0u), s.inverse == 0.0);
 }
 
-// A part is half of the columns: every other sub-block.
+// Writes every other sub-block.
 fn pack(block: u32, part: u32) {
   let s = super_scale(block, -32.0);
   let first = block * SUB_BLOCKS;
@@ -180,17 +188,17 @@ const HAS_MIN = false;
 const OFFSET = 4;
 const CODE_BITS = 3u;
 
-// Half a block: two chunks of low bits, the high bits of the first in low nibbles and of the other in high ones, and the bytes of eight scales.
+// Four parts of 32 weights, which are half a block.
 struct Raw {
-  low0: vec4<u32>,
-  low1: vec4<u32>,
-  high: vec4<u32>,
-  scales: vec2<u32>,
+  low0: vec4<u32>,    // the low bits of the first 16 weights of each part
+  low1: vec4<u32>,    // the low bits of the last 16 weights of each part
+  high: vec4<u32>,    // the high bits of the former in the low nibbles, and of the latter in the high ones
+  scales: vec2<u32>,  // eight scales, a byte each
   d: f32,
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  // Of each byte, this half has four bits: of the high bits, and of the scales, low and high.
+  // A unit has four bits of each byte of high bits and of scales, the low ones or the high ones.
   let up = 4u * unit;
   let low = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, unit);
   let high = load_two_vec4s(FIELD0_AT, FIELD0_SIZE, block, 0u);
@@ -199,12 +207,16 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let low1 = load_word(FIELD2_AT, FIELD2_SIZE, block, 1u) >> up;
   let high_scales = load_word(FIELD2_AT, FIELD2_SIZE, block, 2u) >> up;
   return Raw(
-    low.a, low.b, ((high.a >> vec4<u32>(up)) & mask) | ((high.b << vec4<u32>(4u - up)) & ~mask),
-    vec2<u32>((low0 & 0x0f0f0f0fu) | ((high_scales & 0x03030303u) << 4u), (low1 & 0x0f0f0f0fu) | ((high_scales & 0x0c0c0c0cu) << 2u)),
+    low.a,
+    low.b,
+    ((high.a >> vec4<u32>(up)) & mask) | ((high.b << vec4<u32>(4u - up)) & ~mask),
+    vec2<u32>(
+      (low0 & 0x0f0f0f0fu) | ((high_scales & 0x03030303u) << 4u),
+      (low1 & 0x0f0f0f0fu) | ((high_scales & 0x0c0c0c0cu) << 2u)),
     f16_value(load_f16(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
-// 16 weights of a quarter, whose high bits stand from bit `up` on.
+// 16 weights of part `quarter`, whose high bits begin at bit `up` of each byte.
 fn three_bits(low: vec4<u32>, high: vec4<u32>, quarter: u32, up: u32) -> vec4<u32> {
   let at = up + quarter;
   let moved = (high << vec4<u32>(max(at, 2u) - at)) >> vec4<u32>(max(at, 2u) - 2u);
@@ -215,7 +227,8 @@ fn codes(raw: Raw, part: u32) -> Codes {
   let sc = vec4<f32>(unpack4xU8(select(raw.scales.x, raw.scales.y, part >= 2u))) - 32.0;
   let scales = select(sc.xy, sc.zw, part % 2u == 1u);
   return Codes(
-    three_bits(raw.low0, raw.high, part, 0u), three_bits(raw.low1, raw.high, part, 4u),
+    three_bits(raw.low0, raw.high, part, 0u),
+    three_bits(raw.low1, raw.high, part, 4u),
     vec2<f32>(multiple(raw.d, scales.x), multiple(raw.d, scales.y)), vec2<f32>(0.0));
 }
 #endif

@@ -1,4 +1,4 @@
-// Q4_0: d f16, 32 nibbles; w = d·(q-8). The weight of the largest magnitude gets code 0.
+// Q4_0: d f16, 32 codes of four bits; w = d·(q-8). The weight of the largest magnitude has code 0.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
@@ -18,7 +18,8 @@ fn quantize(block: u32) {
   let d = select(bitcast<u32>(bitcast<f32>(first) * -0.125), 0x80000000u, first == 0u);
   let multiplier = inverse_or_zero(bitcast<f32>(d));
   let at = block * BLOCK_WORDS;
-  // The scale takes the first half of a word, so each word has the end of four bytes of nibbles and the start of the next.
+  // The scale takes the first 16 bits of a word, so each word has the end of four bytes of nibbles and the
+  // start of the next four.
   var before = f32_bits_to_f16(d);
   for (var i = 0u; i < 4u; i++) {
     let pairs = nibbles(codes(weights(x + i), multiplier), codes(weights(x + i + 4u), multiplier));

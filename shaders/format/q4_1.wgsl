@@ -1,4 +1,4 @@
-// Q4_1: d, m f16, 32 nibbles; w = d·q + m.
+// Q4_1: d, m f16, 32 codes of four bits; w = d·q + m.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl

@@ -10,7 +10,7 @@ const STEPS = 20u;
 #endif
 
 #ifdef PACK
-// A part is the two sub-blocks whose codes share bytes.
+// Writes the codes of two sub-blocks that share bytes.
 fn pack(block: u32, part: u32) {
   let units = head(block, part);
   let i = block * SUB_BLOCKS + 2u * part;
@@ -44,6 +44,7 @@ const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
 const CODE_BITS = 4u;
 
+// Two parts of 32 weights, which are sub-blocks: the first in the low nibbles, the second in the high ones.
 struct Raw {
   scales: SixBit,
   a: vec4<u32>,

@@ -1,4 +1,5 @@
-// Q5_0: d f16, 32 fifth bits, 32 nibbles; w = d·(q-16). The weight of the largest magnitude gets code 0.
+// Q5_0: d f16, the fifth bits and the low four bits of 32 codes;
+// w = d·(q-16). The weight of the largest magnitude has code 0.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
@@ -18,8 +19,9 @@ fn quantize(block: u32) {
   let d = select(bitcast<u32>(bitcast<f32>(first) * -0.0625), 0x80000000u, first == 0u);
   let multiplier = inverse_or_zero(bitcast<f32>(d));
   let at = block * BLOCK_WORDS;
-  // From the last word to the first, because the fifth bits come before the nibbles. The scale takes the first half of a word, so each word has the
-  // end of four bytes and the start of the next.
+  // From the last word to the first, because the fifth bits come before the nibbles. The scale takes the
+  // first 16 bits of a word, so each word has the end of four bytes of nibbles and the start of the next
+  // four.
   var fifths = 0u;
   var after = 0u;
   for (var i = 4u; i > 0u; i--) {
@@ -62,11 +64,15 @@ struct Raw {
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_word(FIELD1_AT, FIELD1_SIZE, block, 0u), load_vec4(FIELD2_AT, FIELD2_SIZE, block, 0u));
+    load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u),
+    load_word(FIELD1_AT, FIELD1_SIZE, block, 0u),
+    load_vec4(FIELD2_AT, FIELD2_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
   return without_min(
-    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), f16_value(raw.d));
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths),
+    nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u),
+    f16_value(raw.d));
 }
 #endif

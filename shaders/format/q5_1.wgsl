@@ -1,4 +1,4 @@
-// Q5_1: d, m f16, 32 fifth bits, 32 nibbles; w = d·q + m.
+// Q5_1: d, m f16, the fifth bits and the low four bits of 32 codes; w = d·q + m.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
@@ -58,13 +58,17 @@ struct Raw {
 
 fn fetch(block: u32, unit: u32) -> Raw {
   return Raw(
-    load_word(FIELD0_AT, FIELD0_SIZE, block, 0u), load_word(FIELD0_AT, FIELD0_SIZE, block, 1u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
+    load_word(FIELD0_AT, FIELD0_SIZE, block, 0u),
+    load_word(FIELD0_AT, FIELD0_SIZE, block, 1u),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
   let d_m = f16_values(raw.d_m);
   return Codes(
-    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths), nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u), vec2<f32>(d_m.x),
+    nibbles_from(raw.pairs, 0u) | fifth_bits(raw.fifths),
+    nibbles_from(raw.pairs, 4u) | fifth_bits(raw.fifths >> 16u),
+    vec2<f32>(d_m.x),
     vec2<f32>(-d_m.y));
 }
 #endif

@@ -1,4 +1,5 @@
-// Q5_K: d, dmin f16, eight scales and mins of six bits, 256 codes of five bits, the fifth bits first; w = d·sc·q - dmin·m.
+// Q5_K: d, dmin f16, eight scales and mins of six bits, the fifth bits and the low four bits of 256 codes;
+// w = d·sc·q - dmin·m.
 
 #import lib/six_bit.wgsl
 
@@ -10,12 +11,18 @@ const STEPS = 15u;
 #endif
 
 #ifdef PACK
-// The codes of two sub-blocks, without their fifth bits.
-fn nibbles(low: Codes, high: Codes) -> u32 { return (low.bytes & 0x0f0f0f0fu) | ((high.bytes & 0x0f0f0f0fu) << 4u); }
+// The low four bits of codes of two sub-blocks.
+fn nibbles(low: Codes, high: Codes) -> u32 {
+  return (low.bytes & 0x0f0f0f0fu) | ((high.bytes & 0x0f0f0f0fu) << 4u);
+}
 
-fn fifth_bits(low: Codes, high: Codes) -> u32 { return ((low.bytes >> 4u) & 0x01010101u) | ((high.bytes >> 3u) & 0x02020202u); }
+// Their fifth bits.
+fn fifth_bits(low: Codes, high: Codes) -> u32 {
+  return ((low.bytes >> 4u) & 0x01010101u) | ((high.bytes >> 3u) & 0x02020202u);
+}
 
-// A part is two quads of each sub-block, because a byte holds the fifth bits of a weight of each.
+// Writes the codes of two quads of each sub-block, because a byte has the fifth bits of a weight of each
+// sub-block.
 fn pack(block: u32, part: u32) {
   let units = head(block, part);
   let at = block * BLOCK_WORDS + 4u + 2u * part;
@@ -58,16 +65,18 @@ const UNIT_PARTS = 2u;
 const PART_STEP = 1u;
 const CODE_BITS = 5u;
 
+// Two parts of 32 weights, which are sub-blocks: the first in the low nibbles, the second in the high ones.
 struct Raw {
   scales: SixBit,
   a: vec4<u32>,
   b: vec4<u32>,
-  // The fifth bits of the first part in bit 4 of each byte, those of the second in the next.
+  // The fifth bits of the first part in bit 4 of each byte, those of the second part in bit 5.
   fifth_a: vec4<u32>,
   fifth_b: vec4<u32>,
 }
 
-// A word of fifth bits with those of this pair of sub-blocks, two of eight bits, in place; bits of other bytes come and go.
+// Moves the fifth bits of a pair of sub-blocks, two of the eight bits of a byte, to bits 4 and 5. Other bits
+// may come from neighbouring bytes.
 fn fifths_of(words: vec4<u32>, pair: u32) -> vec4<u32> {
   let up = max(4u, 2u * pair) - 2u * pair;
   let down = max(4u, 2u * pair) - 4u;
@@ -78,7 +87,11 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let pairs = load_two_vec4s(FIELD2_AT, FIELD2_SIZE, block, unit);
   let fifths = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, 0u);
   return Raw(
-    six_bits(load_vec4(FIELD0_AT, FIELD0_SIZE, block, 0u), unit), pairs.a, pairs.b, fifths_of(fifths.a, unit), fifths_of(fifths.b, unit));
+    six_bits(load_vec4(FIELD0_AT, FIELD0_SIZE, block, 0u), unit),
+    pairs.a,
+    pairs.b,
+    fifths_of(fifths.a, unit),
+    fifths_of(fifths.b, unit));
 }
 
 fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {
@@ -86,6 +99,7 @@ fn five_bits(nibbles: vec4<u32>, fifths: vec4<u32>, part: u32) -> vec4<u32> {
 }
 
 fn codes(raw: Raw, part: u32) -> Codes {
-  return six_bit_codes(raw.scales, part, five_bits(raw.a, raw.fifth_a, part), five_bits(raw.b, raw.fifth_b, part));
+  let a = five_bits(raw.a, raw.fifth_a, part);
+  return six_bit_codes(raw.scales, part, a, five_bits(raw.b, raw.fifth_b, part));
 }
 #endif

@@ -1,7 +1,8 @@
 // Q6_K: ql[128], qh[64], scales[16] i8, d f16; w = d·sc·q, q in -32..32. Sub-blocks of 16 weights.
 //
-// Of each half of a block, quarter k has the low four bits of its q+32 in half k%2 of the half's 16 words of ql, in the low nibbles for k < 2, and the high
-// two in bits 2k.. of the bytes of the half's 8 words of qh.
+// Each half of a block has 64 bytes of ql and 32 of qh. The 32 weights of quarter k of the half have the low
+// four bits of their q+32 in 32 of the bytes of ql, the first 32 for even k, in the low nibbles for k < 2.
+// The high two bits are from bit 2k of the bytes of qh on.
 
 #ifdef SEARCH
 #import lib/sub_block.wgsl
@@ -10,7 +11,8 @@ fn codes(q: Quad, multiplier: f32) -> vec4<f32> {
   return round(clamp(q.x * multiplier, vec4<f32>(-32.0), vec4<f32>(31.0)));
 }
 
-// ggml's make_qx_quants: of 19 multipliers around -32 / max, the one whose least squares scale explains most.
+// ggml's make_qx_quants: tries 19 multipliers around -32 / max and keeps the one whose least squares scale
+// explains most.
 fn search(sub_block: u32) {
   let x = sub_block_at(sub_block);
   let max = extreme_weight(x);
@@ -37,7 +39,7 @@ fn search(sub_block: u32) {
 #ifdef PACK
 #import lib/stored_scale.wgsl
 
-// The codes of four weights + 32, as bytes. Where the stored scale is 0 they are those of the search, and 0 in a sub-block of zeros.
+// Four codes + 32, as bytes: those of the search where the stored scale is 0, and 0 in a sub-block of zeros.
 fn codes(x: vec4<f32>, scale: f32, multiplier: f32) -> u32 {
   let searched = vec4<i32>(round(clamp(x * multiplier, vec4<f32>(-32.0), vec4<f32>(31.0))));
   let rounded = rounded_quotients(x, select(scale, 1.0, scale == 0.0), -32.0, 31.0);
@@ -56,18 +58,18 @@ fn sub_block_codes(sub_block: u32, s: SuperScale) -> vec4<u32> {
     codes(weights(x + 3u), scale, multiplier));
 }
 
-// The low four bits of some codes, and those of others above them.
+// The low four bits of the codes a in the low nibbles, and those of the codes b in the high ones.
 fn low_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
   let mask = vec4<u32>(0x0f0f0f0fu);
   return (a & mask) | ((b & mask) << vec4<u32>(4u));
 }
 
-// The high two bits of codes, moved up.
+// The high two bits of codes, from bit `up` of each byte on.
 fn high_bits(code: vec4<u32>, up: u32) -> vec4<u32> {
   return ((code >> vec4<u32>(4u)) & vec4<u32>(0x03030303u)) << vec4<u32>(up);
 }
 
-// A part is 16 columns of a half: every other sub-block. It also writes four of the scales.
+// Writes every other sub-block of a half, and four of the scales.
 fn pack(block: u32, part: u32) {
   let s = super_scale(block, -128.0);
   let first = block * SUB_BLOCKS;
@@ -87,7 +89,8 @@ fn pack(block: u32, part: u32) {
   let low = at + 16u * half + 4u * column;
   store4(low, low_bits(a, c));
   store4(low + 8u, low_bits(b, d));
-  store4(at + 32u + 8u * half + 4u * column, high_bits(a, 0u) | high_bits(b, 2u) | high_bits(c, 4u) | high_bits(d, 6u));
+  let high = at + 32u + 8u * half + 4u * column;
+  store4(high, high_bits(a, 0u) | high_bits(b, 2u) | high_bits(c, 4u) | high_bits(d, 6u));
 }
 #endif
 
@@ -114,14 +117,13 @@ const HAS_MIN = false;
 const OFFSET = 32;
 const CODE_BITS = 6u;
 
-// Every other quarter of half a block, whose low bits share bytes: two chunks of low bits, two of high bits from its own on, and two scales of each part in the
-// low halves of words.
+// Two parts of 32 weights, whose low bits share bytes: every other quarter of half a block.
 struct Raw {
-  low0: vec4<u32>,
-  low1: vec4<u32>,
-  high0: vec4<u32>,
-  high1: vec4<u32>,
-  scales: vec2<u32>,
+  low0: vec4<u32>,    // the low bits of the first 16 weights of each part, the first part in the low nibbles
+  low1: vec4<u32>,    // the low bits of the last 16 weights of each part
+  high0: vec4<u32>,   // the high bits of the weights in low0: from bit 0 on, and from bit 4 on
+  high1: vec4<u32>,   // the high bits of the weights in low1
+  scales: vec2<u32>,  // for each part, two scales in the low 16 bits of a word
   d: f32,
 }
 
@@ -131,13 +133,18 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let high = load_two_vec4s(FIELD1_AT, FIELD1_SIZE, block, half);
   let up = vec4<u32>(2u * (unit % 2u));
   let scales = vec2<u32>(
-    load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half), load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
+    load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half),
+    load_word(4u * FIELD2_AT, 4u * FIELD2_SIZE, block, 2u * half + 1u));
   return Raw(
-    low.a, low.b, high.a >> up, high.b >> up, scales >> vec2<u32>(16u * (unit % 2u)),
+    low.a,
+    low.b,
+    high.a >> up,
+    high.b >> up,
+    scales >> vec2<u32>(16u * (unit % 2u)),
     f16_value(load_f16(FIELD3_AT, FIELD3_SIZE, block, 0u)));
 }
 
-// 16 weights of a part; the two high bits move to bits 4 and 5, and those of other weights are masked away.
+// 16 weights of a part. The two high bits move to bits 4 and 5; those of other weights are masked away.
 fn six_bits(low: vec4<u32>, high: vec4<u32>, part: u32) -> vec4<u32> {
   return nibbles_from(low, 4u * part) | ((high << vec4<u32>(4u - 4u * part)) & vec4<u32>(0x30303030u));
 }
@@ -145,7 +152,8 @@ fn six_bits(low: vec4<u32>, high: vec4<u32>, part: u32) -> vec4<u32> {
 fn codes(raw: Raw, part: u32) -> Codes {
   let sc = unpack4xI8(select(raw.scales.x, raw.scales.y, part == 1u));
   return Codes(
-    six_bits(raw.low0, raw.high0, part), six_bits(raw.low1, raw.high1, part),
+    six_bits(raw.low0, raw.high0, part),
+    six_bits(raw.low1, raw.high1, part),
     vec2<f32>(multiple(raw.d, f32(sc.x)), multiple(raw.d, f32(sc.y))), vec2<f32>(0.0));
 }
 #endif

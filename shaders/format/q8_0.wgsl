@@ -1,4 +1,4 @@
-// Q8_0: d f16, 32 codes i8; w = d·q.
+// Q8_0: d f16, 32 signed bytes; w = d·q.
 
 #ifdef QUANTIZE
 #import lib/extremes.wgsl
@@ -16,7 +16,8 @@ fn quantize(block: u32) {
   let d = divide(bitcast<f32>(largest), 127.0);
   let multiplier = inverse_or_zero(d);
   let at = block * BLOCK_WORDS;
-  // The scale takes the first half of a word, so each word has the end of one quad and the start of the next.
+  // The scale takes the first 16 bits of a word, so each word has the end of one quad and the start of the
+  // next.
   var before = f32_bits_to_f16(bitcast<u32>(d));
   for (var i = 0u; i < 8u; i++) {
     let quad = codes(weights(x + i), multiplier);
@@ -51,7 +52,10 @@ struct Raw {
 }
 
 fn fetch(block: u32, unit: u32) -> Raw {
-  return Raw(load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u), load_vec4(FIELD1_AT, FIELD1_SIZE, block, 1u));
+  return Raw(
+    load_f16(FIELD0_AT, FIELD0_SIZE, block, 0u),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 0u),
+    load_vec4(FIELD1_AT, FIELD1_SIZE, block, 1u));
 }
 
 fn codes(raw: Raw, part: u32) -> Codes { return without_min(raw.a, raw.b, f16_value(raw.d)); }

@@ -42,7 +42,7 @@ const HAS_MIN = true;
 const OFFSET = 0;
 const CODE_BITS = 4u;
 
-// The codes of the first part in the lowest two bits of each byte, those of the other above them.
+// Two parts of 32 weights: the first in the lowest two bits of each byte, the second in the next two.
 struct Raw {
   d: f32,
   a: vec4<u32>,
@@ -53,11 +53,12 @@ fn fetch(block: u32, unit: u32) -> Raw {
   let at = unit & 2u;
   let up = vec4<u32>(4u * (unit & 1u));
   return Raw(
-    f16_value(load_f16(FIELD1_AT, FIELD1_SIZE, block, 0u)), load_vec4(FIELD0_AT, FIELD0_SIZE, block, at) >> up,
+    f16_value(load_f16(FIELD1_AT, FIELD1_SIZE, block, 0u)),
+    load_vec4(FIELD0_AT, FIELD0_SIZE, block, at) >> up,
     load_vec4(FIELD0_AT, FIELD0_SIZE, block, at + 1u) >> up);
 }
 
-// The codes of the other part stay four times too large, under a fourth of the scale.
+// The codes of the second part remain four times too large, with a fourth of the scale.
 fn codes(raw: Raw, part: u32) -> Codes {
   let mask = vec4<u32>(select(0x03030303u, 0x0c0c0c0cu, part == 1u));
   let scale = select(raw.d, 0.25 * raw.d, part == 1u);

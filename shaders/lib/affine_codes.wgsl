@@ -1,6 +1,6 @@
-// The codes of x ≈ scale·code - min for the scale and min as stored, which are not quite those of the search.
+// Codes of x ≈ scale·code - min for the stored scale and min, which differ a little from those of the search.
 
-// What affine_search.wgsl leaves of a sub-block.
+// The result of lib/affine_search.wgsl for a sub-block.
 struct Found { scale: f32, min: f32, inverse: f32, origin: f32 }
 
 fn found(sub_block: u32) -> Found {
@@ -8,7 +8,7 @@ fn found(sub_block: u32) -> Found {
   return Found(f.x, f.y, f.z, f.w);
 }
 
-// The scales and mins of four sub-blocks, from this one on.
+// The scales and mins of four sub-blocks.
 struct Found4 { scale: vec4<f32>, min: vec4<f32> }
 
 fn found4(sub_block: u32) -> Found4 {
@@ -19,10 +19,10 @@ fn found4(sub_block: u32) -> Found4 {
   return Found4(vec4<f32>(a.scale, b.scale, c.scale, d.scale), vec4<f32>(a.min, b.min, c.min, d.min));
 }
 
-// What a super-block stores its scales, or its mins, in: integers times an f16.
+// The unit of the scales, or mins, of a super-block, which stores them as integers times an f16.
 struct Unit { half: u32, value: f32, inverse: f32 }
 
-// For numbers up to the largest of these, as integers up to `top`.
+// The unit with which the largest of `numbers` becomes the integer `top`.
 fn unit(numbers: vec4<f32>, top: f32) -> Unit {
   let largest = max(max(numbers.x, numbers.y), max(numbers.z, numbers.w));
   let half = f32_bits_to_f16(bitcast<u32>(divide(largest, top)));
@@ -31,10 +31,11 @@ fn unit(numbers: vec4<f32>, top: f32) -> Unit {
 
 fn in_units(numbers: vec4<f32>, unit: Unit) -> u32 { return bytes(vec4<u32>(round(numbers * unit.inverse))); }
 
-// The number that is stored. An f16 times an integer of six bits is exact.
+// The value of the stored integer. An f16 times an integer of six bits is exact.
 fn stored(number: f32, unit: Unit) -> f32 { return mul(round(number * unit.inverse), unit.value); }
 
-// How weights become codes: the nearest to (x + min) / scale or, where the stored scale is 0, to (x + min)·multiplier, the codes of the search.
+// How weights become codes: to the integer nearest to (x + min) / scale or, where the stored scale is 0, to
+// (x + min)·multiplier, which gives the codes of the search.
 struct Line { scale: f32, min: f32, multiplier: f32 }
 
 fn line(sub_block: u32, scales: Unit, mins: Unit) -> Line {
@@ -47,11 +48,12 @@ fn line(sub_block: u32, scales: Unit, mins: Unit) -> Line {
     select(1.0 / select(scale, 1.0, searched), f.inverse, searched));
 }
 
-// The codes of a quad, a byte each, and about how far from code 0 the weights lie.
+// The codes of a quad, a byte each, and the approximate distance of the weights from code 0, in codes.
 struct Codes { bytes: u32, distance: vec4<f32> }
 
-// The nearest codes, ties to even, without a division. The points half way between codes, times the scale, are exact, because a scale has 17 significant bits.
-// So (x + min) / scale, rounded to f32, is above such a point, or on it, just where x + min is; a guess at the quotient tells which point to look at.
+// The nearest codes, ties to even, without a division. A scale has at most 17 significant bits, so the points
+// half way between codes, times the scale, are exact. Therefore (x + min) / scale, rounded to f32, is above
+// or on such a point exactly where x + min is; a guess at the quotient tells which point to compare with.
 fn codes(x: vec4<f32>, line: Line) -> Codes {
   let y = add4(x, vec4<f32>(line.min));
   let position = y * line.multiplier;
@@ -63,5 +65,6 @@ fn codes(x: vec4<f32>, line: Line) -> Codes {
   return Codes(bytes(select(code + up, searched, line.scale == 0.0)), abs(position));
 }
 
-// Whether a weight lies so far from code 0 that ggml's rounding, which is for integers below 2^22, gives something else.
+// Whether a weight lies so far from code 0 that ggml's rounding, which is for integers below 2^22, gives
+// another result.
 fn too_far(distance: vec4<f32>) -> bool { return any(distance > vec4<f32>(2097152.0)); }

@@ -1,17 +1,19 @@
-// What the formats share that multiply by vectors of a codebook: their signs, and the indices that have more than a byte.
+// Products with weights that are vectors of a codebook: their signs, and indices of more than a byte.
 
 #import lib/codes.wgsl
 
-// Four signed bytes, none of them 0, where bit 8i of `spread` is a minus before byte i.
+// Four signed bytes, none of them 0; byte i is negated where bit 8i of `spread` is set.
 fn with_signs(bytes: u32, spread: u32) -> u32 {
   let minus = spread & 0x01010101u;
   return (bytes ^ ((minus << 8u) - minus)) + minus;
 }
 
-// Bit i of up to seven at 8i, for the first four of them, and at 8i - 28 for the others. No two of a product's bits meet.
+// Moves bit i of seven to bit 8i, for the first four, and to bit 8i - 28 for the others. No two bits of the
+// product coincide.
 fn spread(bits: u32) -> u32 { return bits * 0x00204081u; }
 
-// The vector at this place of a book of eights, with the signs of the lowest seven bits and one that makes the number of minus signs even.
+// Vector `index` of a codebook of vectors of eight, with the signs of the lowest seven bits and one that
+// makes the number of minus signs even.
 fn eight_even(index: u32, signs: u32) -> vec2<u32> {
   let seven = signs & 0x7fu;
   let first = spread(seven);
@@ -19,7 +21,7 @@ fn eight_even(index: u32, signs: u32) -> vec2<u32> {
   return vec2<u32>(with_signs(grid_word(2u * index), first), with_signs(grid_word(2u * index + 1u), last));
 }
 
-// Two vectors of a book of fours, with those signs.
+// Two vectors of a codebook of vectors of four, with signs in the same form.
 fn fours_even(first: u32, last: u32, signs: u32) -> vec2<u32> {
   let seven = signs & 0x7fu;
   let low = spread(seven);
@@ -27,16 +29,19 @@ fn fours_even(first: u32, last: u32, signs: u32) -> vec2<u32> {
   return vec2<u32>(with_signs(grid_word(first), low), with_signs(grid_word(last), high));
 }
 
-// The half of a word that a unit has, with whatever stands above it.
+// The 16 bits of a word that belong to a unit; the bits above them mean nothing.
 fn half_of(word: u32, unit: u32) -> u32 { return word >> (16u * (unit & 1u)); }
 
-// d times 2sc + 1 of the two scales in the lowest byte.
+// d·(2sc + 1) for the two scales in the lowest byte.
 fn two_scales(d: f32, scales: u32) -> vec2<f32> {
   return d * vec2<f32>(f32(((scales & 15u) << 1u) | 1u), f32(((scales >> 3u) & 30u) | 1u));
 }
 
-// Indices 0 and 2 of four, in the halves of a word, from their low bytes and from products that have what stands above those at bits 8 and 24.
+// Indices 0 and 2 of four, in the two 16-bit halves of a word, from the low bytes of all four and from a
+// product that has the bits above the low bytes at bits 8 and 24.
 fn even_indices(low: u32, high: u32, mask: u32) -> u32 { return (low & 0x00ff00ffu) | (high & mask); }
 
-// Indices 1 and 3.
-fn odd_indices(low: u32, high: u32, mask: u32) -> u32 { return ((low >> 8u) & 0x00ff00ffu) | (high & mask); }
+// Indices 1 and 3, in the same way.
+fn odd_indices(low: u32, high: u32, mask: u32) -> u32 {
+  return ((low >> 8u) & 0x00ff00ffu) | (high & mask);
+}

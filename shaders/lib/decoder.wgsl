@@ -1,4 +1,4 @@
-// The blocks that are read, and products whose bits are those of IEEE 754 whatever the operands.
+// The blocks to decode, and products and differences that are IEEE 754's, bit for bit, for any operands.
 
 #import lib/exact.wgsl
 
@@ -12,27 +12,32 @@ fn word(block: u32, n: u32) -> u32 { return blocks[block * BLOCK_WORDS + n]; }
 // The 16 bits at an even byte of a block.
 fn half(block: u32, at: u32) -> u32 { return (word(block, at >> 2u) >> ((at & 2u) * 8u)) & 0xffffu; }
 
-// The byte at any byte of a block.
+// A byte of a block.
 fn byte(block: u32, at: u32) -> u32 { return (word(block, at >> 2u) >> ((at & 3u) * 8u)) & 0xffu; }
 #endif
 
-// The four bytes from an even byte of a block on.
+// The four bytes of a block from an even byte on.
 fn bytes_at(block: u32, at: u32) -> u32 { return half(block, at) | (half(block, at + 2u) << 16u); }
 
 // The f32 bits of the f16 at an even byte of a block.
 fn scale_bits(block: u32, at: u32) -> u32 { return f16_to_f32_bits(half(block, at)); }
 
-// scale·q for |q| < 2^24: the bits of the rounded product, zeros with their sign, infinity and NaN included.
+// The bits of scale·q, rounded, for |q| < 2^24. Zeros have their sign, and infinity and NaN are as in IEEE
+// 754.
 fn scaled(scale: u32, q: vec4<i32>) -> vec4<u32> {
   let sign = (vec4<u32>(scale) ^ bitcast<vec4<u32>>(q)) & vec4<u32>(0x80000000u);
   let size = scale & 0x7fffffffu;
-  let product = bitcast<vec4<u32>>(opaque4(vec4<f32>(bitcast<f32>(select(size, 0u, size >= 0x7f800000u))) * vec4<f32>(abs(q))));
+  let finite_scale = bitcast<f32>(select(size, 0u, size >= 0x7f800000u));
+  let product = bitcast<vec4<u32>>(opaque4(vec4<f32>(finite_scale) * vec4<f32>(abs(q))));
   let finite = sign | (product & vec4<u32>(0x7fffffffu));
-  let infinite = select(sign | vec4<u32>(0x7f800000u), vec4<u32>(0x7fc00000u), (q == vec4<i32>(0)) | vec4<bool>(size > 0x7f800000u));
+  let infinite = select(
+    sign | vec4<u32>(0x7f800000u),
+    vec4<u32>(0x7fc00000u),
+    (q == vec4<i32>(0)) | vec4<bool>(size > 0x7f800000u));
   return select(finite, infinite, vec4<bool>(size >= 0x7f800000u));
 }
 
-// a - b: the bits of the rounded difference, zeros with their sign, infinity and NaN included.
+// The bits of a - b, rounded. Zeros have their sign, and infinity and NaN are as in IEEE 754.
 fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
   let magnitude_mask = vec4<u32>(0x7fffffffu);
   let infinity = vec4<u32>(0x7f800000u);
@@ -53,5 +58,5 @@ fn difference(a: vec4<u32>, b: u32) -> vec4<u32> {
   return select(select(finite, winner, special_a | special_b), vec4<u32>(0x7fc00000u), nan);
 }
 
-// a + b, in the same way.
+// The bits of a + b, in the same way.
 fn sum(a: vec4<u32>, b: u32) -> vec4<u32> { return difference(a, b ^ 0x80000000u); }

@@ -1,4 +1,4 @@
-// The blocks that are written, and a bit for each that the CPU twin must do.
+// The blocks to write, and a bit for each block that the CPU reference must encode instead.
 
 @group(0) @binding(2) var<storage, read_write> blocks: array<u32>;
 @group(0) @binding(3) var<storage, read_write> declined: array<atomic<u32>>;

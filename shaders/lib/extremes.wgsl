@@ -1,6 +1,7 @@
-// The extremes of a run of quads, found with integers: a device may flush subnormals and mix up the zeros, and ggml keeps the first of equals.
+// Extremes of consecutive quads, computed on integers: with floats a device may flush subnormals and confuse
+// the signs of zeros, and ggml keeps the first of equals.
 
-// The bits of the largest |w|.
+// The bits of the largest |w| in quads x to x + quads - 1.
 fn largest_magnitude(x: u32, quads: u32) -> u32 {
   var largest = 0u;
   for (var i = 0u; i < quads; i++) {
@@ -9,10 +10,10 @@ fn largest_magnitude(x: u32, quads: u32) -> u32 {
   return largest;
 }
 
-// Of two weights' bits those of the larger magnitude; the first of equals.
+// The bits with the larger magnitude; the first of equals.
 fn larger(a: u32, b: u32) -> u32 { return select(a, b, (b << 1u) > (a << 1u)); }
 
-// The bits of the first w of the largest |w|; of +0 when all are 0 or -0.
+// The bits of the first w with the largest |w|; those of +0 where all are 0 or -0.
 fn first_of_largest_magnitude(x: u32, quads: u32) -> u32 {
   var first = 0u;
   for (var i = 0u; i < quads; i++) {
@@ -22,29 +23,31 @@ fn first_of_largest_magnitude(x: u32, quads: u32) -> u32 {
   return first;
 }
 
-// Bits to integers that compare as the floats do, with -0 below 0, and back.
+// Maps bits to integers in the order of the floats, with -0 below 0, and back.
 fn ordered(bits: vec4<i32>) -> vec4<i32> { return bits ^ ((bits >> vec4<u32>(31u)) & vec4<i32>(0x7fffffff)); }
 
 fn ordered_weights(i: u32) -> vec4<i32> { return ordered(bitcast<vec4<i32>>(weight_bits(i))); }
 
-// The first 0 or -0 there is; 0 where there is none.
+// The first zero, 0 or -0; 0 where there is none.
 fn first_zero(x: u32, quads: u32) -> u32 {
   var zero = 0u;
   for (var i = quads; i > 0u; i--) {
     let w = weight_bits(x + i - 1u);
     let is_zero = (w << vec4<u32>(1u)) == vec4<u32>(0u);
-    zero = select(select(select(select(zero, w.w, is_zero.w), w.z, is_zero.z), w.y, is_zero.y), w.x, is_zero.x);
+    let first_of_last_two = select(select(zero, w.w, is_zero.w), w.z, is_zero.z);
+    zero = select(select(first_of_last_two, w.y, is_zero.y), w.x, is_zero.x);
   }
   return zero;
 }
 
-// Two weights' bits.
+// The bits of two weights.
 struct Extremes {
   least: u32,
   greatest: u32,
 }
 
-// The bits of the least and the greatest w. A least of 0 has the sign of the first zero; a greatest of 0 has any sign.
+// The bits of the least and the greatest w. A least of 0 has the sign of the first zero; a greatest of 0 has
+// either sign.
 fn least_and_greatest(x: u32, quads: u32) -> Extremes {
   var low = ordered_weights(x);
   var high = low;
@@ -63,7 +66,7 @@ fn least_and_greatest(x: u32, quads: u32) -> Extremes {
   return extremes;
 }
 
-// The bits of the largest |w| between two extremes.
+// The bits of the largest |w|, from the extremes.
 fn largest_extreme(extremes: Extremes) -> u32 {
   return max(extremes.least & 0x7fffffffu, extremes.greatest & 0x7fffffffu);
 }

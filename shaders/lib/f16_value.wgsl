@@ -1,10 +1,10 @@
 // f16 as f32, for kernels that multiply.
 
 #ifdef NATIVE_F16
-// The value of an f16: this device keeps subnormals.
+// The value of an f16. This device keeps subnormals.
 fn f16_value(half: u32) -> f32 { return unpack2x16float(half).x; }
 
-// The values of the halves of a word.
+// The values of the two f16 of a word.
 fn f16_values(word: u32) -> vec2<f32> { return unpack2x16float(word); }
 #else
 // The value of an f16 that is finite.
@@ -16,6 +16,6 @@ fn f16_value(half: u32) -> f32 {
   return bitcast<f32>(bitcast<u32>(value) | ((half & 0x8000u) << 16u));
 }
 
-// The values of the halves of a word.
+// The values of the two f16 of a word.
 fn f16_values(word: u32) -> vec2<f32> { return vec2<f32>(f16_value(word & 0xffffu), f16_value(word >> 16u)); }
 #endif

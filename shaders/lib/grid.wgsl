@@ -1,7 +1,7 @@
-// The vectors of the format's codebook, as format/codebook.rs lays them out.
+// The vectors of the format's codebook, in the layout of src/format/codebook.rs.
 
 #ifdef UNIFORM_GRID
-// llvmpipe loads what each lane wants of a uniform buffer with less ado than of a storage buffer.
+// llvmpipe gathers from a uniform buffer with fewer instructions than from a storage buffer.
 @group(0) @binding(5) var<uniform> grid: array<vec4<u32>, GRID_QUADS>;
 fn grid_word(i: u32) -> u32 { return grid[i >> 2u][i & 3u]; }
 #else

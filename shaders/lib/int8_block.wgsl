@@ -1,12 +1,14 @@
-// 32 numbers in eight bits, as products take them: three quads of words.
+// An int8 block, which products take: 32 numbers as signed bytes under a scale, in three vec4s.
 //
-// The scale is a 127th of the largest magnitude, so that a number is off by at most a 254th of that, and a little for rounding.
+// The scale is 1/127 of the largest magnitude, so the error of a number is at most 1/254 of that magnitude,
+// and a little more for rounding.
 
 struct Int8Block {
-  // Signed bytes, four a word: the first 16 numbers, and the others.
+  // Signed bytes, four in a word: the first 16 numbers, and the last 16.
   a: vec4<u32>,
   b: vec4<u32>,
-  // The scale; the sums of both halves' bytes as two halves of a word; the sum of all as an integer, and as a float.
+  // The scale; the sums of the bytes of `a` and of `b`, 16 bits each; the sum of all bytes as an integer, and
+  // as a float.
   head: vec4<u32>,
 }
 
@@ -18,13 +20,14 @@ fn int8_codes(x: vec4<f32>, multiplier: f32) -> vec4<i32> {
 
 fn sum_of(codes: vec4<i32>) -> i32 { return codes.x + codes.y + codes.z + codes.w; }
 
-// Of numbers of which this is the largest magnitude. Numbers so small that their inverse would overflow count as 0.
+// The scale of numbers with this largest magnitude. Numbers so small that their inverse would overflow count
+// as 0.
 fn int8_scale(largest: f32) -> f32 { return select(largest / 127.0, 0.0, largest < 1e-35); }
 
-// What turns numbers into codes.
+// The factor that turns numbers into codes.
 fn int8_multiplier(largest: f32) -> f32 { return select(127.0 / largest, 0.0, largest < 1e-35); }
 
-// Of the sums of both halves' bytes.
+// The head of a block, from the sums of the bytes of `a` and of `b`.
 fn int8_head(scale: f32, first: i32, last: i32) -> vec4<u32> {
   let halves = (bitcast<u32>(first) & 0xffffu) | (bitcast<u32>(last) << 16u);
   let sum = first + last;
@@ -32,7 +35,8 @@ fn int8_head(scale: f32, first: i32, last: i32) -> vec4<u32> {
 }
 
 fn int8_block(
-  x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>, x4: vec4<f32>, x5: vec4<f32>, x6: vec4<f32>, x7: vec4<f32>) -> Int8Block {
+  x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>,
+  x4: vec4<f32>, x5: vec4<f32>, x6: vec4<f32>, x7: vec4<f32>) -> Int8Block {
   let size = max(max(largest_of(x0, x1), largest_of(x2, x3)), max(largest_of(x4, x5), largest_of(x6, x7)));
   let largest = max(max(size.x, size.y), max(size.z, size.w));
   let multiplier = int8_multiplier(largest);

@@ -1,9 +1,9 @@
-// The IQ4 formats: 32 weights x ≈ scale·level, which count by x².
+// The search for a scale of the IQ4 formats: x ≈ scale·level for 32 weights, each weighted by x².
 
 #import lib/levels.wgsl
 #import lib/scale_search.wgsl
 
-// Σ x²·level·x and Σ x²·level² for each of four multipliers; or what each of four weights adds to them.
+// Σ x²·level·x and Σ x²·level² for each of four multipliers, or the terms of each of four weights.
 struct Sums {
   qx: vec4<f32>,
   q2: vec4<f32>,
@@ -14,7 +14,7 @@ fn terms(x: vec4<f32>, level: vec4<f32>) -> Sums {
   return Sums(mul4(wq, x), mul4(wq, level));
 }
 
-// The multipliers (step - 127) / max for four steps, and their sums.
+// Four multipliers, (step - 127) / max, and their sums.
 struct Tries {
   multipliers: vec4<f32>,
   sums: Sums,
@@ -23,11 +23,15 @@ struct Tries {
 fn tries(steps: vec4<f32>, max: f32) -> Tries {
   let numerators = steps - vec4<f32>(127.0);
   let multipliers = vec4<f32>(
-    divide(numerators.x, max), divide(numerators.y, max), divide(numerators.z, max), divide(numerators.w, max));
+    divide(numerators.x, max),
+    divide(numerators.y, max),
+    divide(numerators.z, max),
+    divide(numerators.w, max));
   return Tries(multipliers, Sums(vec4<f32>(0.0), vec4<f32>(0.0)));
 }
 
-// A weight x on the lower or the upper of two levels, with what it adds to the sums, Σ x²·level·x and Σ x²·level², on either.
+// A weight x between two levels: the point half way between them, and the terms x²·level·x and x²·level² for
+// the lower level and for the upper one.
 struct Choice {
   x: f32,
   halfway: f32,
@@ -54,8 +58,9 @@ fn add_to_all(all: AllTries, c: Choice) -> AllTries {
   return AllTries(add_weight(all.a, c), add_weight(all.b, c), add_weight(all.c, c), add_weight(all.d, c));
 }
 
-// The multipliers are within 12 % of each other, and half-way points of one sign at least 23 % apart: whatever the multiplier, a weight has the level
-// that the smallest gives it or the next one away from 0.
+// Adds the terms of four weights. The multipliers are within 12 % of each other, and points half way between
+// levels of one sign are at least 23 % apart. So each multiplier gives a weight either the level that the
+// smallest multiplier gives, or the next one away from 0.
 fn add_quad(all: AllTries, x: vec4<f32>) -> AllTries {
   let t = x * all.d.multipliers.w;
   let near = nearest_level(t);
@@ -66,19 +71,18 @@ fn add_quad(all: AllTries, x: vec4<f32>) -> AllTries {
   let low = terms(x, low_level);
   let high = terms(x, high_level);
   var sums = all;
-  sums = add_to_all(sums, Choice(x.x, halfway.x, vec2<f32>(low.qx.x, low.q2.x), vec2<f32>(high.qx.x, high.q2.x)));
-  sums = add_to_all(sums, Choice(x.y, halfway.y, vec2<f32>(low.qx.y, low.q2.y), vec2<f32>(high.qx.y, high.q2.y)));
-  sums = add_to_all(sums, Choice(x.z, halfway.z, vec2<f32>(low.qx.z, low.q2.z), vec2<f32>(high.qx.z, high.q2.z)));
-  sums = add_to_all(sums, Choice(x.w, halfway.w, vec2<f32>(low.qx.w, low.q2.w), vec2<f32>(high.qx.w, high.q2.w)));
+#repeat i 4
+  sums = add_to_all(
+    sums, Choice(x[$i], halfway[$i], vec2<f32>(low.qx[$i], low.q2[$i]), vec2<f32>(high.qx[$i], high.q2[$i])));
+#end
   return sums;
 }
 
 fn best_of(fit: Fit, t: Tries) -> Fit {
   var best = fit;
-  best = better(best, t.multipliers.x, t.sums.qx.x, t.sums.q2.x);
-  best = better(best, t.multipliers.y, t.sums.qx.y, t.sums.q2.y);
-  best = better(best, t.multipliers.z, t.sums.qx.z, t.sums.q2.z);
-  best = better(best, t.multipliers.w, t.sums.qx.w, t.sums.q2.w);
+#repeat i 4
+  best = better(best, t.multipliers[$i], t.sums.qx[$i], t.sums.q2[$i]);
+#end
   return best;
 }
 
@@ -87,15 +91,15 @@ struct LevelScale {
   declined: bool,
 }
 
-// ggml's quantize_row_iq4_nl_impl for the 32 weights from quad x on: tries 127 / max, then 15 multipliers around -127 / max, and keeps the one whose
-// least squares scale explains most.
+// ggml's quantize_row_iq4_nl_impl for the 32 weights from quad x on: tries the multiplier 127 / max, then 15
+// around -127 / max, and keeps the one whose least squares scale explains most.
 fn level_scale(x: u32) -> LevelScale {
   var max = 0.0;
   var smallest = 0xffffffffu;
   for (var i = 0u; i < 8u; i++) {
     let bits = weight_bits(x + i);
     max = larger(max, extreme(bitcast<vec4<f32>>(bits)));
-    // 0 is not small: it wraps around.
+    // 0 does not count: it wraps around to the largest.
     let sizes = (bits & vec4<u32>(0x7fffffffu)) - vec4<u32>(1u);
     smallest = min(smallest, min(min(sizes.x, sizes.y), min(sizes.z, sizes.w)));
   }
@@ -104,7 +108,7 @@ fn level_scale(x: u32) -> LevelScale {
   let first = divide(1.0, divide(divisor, 127.0));
   var first_qx = 0.0;
   var first_q2 = 0.0;
-  // The last multiplier twice, which changes nothing.
+  // 15 multipliers and the last one again, which changes nothing.
   var all = AllTries(
     tries(vec4<f32>(-7.0, -6.0, -5.0, -4.0), divisor),
     tries(vec4<f32>(-3.0, -2.0, -1.0, 0.0), divisor),
@@ -122,7 +126,8 @@ fn level_scale(x: u32) -> LevelScale {
   fit = best_of(fit, all.b);
   fit = best_of(fit, all.c);
   fit = best_of(fit, all.d);
-  // Squares of the sums are normal for a largest magnitude of 2^-23..2^17, and cubes for a smallest of 2^-42.
+  // The squares of the sums are normal for a largest magnitude of 2^-23..2^17, and cubes of weights for a
+  // smallest of 2^-42.
   let answered = is_within(max, 0x34000000u, 0x48000000u) && smallest + 1u >= 0x2a800000u;
   return LevelScale(select(fit.scale, 0.0, zero), !zero && !answered);
 }

@@ -1,4 +1,4 @@
-// The parameters of kernels that need no others.
+// The parameters of kernels that need none of their own.
 
 struct Params {
   count: u32,           // invocations with work

@@ -1,9 +1,10 @@
-// What Q4_K and Q5_K share: eight sub-blocks of 32 weights, each with a scale sc and a min m of six bits; w = d·sc·q - dmin·m.
+// The common part of Q4_K and Q5_K: eight sub-blocks of 32 weights, each with a scale sc and a min m of six
+// bits; w = d·sc·q - dmin·m.
 //
-//   word 0: d and dmin, f16. Byte j of the next three, low bits first:
-//   word 1: the six bits of sc of sub-block j, the top two of sc of sub-block 4+j
-//   word 2: the six bits of m of sub-block j, the top two of m of sub-block 4+j
-//   word 3: the low four bits of sc and of m of sub-block 4+j
+//   word 0: d and dmin, f16
+//   word 1, byte j, low bits first: the six bits of sc of sub-block j, the top two of sc of sub-block 4+j
+//   word 2, byte j: the six bits of m of sub-block j, the top two of m of sub-block 4+j
+//   word 3, byte j: the low four bits of sc and of m of sub-block 4+j
 
 #ifdef SEARCH
 #import lib/affine_search.wgsl
@@ -13,14 +14,9 @@ fn add_squares(sum: f32, x: vec4<f32>) -> f32 { return accumulate(sum, mul4(x, x
 // The root mean square.
 fn spread_of(x: SubBlock) -> f32 {
   var sum = 0.0;
-  sum = add_squares(sum, x.q0);
-  sum = add_squares(sum, x.q1);
-  sum = add_squares(sum, x.q2);
-  sum = add_squares(sum, x.q3);
-  sum = add_squares(sum, x.q4);
-  sum = add_squares(sum, x.q5);
-  sum = add_squares(sum, x.q6);
-  sum = add_squares(sum, x.q7);
+#repeat i SUB_BLOCK_QUADS
+  sum = add_squares(sum, x.q$i);
+#end
   return square_root(mul(sum, 0.03125));
 }
 
@@ -34,7 +30,7 @@ fn penalty(difference: vec4<f32>) -> vec4<f32> { return mul4(difference, differe
 
 struct Units { scales: Unit, mins: Unit }
 
-// d and dmin; one of the parts writes them, and the scales and mins too.
+// The units d and dmin. The first part also writes them, with the scales and mins.
 fn head(block: u32, part: u32) -> Units {
   let first = found4(block * SUB_BLOCKS);
   let last = found4(block * SUB_BLOCKS + 4u);
@@ -69,7 +65,7 @@ fn six_bits_of(block: u32, i: u32) -> vec2<u32> {
     select(w2 & 63u, ((w3 >> 4u) & 15u) | ((w2 >> 2u) & 48u), i >= 4u));
 }
 
-// The weights of sub-block `i` with these codes.
+// Four weights of sub-block `i` with the codes q.
 fn decode_six_bit(block: u32, i: u32, q: vec4<u32>) -> vec4<u32> {
   let bits = six_bits_of(block, i);
   return affine(scale_bits(block, 0u), bits.x, scale_bits(block, 2u), bits.y, q);
@@ -83,25 +79,28 @@ const ONE_SCALE = true;
 const HAS_MIN = true;
 const OFFSET = 0;
 
-// d and dmin, and six bits of the scales and of the mins of two sub-blocks in a byte each.
+// d and dmin, and the scales and the mins of two sub-blocks, a byte each.
 struct SixBit {
   d: u32,
   sc: u32,
   m: u32,
 }
 
-// Those of sub-blocks 2·pair and 2·pair + 1, from the 16 bytes with which a block begins.
+// The scales and mins of sub-blocks 2·pair and 2·pair + 1, from the first 16 bytes of a block.
 fn six_bits(head: vec4<u32>, pair: u32) -> SixBit {
-  // Both sub-blocks at once, in the low bytes of halves: six bits of words 1 and 2, or two of them above the four that word 3 has.
+  // Both sub-blocks at once, in the two low bytes: six bits of words 1 and 2, or two bits of them above four
+  // bits of word 3.
   let up = 16u * (pair & 1u);
   let down = up | (pair & 2u);
   let late = select(0u, 0x0f0fu, pair >= 2u);
   let early = 0x3f3fu ^ late;
   return SixBit(
-    head.x, ((head.y >> down) & early) | ((head.w >> up) & late), ((head.z >> down) & early) | ((head.w >> (up + 4u)) & late));
+    head.x,
+    ((head.y >> down) & early) | ((head.w >> up) & late),
+    ((head.z >> down) & early) | ((head.w >> (up + 4u)) & late));
 }
 
-// Sub-block `part` of the two, whose codes are a and b.
+// Sub-block `part` of the two, with the codes a and b.
 fn six_bit_codes(pair: SixBit, part: u32, a: vec4<u32>, b: vec4<u32>) -> Codes {
   let d = f16_values(pair.d);
   let sc = f32((pair.sc >> (8u * part)) & 0xffu);

@@ -1,10 +1,12 @@
-// What the second passes share: the scales of a block as they are stored, each an integer times d, and the codes for them.
+// The common part of second passes: the stored scales of a block, each an integer times d, and the codes for
+// them.
 
 #import lib/scale_search.wgsl
 
 fn found_scale(sub_block: u32) -> f32 { return bitcast<f32>(scratch[sub_block].x); }
 
-// The scale of largest magnitude in a block, with its sign. Declines the block if the search declined a sub-block: scratch[…].w.
+// The scale of largest magnitude in a block, with its sign. Declines the block where the search declined a
+// sub-block, which scratch[…].w says.
 fn largest_scale(block: u32) -> f32 {
   var largest = 0.0;
   var declined = 0u;
@@ -18,7 +20,8 @@ fn largest_scale(block: u32) -> f32 {
   return largest;
 }
 
-// d, an f16 and its value, such that the largest scale becomes `lowest`·d, and the multiplier that turns scales into integers; 0 for a block of zeros.
+// d, as an f16 and as its value, with which the largest scale becomes `lowest`·d, and the multiplier that
+// turns scales into integers; `lowest` apart, all are 0 for a block of zeros.
 struct SuperScale {
   half: u32,
   d: f32,
@@ -34,20 +37,24 @@ fn super_scale(block: u32, lowest: f32) -> SuperScale {
   return SuperScale(half, bitcast<f32>(f16_to_f32_bits(half)), inverse, lowest);
 }
 
-// The integer that is stored for the scale of a sub-block.
+// The stored integer of a sub-block's scale.
 fn stored_scale(sub_block: u32, s: SuperScale) -> f32 {
   return clamp(round(s.inverse * found_scale(sub_block)), s.lowest, -1.0 - s.lowest);
 }
 
-// Those of four sub-blocks.
+// The stored integers of four sub-blocks.
 fn stored_scales(first: u32, s: SuperScale) -> vec4<i32> {
   return vec4<i32>(vec4<f32>(
-    stored_scale(first, s), stored_scale(first + 1u, s), stored_scale(first + 2u, s), stored_scale(first + 3u, s)));
+    stored_scale(first, s),
+    stored_scale(first + 1u, s),
+    stored_scale(first + 2u, s),
+    stored_scale(first + 3u, s)));
 }
 
-// x / scale to the nearest integers, half to even, within low..=high; for a scale that is not 0.
+// The integers nearest to x / scale, ties to even, within low..=high, for a scale that is not 0.
 //
-// A stored scale has so few bits that (n + ½)·scale is exact; so a quotient that is not n + ½ does not become it by rounding to f32 either.
+// A stored scale has so few bits that (n + ½)·scale is exact. So a quotient that is not n + ½ does not become
+// n + ½ by being rounded to f32 either.
 fn rounded_quotients(x: vec4<f32>, scale: f32, low: f32, high: f32) -> vec4<i32> {
   let size = abs(scale);
   let v = select(x, -x, vec4<bool>(scale < 0.0));

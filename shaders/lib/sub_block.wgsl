@@ -1,4 +1,4 @@
-// Sub-blocks of 16 weights x ≈ scale·code, which count by x².
+// Sub-blocks of 16 weights, x ≈ scale·code, each weighted by x².
 
 #import lib/scale_search.wgsl
 

@@ -11,16 +11,21 @@
 var<workgroup> magnitudes: array<f32, LANES>;
 var<workgroup> code_sums: array<i32, LANES>;
 
+fn largest_magnitude_of_four(i: u32) -> f32 {
+  return max(max(magnitudes[i], magnitudes[i + 1u]), max(magnitudes[i + 2u], magnitudes[i + 3u]));
+}
+
+fn code_sum_of_four(i: u32) -> i32 {
+  return code_sums[i] + code_sums[i + 1u] + code_sums[i + 2u] + code_sums[i + 3u];
+}
+
 fn store_int8_by_8_lanes(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
   let part = lane % 8u;
   let first = lane - part;
   let size = abs(x);
   magnitudes[lane] = max(max(size.x, size.y), max(size.z, size.w));
   workgroupBarrier();
-  let first_four = max(max(magnitudes[first], magnitudes[first + 1u]), max(magnitudes[first + 2u], magnitudes[first + 3u]));
-  let last_four =
-    max(max(magnitudes[first + 4u], magnitudes[first + 5u]), max(magnitudes[first + 6u], magnitudes[first + 7u]));
-  let largest = max(first_four, last_four);
+  let largest = max(largest_magnitude_of_four(first), largest_magnitude_of_four(first + 4u));
   let codes = int8_codes(x, int8_multiplier(largest));
   code_sums[lane] = sum_of(codes);
   // All lanes have read the magnitudes, so the next call may overwrite them; it writes sums after a barrier.
@@ -30,9 +35,7 @@ fn store_int8_by_8_lanes(lane: u32, i: u32, x: vec4<f32>, is_there: bool) {
     let quad = at + select(0u, INT8_B, part >= 4u);
     blocks[4u * quad + part % 4u] = pack4xI8(codes);
     if (part < 4u) {
-      let first_sum = code_sums[first] + code_sums[first + 1u] + code_sums[first + 2u] + code_sums[first + 3u];
-      let last_sum = code_sums[first + 4u] + code_sums[first + 5u] + code_sums[first + 6u] + code_sums[first + 7u];
-      let head = int8_head(int8_scale(largest), first_sum, last_sum);
+      let head = int8_head(int8_scale(largest), code_sum_of_four(first), code_sum_of_four(first + 4u));
       blocks[4u * (at + INT8_HEAD) + part] = head[part];
     }
   }

@@ -1,4 +1,4 @@
-// What a unit of codes gives: its parts one after another, fetched once.
+// Adds the products of a unit of codes: fetches it once and multiplies its parts one after another.
 
 fn add_unit(before: Sums, task: Task, block: u32, unit: u32, at: u32) -> Sums {
   let first = block * (BLOCK_QUADS / 8u) + first_part(unit);
@@ -14,18 +14,14 @@ fn add_unit(before: Sums, task: Task, block: u32, unit: u32, at: u32) -> Sums {
     sums = add_part(sums, codes_of(low, part), codes_of(high, part), task.vector, first + part * PART_STEP);
   }
 #else
-  // A loop would cost as much as it does.
+  // A loop around one part would cost as much as the part.
   sums = add_part(sums, codes_of(low, 0u), codes_of(high, 0u), task.vector, first);
 #endif
 #else
-  sums = add_part(sums, codes_of(low, 0u), codes_of(high, 0u), task.vector, first);
-#if UNIT_PARTS > 1
-  sums = add_part(sums, codes_of(low, 1u), codes_of(high, 1u), task.vector, first + PART_STEP);
-#endif
-#if UNIT_PARTS > 2
-  sums = add_part(sums, codes_of(low, 2u), codes_of(high, 2u), task.vector, first + 2u * PART_STEP);
-  sums = add_part(sums, codes_of(low, 3u), codes_of(high, 3u), task.vector, first + 3u * PART_STEP);
-#endif
+#repeat part UNIT_PARTS
+  sums = add_part(
+    sums, codes_of(low, $partu), codes_of(high, $partu), task.vector, first + $partu * PART_STEP);
+#end
 #endif
   return sums;
 }

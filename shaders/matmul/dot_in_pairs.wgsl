@@ -1,8 +1,10 @@
-// Dot products of codes that are not negative and signed bytes, two by one multiplication of words: for a CPU's wide vectors, which have no dot product of bytes.
+// Dot products of codes that are not negative and signed bytes, two by one multiplication of words: for a
+// CPU's wide vectors, which have no dot product of bytes.
 //
-// (c0 + 2¹⁶·c2)·(x2 + 2¹⁶·x0) has c0·x0 + c2·x2 in its upper half, after what the lower half, c0·x2, borrows from it.
+// The upper half of (c0 + 2¹⁶·c2)·(x2 + 2¹⁶·x0) is c0·x0 + c2·x2, less what the lower half, c0·x2, borrows
+// from it.
 
-// 16 bytes in words of two: of x0 to x3, x2 + 2¹⁶·x0 and x3 + 2¹⁶·x1.
+// 16 bytes in words of two: for bytes x0 to x3, x2 + 2¹⁶·x0 and x3 + 2¹⁶·x1.
 struct Sixteen {
   even: vec4<u32>,
   odd: vec4<u32>,
@@ -17,20 +19,18 @@ fn sixteen(bytes: vec4<u32>) -> Sixteen {
 }
 
 #ifdef BROADCAST_X
-fn of_lane0(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 0u), subgroupBroadcast(x.odd, 0u)); }
-fn of_lane1(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 1u), subgroupBroadcast(x.odd, 1u)); }
-fn of_lane2(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 2u), subgroupBroadcast(x.odd, 2u)); }
-fn of_lane3(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 3u), subgroupBroadcast(x.odd, 3u)); }
-fn of_lane4(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 4u), subgroupBroadcast(x.odd, 4u)); }
-fn of_lane5(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 5u), subgroupBroadcast(x.odd, 5u)); }
-fn of_lane6(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 6u), subgroupBroadcast(x.odd, 6u)); }
-fn of_lane7(x: Sixteen) -> Sixteen { return Sixteen(subgroupBroadcast(x.even, 7u), subgroupBroadcast(x.odd, 7u)); }
+#repeat i 8
+fn of_lane$i(x: Sixteen) -> Sixteen {
+  return Sixteen(subgroupBroadcast(x.even, $iu), subgroupBroadcast(x.odd, $iu));
+}
+#end
 #endif
 
-// The upper half of a sum, both of whose halves are sums of signed numbers.
+// The upper half of a sum whose two halves are sums of signed numbers.
 fn upper(sum: u32) -> i32 { return bitcast<i32>(sum + 0x8000u) >> 16u; }
 
-// sum + what 16 bytes give. A half holds so many products that 127 times the largest code goes into 2¹⁵: 16 of four bits, 8 of five, 4 of six.
+// The dot product of 16 bytes, added to `sum`. A half of a word holds as many products as keep 127 times the
+// largest code below 2¹⁵: 16 for codes of four bits, 8 for five, 4 for six.
 fn dot16(w: vec4<u32>, x: Sixteen, sum: i32) -> i32 {
   let every_other = vec4<u32>(0x00ff00ffu);
   let fours = (w & every_other) * x.even + ((w >> vec4<u32>(8u)) & every_other) * x.odd;

@@ -1,5 +1,6 @@
-// Batches of vectors that go to the same expert, which share its weights. A batch has `columns` slots; the batches of
-// an expert follow one another. A slot holds an assignment: a row of the result, which is a vector and one of its experts.
+// Batches of vectors that go to the same expert, so that they share its weights. A batch has `columns` slots,
+// and the batches of an expert follow one another. A slot holds an assignment: a row of the result, that is,
+// a vector and one of its experts.
 
 struct Params {
   count: u32,           // invocations with work

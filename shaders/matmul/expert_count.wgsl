@@ -1,4 +1,4 @@
-// Counts the picks of each expert, and empties the bundles: picks of one expert that are multiplied together. A slot or an expert an invocation.
+// Counts the assignments of each expert, and empties all slots. An invocation has a slot, and an expert.
 
 #import matmul/expert_assignments.wgsl
 

@@ -1,4 +1,5 @@
-// Puts each pick into a slot of a bundle: experts in their order, and the picks of one in theirs, so that it is the same every time. A pick an invocation.
+// Puts each assignment into a slot of a batch: experts in their order, and the assignments of an expert in
+// theirs, so that the slots are the same every time. An invocation has an assignment.
 
 #import matmul/expert_assignments.wgsl
 
@@ -7,7 +8,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let i = invocation(group, lane);
   if (i < params.assignments && experts[i] < params.expert_count) {
     let expert = experts[i];
-    // An expert's bundles begin where those of the experts before it end.
+    // The batches of an expert begin where those of the experts before it end.
     var batch = 0u;
     for (var other = 0u; other < expert; other++) {
       batch += (slots[params.slots + other] + params.columns - 1u) / params.columns;

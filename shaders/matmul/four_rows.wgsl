@@ -1,31 +1,31 @@
-// Four rows of a matrix at once, as codes.
+// Codes of four rows of a matrix at once.
 
 const UNIT_QUADS = 8u * UNIT_PARTS;
 const ROW_UNITS = BLOCK_QUADS / UNIT_QUADS;
 
-// Four rows' codes of the same 32 columns.
+// The codes of the same part of four rows.
 struct Four {
-  r0: Codes,
-  r1: Codes,
-  r2: Codes,
-  r3: Codes,
+#repeat i 4
+  r$i: Codes,
+#end
 }
 
-// What a unit of each was fetched as.
+// The same unit of four rows, as fetched.
 struct Raws {
-  r0: Raw,
-  r1: Raw,
-  r2: Raw,
-  r3: Raw,
+#repeat i 4
+  r$i: Raw,
+#end
 }
 
 fn fetch_four(task: Task, i: u32, block: u32, unit: u32) -> Raws {
   let r0 = fetch(row_start(task, i) + block * INTERLEAVED_ROWS, unit);
   let r1 = fetch(row_start(task, i + 1u) + block * INTERLEAVED_ROWS, unit);
-  // Two rows stand for four, whose last two sums nobody uses.
+  // With two rows, the last two sums are of no use.
   var raws = Raws(r0, r1, r0, r1);
 #if ROWS > 2
-  raws = Raws(r0, r1, fetch(row_start(task, i + 2u) + block * INTERLEAVED_ROWS, unit), fetch(row_start(task, i + 3u) + block * INTERLEAVED_ROWS, unit));
+  let r2 = fetch(row_start(task, i + 2u) + block * INTERLEAVED_ROWS, unit);
+  let r3 = fetch(row_start(task, i + 3u) + block * INTERLEAVED_ROWS, unit);
+  raws = Raws(r0, r1, r2, r3);
 #endif
   return raws;
 }

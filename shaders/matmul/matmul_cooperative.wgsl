@@ -1,12 +1,18 @@
-// y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors: a workgroup decodes 64 columns of a tile of W into workgroup memory as f16, and copies the vectors',
-// which are f16 already (matmul_halves.wgsl), and sixteen subgroups, or four, have a part of the tile's sums each, as four cooperative matrices of f32. The columns of the
-// next two steps are on their way meanwhile.
-// Where subgroups are smaller than they may be, there are more of them; those do nothing then but load. (A loop of one turn says so, because naga takes no condition on
-// the subgroup for uniform.)
+// y = x·Wᵀ in tiles, by the matrix units of a GPU, for many vectors. A workgroup computes a tile. In each
+// step it decodes 64 columns of the tile's rows of W into workgroup memory as f16, and copies those of the
+// vectors, which are f16 already (matmul/f16_activations.wgsl). Sixteen subgroups, or four, each compute a
+// part of the tile's sums, as four cooperative matrices of f32. The columns of the next two steps are loaded
+// meanwhile.
 //
-// f16 has a narrow range: each row and each vector is divided by a power of two of its own (matmul/f16_scaling.wgsl), by which its sums are multiplied.
+// Where subgroups are smaller than they may be, a workgroup has more of them; the additional ones only load.
+// (A loop of one round says so, because naga does not take a condition on the subgroup for uniform.)
 //
-// With SPLIT_K, a workgroup has a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
+// f16 has a narrow range, so each row and each vector is divided by a power of two of its own
+// (matmul/f16_scaling.wgsl), by which its sums are multiplied.
+//
+// With SPLIT_K, a workgroup computes a slice of the columns. The slices are consecutive in the dispatch, and
+// y has the products of each slice, which matmul/split_k_sum.wgsl adds.
+
 enable f16;
 enable wgpu_cooperative_matrix;
 
@@ -23,10 +29,11 @@ struct Eight {
   b: vec4<f16>,
 }
 
-// What matmul_halves.wgsl has made: f16, and behind them, in the same buffer, sizes.
+// The result of matmul/f16_activations.wgsl: the vectors in f16, and behind them, in the same buffer, their
+// sizes.
 @group(0) @binding(3) var<storage, read> x: array<Eight>;
 @group(0) @binding(8) var<storage, read> x_scales: array<vec4<u32>>;
-// And matmul_row_sizes.wgsl.
+// The result of matmul/row_scales.wgsl.
 @group(0) @binding(7) var<storage, read> row_scales: array<u32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #ifdef BIAS
@@ -45,18 +52,20 @@ alias Vectors = coop_mat16x16<f16, B>;
 alias Sums = coop_mat16x16<f32, C>;
 #endif
 
-// Subgroups, SUBGROUPS_BESIDE of them beside each other and as many below; each has two matrices by two.
+// The subgroups that compute a tile form a square with a side of SUBGROUPS_BESIDE; each has 2 x 2 matrices.
 const SUBGROUPS = SUBGROUPS_BESIDE * SUBGROUPS_BESIDE;
-// Rows, and vectors, of a tile.
+// The number of rows of a tile, and of vectors.
 const TILE = 2u * SUBGROUPS_BESIDE * SIDE;
-// Columns that are loaded at once, and parts of 32.
+// Columns in a step, and parts.
 const STEP = 64u;
 const STEP_PARTS = 2u;
-// From a row, or a vector, of a tile to the next, in workgroup memory: as many columns more as let neighbours start in different banks.
+// The distance from a row, or a vector, to the next in workgroup memory: a few columns more than a step, so
+// that neighbours start in different banks.
 const STRIDE = STEP + 8u;
 const BLOCK_PARTS = BLOCK_QUADS / 8u;
 
-// Stored four at a time, but on Metal, where naga loads matrices from single numbers alone.
+// Numbers are stored four at a time, except on Metal, where naga loads matrices only from arrays of single
+// numbers.
 #ifdef QUADS
 alias Stored = vec4<f16>;
 const EACH = 4u;
@@ -67,7 +76,7 @@ const EACH = 1u;
 
 var<workgroup> row_numbers: array<Stored, TILE * STRIDE / EACH>;
 var<workgroup> vector_numbers: array<Stored, TILE * STRIDE / EACH>;
-// A matrix of the sums of so many subgroups, vector by vector.
+// One matrix of sums of each of STORERS subgroups, vector by vector.
 const STORERS = min(SUBGROUPS, 8u);
 var<workgroup> sums: array<f32, STORERS * SIDE * SIDE>;
 
@@ -76,17 +85,15 @@ fn store_row_quad(at: u32, quad: vec4<f16>) { row_numbers[at / 4u] = quad; }
 fn store_vector_quad(at: u32, quad: vec4<f16>) { vector_numbers[at / 4u] = quad; }
 #else
 fn store_row_quad(at: u32, quad: vec4<f16>) {
-  row_numbers[at] = quad.x;
-  row_numbers[at + 1u] = quad.y;
-  row_numbers[at + 2u] = quad.z;
-  row_numbers[at + 3u] = quad.w;
+#repeat i 4
+  row_numbers[at + $iu] = quad[$i];
+#end
 }
 
 fn store_vector_quad(at: u32, quad: vec4<f16>) {
-  vector_numbers[at] = quad.x;
-  vector_numbers[at + 1u] = quad.y;
-  vector_numbers[at + 2u] = quad.z;
-  vector_numbers[at + 3u] = quad.w;
+#repeat i 4
+  vector_numbers[at + $iu] = quad[$i];
+#end
 }
 #endif
 
@@ -95,45 +102,55 @@ fn store_vector(at: u32, x: Eight) {
   store_vector_quad(at + 4u, x.b);
 }
 
-// Half of a part of a row, of which a lane loads all, and twice eight columns of a vector.
+// What an item has of a step: a unit of a row, of which it decodes 16 columns, and eight columns of each of
+// two vectors.
 struct Item {
   raw: Raw,
   x0: Eight,
   x1: Eight,
 }
 
-// What a lane has of each step: where its row begins and what that is divided by, and where its vectors are in x. Neighbours have halves of a row's parts, and eights of
-// a vector, that lie side by side.
+// An item, which a lane loads in each step. Consecutive items have consecutive halves of a row's parts, and
+// consecutive eights of a vector's columns.
 struct Own {
-  i: u32,
-  block: u32,
-  by: f32,
-  x0: u32,
-  x1: u32,
+  i: u32,      // the number of the item
+  block: u32,  // the first block of its row
+  by: f32,     // the factor of its row
+  x0: u32,     // the index in x of its first vector
+  x1: u32,     // the index in x of its second vector
 }
 
 const HALVES = 2u * STEP_PARTS;
 const EIGHTS = STEP / 8u;
 const ITEMS_IN_TILE = HALVES * TILE;
 
-fn eights_of(vector: u32, i: u32) -> u32 { return min(vector + i / EIGHTS, params.batch - 1u) * (params.cols / 8u); }
+fn eights_of(vector: u32, i: u32) -> u32 {
+  return min(vector + i / EIGHTS, params.batch - 1u) * (params.cols / 8u);
+}
 
 fn own(row: u32, vector: u32, i: u32) -> Own {
-  // Of some row where there is none.
-  let there = min(row + i / HALVES, params.rows - 1u);
-  return Own(i, first_block(there), down(row_scales[there]), eights_of(vector, i), eights_of(vector, i + ITEMS_IN_TILE));
+  // Beyond the last row, the last one again.
+  let bound_row = min(row + i / HALVES, params.rows - 1u);
+  return Own(
+    i,
+    first_block(bound_row),
+    down(row_scales[bound_row]),
+    eights_of(vector, i),
+    eights_of(vector, i + ITEMS_IN_TILE));
 }
 
 fn part_of(i: u32, step: u32) -> u32 { return step * STEP_PARTS + i % HALVES / 2u; }
 
-// The last again after the last.
+// Loads an item of a step; after the last columns, the last ones again.
 fn fetch_item(own: Own, step: u32) -> Item {
   let part = min(part_of(own.i, step), params.cols / 32u - 1u);
   let eight = min(step * EIGHTS + own.i % EIGHTS, params.cols / 8u - 1u);
-  return Item(fetch(own.block + part / BLOCK_PARTS * INTERLEAVED_ROWS, unit_with(part % BLOCK_PARTS)), x[own.x0 + eight], x[own.x1 + eight]);
+  let raw = fetch(own.block + part / BLOCK_PARTS * INTERLEAVED_ROWS, unit_with(part % BLOCK_PARTS));
+  return Item(raw, x[own.x0 + eight], x[own.x1 + eight]);
 }
 
-// The f16 1024 + n has n in its last bits: the codes of a word in the order 0, 2, 1, 3, which is that of the vectors.
+// The f16 1024 + n has n in its last bits. So two codes of a word become f16 at once, in the order 0, 2, 1,
+// 3, which is also that of the vectors.
 #if CODE_BITS > 6
 const MARK = 0x64806480u;
 const MARKED = f16(1152 + OFFSET);
@@ -144,7 +161,8 @@ const MARKED = f16(1024 + OFFSET);
 
 fn marked(word: u32) -> vec2<f16> { return vec2<f16>(unpack2x16float((word & 0x00ff00ffu) ^ MARK)); }
 
-// Rounded once more by the scale, as f16; with a min, which would be rounded by more than a small weight is, in f32.
+// Four weights as f16. The product with the scale is rounded to f16. With a min it is computed in f32:
+// rounding the product to f16 could change it by more than a small weight.
 fn weights(word: u32, scale: f32, min: f32) -> vec4<f16> {
   let codes = vec4<f16>(marked(word), marked(word >> 8u)) - MARKED;
   if (HAS_MIN) {
@@ -162,24 +180,24 @@ fn store_item(own: Own, item: Item, step: u32) {
   let part = part_of(i, step);
   let w = codes(item.raw, part_in_unit(part % BLOCK_PARTS));
   let words = select(w.a, w.b, is_last);
-  // Of columns after the last, nothing is added.
+  // Columns after the last become 0.
   let by = select(0.0, own.by, part < params.cols / 32u);
   let scale = by * select(w.scales.x, w.scales.y, is_last);
   let min = by * select(w.mins.x, w.mins.y, is_last);
   let at = i / HALVES * STRIDE + 16u * (i % HALVES);
-  store_row_quad(at, weights(words.x, scale, min));
-  store_row_quad(at + 4u, weights(words.y, scale, min));
-  store_row_quad(at + 8u, weights(words.z, scale, min));
-  store_row_quad(at + 12u, weights(words.w, scale, min));
+#repeat j 4
+  store_row_quad(at + 4u * $ju, weights(words[$j], scale, min));
+#end
   store_vector(i / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x0);
   store_vector((i + ITEMS_IN_TILE) / EIGHTS * STRIDE + 8u * (i % EIGHTS), item.x1);
 }
 
-// The first row, and the first vector, of what a subgroup has.
+// The first row, and the first vector, of a subgroup within its tile.
 fn first_row(subgroup: u32) -> u32 { return 2u * (subgroup / SUBGROUPS_BESIDE) * SIDE; }
 fn first_vector(subgroup: u32) -> u32 { return 2u * (subgroup % SUBGROUPS_BESIDE) * SIDE; }
 
-// Stores what the subgroups from `first` on have left in `sums`, of their matrices `below`, `beside`: 0 or 1.
+// Stores to y what the subgroups from `first` on have stored in `sums`: their matrix (`below`, `beside`),
+// each 0 or 1.
 fn store(slice: u32, row: u32, vector: u32, first: u32, below: u32, beside: u32, lane: u32) {
   workgroupBarrier();
   for (var i = lane; i < STORERS * SIDE * SIDE; i += WORKGROUP) {
@@ -215,7 +233,7 @@ fn main(
   var first = 0u;
   var steps = (uniform_params().cols + STEP - 1u) / STEP;
 #ifdef SPLIT_K
-  // Two steps at a time; the last spans may be shorter than the others, or nothing.
+  // A slice has an even number of steps. The last ones may be shorter than the others, or empty.
   let split_k = uniform_params().split_k;
   slice = group.z % split_k;
   vector = group.z / split_k * TILE;
@@ -223,29 +241,29 @@ fn main(
   first = slice * slice_steps;
   steps = min(first + slice_steps, steps);
 #endif
-  var s00 = Sums();
-  var s01 = Sums();
-  var s10 = Sums();
-  var s11 = Sums();
-  let own0 = own(row, vector, lane);
-  var item0 = fetch_item(own0, first);
-  var late0 = fetch_item(own0, first + 1u);
-#if ITEMS > 1
-  let own1 = own(row, vector, lane + WORKGROUP);
-  var item1 = fetch_item(own1, first);
-  var late1 = fetch_item(own1, first + 1u);
-#endif
-  // Two steps a turn: what is on its way keeps its registers. Where their number is odd, the last multiplies by zeros.
+#repeat m 2
+#repeat n 2
+  var s$m$n = Sums();
+#end
+#end
+  // Two steps a round, whose items keep their registers while they are loaded: item0… of even steps, item1…
+  // of odd ones.
+#repeat i ITEMS
+  let own$i = own(row, vector, lane + $iu * WORKGROUP);
+#repeat odd 2
+  var item$odd$i = fetch_item(own$i, first + $oddu);
+#end
+#end
+  // With an odd number of steps, the last step of the last round multiplies by zeros.
   for (var step = first; step < steps; step += 2u) {
-    store_item(own0, item0, step);
-#if ITEMS > 1
-    store_item(own1, item1, step);
-#endif
+#repeat odd 2
+#repeat i ITEMS
+    store_item(own$i, item$odd$i, step + $oddu);
+#end
     workgroupBarrier();
-    item0 = fetch_item(own0, step + 2u);
-#if ITEMS > 1
-    item1 = fetch_item(own1, step + 2u);
-#endif
+#repeat i ITEMS
+    item$odd$i = fetch_item(own$i, step + ($oddu + 2u));
+#end
     for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
       let rows_at = first_row(i) * STRIDE;
       let vectors_at = first_vector(i) * STRIDE;
@@ -254,56 +272,30 @@ fn main(
         let r1 = coopLoadT<Rows>(&row_numbers[(rows_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
         let v0 = coopLoad<Vectors>(&vector_numbers[(vectors_at + k) / EACH], STRIDE / EACH);
         let v1 = coopLoad<Vectors>(&vector_numbers[(vectors_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
-        s00 = coopMultiplyAdd(r0, v0, s00);
-        s01 = coopMultiplyAdd(r0, v1, s01);
-        s10 = coopMultiplyAdd(r1, v0, s10);
-        s11 = coopMultiplyAdd(r1, v1, s11);
+#repeat m 2
+#repeat n 2
+        s$m$n = coopMultiplyAdd(r$m, v$n, s$m$n);
+#end
+#end
       }
     }
     workgroupBarrier();
-    store_item(own0, late0, step + 1u);
-#if ITEMS > 1
-    store_item(own1, late1, step + 1u);
-#endif
-    workgroupBarrier();
-    late0 = fetch_item(own0, step + 3u);
-#if ITEMS > 1
-    late1 = fetch_item(own1, step + 3u);
-#endif
-    for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
-      let rows_at = first_row(i) * STRIDE;
-      let vectors_at = first_vector(i) * STRIDE;
-      for (var k = 0u; k < STEP; k += SIDE) {
-        let r0 = coopLoadT<Rows>(&row_numbers[(rows_at + k) / EACH], STRIDE / EACH);
-        let r1 = coopLoadT<Rows>(&row_numbers[(rows_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
-        let v0 = coopLoad<Vectors>(&vector_numbers[(vectors_at + k) / EACH], STRIDE / EACH);
-        let v1 = coopLoad<Vectors>(&vector_numbers[(vectors_at + SIDE * STRIDE + k) / EACH], STRIDE / EACH);
-        s00 = coopMultiplyAdd(r0, v0, s00);
-        s01 = coopMultiplyAdd(r0, v1, s01);
-        s10 = coopMultiplyAdd(r1, v0, s10);
-        s11 = coopMultiplyAdd(r1, v1, s11);
-      }
-    }
-    workgroupBarrier();
+#end
   }
-  // Eight subgroups at a time.
+  // Up to eight subgroups store their sums at a time.
   let sums_at = subgroup % STORERS * SIDE * SIDE;
-  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
-  store(slice, row, vector, 0u, 0u, 0u, lane);
-  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
-  store(slice, row, vector, 0u, 0u, 1u, lane);
-  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
-  store(slice, row, vector, 0u, 1u, 0u, lane);
-  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
-  store(slice, row, vector, 0u, 1u, 1u, lane);
+#repeat m 2
+#repeat n 2
+  for (var i = subgroup; i < STORERS; i += SUBGROUPS) { coopStore(s$m$n, &sums[sums_at], SIDE); }
+  store(slice, row, vector, 0u, $mu, $nu, lane);
+#end
+#end
 #if SUBGROUPS_BESIDE > 2
-  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s00, &sums[sums_at], SIDE); }
-  store(slice, row, vector, STORERS, 0u, 0u, lane);
-  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s01, &sums[sums_at], SIDE); }
-  store(slice, row, vector, STORERS, 0u, 1u, lane);
-  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s10, &sums[sums_at], SIDE); }
-  store(slice, row, vector, STORERS, 1u, 0u, lane);
-  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s11, &sums[sums_at], SIDE); }
-  store(slice, row, vector, STORERS, 1u, 1u, lane);
+#repeat m 2
+#repeat n 2
+  for (var i = subgroup - STORERS; i < STORERS; i += SUBGROUPS) { coopStore(s$m$n, &sums[sums_at], SIDE); }
+  store(slice, row, vector, STORERS, $mu, $nu, lane);
+#end
+#end
 #endif
 }

@@ -1,12 +1,16 @@
-// y = x·Wᵀ: COLUMNS vectors times ROWS (2, 4 or 8) rows of W, by one lane or by several that share the rows.
+// y = x·Wᵀ: COLUMNS vectors times ROWS (2, 4 or 8) rows of W, by one lane, or by several lanes that share the
+// rows.
 //
-// Each weight is read and decoded once for all vectors. Lanes divide the units of a row among them, so that neighbours read what lies side by side, and add up
-// what they have: in workgroup memory (SHARED), by subgroup operations (SUBGROUP), or not at all where one lane owns its rows, which is the form for adapters that
-// compute on the CPU. A unit is what a format fetches at once: parts of 32 weights as codes, or a chunk of floats.
+// Each weight is read and decoded once for all vectors. The lanes divide the units of a row among them, so
+// that neighbours read neighbouring memory. Then they add up their sums: in workgroup memory (SHARED), by
+// subgroup operations (SUBGROUP), or not at all where one lane has its rows to itself (THREAD_PER_ROW, for
+// software adapters). A unit is what a format fetches at once: parts of 32 weights as codes, or a vec4 of
+// floats.
 //
-// With SPLIT_K, lanes have a span of the columns, of several that lie side by side in the dispatch; y is then the sums of each span, which matmul_sum.wgsl adds.
+// With SPLIT_K, a lane's task is a slice of the columns. The slices are consecutive in the dispatch, and y
+// has the products of each slice, which matmul/split_k_sum.wgsl adds.
 //
-// Longest path of additions: a lane's weights of a row, then log2 of the lanes.
+// Longest path of additions: a lane's weights of a row, then log2 of the number of lanes.
 
 #import matmul/product.wgsl
 #ifdef EXPERTS
@@ -14,32 +18,38 @@
 @group(0) @binding(7) var<storage, read> experts: array<u32>;
 #endif
 #ifdef EXPERT_BATCHES
-// Rows of y that have the same expert, COLUMNS side by side, or a number of none (matmul/expert_assignments.wgsl).
+// Rows of y in batches of the same expert, COLUMNS in a batch; empty slots have NO_ASSIGNMENT
+// (matmul/expert_assignments.wgsl).
 @group(0) @binding(8) var<storage, read> slots: array<u32>;
 #endif
 
-// The sums of four rows with each vector, and of four more.
+// The sums of four rows for each vector, and those of the next four rows.
 struct Sums {
-  v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, v4: vec4<f32>, v5: vec4<f32>, v6: vec4<f32>, v7: vec4<f32>,
-  u0: vec4<f32>, u1: vec4<f32>, u2: vec4<f32>, u3: vec4<f32>, u4: vec4<f32>, u5: vec4<f32>, u6: vec4<f32>, u7: vec4<f32>,
+#repeat i 8
+  v$i: vec4<f32>,
+#end
+#repeat i 8
+  u$i: vec4<f32>,
+#end
 }
 
-// What a lane works on: the first of its vectors, the first row of y, the row of the matrix that is bound here, which may be none, and the span of columns.
+// What a lane computes.
 struct Task {
-  vector: u32,
-  row: u32,
-  shard_row: u32,
-  slice: u32,
+  vector: u32,     // the first of its vectors
+  row: u32,        // the first of its rows of y
+  shard_row: u32,  // that row among the rows of the matrix that are bound here; it may not be among them
+  slice: u32,      // the slice of the columns
 }
 
-// The first block of row `i` from a place on; of some row where there is none.
+// The first block of row `i` of a task; of row 0 where the row is not bound here.
 fn row_start(task: Task, i: u32) -> u32 {
   let row = task.shard_row + i;
   return first_block(select(0u, row, row < params.rows));
 }
 
 #ifdef BROADCAST_X
-// Each lane has rows of its own, and a subgroup of eight the same vectors: a lane loads an eighth of them, and gets the rest from the others.
+// Each lane has rows of its own, and the eight lanes of a subgroup have the same vectors: a lane loads an
+// eighth of them, and gets the rest from the other lanes.
 var<private> subgroup_lane: u32;
 #endif
 
@@ -49,20 +59,20 @@ var<private> subgroup_lane: u32;
 #import matmul/multiply_exact.wgsl
 #endif
 
-// Adds what the lane's units of its rows give: units first, first + step, … of the span.
+// The sums of a lane over its units of a row: units first, first + step, … of the slice.
 fn add_units(task: Task, first: u32, step: u32) -> Sums {
   var sums = Sums();
   var start = 0u;
   var units = uniform_params().row_blocks * ROW_UNITS;
 #ifdef SPLIT_K
-  // The last spans may be shorter than the others, or nothing.
+  // The last slices may be shorter than the others, or empty.
   let split_k = uniform_params().split_k;
   let slice_units = (units + split_k - 1u) / split_k;
   start = task.slice * slice_units;
   units = min(start + slice_units, units);
 #endif
 #ifdef EXPERT_BATCHES
-  // A bundle of none has nothing to add.
+  // An empty batch has nothing to add.
   units = select(0u, units, slots[task.vector] < params.batch);
 #endif
   var at = first_x(task, start + first);
@@ -103,23 +113,18 @@ fn store_four(task: Task, vector: u32, i: u32, sums: vec4<f32>) {
 }
 
 #ifdef SHARED
-// What each lane has of one vector's sums at a time.
-var<workgroup> parts: array<vec4<f32>, WORKGROUP>;
+alias Partial = vec4<f32>;
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return a + b; }
+const SHARERS = LANES;
+#import lib/reduce.wgsl
 #endif
 
-// Stores one vector's sums, when the lanes that share the rows have added up theirs.
+// Adds up the sums of the lanes that share rows `i` to `i` + 3, and stores them, for one vector.
 fn finish_four(task: Task, vector: u32, i: u32, sums: vec4<f32>, lane: u32) {
 #ifdef SHARED
-  workgroupBarrier();
-  parts[lane] = sums;
-  for (var lanes = LANES / 2u; lanes > 0u; lanes >>= 1u) {
-    workgroupBarrier();
-    if (lane % LANES < lanes) {
-      parts[lane] = parts[lane] + parts[lane + lanes];
-    }
-  }
+  reduce(lane, sums);
   if (lane % LANES == 0u) {
-    store_four(task, vector, i, parts[lane]);
+    store_four(task, vector, i, partials[lane]);
   }
 #else
 #ifdef SUBGROUP
@@ -134,53 +139,36 @@ fn finish_four(task: Task, vector: u32, i: u32, sums: vec4<f32>, lane: u32) {
 }
 
 fn finish(task: Task, sums: Sums, lane: u32) {
-  let v = task.vector;
-  finish_four(task, v, 0u, sums.v0, lane);
-#if COLUMNS > 1
-  finish_four(task, v + 1u, 0u, sums.v1, lane);
-  finish_four(task, v + 2u, 0u, sums.v2, lane);
-  finish_four(task, v + 3u, 0u, sums.v3, lane);
-#endif
-#if COLUMNS > 4
-  finish_four(task, v + 4u, 0u, sums.v4, lane);
-  finish_four(task, v + 5u, 0u, sums.v5, lane);
-  finish_four(task, v + 6u, 0u, sums.v6, lane);
-  finish_four(task, v + 7u, 0u, sums.v7, lane);
-#endif
+  let vector = task.vector;
+#repeat i COLUMNS
+  finish_four(task, vector + $iu, 0u, sums.v$i, lane);
+#end
 #if ROWS > 4
-  finish_four(task, v, 4u, sums.u0, lane);
-#if COLUMNS > 1
-  finish_four(task, v + 1u, 4u, sums.u1, lane);
-  finish_four(task, v + 2u, 4u, sums.u2, lane);
-  finish_four(task, v + 3u, 4u, sums.u3, lane);
-#endif
-#if COLUMNS > 4
-  finish_four(task, v + 4u, 4u, sums.u4, lane);
-  finish_four(task, v + 5u, 4u, sums.u5, lane);
-  finish_four(task, v + 6u, 4u, sums.u6, lane);
-  finish_four(task, v + 7u, 4u, sums.u7, lane);
-#endif
+#repeat i COLUMNS
+  finish_four(task, vector + $iu, 4u, sums.u$i, lane);
+#end
 #endif
 }
 
 #ifdef EXPERTS
-// Beyond the rows of any buffer, and so are the next.
+// Larger than the number of rows of any buffer, and so are the numbers after it.
 const NO_ROW = 0x80000000u;
 #endif
 
-// The rows of group `group`, for the vectors of this part of the dispatch.
+// The task for row group `group` and for the vectors (and slice) `tile`, which is the z of the dispatch.
 fn task_of(group: u32, tile: u32) -> Task {
   let row = group * ROWS;
 #ifdef EXPERTS
-  // A row of y has its expert's rows of the matrix, all of them on this device but perhaps not bound here. A number before the first row wraps around and is
-  // far beyond the last.
+  // A row of y is computed from the rows of its expert, which may not all be bound here. A row before the
+  // first one that is bound wraps around, to far beyond the last.
 #ifdef EXPERT_BATCHES
   let assignment = slots[tile * COLUMNS];
 #else
   let assignment = tile;
 #endif
   let expert = experts[min(assignment, params.batch - 1u)];
-  let shard_row = select(NO_ROW, expert * params.all_rows + row - params.first_row, expert < params.expert_count);
+  let expert_row = expert * params.all_rows + row - params.first_row;
+  let shard_row = select(NO_ROW, expert_row, expert < params.expert_count);
   return Task(tile * COLUMNS, row, shard_row, 0u);
 #else
 #ifdef SPLIT_K
@@ -194,15 +182,22 @@ fn task_of(group: u32, tile: u32) -> Task {
 #ifdef SUBGROUP
 @compute @workgroup_size(WORKGROUP)
 fn main(
-  @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_id) subgroup: u32,
-  @builtin(num_subgroups) subgroups: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) lanes: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(subgroup_size) lanes: u32,
   @builtin(local_invocation_index) index: u32) {
   read_params();
 #ifdef PAIR_TABLE
   fill_pair_table(index);
 #endif
-  // Subgroups have any size, and so a workgroup any number of them.
-  for (var i = (group.y * groups.x + group.x) * subgroups + subgroup; i < params.count; i += groups.x * groups.y * subgroups) {
+  // Subgroups have any size, so a workgroup has any number of them.
+  for (
+    var i = (group.y * groups.x + group.x) * subgroups + subgroup;
+    i < params.count;
+    i += groups.x * groups.y * subgroups) {
     let task = task_of(i, group.z);
     finish(task, add_units(task, lane, lanes), lane);
   }
@@ -213,7 +208,8 @@ fn main(
 #ifdef BROADCAST_X
   @builtin(subgroup_invocation_id) of_subgroup: u32,
 #endif
-  @builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32) {
   read_params();
 #ifdef BROADCAST_X
   subgroup_lane = of_subgroup;
@@ -224,11 +220,11 @@ fn main(
   let i = invocation(group, lane) / LANES;
   let task = task_of(i, group.z);
 #ifdef SHARED
-  // All lanes meet at the barriers, those without rows too.
+  // All lanes must reach the barriers, also those without rows.
   let first = select(lane % LANES, params.row_blocks * ROW_UNITS, i >= params.count);
   finish(task, add_units(task, first, LANES), lane);
 #else
-  // Lanes without rows multiply too, for what others get from them.
+  // Lanes without rows multiply too: other lanes may need the vectors that they load.
   let sums = add_units(task, 0u, 1u);
   if (i < params.count) {
     finish(task, sums, lane);

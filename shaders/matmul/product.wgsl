@@ -1,4 +1,4 @@
-// What every product binds: a matrix of some format, vectors, and where the products go.
+// The bindings of products: a matrix of some format, vectors, and the result y.
 
 #import matrix/params.wgsl
 #import matrix/fields.wgsl

@@ -1,4 +1,5 @@
-// Vectors of f32, or with F16_X of f16, in eight bits: a block of 32 an invocation.
+// Converts vectors of f32, or with F16_X of f16, to int8 blocks. An invocation converts a block of 32
+// numbers.
 
 #import lib/params.wgsl
 #import lib/int8_layout.wgsl
@@ -20,10 +21,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i < params.count) {
     let at = 8u * i;
     let block = int8_block(
-      quad(at), quad(at + 1u), quad(at + 2u), quad(at + 3u), quad(at + 4u), quad(at + 5u), quad(at + 6u), quad(at + 7u));
-    let task = int8_block_at(i);
-    blocks[task] = block.a;
-    blocks[task + INT8_B] = block.b;
-    blocks[task + INT8_HEAD] = block.head;
+#repeat j 8
+      quad(at + $ju),
+#end
+    );
+    let result = int8_block_at(i);
+    blocks[result] = block.a;
+    blocks[result + INT8_B] = block.b;
+    blocks[result + INT8_HEAD] = block.head;
   }
 }

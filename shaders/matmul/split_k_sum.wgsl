@@ -1,18 +1,19 @@
-// Adds the sums of the spans in which matvec.wgsl or matmul.wgsl divided the columns, always in the same order; a number of y an invocation.
+// Adds the products of the slices of columns (SPLIT_K) that other kernels computed, always in the same order.
+// An invocation computes a number of y.
 //
-// Longest path of additions: the spans.
+// Longest path of additions: the slices.
 
 struct Params {
   count: u32,           // invocations with work
   zero: u32,            // 0, which no compiler may know: see opaque in lib/exact.wgsl
   groups_per_row: u32,  // workgroups in one row of the dispatch
   all_rows: u32,        // rows of the matrix
-  split_k: u32,         // parts of the columns whose sums are added
+  split_k: u32,         // slices of the columns
 }
 
 #import lib/invocation.wgsl
 
-// y of the first span, then that of the second, …
+// y of the first slice, then that of the second, …
 @group(0) @binding(1) var<storage, read> sums: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 #ifdef BIAS

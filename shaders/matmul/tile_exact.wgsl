@@ -1,8 +1,8 @@
-// A tile in workgroup memory as f32, 32 columns at a time.
+// A tile in workgroup memory as f32, 32 columns in a step.
 
 const STEP_PARTS = 8u;
 
-// Quads of each row, and of each vector.
+// The quads of each row, and of each vector: quad i of row n is at i·TILE + n.
 var<workgroup> row_quads: array<vec4<f32>, 8u * TILE>;
 var<workgroup> vector_quads: array<vec4<f32>, 8u * TILE>;
 
@@ -22,25 +22,25 @@ fn weights(word: u32, scale: f32, min: f32) -> vec4<f32> {
   return scale * q;
 }
 
-// A lane decodes half of a row's part.
+// Loads the rows of the tile. A lane decodes 16 weights of a row's part.
 fn load_row(row: u32, step: u32, lane: u32) {
   let n = lane % TILE;
   let half = lane / TILE;
   let in_block = step % BLOCK_PARTS;
-  let w = codes(fetch(row_start(row + n) + step / BLOCK_PARTS * INTERLEAVED_ROWS, unit_with(in_block)), part_in_unit(in_block));
+  let block = row_start(row + n) + step / BLOCK_PARTS * INTERLEAVED_ROWS;
+  let w = codes(fetch(block, unit_with(in_block)), part_in_unit(in_block));
   let words = select(w.a, w.b, half == 1u);
   let scale = select(w.scales.x, w.scales.y, half == 1u);
   let min = select(w.mins.x, w.mins.y, half == 1u);
   let at = 4u * half * TILE + n;
-  row_quads[at] = weights(words.x, scale, min);
-  row_quads[at + TILE] = weights(words.y, scale, min);
-  row_quads[at + 2u * TILE] = weights(words.z, scale, min);
-  row_quads[at + 3u * TILE] = weights(words.w, scale, min);
+#repeat i 4
+  row_quads[at + $iu * TILE] = weights(words[$i], scale, min);
+#end
 }
 #else
 const STEP_BLOCKS = 8u / BLOCK_QUADS;
 
-// The quads of a block, or 0 after the last of the row.
+// Loads the rows of the tile. A lane loads blocks; after the last block of a row come zeros.
 fn load_row(row: u32, step: u32, lane: u32) {
   for (var i = lane; i < STEP_BLOCKS * TILE; i += WORKGROUP) {
     let n = i % TILE;
@@ -48,7 +48,8 @@ fn load_row(row: u32, step: u32, lane: u32) {
     let is_there = block < params.row_blocks;
     let found = vec4_at(row_start(row + n) + min(block, params.row_blocks - 1u));
     for (var quad = 0u; quad < BLOCK_QUADS; quad++) {
-      row_quads[(i / TILE * BLOCK_QUADS + quad) * TILE + n] = select(vec4<f32>(), floats(found, quad), is_there);
+      let at = (i / TILE * BLOCK_QUADS + quad) * TILE + n;
+      row_quads[at] = select(vec4<f32>(), floats(found, quad), is_there);
     }
   }
 }
@@ -64,10 +65,9 @@ fn load(row: u32, vector: u32, step: u32, lane: u32) {
 
 // A quad of four vectors.
 struct Vectors {
-  x0: vec4<f32>,
-  x1: vec4<f32>,
-  x2: vec4<f32>,
-  x3: vec4<f32>,
+#repeat i 4
+  x$i: vec4<f32>,
+#end
 }
 
 fn vectors(i: u32, n: u32) -> Vectors {
@@ -75,10 +75,16 @@ fn vectors(i: u32, n: u32) -> Vectors {
   return Vectors(vector_quads[at], vector_quads[at + 16u], vector_quads[at + 32u], vector_quads[at + 48u]);
 }
 
-fn add_one(sum: f32, w: vec4<f32>, x: vec4<f32>) -> f32 { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum)))); }
+fn add_one(sum: f32, w: vec4<f32>, x: vec4<f32>) -> f32 {
+  return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
+}
 
-// The sums of row `n` of the tile with four vectors, and what quad `i` gives.
+// The sums of row `n` of the tile for four vectors, with the products of quad `i` added.
 fn add_row(sums: vec4<f32>, i: u32, n: u32, x: Vectors) -> vec4<f32> {
   let w = row_quads[i * TILE + n];
-  return vec4<f32>(add_one(sums.x, w, x.x0), add_one(sums.y, w, x.x1), add_one(sums.z, w, x.x2), add_one(sums.w, w, x.x3));
+  return vec4<f32>(
+#repeat j 4
+    add_one(sums[$j], w, x.x$j),
+#end
+  );
 }

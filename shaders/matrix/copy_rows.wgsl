@@ -1,5 +1,5 @@
-// Copies rows of bytes that follow one another, so that each starts on a word of its own: zeros after its
-// end. A word an invocation.
+// Copies rows of bytes that follow one another, so that each starts on a whole word; zeros fill the last word
+// of a row. An invocation writes a word.
 
 struct Params {
   count: u32,           // words to write
@@ -8,15 +8,14 @@ struct Params {
   first: u32,           // the first word to write
   row_words: u32,       // words from one row of the result to the next
   row_bytes: u32,       // bytes of a row of the source
-  // Where what is bound of the source begins, in bytes after row 0; wraps around where that is before it.
-  base: u32,
+  base: u32,            // bytes from row 0 to where the source is bound; wraps around where row 0 comes later
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;
 
-// The word at any byte.
+// The four bytes from byte `at` on.
 fn word_at(at: u32) -> u32 {
   let low = source[at >> 2u];
   let shift = 8u * (at & 3u);

@@ -1,12 +1,13 @@
-// The matrix that is bound, in the layout of src/gpu/matrix/layout.rs: each field of all blocks together, fields of
-// whole vec4s (16 bytes) first, so that each is loaded at once.
+// The matrix that is bound, in the layout of src/gpu/matrix/layout.rs: field by field, each with the values
+// of all blocks. Fields of whole vec4s (16 bytes) come first, so that each vec4 is aligned.
 //
-// FIELDi_AT and FIELDi_SIZE count the field's elements: vec4s, words, f16s or bytes, the largest that divides it.
-// _AT is how many of them the fields before it have for each block, _SIZE how many it has itself.
+// FIELDi_AT and FIELDi_SIZE count elements of field i: vec4s, words, f16s or bytes, the largest that divides
+// its size. FIELDi_SIZE is the number of elements that a block has in the field, FIELDi_AT that in the fields
+// before it.
+//
+// Blocks lie row by row. With INTERLEAVED_ROWS above 1, that many rows are interleaved block by block (in
+// fields of vec4s, vec4 by vec4): a row's blocks are then INTERLEAVED_ROWS apart, and so are a block's vec4s.
 
-// Blocks lie row by row. With INTERLEAVED_ROWS above 1, as many rows take turns block by block (their vec4 fields
-// vec4 by vec4): a row's blocks are then INTERLEAVED_ROWS apart, and so are a block's vec4s.
-//
 // The first block of row `row`.
 fn first_block(row: u32) -> u32 {
 #if INTERLEAVED_ROWS > 1
@@ -21,5 +22,6 @@ struct TwoVec4s {
   b: vec4<u32>,
 }
 
-// `vec4_at` and `word_at`, and of a field `load_vec4`, `load_two_vec4s`, `load_word`, `load_f16`, `load_byte`.
+// Defines `vec4_at` and `word_at`, and for elements of a field `load_vec4`, `load_two_vec4s`, `load_word`,
+// `load_f16` and `load_byte`.
 #import storage

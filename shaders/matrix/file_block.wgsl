@@ -1,7 +1,7 @@
-// A block of the matrix as decoders see it: by a byte's offset in ggml's block, wherever its field lies.
+// Blocks of the matrix for decoders, which address a byte by its offset in ggml's block.
 
 #import matrix/fields.wgsl
-// `byte_index`: where a byte of a block lies on the device.
+// Defines `byte_index`.
 #import block_bytes
 
 fn byte(block: u32, at: u32) -> u32 {

@@ -1,6 +1,7 @@
-// Looks up rows of a matrix: decodes row row_ids[i] to row i of the result, four weights an invocation.
+// Looks up rows of a matrix: decodes row row_ids[i] into row i of the result. An invocation decodes four
+// weights.
 //
-// A number of a row that is not bound here is left to the dispatch that has it.
+// A row that is not bound here is skipped: another dispatch has it.
 
 #import matrix/params.wgsl
 #import lib/decoder.wgsl
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let i = at / row_quads;
     let quad = at % row_quads;
     let row = row_ids[i] - params.first_row;
-    // A number before the first row wraps around and is far beyond the last.
+    // An id below the first row wraps around, to far beyond the last.
     if (row < params.rows) {
       store(i, quad, decode(first_block(row) + quad / BLOCK_QUADS * INTERLEAVED_ROWS, quad % BLOCK_QUADS));
     }

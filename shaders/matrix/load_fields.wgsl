@@ -1,4 +1,4 @@
-// Loads elements of a field, where the fields of all blocks lie apart.
+// Loads elements of a field in the layout of fields.
 
 // The index of vec4 `n` of a block's field.
 fn vec4_index(at: u32, size: u32, block: u32, n: u32) -> u32 {
@@ -10,7 +10,9 @@ fn vec4_index(at: u32, size: u32, block: u32, n: u32) -> u32 {
 #endif
 }
 
-fn load_vec4(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> { return vec4_at(vec4_index(at, size, block, n)); }
+fn load_vec4(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> {
+  return vec4_at(vec4_index(at, size, block, n));
+}
 
 // Vec4s 2·pair and 2·pair + 1: the second load shares the first one's address, at a constant offset.
 fn load_two_vec4s(at: u32, size: u32, block: u32, pair: u32) -> TwoVec4s {

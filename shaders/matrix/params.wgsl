@@ -1,4 +1,4 @@
-// The parameters of kernels that take a matrix: `MatrixParams` in src/gpu/matrix/program.rs.
+// The parameters of kernels that take a matrix (`MatrixParams` in src/gpu/matrix/program.rs).
 
 struct Params {
   count: u32,           // invocations with work

@@ -1,12 +1,12 @@
-// Puts a matrix's blocks together as a file has them, row after row from row `batch` on; a word an
-// invocation.
+// Writes a matrix as a file has it: whole blocks, row after row, from row `start_row` on. An invocation
+// writes a word.
 
 #import matrix/params.wgsl
 #import matrix/file_block.wgsl
 
 @group(0) @binding(4) var<storage, read_write> result: array<u32>;
 
-// Bytes of a row in a file. A row of floats may end within what is a block on the device.
+// Bytes of a row in a file. A row of floats may end within a vec4, which is a block on the device.
 fn row_bytes() -> u32 {
 #ifdef FLOATS
   return params.cols * (BLOCK_BYTES / (4u * BLOCK_QUADS));
@@ -32,6 +32,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (i < params.count) {
     let at = 4u * i;
     result[i] = file_byte(at) | (file_byte(at + 1u) << 8u)
-        | (file_byte(at + 2u) << 16u) | (file_byte(at + 3u) << 24u);
+      | (file_byte(at + 2u) << 16u) | (file_byte(at + 3u) << 24u);
   }
 }

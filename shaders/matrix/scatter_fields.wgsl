@@ -1,36 +1,36 @@
-// Gathers one field of ggml's blocks, of any stride, into a matrix laid out as src/gpu/split.rs says; a word an invocation.
+// Copies one field of ggml's blocks, which lie any number of bytes apart, into a matrix in the layout of
+// src/gpu/matrix/layout.rs. An invocation writes a word.
 
 struct Params {
-  count: u32,           // words to write
-  zero: u32,            // 0
-  groups_per_row: u32,  // workgroups in one row of the dispatch
-  blocks: u32,          // blocks in the source
-  stride: u32,          // bytes from one to the next
-  offset: u32,          // where the field begins in a block
-  bytes: u32,           // bytes of the field in a block
-  first: u32,           // the first word to write
-  skip: u32,            // bytes of it that are of blocks before
-  matrix_block: u32,    // the block of the matrix whose field begins there
-  source_block: u32,    // the source's first, counted row by row
-  row_blocks: u32,      // blocks in a row of the matrix
-  interleaved_rows: u32,  // rows that take turns block by block
+  count: u32,             // words to write
+  zero: u32,              // 0
+  groups_per_row: u32,    // workgroups in one row of the dispatch
+  blocks: u32,            // blocks in the source
+  stride: u32,            // bytes from one block of the source to the next
+  offset: u32,            // byte of a block where the field begins
+  bytes: u32,             // bytes of the field in a block
+  first: u32,             // the first word to write
+  skip: u32,              // bytes of that word which belong to blocks before `matrix_block`
+  matrix_block: u32,      // the block of the matrix whose field begins there
+  source_block: u32,      // the first block of the source, counted row by row
+  row_blocks: u32,        // blocks in a row of the matrix
+  interleaved_rows: u32,  // rows that are interleaved block by block
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> matrix: array<u32>;
 
-// Where the source has block `i` of those that are written; if it has not, beyond its last.
+// The source's index of block `matrix_block` + i; at least `blocks` where the source does not have it.
 fn source_of(i: u32) -> u32 {
   let block = params.matrix_block + i;
-  // As many rows take turns block by block.
   let rows = params.interleaved_rows;
   let group_blocks = rows * params.row_blocks;
   let row = block / group_blocks * rows + block % rows;
   return row * params.row_blocks + block % group_blocks / rows - params.source_block;
 }
 
-// The word at any byte.
+// The four bytes from byte `at` on.
 fn word_at(at: u32) -> u32 {
   let low = source[at >> 2u];
   let shift = 8u * (at & 3u);
@@ -38,8 +38,8 @@ fn word_at(at: u32) -> u32 {
   return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
 }
 
-// Byte `i` of the field, counted over the blocks that are written, in place of the same byte of `word`; what is not the source's, and what wrapped around because
-// it comes before, as it is.
+// `word` with byte `i` of the field, counted over the blocks to write, in the byte from bit `up` on. The word
+// keeps its byte where the source does not have that block, and where `i` is negative, which wraps around.
 fn with_byte(word: u32, i: u32, up: u32) -> u32 {
   let block = source_of(i / params.bytes);
   let at = min(block, params.blocks - 1u) * params.stride + params.offset + i % params.bytes;
@@ -49,14 +49,15 @@ fn with_byte(word: u32, i: u32, up: u32) -> u32 {
 
 fn field_word(i: u32) -> u32 {
   if (params.bytes % 4u == 0u) {
-    // Of interleaved rows, vec4s of blocks take turns, or else whole fields.
+    // Rows are interleaved by vec4s where the field has whole vec4s, or else by whole fields.
     let rows = params.interleaved_rows;
     let words = params.bytes / 4u;
     let unit = select(words, 4u, words % 4u == 0u);
     let in_group = i % (rows * words);
     let block = source_of(i / (rows * words) * rows + in_group / unit % rows);
     if (block >= params.blocks) { return matrix[params.first + i]; }
-    return word_at(block * params.stride + params.offset + 4u * (in_group / (rows * unit) * unit + in_group % unit));
+    return word_at(
+      block * params.stride + params.offset + 4u * (in_group / (rows * unit) * unit + in_group % unit));
   }
   let at = 4u * i - params.skip;
   let old = matrix[params.first + i];

@@ -1,7 +1,7 @@
 // A matrix in a storage buffer.
 
 @group(0) @binding(1) var<storage, read> vec4s: array<vec4<u32>>;
-// The same bytes.
+// The same bytes as words.
 @group(0) @binding(2) var<storage, read> words: array<u32>;
 
 fn vec4_at(i: u32) -> vec4<u32> { return vec4s[i]; }

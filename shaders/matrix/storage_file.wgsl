@@ -1,14 +1,15 @@
-// A matrix in a storage buffer whose blocks lie as in a file, one after another, so that a load starts at any byte:
-// to measure what the layout of fields is worth (`qmill bench --as-in-file`).
+// A matrix in a storage buffer, whose blocks lie as in a file, so that a load may start at any byte. It
+// serves to measure what the layout of fields gains (`qmill bench --as-in-file`).
 
 @group(0) @binding(1) var<storage, read> vec4s: array<vec4<u32>>;
-// The same bytes.
+// The same bytes as words.
 @group(0) @binding(2) var<storage, read> words: array<u32>;
 
 fn vec4_at(i: u32) -> vec4<u32> { return vec4s[i]; }
 fn word_at(i: u32) -> u32 { return words[i]; }
 
-// The byte of a block at which a field begins in a file, by where it begins in the layout of fields.
+// The byte of a block where a field begins in a file, for a field that begins after `start` bytes in the
+// layout of fields.
 fn field_from(start: u32) -> u32 {
   var at = FIELD0_FROM;
 #repeat i 1 5
@@ -19,7 +20,7 @@ fn field_from(start: u32) -> u32 {
   return at;
 }
 
-// The word that starts at byte `at`, from the word which that byte is in and the next.
+// The four bytes from byte `at` on, out of the word that has that byte and the next word.
 fn joined(low: u32, high: u32, at: u32) -> u32 {
   let shift = 8u * (at & 3u);
   return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);

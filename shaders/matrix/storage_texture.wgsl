@@ -1,5 +1,5 @@
-// A matrix in two textures, which llvmpipe loads faster: the fields of whole vec4s, VEC4_COLS in a row, and the words
-// of the other fields, WORD_COLS in a row.
+// A matrix in two textures, which llvmpipe reads faster than buffers: one has the fields of whole vec4s,
+// VEC4_COLS in a row, the other the words of the other fields, WORD_COLS in a row.
 
 @group(0) @binding(1) var vec4s: texture_storage_2d<rgba32uint, read>;
 @group(0) @binding(2) var words: texture_storage_2d<r32uint, read>;
@@ -8,7 +8,7 @@ fn vec4_at(i: u32) -> vec4<u32> { return textureLoad(vec4s, vec2<u32>(i % VEC4_C
 
 fn vec4_word_at(i: u32) -> u32 { return vec4_at(i >> 2u)[i & 3u]; }
 
-// A word behind the first VEC4_WORDS of all blocks.
+// Word `i` of the matrix, which is in none of the vec4 fields (VEC4_WORDS words of each block).
 fn late_word_at(i: u32) -> u32 {
   let at = i - params.blocks * VEC4_WORDS;
   return textureLoad(words, vec2<u32>(at % WORD_COLS, at / WORD_COLS)).x;
@@ -22,7 +22,7 @@ fn word_at(i: u32) -> u32 {
 #import matrix/load_fields.wgsl
 
 fn load_word(at: u32, size: u32, block: u32, n: u32) -> u32 {
-  // The compiler knows which, since it knows the field.
+  // `at` is a constant of the field, so this is decided when the shader is compiled.
   if (at < VEC4_WORDS) { return load_vec4(at / 4u, size / 4u, block, n >> 2u)[n & 3u]; }
   return late_word_at(params.blocks * at + block * size + n);
 }

@@ -143,8 +143,8 @@ fn title(machine: &Machine, peaks: Option<&Peaks>) -> String {
         if peaks.buffer_read < peaks.read { format!(" ({buffer:.1} of a buffer)") } else { String::new() };
     let (multiply_add, dot) = (peaks.multiply_add / 1e9, peaks.dot / 1e9);
     format!(
-        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, multiply-add {multiply_add:.1} GFLOP/s, \
-         int8 dot {dot:.1} GOP/s, launch {:.1} µs",
+        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, \
+         multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
         peaks.launch * 1e6
     )
 }

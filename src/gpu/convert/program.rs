@@ -104,7 +104,12 @@ impl ConvertProgram {
             ("BLOCK_WORDS", layout.words),
         ];
         if let Some(Passes::SearchAndPack { sub_blocks, parts }) = self.format.info().passes {
-            constants.extend([("SUB_BLOCKS", sub_blocks), ("PARTS", parts)]);
+            let sub_block_quads = layout.quads / sub_blocks;
+            constants.extend([
+                ("SUB_BLOCKS", sub_blocks),
+                ("SUB_BLOCK_QUADS", sub_block_quads),
+                ("PARTS", parts),
+            ]);
         }
         let other_side = match (self.kernel, self.weights) {
             (ConvertKernel::Dequantize, Format::F16) => Switch::ResultF16,

@@ -1,5 +1,5 @@
-//! The library's WGSL files, by their path in `shaders/`. Those of formats are in the rows of
-//! [`FORMATS`](crate::FORMATS).
+//! The library's WGSL files, by their path in `shaders/`. The rows of [`FORMATS`](crate::FORMATS) have the
+//! files of formats.
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -39,6 +39,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "lib/numbers.wgsl",
     "lib/pack.wgsl",
     "lib/params.wgsl",
+    "lib/reduce.wgsl",
     "lib/scale_search.wgsl",
     "lib/six_bit.wgsl",
     "lib/source.wgsl",

@@ -1,14 +1,14 @@
-//! Joins WGSL files into one text: what `#import`, `#ifdef`, `#if` and `#repeat` mean. `shaders/README.md`
-//! has the rules.
+//! Joins WGSL files into one text, by the directives `#import`, `#ifdef`, `#if` and `#repeat`.
+//! `shaders/README.md` has the rules.
 
 use super::files::FILES;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A value that stands before a shader's text as `const NAME = …;`.
+/// The value of a constant, which is declared at the top of the text as `const NAME = …;`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Constant {
-    /// A `u32`, which `#if` and `#repeat` can ask for.
+    /// A `u32`, which `#if` and `#repeat` may name.
     Uint(u32),
     /// An `f32`.
     Float(f32),
@@ -34,7 +34,7 @@ impl From<bool> for Constant {
     }
 }
 
-/// What is wrong with a shader's files: the file, the line, and what was expected there.
+/// An error in a shader's files: the file, the line, and what was expected there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JoinError(String);
 
@@ -46,7 +46,8 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// WGSL files, and what to join of them. The library's own files can be imported, as `lib/int8_block.wgsl`.
+/// WGSL files, with the switches and constants by which they are joined. They may import the library's own
+/// files, such as `lib/int8_block.wgsl`.
 ///
 /// ```
 /// use qmill::gpu::wgsl::Wgsl;
@@ -84,31 +85,32 @@ impl<'a> Wgsl<'a> {
         Self::default()
     }
 
-    /// Adds a file that `#import path` names. It comes before a file of the library of the same path.
+    /// Adds a file for `#import path`. It takes precedence over a file of the library with the same path.
     pub fn file(mut self, path: impl Into<Cow<'a, str>>, text: impl Into<Cow<'a, str>>) -> Self {
         self.files.push((path.into(), text.into()));
         self
     }
 
-    /// `#import name` imports the file `path`: how one text reads its operand from a buffer or a texture.
+    /// Makes `#import name` import the file `path`: so one text can read its operand from a buffer or a
+    /// texture.
     pub fn alias(mut self, name: impl Into<Cow<'a, str>>, path: impl Into<Cow<'a, str>>) -> Self {
         self.aliases.push((name.into(), path.into()));
         self
     }
 
-    /// Declares a name that `#ifdef` may ask for, and whether it is defined. Other names are errors.
+    /// Declares a name for `#ifdef`, and whether it is defined. Other names are errors.
     pub fn switch(mut self, name: impl Into<Cow<'a, str>>, is_on: bool) -> Self {
         self.switches.push((name.into(), is_on));
         self
     }
 
-    /// Adds a constant, which is declared before all text.
+    /// Adds a constant, which is declared at the top of the text.
     pub fn constant(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Constant>) -> Self {
         self.constants.push((name.into(), value.into()));
         self
     }
 
-    /// The text of the file `path` and of all that it imports, each file once.
+    /// The text of the file `path` and of the files that it imports, each file once.
     ///
     /// Fails where a file is missing, a line that starts with `#` is no directive, a switch or a constant is
     /// not declared, or a block has no end.
@@ -148,14 +150,15 @@ impl<'a> Wgsl<'a> {
 struct Joiner<'a> {
     wgsl: &'a Wgsl<'a>,
     imported: Vec<String>,
-    /// Extensions of WGSL, which stand before all else.
+    /// Extensions of WGSL, which come before all other text.
     enabled: String,
-    /// Constants that `#if` and `#repeat` may ask for: those given, and those that files declare as a number.
+    /// The constants that `#if` and `#repeat` may name: those of the host, and those that files declare as a
+    /// number.
     numbers: Vec<(String, u32)>,
     text: String,
 }
 
-/// What `const NAME = NUMBERu;` declares.
+/// The name and value of `const NAME = NUMBERu;`.
 fn number_constant(line: &str) -> Option<(String, u32)> {
     let (name, value) = line.strip_prefix("const ")?.strip_suffix(';')?.split_once(" = ")?;
     Some((name.to_owned(), value.strip_suffix('u')?.parse().ok()?))
@@ -165,7 +168,7 @@ fn number_constant(line: &str) -> Option<(String, u32)> {
 type Line<'a> = (usize, Cow<'a, str>);
 
 impl Joiner<'_> {
-    /// Appends a file, unless it is there already.
+    /// Appends a file, unless it is in the text already.
     fn import(&mut self, name: &str) -> Result<(), String> {
         let (path, text) = self.wgsl.find(name).ok_or_else(|| format!("there is no {name} to import"))?;
         if self.imported.iter().any(|known| known == path) {
@@ -178,7 +181,7 @@ impl Joiner<'_> {
 
     /// Appends lines of a file.
     fn append(&mut self, path: &str, lines: &[Line]) -> Result<(), String> {
-        // Whether the text of each #ifdef around this line is taken.
+        // For each #ifdef or #if around the current line, whether its text is taken.
         let mut conditions: Vec<bool> = Vec::new();
         let mut next = 0;
         while let Some((number, line)) = lines.get(next) {
@@ -196,7 +199,7 @@ impl Joiner<'_> {
                 ["import", _] => {}
                 ["ifdef", name] => conditions.push(self.switch(name).map_err(fault)?),
                 ["ifndef", name] => conditions.push(!self.switch(name).map_err(fault)?),
-                // Where text is not taken, constants may be unknown.
+                // In text that is not taken, constants may be unknown.
                 ["if", _, _, _] if !taken => conditions.push(false),
                 ["if", name, relation, limit] => {
                     let (value, limit) =
@@ -242,7 +245,7 @@ impl Joiner<'_> {
         self.numbers.extend(number_constant(line));
     }
 
-    /// Appends lines once for each number, which stands where they name `variable`.
+    /// Appends lines once for each number, which replaces `variable`.
     fn repeat(
         &mut self,
         path: &str,
@@ -267,7 +270,7 @@ impl Joiner<'_> {
         }
     }
 
-    /// A number, or the value of a constant.
+    /// The value of a number or of a constant.
     fn number(&self, text: &str) -> Result<u32, String> {
         if let Ok(number) = text.parse() {
             return Ok(number);
@@ -282,7 +285,7 @@ impl Joiner<'_> {
     }
 }
 
-/// Lines up to the `#end` that ends a `#repeat` before them.
+/// The number of lines before the `#end` of a `#repeat` that precedes them.
 fn repeated(lines: &[Line]) -> Option<usize> {
     let mut depth = 1;
     lines.iter().position(|(_, line)| {

@@ -39,7 +39,7 @@ const FAULTS: [Fault; 50] = [
     ),
     fault((Q4_0, 1, "int8.thread_per_row.rows8"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "f16_value(raw.d))", "f16_value(raw.d) * 1.0001)"),
-    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "w.r3.b.w))", "w.r3.b.z))"),
+    fault((Q4_0, 1, "exact.thread_per_row.rows4"), "w.r3.b[7 - 4]))", "w.r3.b[6 - 4]))"),
     // A lost min, and a wrong sum that it is multiplied by.
     fault((Q4_K, 3, "exact.thread_per_row.rows4"), "HAS_MIN = true", "HAS_MIN = false"),
     fault((Q4_K, 3, "int8.thread_per_row.rows8"), "HAS_MIN = true", "HAS_MIN = false"),
@@ -51,10 +51,14 @@ const FAULTS: [Fault; 50] = [
     fault((F16, 9, "exact.tile"), "fma(w.z, x.z", "fma(w.z, x.y"),
     // A missing last unit of a row, and a lane's lost sum.
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "i < units;", "i + 1u < units;"),
-    fault((Q4_0, 1, "int8.shared"), "lane % LANES < lanes", "lane % LANES + 1u < lanes"),
+    fault((Q4_0, 1, "int8.shared"), "lane % SHARERS < lanes", "lane % SHARERS + 1u < lanes"),
     fault((Q4_0, 1, "int8.subgroup.rows4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
     // A sum that starts with another's value.
-    fault((Q4_0, 3, "int8.shared"), "parts[lane] = sums;", "parts[lane] = parts[lane] + sums;"),
+    fault(
+        (Q4_0, 3, "int8.shared"),
+        "partials[lane] = partial;",
+        "partials[lane] = partials[lane] + partial;",
+    ),
     fault((Q4_0, 9, "int8.tile"), "var s3 = vec4<f32>();", "var s3 = s2 + 1.0;"),
     // One row or vector too many, beyond the range, and one too few.
     fault((Q4_0, 3, "exact.thread_per_row.rows8"), "vector < params.batch &&", "vector <= params.batch &&"),
@@ -118,7 +122,7 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 9, "int8.cooperative"), "k < STEP; k += SIDE", "k < STEP / 2u; k += SIDE"),
     fault((Q4_0, 9, "int8.cooperative"), "up(row_scales[m])", "up(row_scales[0u])"),
     fault((Q4_0, 9, "int8.cooperative"), "(128.0 + abs(f32(OFFSET)))", "1e-4"),
-    fault((Q4_0, 9, "int8.cooperative"), "127.0 * largest[0]", "1e-4 * largest[0]"),
+    fault((Q4_0, 9, "int8.cooperative"), "127.0 * partials[0]", "1e-4 * partials[0]"),
     fault((Q4_0, 9, "int8.cooperative"), "pair(low.x, low.z)", "pair(low.x, low.y)"),
     fault((Q4_0, 9, "int8.cooperative"), "i < SUBGROUPS; i += SUBGROUPS", "i < 1u; i += SUBGROUPS"),
     fault((Q4_0, 9, "int8.cooperative"), "m < params.rows && n", "m <= params.rows && n"),

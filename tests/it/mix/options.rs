@@ -124,10 +124,8 @@ fn a_malformed_rule_is_an_error() {
     assert!(matches!(error("a=b=q8_0"), Error::UnknownFormat { name } if name == "b=q8_0"));
     for pattern in ["(?!a)", "(a)\\1", "["] {
         let error = error(&format!("{pattern}=q8_0"));
-        assert!(
-            matches!(&error, Error::Request(RequestFault::Pattern { pattern: named, .. }) if named == pattern),
-            "{error}"
-        );
+        let Error::Request(RequestFault::Pattern { pattern: named, .. }) = &error else { panic!("{error}") };
+        assert_eq!(named, pattern);
         assert!(error.to_string().contains(&format!("{pattern:?}")));
     }
 }

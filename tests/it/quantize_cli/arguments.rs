@@ -49,8 +49,8 @@ fn positional_arguments_are_told_apart() {
 #[test]
 fn metadata_of_every_kind_is_set() {
     let folder = Folder::new();
-    let flags = "--override-kv a=int:7 --override-kv b=int:-7 --override-kv c=float:0.5 --override-kv d=bool:true \
-                 --override-kv e=str:x=y:z --override-kv general.name=str:";
+    let flags = "--override-kv a=int:7 --override-kv b=int:-7 --override-kv c=float:0.5 \
+                 --override-kv d=bool:true --override-kv e=str:x=y:z --override-kv general.name=str:";
     folder.done(&format!("quantize {flags} in.gguf out.gguf Q8_0"));
     let result = folder.open("out.gguf");
     let last: Vec<_> = result.metadata().iter().skip(result.metadata().len() - 6).collect();
