@@ -66,7 +66,7 @@ impl std::error::Error for JoinError {}
 ///     .switch("TWICE", true)
 ///     .constant("LANES", 64)
 ///     .join("scale.wgsl")?;
-/// assert!(text.starts_with("const LANES = 64u;"));
+/// assert!(text.starts_with("const LANES: u32 = 64u;"));
 /// assert!(text.contains("fn scale3(x: f32)"));
 /// # Ok::<(), qmill::gpu::wgsl::JoinError>(())
 /// ```
@@ -117,11 +117,12 @@ impl<'a> Wgsl<'a> {
     pub fn join(&self, path: &str) -> Result<String, JoinError> {
         let mut text = String::new();
         for (name, value) in &self.constants {
-            text.push_str(&match value {
-                Constant::Uint(value) => format!("const {name} = {value}u;\n"),
-                Constant::Float(value) => format!("const {name}: f32 = {value:?};\n"),
-                Constant::Bool(value) => format!("const {name} = {value};\n"),
-            });
+            let (kind, value) = match value {
+                Constant::Uint(value) => ("u32", value.to_string() + "u"),
+                Constant::Float(value) => ("f32", format!("{value:?}")),
+                Constant::Bool(value) => ("bool", value.to_string()),
+            };
+            text += &["const ", name, ": ", kind, " = ", &value, ";\n"].concat();
         }
         let numbers = self.constants.iter().filter_map(|(name, value)| match value {
             Constant::Uint(value) => Some((name.to_string(), *value)),
@@ -303,7 +304,7 @@ mod tests {
         let wgsl = Wgsl::new().file("a.wgsl", text).file("b.wgsl", "b\n").alias("either", "b.wgsl");
         let wgsl = wgsl.switch("ON", true).switch("OFF", false).constant("FOUR", 4);
         let joined = wgsl.join("a.wgsl").map_err(|error| error.to_string())?;
-        Ok(joined.strip_prefix("const FOUR = 4u;\n").expect("it comes first").to_owned())
+        Ok(joined.strip_prefix("const FOUR: u32 = 4u;\n").expect("it comes first").to_owned())
     }
 
     #[test]

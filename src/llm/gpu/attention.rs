@@ -97,7 +97,7 @@ pub(super) fn source(
     match kernel {
         AttentionKernel::Decode => {
             let text = text.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
-            Source::new("attention_decode", text, access, grid)
+            Source::new("attention_decode", &text, access, grid)
         }
         AttentionKernel::Rows(rows) => {
             let fours = rows / 4;
@@ -110,14 +110,14 @@ pub(super) fn source(
                 .number("ROWS", rows)
                 .number("LANE_FOURS", (fours / groups).max(1))
                 .number("PARTS", (groups / fours).max(1));
-            Source::new("attention", text, access, grid)
+            Source::new("attention", &text, access, grid)
         }
         AttentionKernel::Prefill => {
             let text = text
                 .number("LANES", PREFILL_ROWS / 4 * LANES_PER_FOUR_ROWS)
                 .number("ROWS", PREFILL_ROWS)
                 .number("LANE_QUADS", (config.head_stride() / 4).div_ceil(LANES_PER_FOUR_ROWS));
-            Source::new("attention_prefill", text, access, grid)
+            Source::new("attention_prefill", &text, access, grid)
         }
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn reduce_source(config: &Config, kv_splits: usize, int8: bool, softw
         .int8(int8, 3);
     Source::new(
         "attention_reduce",
-        text,
+        &text,
         &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         Grid::Rows(config.heads),
     )

@@ -38,7 +38,7 @@ pub(super) fn int8_slot(step: &Step, config: &Config) -> Option<Slot> {
 /// A kernel in which an invocation computes one float of a token.
 fn per_float(name: &'static str, text: Text, access: &'static [Access], length: usize) -> Source {
     let grid = Grid::Rows(length.div_ceil(FEW_LANES));
-    Source::new(name, text.number("LENGTH", length), access, grid)
+    Source::new(name, &text.number("LENGTH", length), access, grid)
 }
 
 /// What is added to `Hidden`, by `add_rms_norm`.
@@ -71,7 +71,7 @@ fn add_rms_norm(config: &Config, scale: f32, added: Added, int8: bool, software_
         .flag("POST_NORM", added == Added::NormedBranch)
         .int8(int8, 6);
     let access = &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite][..5 + usize::from(int8)];
-    Source::new(name, text, access, Grid::Tokens)
+    Source::new(name, &text, access, Grid::Tokens)
 }
 
 fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Source {
@@ -89,7 +89,7 @@ fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Sour
         .flag("F16_VALUES", cache.values == Format::F16);
     Source::new(
         "rope_store",
-        text,
+        &text,
         &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
         Grid::Rows(config.heads + 2 * config.kv_heads),
     )
@@ -112,7 +112,7 @@ fn glu(config: &Config, int8: bool, software_adapter: bool) -> Source {
         .int8(int8, 4);
     let access = &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)];
     let grid = Grid::Rows(length.div_ceil(lanes * floats));
-    Source::new(name, text, access, grid)
+    Source::new(name, &text, access, grid)
 }
 
 /// The source of a step's kernel, for a software adapter or a GPU. With `int8` it stores its result in eight
@@ -144,7 +144,7 @@ pub(super) fn source(step: KernelStep, shared: &Shared, int8: bool, software_ada
                 .number("EXPERTS", Slot::RouterLogits.width(config))
                 .number("TOP_K", config.top_k());
             let access = &[Read, ReadWrite, ReadWrite];
-            Source::new("moe_router", text, access, Grid::Tokens)
+            Source::new("moe_router", &text, access, Grid::Tokens)
         }
         KernelStep::MoeCombine => {
             let text = Text::new().number("TOP_K", config.top_k());
