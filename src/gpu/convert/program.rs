@@ -105,7 +105,11 @@ impl ConvertProgram {
         ];
         if let Some(Passes::SearchAndPack { sub_blocks, parts }) = self.format.info().passes {
             let sub_block_quads = layout.quads / sub_blocks;
-            constants.extend([("SUB_BLOCKS", sub_blocks), ("SUB_BLOCK_QUADS", sub_block_quads), ("PARTS", parts)]);
+            constants.extend([
+                ("SUB_BLOCKS", sub_blocks),
+                ("SUB_BLOCK_QUADS", sub_block_quads),
+                ("PARTS", parts),
+            ]);
         }
         let other_side = match (self.kernel, self.weights) {
             (ConvertKernel::Dequantize, Format::F16) => Switch::ResultF16,

@@ -122,7 +122,7 @@ impl<'a> Wgsl<'a> {
                 Constant::Float(value) => writeln!(text, "const {name}: f32 = {value:?};"),
                 Constant::Bool(value) => writeln!(text, "const {name} = {value};"),
             }
-            .expect("writing to a string does not fail");
+            .expect("a string takes all");
         }
         let numbers = self.constants.iter().filter_map(|(name, value)| match value {
             Constant::Uint(value) => Some((name.to_string(), *value)),

@@ -53,7 +53,11 @@ const FAULTS: [Fault; 50] = [
     fault((Q4_0, 1, "int8.shared"), "lane % SHARERS < lanes", "lane % SHARERS + 1u < lanes"),
     fault((Q4_0, 1, "int8.subgroup.rows4"), "let sum = subgroupAdd(sums);", "let sum = sums;"),
     // A sum that is still that of the vector before.
-    fault((Q4_0, 3, "int8.shared"), "partials[lane] = partial;", "partials[lane] = partials[lane] + partial;"),
+    fault(
+        (Q4_0, 3, "int8.shared"),
+        "partials[lane] = partial;",
+        "partials[lane] = partials[lane] + partial;",
+    ),
     fault((Q4_0, 9, "int8.tile"), "var s3 = vec4<f32>();", "var s3 = s2 + 1.0;"),
     // One row or vector too many, which lies outside of the range, and one too few.
     fault((Q4_0, 3, "exact.thread_per_row.rows8"), "vector < params.batch &&", "vector <= params.batch &&"),
