@@ -56,15 +56,15 @@ impl Gpu {
         }
         let may_contract = arithmetic != Arithmetic::Exact || !self.forbids_contraction();
         let mut text = wgsl()?;
-        if let Some(rewrite) = &self.shared.pipelines.rewrite {
-            text = rewrite(name, text);
-        }
         // A shader of the library and its host code must agree.
         #[cfg(debug_assertions)]
         if let Some(mismatch) =
             binding::mismatch(&text, bindings).filter(|_| arithmetic != Arithmetic::Unknown)
         {
             panic!("{name}: {mismatch}");
+        }
+        if let Some(rewrite) = &self.shared.pipelines.rewrite {
+            text = rewrite(name, text);
         }
         let words = if may_contract { None } else { Some(spirv::without_contraction(&text)) };
         let words = words.transpose().map_err(|error| self.fault(error))?;
