@@ -252,10 +252,10 @@ pub enum Error {
     },
 
     /// A tuning table is damaged or was measured on another device.
-    #[error("{place}: {what} is {found:?}, not {needed}")]
+    #[error("{source_name}: {what} is {found:?}, not {needed}")]
     Tuning {
         /// The table's file, or the device.
-        place: String,
+        source_name: String,
         /// The entry that is wrong.
         what: &'static str,
         /// The accepted values.

@@ -46,14 +46,14 @@ fn quantize(block: u32) {
 
 #ifdef DEQUANTIZE
 // The word of a quad, and which of its digits the quad has.
-fn place(quad: u32) -> vec2<u32> {
+fn digit_of(quad: u32) -> vec2<u32> {
   let late = vec2<u32>(8u + (quad - 40u) % 4u, (quad - 40u) / 4u);
   let in_five = select(late, vec2<u32>(quad % 8u, quad / 8u), quad < 40u);
   return select(in_five, vec2<u32>(12u, quad - 60u), quad >= 60u);
 }
 
 fn decode(block: u32, quad: u32) -> vec4<u32> {
-  let at = place(quad);
+  let at = digit_of(quad);
   // Multiplying by 3^n carries the digits before digit n out of the byte, and then multiplying by 3 carries
   // out digit n.
   let power = select((0x1b090301u >> (8u * at.y)) & 0xffu, 81u, at.y == 4u);

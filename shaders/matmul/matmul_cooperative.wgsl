@@ -120,9 +120,9 @@ struct Own {
   x1: u32,     // the index in x of its second vector
 }
 
-const HALVES = 2u * STEP_PARTS;
+const HALF_PARTS = 2u * STEP_PARTS;
 const EIGHTS = STEP / 8u;
-const ITEMS_IN_TILE = HALVES * TILE;
+const ITEMS_IN_TILE = HALF_PARTS * TILE;
 
 fn eights_of(vector: u32, i: u32) -> u32 {
   return min(vector + i / EIGHTS, params.batch - 1u) * (params.cols / 8u);
@@ -130,7 +130,7 @@ fn eights_of(vector: u32, i: u32) -> u32 {
 
 fn own(row: u32, vector: u32, i: u32) -> Own {
   // Beyond the last row, the last one again.
-  let bound_row = min(row + i / HALVES, params.rows - 1u);
+  let bound_row = min(row + i / HALF_PARTS, params.rows - 1u);
   return Own(
     i,
     first_block(bound_row),
@@ -139,7 +139,7 @@ fn own(row: u32, vector: u32, i: u32) -> Own {
     eights_of(vector, i + ITEMS_IN_TILE));
 }
 
-fn part_of(i: u32, step: u32) -> u32 { return step * STEP_PARTS + i % HALVES / 2u; }
+fn part_of(i: u32, step: u32) -> u32 { return step * STEP_PARTS + i % HALF_PARTS / 2u; }
 
 // Loads an item of a step; after the last columns, the last ones again.
 fn fetch_item(own: Own, step: u32) -> Item {
@@ -184,7 +184,7 @@ fn store_item(own: Own, item: Item, step: u32) {
   let by = select(0.0, own.by, part < params.cols / 32u);
   let scale = by * select(w.scales.x, w.scales.y, is_last);
   let min = by * select(w.mins.x, w.mins.y, is_last);
-  let at = i / HALVES * STRIDE + 16u * (i % HALVES);
+  let at = i / HALF_PARTS * STRIDE + 16u * (i % HALF_PARTS);
 #repeat j 4
   store_row_quad(at + 4u * $ju, weights(words[$j], scale, min));
 #end

@@ -143,7 +143,7 @@ impl Kernel {
         let wgsl = self.part.into_iter().fold(wgsl, |wgsl, (name, path)| wgsl.alias(name, path));
         let constants = [("WORKGROUP", WORKGROUP)].into_iter().chain(self.constants.iter().copied());
         let wgsl = constants.fold(wgsl, |wgsl, (name, value)| wgsl.constant(name, value));
-        wgsl.join(self.file).expect("every shader joins")
+        wgsl.preprocess(self.file).expect("every shader joins")
     }
 }
 

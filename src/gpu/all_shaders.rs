@@ -15,13 +15,13 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
         .chain(f16_activations::programs());
     // The variant for devices that convert f16 exactly.
     let products = products.map(|program| program.with(Switch::NativeF16));
-    let products = products.map(|program| (program.name(), joined(program.wgsl(true))));
+    let products = products.map(|program| (program.name(), checked(program.wgsl(true))));
     let others = activations::texts()
         .chain([self_test::f16_text()])
         .chain(f16_activations::texts())
         .chain(split_k::texts())
         .chain(experts::texts());
-    let others = others.map(|(name, wgsl)| (name.to_owned(), joined(wgsl)));
+    let others = others.map(|(name, wgsl)| (name.to_owned(), checked(wgsl)));
     exact_texts(true).chain(products).chain(others)
 }
 
@@ -32,18 +32,18 @@ pub fn vulkan_modules() -> impl Iterator<Item = (String, Result<Vec<u32>, String
 }
 
 /// Tests join every shader, so that this cannot fail.
-fn joined(text: Result<String, String>) -> String {
+fn checked(text: Result<String, String>) -> String {
     text.expect("every shader joins")
 }
 
 /// Shaders whose results must equal the CPU reference bit for bit.
 fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
     let programs =
-        ConvertProgram::all().map(move |program| (program.to_string(), joined(program.wgsl(may_contract))));
+        ConvertProgram::all().map(move |program| (program.to_string(), checked(program.wgsl(may_contract))));
     let with_matrix = get_rows::programs().chain(read::programs());
-    let with_matrix = with_matrix.map(move |program| (program.name(), joined(program.wgsl(may_contract))));
+    let with_matrix = with_matrix.map(move |program| (program.name(), checked(program.wgsl(may_contract))));
     let others = [self_test::text(may_contract)].into_iter().chain(copy::texts());
-    let others = others.map(|(name, wgsl)| (name.to_owned(), joined(wgsl)));
-    let checks = quantize::texts().map(|(name, wgsl)| (name, joined(wgsl)));
+    let others = others.map(|(name, wgsl)| (name.to_owned(), checked(wgsl)));
+    let checks = quantize::texts().map(|(name, wgsl)| (name, checked(wgsl)));
     others.chain(programs).chain(with_matrix).chain(checks)
 }

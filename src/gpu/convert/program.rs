@@ -3,7 +3,7 @@
 use super::padded_layout::PaddedLayout;
 use crate::format::Passes;
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join;
+use crate::gpu::shader::library;
 use crate::gpu::shader::params::WORKGROUP;
 use crate::gpu::shader::switch::Switch;
 use crate::{FORMATS, Format};
@@ -120,8 +120,8 @@ impl ConvertProgram {
             [(Switch::Grid, self.format.info().grid.is_some()), (Switch::NoContraction, !may_contract)];
         let switches: Vec<_> =
             [self.kernel.part(), other_side].into_iter().chain(Switch::on(optional)).collect();
-        let wgsl = join::with_format(join::library(&switches, &constants), self.format);
-        wgsl.join(self.kernel.file()).map_err(|error| error.to_string())
+        let wgsl = library::with_format(library::files(&switches, &constants), self.format);
+        wgsl.preprocess(self.kernel.file()).map_err(|error| error.to_string())
     }
 }
 

@@ -213,7 +213,7 @@ impl Tuning {
     /// this device cannot run: an app may have opened it without subgroup operations or matrix units.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
         let fault = |what, needed: String, found: &str| {
-            Err(Error::Tuning { place: gpu.name().to_owned(), what, needed, found: found.to_owned() })
+            Err(Error::Tuning { source_name: gpu.name().to_owned(), what, needed, found: found.to_owned() })
         };
         if self.adapter != gpu.name() {
             return fault("the adapter of the table", format!("{:?}", gpu.name()), &self.adapter);

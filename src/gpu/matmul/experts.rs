@@ -17,7 +17,7 @@ use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join::join;
+use crate::gpu::shader::library::preprocess;
 use crate::gpu::shader::params::{WORKGROUP, params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::{Result, cpu};
@@ -48,7 +48,7 @@ params! {
 }
 
 fn wgsl(name: &str) -> Result<String, String> {
-    join(&format!("matmul/{name}.wgsl"), &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess(&format!("matmul/{name}.wgsl"), &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
 /// The shaders of this file, by name.

@@ -12,7 +12,7 @@ use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join::join;
+use crate::gpu::shader::library::preprocess;
 use crate::gpu::shader::params::{WORKGROUP, params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
@@ -38,7 +38,7 @@ params! {
 }
 
 fn wgsl() -> Result<String, String> {
-    join("matmul/f16_activations.wgsl", &[Switch::Int8], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matmul/f16_activations.wgsl", &[Switch::Int8], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
 /// The shader that converts vectors, by name.

@@ -8,7 +8,7 @@ use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join::join;
+use crate::gpu::shader::library::preprocess;
 use crate::gpu::shader::params::{WORKGROUP, params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
@@ -33,7 +33,7 @@ params! {
 
 fn wgsl(has_bias: bool) -> Result<String, String> {
     let switches: &[Switch] = if has_bias { &[Switch::Bias] } else { &[] };
-    join("matmul/split_k_sum.wgsl", switches, &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matmul/split_k_sum.wgsl", switches, &[("WORKGROUP", WORKGROUP as usize)])
 }
 
 /// The shaders of this file, by name.

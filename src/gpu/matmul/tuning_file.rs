@@ -97,7 +97,7 @@ impl Tuning {
         let io = |source| Error::Io { path: path.to_owned(), action: "read the tuning", source };
         let bytes = fs::read(path).map_err(io)?;
         parse(&String::from_utf8_lossy(&bytes)).map_err(|Fault { what, needed, found }| Error::Tuning {
-            place: path.display().to_string(),
+            source_name: path.display().to_string(),
             what,
             needed,
             found,

@@ -6,7 +6,7 @@ use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::{Dispatch, Step};
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join::join;
+use crate::gpu::shader::library::preprocess;
 use crate::gpu::shader::params::{WORKGROUP, params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use std::num::NonZeroU64;
@@ -64,11 +64,11 @@ params! {
 }
 
 fn scatter_fields_wgsl() -> Result<String, String> {
-    join("matrix/scatter_fields.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matrix/scatter_fields.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
 fn copy_rows_wgsl() -> Result<String, String> {
-    join("matrix/copy_rows.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matrix/copy_rows.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
 }
 
 /// The shaders of this file, by name.

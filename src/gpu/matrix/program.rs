@@ -11,7 +11,7 @@ use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::{Dispatch, Step};
 use crate::gpu::shader::binding::Binding;
-use crate::gpu::shader::join;
+use crate::gpu::shader::library;
 use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
@@ -187,9 +187,9 @@ impl MatrixProgram {
         constants.extend(sizes.map(|(name, value)| (name.to_owned(), value)));
         constants.extend(self.constants.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         let constants: Vec<_> = constants.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let wgsl = join::with_format(join::library(&switches, &constants), self.format);
+        let wgsl = library::with_format(library::files(&switches, &constants), self.format);
         let wgsl = wgsl.alias("storage", storage).alias("block_bytes", block_bytes);
-        wgsl.join(self.file).map_err(|error| error.to_string())
+        wgsl.preprocess(self.file).map_err(|error| error.to_string())
     }
 }
 

@@ -36,15 +36,15 @@ impl From<bool> for Constant {
 
 /// An error in a shader's files: the file, the line, and what was expected there.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JoinError(String);
+pub struct PreprocessError(String);
 
-impl fmt::Display for JoinError {
+impl fmt::Display for PreprocessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for JoinError {}
+impl std::error::Error for PreprocessError {}
 
 /// WGSL files, with the switches and constants by which they are joined. They may import the library's own
 /// files, such as `lib/int8_block.wgsl`.
@@ -65,10 +65,10 @@ impl std::error::Error for JoinError {}
 /// #end")
 ///     .switch("TWICE", true)
 ///     .constant("LANES", 64)
-///     .join("scale.wgsl")?;
+///     .preprocess("scale.wgsl")?;
 /// assert!(text.starts_with("const LANES: u32 = 64u;"));
 /// assert!(text.contains("fn scale3(x: f32)"));
-/// # Ok::<(), qmill::gpu::wgsl::JoinError>(())
+/// # Ok::<(), qmill::gpu::wgsl::PreprocessError>(())
 /// ```
 #[derive(Clone, Default, Debug)]
 #[must_use]
@@ -114,7 +114,7 @@ impl<'a> Wgsl<'a> {
     ///
     /// Fails where a file is missing, a line that starts with `#` is no directive, a switch or a constant is
     /// not declared, or a block has no end.
-    pub fn join(&self, path: &str) -> Result<String, JoinError> {
+    pub fn preprocess(&self, path: &str) -> Result<String, PreprocessError> {
         let mut text = String::new();
         for (name, value) in &self.constants {
             let (kind, value) = match value {
@@ -128,15 +128,15 @@ impl<'a> Wgsl<'a> {
             Constant::Uint(value) => Some((name.to_string(), *value)),
             Constant::Float(_) | Constant::Bool(_) => None,
         });
-        let mut joiner = Joiner {
+        let mut preprocessor = Preprocessor {
             wgsl: self,
             imported: Vec::new(),
             enabled: String::new(),
             numbers: numbers.collect(),
             text,
         };
-        joiner.import(path).map_err(JoinError)?;
-        Ok(joiner.enabled + &joiner.text)
+        preprocessor.import(path).map_err(PreprocessError)?;
+        Ok(preprocessor.enabled + &preprocessor.text)
     }
 
     /// A file's path and text, by its path or an alias.
@@ -148,7 +148,7 @@ impl<'a> Wgsl<'a> {
     }
 }
 
-struct Joiner<'a> {
+struct Preprocessor<'a> {
     wgsl: &'a Wgsl<'a>,
     imported: Vec<String>,
     /// Extensions of WGSL, which come before all other text.
@@ -168,7 +168,7 @@ fn number_constant(line: &str) -> Option<(String, u32)> {
 /// A line of a file, with its number.
 type Line<'a> = (usize, Cow<'a, str>);
 
-impl Joiner<'_> {
+impl Preprocessor<'_> {
     /// Appends a file, unless it is in the text already.
     fn import(&mut self, name: &str) -> Result<(), String> {
         let (path, text) = self.wgsl.find(name).ok_or_else(|| format!("there is no {name} to import"))?;
@@ -300,39 +300,39 @@ fn repeated(lines: &[Line]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn joined(text: &str) -> Result<String, String> {
+    fn processed(text: &str) -> Result<String, String> {
         let wgsl = Wgsl::new().file("a.wgsl", text).file("b.wgsl", "b\n").alias("either", "b.wgsl");
         let wgsl = wgsl.switch("ON", true).switch("OFF", false).constant("FOUR", 4);
-        let joined = wgsl.join("a.wgsl").map_err(|error| error.to_string())?;
-        Ok(joined.strip_prefix("const FOUR: u32 = 4u;\n").expect("it comes first").to_owned())
+        let text = wgsl.preprocess("a.wgsl").map_err(|error| error.to_string())?;
+        Ok(text.strip_prefix("const FOUR: u32 = 4u;\n").expect("it comes first").to_owned())
     }
 
     #[test]
     fn wgsl_is_chosen_by_switches_and_constants() {
-        assert_eq!(joined("#ifdef ON\nx\n#else\ny\n#endif").unwrap(), "x\n");
-        assert_eq!(joined("#ifdef OFF\nx\n#if UNKNOWN > 1\nz\n#endif\n#else\ny\n#endif").unwrap(), "y\n");
-        assert_eq!(joined("#if FOUR > 3\nx\n#endif\n#if FOUR == 3\ny\n#endif").unwrap(), "x\n");
-        assert_eq!(joined("const TWO = 2u;\n#if TWO == 2\nx\n#endif").unwrap(), "const TWO = 2u;\nx\n");
+        assert_eq!(processed("#ifdef ON\nx\n#else\ny\n#endif").unwrap(), "x\n");
+        assert_eq!(processed("#ifdef OFF\nx\n#if UNKNOWN > 1\nz\n#endif\n#else\ny\n#endif").unwrap(), "y\n");
+        assert_eq!(processed("#if FOUR > 3\nx\n#endif\n#if FOUR == 3\ny\n#endif").unwrap(), "x\n");
+        assert_eq!(processed("const TWO = 2u;\n#if TWO == 2\nx\n#endif").unwrap(), "const TWO = 2u;\nx\n");
     }
 
     #[test]
     fn a_wgsl_file_is_imported_once_by_its_path_or_an_alias() {
-        assert_eq!(joined("#import b.wgsl\n#import either\nx").unwrap(), "b\nx\n");
+        assert_eq!(processed("#import b.wgsl\n#import either\nx").unwrap(), "b\nx\n");
     }
 
     #[test]
     fn wgsl_is_repeated_with_each_number() {
         assert_eq!(
-            joined("#repeat i 1 3\nx$i\n#end\n#repeat i FOUR\n$i\n#end").unwrap(),
+            processed("#repeat i 1 3\nx$i\n#end\n#repeat i FOUR\n$i\n#end").unwrap(),
             "x1\nx2\n0\n1\n2\n3\n"
         );
         let nested = "#repeat i 2\n#repeat j 2\n$i$j\n#end\n#if $i == 1\nlast\n#endif\n#end";
-        assert_eq!(joined(nested).unwrap(), "00\n01\n10\n11\nlast\n");
+        assert_eq!(processed(nested).unwrap(), "00\n01\n10\n11\nlast\n");
     }
 
     #[test]
     fn errors_of_wgsl_name_the_file_and_the_line() {
-        let fails = |text: &str, error: &str| assert_eq!(joined(text).unwrap_err(), error);
+        let fails = |text: &str, error: &str| assert_eq!(processed(text).unwrap_err(), error);
         fails("x\n#import c.wgsl", "a.wgsl:2: there is no c.wgsl to import");
         fails("#ifdef SOON\n#endif", "a.wgsl:1: SOON is no switch of this shader");
         fails("#if SOON > 1\n#endif", "a.wgsl:1: SOON is no constant before this line");
@@ -342,6 +342,6 @@ mod tests {
         fails("#ifdef ON", "a.wgsl: #ifdef or #if without #endif");
         fails("#repeat i 2\nx", "a.wgsl:1: #repeat without #end");
         fails("#repeat i\n#end", "a.wgsl:1: expected #repeat NAME COUNT or #repeat NAME FIRST END");
-        assert!(joined("#define X").unwrap_err().starts_with("a.wgsl:1: expected #import PATH"));
+        assert!(processed("#define X").unwrap_err().starts_with("a.wgsl:1: expected #import PATH"));
     }
 }

@@ -95,7 +95,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(name: &'static str, text: &Text, access: &'static [Access], grid: Grid) -> Self {
-        let text = text.0.join(&format!("llm/{name}.wgsl")).expect("every kernel joins");
+        let text = text.0.preprocess(&format!("llm/{name}.wgsl")).expect("every kernel joins");
         Self { name, text, access, grid }
     }
 

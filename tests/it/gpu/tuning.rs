@@ -105,7 +105,7 @@ fn tuning_of_another_device_is_refused() {
         assert!(text.contains(right), "{right} is not in {text}");
         fs::write(&path, text.replacen(right, wrong, 1)).unwrap();
         match gpu.set_tuning(Tuning::load(&path).unwrap()).unwrap_err() {
-            Error::Tuning { place, what, .. } => (place == gpu.name(), what),
+            Error::Tuning { source_name, what, .. } => (source_name == gpu.name(), what),
             other => panic!("{other}"),
         }
     };

@@ -10,7 +10,7 @@ fn format_file(format: Format) -> String {
 }
 
 /// The library's files with these switches on, all others off, and these constants.
-pub(in crate::gpu) fn library<'a>(switches: &[Switch], constants: &[(&'a str, usize)]) -> Wgsl<'a> {
+pub(in crate::gpu) fn files<'a>(switches: &[Switch], constants: &[(&'a str, usize)]) -> Wgsl<'a> {
     let wgsl = Switch::ALL
         .iter()
         .fold(Wgsl::new(), |wgsl, switch| wgsl.switch(switch.name(), switches.contains(switch)));
@@ -26,10 +26,10 @@ pub(in crate::gpu) fn with_format(wgsl: Wgsl<'_>, format: Format) -> Wgsl<'_> {
 /// The text of a kernel that takes no format.
 ///
 /// The error names the file, the line and the problem.
-pub(in crate::gpu) fn join(
+pub(in crate::gpu) fn preprocess(
     kernel: &str,
     switches: &[Switch],
     constants: &[(&str, usize)],
 ) -> Result<String, String> {
-    library(switches, constants).join(kernel).map_err(|error| error.to_string())
+    files(switches, constants).preprocess(kernel).map_err(|error| error.to_string())
 }
