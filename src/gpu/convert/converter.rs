@@ -9,9 +9,9 @@ use crate::gpu::op::Op;
 use crate::{Error, Format, Result};
 use wgpu::{BufferUsages, MapMode};
 
-/// The most bytes of a chunk. Larger ones gain nothing: the overhead of a submission is small beside this. It
-/// also stays far from the timeouts of drivers.
-const CHUNK_BYTES: u64 = 16 << 20;
+/// The most bytes that one submission converts or copies. Larger ones gain nothing: the overhead of a submission
+/// is small beside this. It also stays far from the timeouts of drivers.
+pub(in crate::gpu) const CHUNK_BYTES: usize = 16 << 20;
 /// A chunk is a multiple of this many weights: whole blocks of every format.
 const CHUNK_STEP: u64 = 256;
 
@@ -71,7 +71,7 @@ impl Converter {
     /// host memory.
     pub fn new(gpu: &Gpu, memory_bytes: u64) -> Self {
         // Two buffers have the full size; all others together take at most as much again.
-        let buffer_bytes = (memory_bytes / 4).min(CHUNK_BYTES).min(gpu.max_binding_bytes());
+        let buffer_bytes = (memory_bytes / 4).min(CHUNK_BYTES as u64).min(gpu.max_binding_bytes());
         let on_device = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
         Self {
             gpu: gpu.clone(),

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::gpu::Gpu;
+use crate::gpu::convert::converter::CHUNK_BYTES;
 use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::{Dispatch, Step};
@@ -11,9 +12,6 @@ use crate::gpu::shader::params::{WORKGROUP, params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use std::num::NonZeroU64;
 use wgpu::BufferBinding;
-
-/// Bytes that one submission copies or quantizes.
-pub(super) const CHUNK_BYTES: usize = 16 << 20;
 
 const SCATTER_FIELDS: &str = "scatter_fields";
 const COPY_ROWS: &str = "copy_rows";

@@ -1,9 +1,10 @@
 //! Fills a matrix with blocks from the host or from a buffer of the device.
 
-use super::copy::{CHUNK_BYTES, RowShape, ScatterFieldsParams, Source};
+use super::copy::{RowShape, ScatterFieldsParams, Source};
 use super::layout::{FieldLayout, VEC4_BYTES, interleaved_rows};
 use super::{Matrix, Shard, Storage};
 use crate::gpu::Gpu;
+use crate::gpu::convert::converter::CHUNK_BYTES;
 use crate::gpu::device::wait::Wait;
 use crate::gpu::op::Op;
 use crate::gpu::op::step::Step;
