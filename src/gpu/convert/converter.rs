@@ -9,8 +9,8 @@ use crate::gpu::op::Op;
 use crate::{Error, Format, Result};
 use wgpu::{BufferUsages, MapMode};
 
-/// The most bytes that one submission converts or copies. Larger ones gain nothing: the overhead of a submission
-/// is small beside this. It also stays far from the timeouts of drivers.
+/// The most bytes that one submission converts or copies. Larger ones gain nothing: the overhead of a
+/// submission is small beside this. It also stays far from the timeouts of drivers.
 pub(in crate::gpu) const CHUNK_BYTES: usize = 16 << 20;
 /// A chunk is a multiple of this many weights: whole blocks of every format.
 const CHUNK_STEP: u64 = 256;
