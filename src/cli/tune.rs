@@ -82,7 +82,7 @@ impl Tune {
                 writeln!(out, "\n{format}, {rows} x {cols}, {batch} {vectors}")?;
                 for (i, (kernel, seconds)) in ranking.kernels().enumerate() {
                     let default = if i == 0 { "  by default" } else { "" };
-                    writeln!(out, "  {kernel:<28} {:>10.1} µs{default}", seconds * 1e6)?;
+                    writeln!(out, "  {kernel:<36} {:>10.1} µs{default}", seconds * 1e6)?;
                 }
                 let (best, gain) = ranking.best();
                 writeln!(out, "  best: {best}, {gain:.2} times as fast as the default")?;

@@ -215,7 +215,7 @@ fn columns() -> Vec<Column> {
         Column::new("m", 5, |record| text(&record["m"])),
         Column::new("n", 4, |record| text(&record["n"])),
         Column::new("k", 5, |record| text(&record["k"])),
-        Column::new("variant", 19, |record| text(&record["variant"])),
+        Column::new("variant", 34, |record| text(&record["variant"])),
         Column::new("µs", 10, |record| with_digits(&record["median_ns"], 1e-3, 1)),
         Column::new("±", 8, |record| with_digits(&record["stddev_ns"], 1e-3, 1)),
         Column::new("GB/s", 7, |record| with_digits(&record["gb_s"], 1.0, 2)),

@@ -35,6 +35,11 @@ pub(super) fn poll(device: &wgpu::Device, how: PollType) -> Polled {
         // A lost device ignores submissions but still assigns numbers to them.
         Ok(Err(error @ PollError::WrongSubmissionIndex(..))) => Polled::Gone(error.to_string()),
         Err(panic) => match panic.downcast_ref::<String>() {
+            // After a wait that timed out, wgpu 30 asserts that the queue is not empty. Another thread's
+            // submission may have emptied it meanwhile, and then has called all callbacks.
+            Some(message) if message.starts_with("If the queue is empty, the current submission index") => {
+                Polled::TimedOut
+            }
             Some(message) if message.starts_with("Error in Device::poll") => Polled::Gone(message.clone()),
             _ => resume_unwind(panic),
         },
