@@ -1,5 +1,4 @@
-//! Runs a product between an app's own work, on its device and in its compute pass, without waiting in
-//! between.
+//! Runs a product on the device of an app, in its compute pass, between its own work, without waiting.
 
 use qmill::gpu::{Activations, GpuOptions, Matrix};
 use qmill::wgpu::{self, BufferUsages, util::DeviceExt};
