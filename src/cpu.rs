@@ -69,13 +69,19 @@ pub(crate) fn check_length(what: &'static str, needed: usize, found: usize) -> R
     }
 }
 
-/// Checks that `bytes` bytes of `format` hold a matrix of this shape.
-pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usize) -> Result<()> {
+/// Checks that a matrix of `format` can have this shape.
+pub(crate) fn check_shape(format: Format, rows: usize, cols: usize) -> Result<()> {
     check_positive("the number of rows", rows)?;
     check_positive("the number of columns", cols)?;
     if !cols.is_multiple_of(format.info().block_weights) {
         return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
     }
+    Ok(())
+}
+
+/// Checks that `bytes` bytes of `format` hold a matrix of this shape.
+pub(crate) fn check_matrix(format: Format, rows: usize, cols: usize, bytes: usize) -> Result<()> {
+    check_shape(format, rows, cols)?;
     check_lengths(format, rows.saturating_mul(cols), bytes)
 }
 

@@ -74,6 +74,7 @@ pub use matrix::quantize_options::{Check, QuantizeOptions};
 pub(crate) use matrix::textures;
 pub use op::Op;
 pub use op::kernel::{Access, Kernel};
+pub(crate) use shader::files::wgsl_files;
 #[doc(hidden)]
 pub use shader::pipeline::Rewrite;
 pub use shader::preprocess as wgsl;

@@ -12,8 +12,8 @@ fn quantize(block: u32) {
 #ifdef DEQUANTIZE
 fn decode(block: u32, quad: u32) -> vec4<u32> {
   let at = 8u * quad;
-  let halves = vec4<u32>(half(block, at), half(block, at + 2u), half(block, at + 4u), half(block, at + 6u));
-  return halves << vec4<u32>(16u);
+  let bits = vec4<u32>(half(block, at), half(block, at + 2u), half(block, at + 4u), half(block, at + 6u));
+  return bits << vec4<u32>(16u);
 }
 #endif
 

@@ -29,9 +29,9 @@ fn int8_multiplier(largest: f32) -> f32 { return select(127.0 / largest, 0.0, la
 
 // The head of a block, from the sums of the bytes of `a` and of `b`.
 fn int8_head(scale: f32, first: i32, last: i32) -> vec4<u32> {
-  let halves = (bitcast<u32>(first) & 0xffffu) | (bitcast<u32>(last) << 16u);
+  let packed = (bitcast<u32>(first) & 0xffffu) | (bitcast<u32>(last) << 16u);
   let sum = first + last;
-  return vec4<u32>(bitcast<u32>(scale), halves, bitcast<u32>(sum), bitcast<u32>(f32(sum)));
+  return vec4<u32>(bitcast<u32>(scale), packed, bitcast<u32>(sum), bitcast<u32>(f32(sum)));
 }
 
 fn int8_block(

@@ -13,3 +13,7 @@ fn activated(x: f32) -> f32 {
   }
   return silu(x);
 }
+
+fn activated_quad(x: vec4<f32>) -> vec4<f32> {
+  return vec4<f32>(activated(x.x), activated(x.y), activated(x.z), activated(x.w));
+}

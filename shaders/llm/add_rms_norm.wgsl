@@ -1,5 +1,5 @@
 // hidden = SCALE·hidden, plus the branch if ADD_BRANCH, or plus its norm if POST_NORM; normed = norm of
-// hidden, with INT8 in eight bits too. A workgroup computes a token.
+// hidden, with INT8 its int8 form too. A workgroup computes a token.
 
 #import lib/workgroup_sum.wgsl
 #ifdef INT8

@@ -13,7 +13,7 @@
 #import llm/attention_rows.wgsl
 #ifdef INT8
 #import llm/int8_by_1_lane.wgsl
-// Stores 32 floats of the result in eight bits too.
+// Stores 32 floats of the result as int8 too.
 fn store_attention_int8(block: u32) {
   let at = 8u * block;
   store_int8_by_1_lane(
@@ -26,7 +26,7 @@ const FOURS = ROWS / 4u;
 // Lanes that score keys for the same four rows, and the keys in a tile.
 const SCORERS = LANES / FOURS;
 const TILE = 4u * SCORERS;
-// Blocks in eight bits of a head; INT8 needs heads of whole blocks.
+// Int8 blocks of a head; INT8 needs heads of whole blocks.
 const BLOCKS = max(QUADS / 8u, 1u);
 
 var<workgroup> scores: array<vec4<f32>, 4u * LANES>;
@@ -34,14 +34,6 @@ var<workgroup> scores: array<vec4<f32>, 4u * LANES>;
 var<workgroup> lane_parts: array<vec4<f32>, LANES>;
 var<workgroup> few_parts: array<vec4<f32>, 4u * FOURS>;
 var<workgroup> scales: array<vec4<f32>, FOURS>;
-
-// Scores of four keys; a vector has one for each of four rows.
-struct Scores {
-  k0: vec4<f32>,
-  k1: vec4<f32>,
-  k2: vec4<f32>,
-  k3: vec4<f32>,
-}
 
 // Adds the products of quad `i` of queries and keys. The tile has `left` keys; with FULL_TILES, that does not
 // matter.

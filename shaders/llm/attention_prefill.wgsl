@@ -32,14 +32,6 @@ fn floats_if(is_there: bool, a: f32, b: f32, c: f32, d: f32) -> vec4<f32> {
   return select(vec4<f32>(), vec4<f32>(a, b, c, d), is_there);
 }
 
-// Scores of four keys, 16 apart; a vector has one for each of four rows.
-struct Scores {
-  k0: vec4<f32>,
-  k1: vec4<f32>,
-  k2: vec4<f32>,
-  k3: vec4<f32>,
-}
-
 // Adds the products of a quad of a key with the queries of four rows.
 fn with_floats(
   score: vec4<f32>, q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>, key: vec4<f32>) -> vec4<f32> {

@@ -19,6 +19,14 @@ fn row_of(group: vec3<u32>, i: u32) -> Row {
 
 fn query_index(row: Row) -> u32 { return row.token * TOKEN_QUADS + row.head * QUADS; }
 
+// Scores of four keys; a vector has one for each of four rows.
+struct Scores {
+  k0: vec4<f32>,
+  k1: vec4<f32>,
+  k2: vec4<f32>,
+  k3: vec4<f32>,
+}
+
 // The scores of a key for four rows, scaled; LOWEST for rows that do not attend to it.
 fn masked(score: vec4<f32>, key: u32, starts: vec4<u32>, ends: vec4<u32>) -> vec4<f32> {
   let is_attended = (vec4<u32>(key) >= starts) & (vec4<u32>(key) < ends);

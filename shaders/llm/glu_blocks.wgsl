@@ -1,4 +1,4 @@
-// glu.wgsl that stores eight bits too, with a whole block of 32 floats for each invocation: for a software
+// glu.wgsl that stores the int8 form too, with a whole block of 32 floats for each invocation: for a software
 // adapter, where a vector of lanes takes as long for one of them as for all.
 
 #import llm/activation.wgsl
@@ -10,9 +10,7 @@
 
 // Quad `i` of a token.
 fn gated_quad(token: u32, i: u32) -> vec4<f32> {
-  let gate = gates[token * (STRIDE / 4u) + i];
-  let x = ups[token * (STRIDE / 4u) + UP / 4u + i]
-    * vec4<f32>(activated(gate.x), activated(gate.y), activated(gate.z), activated(gate.w));
+  let x = ups[token * (STRIDE / 4u) + UP / 4u + i] * activated_quad(gates[token * (STRIDE / 4u) + i]);
   gated[token * (LENGTH / 4u) + i] = x;
   return x;
 }

@@ -1,5 +1,5 @@
-// glu.wgsl that stores eight bits too. An invocation computes a quad; LENGTH is a multiple of 32, else
-// products do not take eight bits.
+// glu.wgsl that stores the int8 form too. An invocation computes a quad; LENGTH is a multiple of 32, else
+// products do not take int8.
 
 #import llm/activation.wgsl
 #import llm/int8_by_8_lanes.wgsl
@@ -15,8 +15,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_
   var x = vec4<f32>();
   if (is_there) {
     let up = ups[id.y * (STRIDE / 4u) + UP / 4u + id.x];
-    let gate = gates[id.y * (STRIDE / 4u) + id.x];
-    x = up * vec4<f32>(activated(gate.x), activated(gate.y), activated(gate.z), activated(gate.w));
+    x = up * activated_quad(gates[id.y * (STRIDE / 4u) + id.x]);
     gated[at] = x;
   }
   store_int8_by_8_lanes(lane, at, x, is_there);

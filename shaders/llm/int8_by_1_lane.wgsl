@@ -1,4 +1,4 @@
-// Stores 32 floats in eight bits, for products to take, as block `i`.
+// Stores 32 floats as int8, for products to take, as block `i`.
 
 #import lib/int8_layout.wgsl
 #import lib/int8_block.wgsl

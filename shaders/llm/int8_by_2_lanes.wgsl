@@ -1,4 +1,4 @@
-// Stores four quads of a result in eight bits, for products to take: quad `i` and the three behind it. The
+// Stores four quads of a result as int8, for products to take: quad `i` and the three behind it. The
 // neighbouring lane has the other half of the block. All lanes must call this.
 // Without INT8, products take floats, and nothing is stored.
 

@@ -1,4 +1,4 @@
-// Stores quad `i` of a result in eight bits, for products to take; eight neighbouring lanes have the quads of
+// Stores quad `i` of a result as int8, for products to take; eight neighbouring lanes have the quads of
 // a block. All lanes must call this.
 // Without INT8, products take floats, and nothing is stored.
 

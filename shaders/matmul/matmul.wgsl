@@ -23,16 +23,7 @@ fn row_start(i: u32) -> u32 { return first_block(min(i, params.rows - 1u)); }
 
 fn store_one(slice: u32, row: u32, vector: u32, sum: f32) {
   if (row < params.rows && vector < params.batch) {
-    let at = params.first_row + row;
-#ifdef SPLIT_K
-    y[(slice * params.batch + vector) * params.all_rows + at] = sum;
-#else
-#ifdef BIAS
-    y[vector * params.all_rows + at] = sum + bias[at];
-#else
-    y[vector * params.all_rows + at] = sum;
-#endif
-#endif
+    store_y(slice, vector, params.first_row + row, sum);
   }
 }
 

@@ -16,12 +16,8 @@
 enable f16;
 enable wgpu_cooperative_matrix;
 
-#import matrix/params.wgsl
-#import matrix/fields.wgsl
-#ifdef GRID
-#import lib/grid.wgsl
-#endif
-#import format
+#import matmul/weights.wgsl
+#import matmul/result.wgsl
 #import matmul/f16_scaling.wgsl
 
 struct Eight {
@@ -30,15 +26,11 @@ struct Eight {
 }
 
 // The result of matmul/f16_activations.wgsl: the vectors in f16, and behind them, in the same buffer, their
-// sizes.
+// scales.
 @group(0) @binding(3) var<storage, read> x: array<Eight>;
 @group(0) @binding(8) var<storage, read> x_scales: array<vec4<u32>>;
 // The result of matmul/row_scales.wgsl.
 @group(0) @binding(7) var<storage, read> row_scales: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-#ifdef BIAS
-@group(0) @binding(6) var<storage, read> bias: array<f32>;
-#endif
 
 #ifdef SIDE8
 const SIDE = 8u;
@@ -205,17 +197,7 @@ fn store(slice: u32, row: u32, vector: u32, first: u32, below: u32, beside: u32,
     let m = row + first_row(subgroup) + below * SIDE + i % SIDE;
     let n = vector + first_vector(subgroup) + beside * SIDE + i / SIDE % SIDE;
     if (m < params.rows && n < params.batch) {
-      let at = params.first_row + m;
-      let sum = sums[i] * up(row_scales[m]) * up(x_scales[scale_at(n)].x);
-#ifdef SPLIT_K
-      y[(slice * params.batch + n) * params.all_rows + at] = sum;
-#else
-#ifdef BIAS
-      y[n * params.all_rows + at] = sum + bias[at];
-#else
-      y[n * params.all_rows + at] = sum;
-#endif
-#endif
+      store_y(slice, n, params.first_row + m, sums[i] * up(row_scales[m]) * up(x_scales[scale_at(n)].x));
     }
   }
   workgroupBarrier();

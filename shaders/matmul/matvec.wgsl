@@ -91,15 +91,7 @@ fn store_one(task: Task, column: u32, i: u32, sum: f32) {
   let vector = column;
 #endif
   if (vector < params.batch && row < params.all_rows && task.shard_row + i < params.rows) {
-#ifdef SPLIT_K
-    y[(task.slice * params.batch + vector) * params.all_rows + row] = sum;
-#else
-#ifdef BIAS
-    y[vector * params.all_rows + row] = sum + bias[row];
-#else
-    y[vector * params.all_rows + row] = sum;
-#endif
-#endif
+    store_y(task.slice, vector, row, sum);
   }
 }
 

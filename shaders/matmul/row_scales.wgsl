@@ -1,12 +1,7 @@
 // Finds, for the matrix units (matmul/matmul_cooperative.wgsl), the bits of the largest magnitude that each
 // row of a matrix may have, by its scales: once for a matrix. A workgroup has ROWS_AT_ONCE rows.
 
-#import matrix/params.wgsl
-#import matrix/fields.wgsl
-#ifdef GRID
-#import lib/grid.wgsl
-#endif
-#import format
+#import matmul/weights.wgsl
 
 @group(0) @binding(4) var<storage, read_write> row_scales: array<u32>;
 

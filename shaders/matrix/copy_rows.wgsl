@@ -15,12 +15,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;
 
+#import matrix/unaligned_word.wgsl
+
 // The four bytes from byte `at` on.
 fn word_at(at: u32) -> u32 {
-  let low = source[at >> 2u];
-  let shift = 8u * (at & 3u);
-  let high = source[min((at >> 2u) + 1u, arrayLength(&source) - 1u)];
-  return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
+  let i = at >> 2u;
+  return unaligned_word(source[i], source[min(i + 1u, arrayLength(&source) - 1u)], at);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -12,7 +12,7 @@ struct Params {
   blocks: u32,          // blocks of the matrix that are bound
   batch: u32,           // vectors, or rows to look up
   top_k: u32,           // experts that each vector goes to
-  split_k: u32,         // parts that the columns of a row are divided into
+  split_k: u32,         // slices that the columns of a row are divided into
   expert_count: u32,    // experts whose matrices are bound
   start_row: u32,       // the first row to read back
 }

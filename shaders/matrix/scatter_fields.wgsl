@@ -30,12 +30,12 @@ fn source_of(i: u32) -> u32 {
   return row * params.row_blocks + block % group_blocks / rows - params.source_block;
 }
 
+#import matrix/unaligned_word.wgsl
+
 // The four bytes from byte `at` on.
 fn word_at(at: u32) -> u32 {
-  let low = source[at >> 2u];
-  let shift = 8u * (at & 3u);
-  let high = source[min((at >> 2u) + 1u, arrayLength(&source) - 1u)];
-  return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
+  let i = at >> 2u;
+  return unaligned_word(source[i], source[min(i + 1u, arrayLength(&source) - 1u)], at);
 }
 
 // `word` with byte `i` of the field, counted over the blocks to write, in the byte from bit `up` on. The word

@@ -20,11 +20,7 @@ fn field_from(start: u32) -> u32 {
   return at;
 }
 
-// The four bytes from byte `at` on, out of the word that has that byte and the next word.
-fn joined(low: u32, high: u32, at: u32) -> u32 {
-  let shift = 8u * (at & 3u);
-  return select((low >> shift) | (high << (32u - shift)), low, shift == 0u);
-}
+#import matrix/unaligned_word.wgsl
 
 fn vec4_from_byte(at: u32) -> vec4<u32> {
   let i = at >> 2u;
@@ -34,7 +30,9 @@ fn vec4_from_byte(at: u32) -> vec4<u32> {
   let w3 = word_at(i + 3u);
   // The last vec4 may end with the buffer.
   let w4 = word_at(i + select(3u, 4u, (at & 3u) != 0u));
-  return vec4<u32>(joined(w0, w1, at), joined(w1, w2, at), joined(w2, w3, at), joined(w3, w4, at));
+  return vec4<u32>(
+    unaligned_word(w0, w1, at), unaligned_word(w1, w2, at), unaligned_word(w2, w3, at),
+    unaligned_word(w3, w4, at));
 }
 
 fn load_vec4(at: u32, size: u32, block: u32, n: u32) -> vec4<u32> {
@@ -48,7 +46,7 @@ fn load_two_vec4s(at: u32, size: u32, block: u32, pair: u32) -> TwoVec4s {
 fn load_word(at: u32, size: u32, block: u32, n: u32) -> u32 {
   let byte = block * BLOCK_BYTES + field_from(4u * at) + 4u * n;
   let i = byte >> 2u;
-  return joined(word_at(i), word_at(i + select(0u, 1u, (byte & 3u) != 0u)), byte);
+  return unaligned_word(word_at(i), word_at(i + select(0u, 1u, (byte & 3u) != 0u)), byte);
 }
 
 fn byte_at(at: u32) -> u32 { return (word_at(at >> 2u) >> (8u * (at & 3u))) & 0xffu; }

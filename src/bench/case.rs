@@ -1,7 +1,7 @@
 //! What is measured: an operation on a format and a shape.
 
 use super::timing::Settings;
-use crate::{Error, Format, Result, cpu};
+use crate::{Format, Result, cpu};
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,13 +85,7 @@ pub struct Case {
 
 impl Case {
     pub(super) fn check(&self) -> Result<()> {
-        cpu::check_positive("the number of rows", self.rows)?;
-        cpu::check_positive("the number of columns", self.cols)?;
-        if !self.cols.is_multiple_of(self.format.info().block_weights) {
-            let (tensor, weights) = ("the matrix".to_owned(), self.cols as u64);
-            return Err(Error::RowLength { tensor, weights, format: self.format });
-        }
-        Ok(())
+        cpu::check_shape(self.format, self.rows, self.cols)
     }
 
     pub(super) fn weights(&self) -> u64 {

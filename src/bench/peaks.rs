@@ -1,7 +1,7 @@
 //! Measures a device's limits by kernels that do one thing only.
 
 use super::timing::{Settings, time_laps};
-use crate::gpu::{Clock, textures, wgsl::Wgsl};
+use crate::gpu::{Clock, textures, wgsl::Wgsl, wgsl_files};
 use crate::{Gpu, Result};
 use std::time::Duration;
 use wgpu::BufferUsages;
@@ -58,20 +58,14 @@ const SECOND_LOOK: Settings = Settings {
     as_in_file: false,
 };
 
-macro_rules! file {
-    ($path:literal) => {
-        ($path, include_str!(concat!("../../shaders/", $path)))
-    };
-}
-
-const FILES: [(&str, &str); 7] = [
-    file!("bench/buffer.wgsl"),
-    file!("bench/chains.wgsl"),
-    file!("bench/dot.wgsl"),
-    file!("bench/launch.wgsl"),
-    file!("bench/memory.wgsl"),
-    file!("bench/multiply_add.wgsl"),
-    file!("bench/texture.wgsl"),
+const FILES: &[(&str, &str)] = wgsl_files![
+    "bench/buffer.wgsl",
+    "bench/chains.wgsl",
+    "bench/dot.wgsl",
+    "bench/launch.wgsl",
+    "bench/memory.wgsl",
+    "bench/multiply_add.wgsl",
+    "bench/texture.wgsl",
 ];
 const MULTIPLY_ADD: &str = "bench/multiply_add.wgsl";
 const DOT: &str = "bench/dot.wgsl";
@@ -139,7 +133,7 @@ fn launch() -> Vec<Kernel> {
 
 impl Kernel {
     fn wgsl(&self) -> String {
-        let wgsl = FILES.into_iter().fold(Wgsl::new(), |wgsl, (path, text)| wgsl.file(path, text));
+        let wgsl = Wgsl::new().files(FILES);
         let wgsl = self.part.into_iter().fold(wgsl, |wgsl, (name, path)| wgsl.alias(name, path));
         let constants = [("WORKGROUP", WORKGROUP)].into_iter().chain(self.constants.iter().copied());
         let wgsl = constants.fold(wgsl, |wgsl, (name, value)| wgsl.constant(name, value));

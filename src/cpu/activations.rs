@@ -1,8 +1,8 @@
-//! Activations in eight bits.
+//! Activations as int8.
 
 use crate::{Error, Result};
 
-/// Rounds `x` to eight bits, as products with [`Precision::Int8`](crate::gpu::Precision::Int8) do.
+/// Rounds `x` to int8, as products with [`Precision::Int8`](crate::gpu::Precision::Int8) do.
 ///
 /// Each 32 numbers have a scale, a 127th of their largest magnitude; each number is rounded to a multiple of
 /// it, half to even. If the largest magnitude is below 10⁻³⁵, all 32 numbers become 0. A device may round the

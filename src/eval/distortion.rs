@@ -29,8 +29,7 @@ use std::thread;
 const SLICE_WEIGHTS: u64 = 256 * 1024;
 
 /// Compares every tensor of `other` with the tensor of the same name in `reference`, on `threads` threads, at
-/// most
-/// 1024.
+/// most 1024.
 ///
 /// A tensor that only one model has, that has another shape, or that holds no weights is a [`Mismatch`], not
 /// an error. Needs about 3 MiB per thread, whatever the size of the models.

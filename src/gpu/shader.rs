@@ -3,7 +3,7 @@
 pub(in crate::gpu) mod binding;
 pub(in crate::gpu) mod cache_file;
 mod compile;
-mod files;
+pub(crate) mod files;
 pub(in crate::gpu) mod library;
 pub(in crate::gpu) mod params;
 pub(in crate::gpu) mod pipeline;

@@ -81,8 +81,6 @@ pub struct Experts {
     pub count: usize,
     /// Experts that a token goes to.
     pub top_k: usize,
-    /// Floats in the hidden layer of one.
-    pub feed_forward: usize,
 }
 
 impl Config {
@@ -133,9 +131,9 @@ impl Config {
             &[0.0],
             "models without layers that predict further tokens",
         )?;
-        let experts = experts(&keys, &architecture.expert_length)?;
+        let experts = experts(&keys)?;
         let feed_forward = match experts {
-            Some(experts) => experts.feed_forward,
+            Some(experts) => expert_length(&keys, &architecture.expert_length, experts.top_k)?,
             None => keys.count("feed_forward_length")?,
         };
         let window = match architecture.window_pattern {
@@ -246,7 +244,7 @@ fn window(keys: &Keys, layers: usize, default_pattern: u64) -> Result<Option<Win
     Ok(tokens.map(|tokens| Window { tokens, layers: windowed, rope_base }))
 }
 
-fn experts(keys: &Keys, length: &ExpertLength) -> Result<Option<Experts>> {
+fn experts(keys: &Keys) -> Result<Option<Experts>> {
     keys.pass(&["expert_used_count", "expert_feed_forward_length", "feed_forward_length"]);
     let groups = "models whose experts are one group";
     keys.only("expert_group_count", "the groups of experts", &[0.0, 1.0], groups)?;
@@ -257,6 +255,11 @@ fn experts(keys: &Keys, length: &ExpertLength) -> Result<Option<Experts>> {
     if top_k > count {
         return Err(keys.missing("expert_used_count", "no more than there are experts"));
     }
+    Ok(Some(Experts { count, top_k }))
+}
+
+/// Floats in the hidden layer of an expert.
+fn expert_length(keys: &Keys, length: &ExpertLength, top_k: usize) -> Result<usize> {
     let feed_forward = match (keys.optional_count("expert_feed_forward_length")?, length) {
         (Some(feed_forward), _) => feed_forward,
         (None, ExpertLength::Whole) => keys.count("feed_forward_length")?,
@@ -265,5 +268,5 @@ fn experts(keys: &Keys, length: &ExpertLength) -> Result<Option<Experts>> {
     if feed_forward == 0 {
         return Err(keys.missing("feed_forward_length", "no less than the experts that are used"));
     }
-    Ok(Some(Experts { count, top_k, feed_forward }))
+    Ok(feed_forward)
 }

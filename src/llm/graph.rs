@@ -184,7 +184,7 @@ impl Builder<'_> {
     }
 
     fn experts(&mut self, layer: usize, experts: Experts) {
-        let (width, hidden) = (self.config.width, experts.feed_forward);
+        let (width, hidden) = (self.config.width, self.config.feed_forward);
         // The router has no bias in any architecture here.
         let weights = TensorSpec::new(format!("blk.{layer}.ffn_gate_inp.weight"), &[width, experts.count]);
         self.graph.stacks.push(vec![MatrixSpec { weights, bias: None }]);

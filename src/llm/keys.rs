@@ -24,9 +24,9 @@ const HARMLESS: &[(&str, &str)] = &[
 /// Prefixes of keys for inputs other than text, which some programs' files hold beside the text's model.
 const OTHER_INPUTS: &[&str] = &["vision.", "audio.", "mm."];
 
-/// Keys that libllama follows in other architectures and ignores in these, as qmill does, with the numbers
-/// that mean no effect (`true` is 1, `false` is 0, an array has such numbers only). Other values draw a
-/// warning.
+/// Keys that libllama follows in some architectures, with the numbers that mean no effect (`true` is 1,
+/// `false` is 0, an array has such numbers only). Where an architecture does not follow one, in libllama and
+/// in qmill, other values draw a warning.
 const NOT_FOLLOWED: &[(&str, &[f64])] = &[
     ("attention.clamp_kqv", &[0.0]),
     ("attention.gate_lora_rank", &[0.0]),

@@ -12,7 +12,6 @@ use crate::{Device, Result};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use wgpu::DeviceType;
 
 /// A loaded model. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl Model {
             weights: reader.load(&graph, &options.device)?,
             sessions,
             software_adapter: match &options.device {
-                Device::Gpu(gpu) => gpu.device().adapter_info().device_type == DeviceType::Cpu,
+                Device::Gpu(gpu) => gpu.is_software_adapter(),
                 Device::Cpu => true,
             },
             device: options.device.clone(),

@@ -166,29 +166,29 @@ impl<'a> Reader<'a> {
                 experts: graph.experts.iter().map(|experts| self.read(experts)).collect::<Result<_>>()?,
                 vectors,
             }))),
-            Device::Gpu(gpu) => {
-                let mut matrix = |spec| {
-                    let tensor = self.read(spec)?;
-                    matrix_of(gpu, std::slice::from_ref(&tensor))
-                };
-                Ok(Weights::Gpu(Arc::new(GpuWeights {
-                    gpu: gpu.clone(),
-                    embedding: matrix(&graph.embedding)?,
-                    output: graph.output.as_ref().map(&mut matrix).transpose()?,
-                    output_bias: output_bias.map(|bias| upload_floats(gpu, &bias)).transpose()?,
-                    experts: graph.experts.iter().map(&mut matrix).collect::<Result<_>>()?,
-                    stacks: graph
-                        .stacks
-                        .iter()
-                        .map(|stack| upload(gpu, &self.stack(stack)?))
-                        .collect::<Result<_>>()?,
-                    vectors: vectors
-                        .iter()
-                        .map(|vector| upload_floats(gpu, vector))
-                        .collect::<Result<_>>()?,
-                })))
-            }
+            Device::Gpu(gpu) => Ok(Weights::Gpu(Arc::new(GpuWeights {
+                gpu: gpu.clone(),
+                embedding: self.matrix(gpu, &graph.embedding)?,
+                output: graph.output.as_ref().map(|output| self.matrix(gpu, output)).transpose()?,
+                output_bias: output_bias.map(|bias| upload_floats(gpu, &bias)).transpose()?,
+                stacks: graph
+                    .stacks
+                    .iter()
+                    .map(|stack| upload(gpu, &self.stack(stack)?))
+                    .collect::<Result<_>>()?,
+                experts: graph
+                    .experts
+                    .iter()
+                    .map(|experts| self.matrix(gpu, experts))
+                    .collect::<Result<_>>()?,
+                vectors: vectors.iter().map(|vector| upload_floats(gpu, vector)).collect::<Result<_>>()?,
+            }))),
         }
+    }
+
+    fn matrix(&mut self, gpu: &Gpu, spec: &TensorSpec) -> Result<Matrix> {
+        let tensor = self.read(spec)?;
+        matrix_of(gpu, std::slice::from_ref(&tensor))
     }
 
     fn stack(&mut self, stack: &StackSpec) -> Result<CpuStack> {

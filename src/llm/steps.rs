@@ -79,7 +79,7 @@ impl Slot {
 /// of [`Graph`](super::graph::Graph) and of the weights.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Step {
-    /// An operation of [`crate::gpu`] or [`crate::cpu`].
+    /// An operation of [`crate::gpu`].
     Library(LibraryStep),
     Attention(Attention),
     /// A kernel of `shaders/llm`.

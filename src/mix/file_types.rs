@@ -22,46 +22,48 @@ pub struct FileTypeInfo {
     pub about: &'static str,
 }
 
-const fn row(
-    file_type: FileType,
-    name: &'static str,
-    number: u32,
-    format: Format,
-    about: &'static str,
-) -> FileTypeInfo {
-    FileTypeInfo { file_type, name, number: Some(number), format: Some(format), about }
+/// A row whose name is that of its file type.
+macro_rules! row {
+    ($file_type:ident, $number:literal, $format:ident, $about:literal) => {
+        FileTypeInfo {
+            file_type: FileType::$file_type,
+            name: stringify!($file_type),
+            number: Some($number),
+            format: Some(Format::$format),
+            about: $about,
+        }
+    };
 }
 
 /// Every file type, in the order of [`FileType`].
-#[rustfmt::skip]
 pub static FILE_TYPES: [FileTypeInfo; 28] = [
-    row(FileType::F32, "F32", 0, Format::F32, "full precision; to convert from or compare with"),
-    row(FileType::F16, "F16", 1, Format::F16, "half precision; the usual source of other files"),
-    row(FileType::BF16, "BF16", 32, Format::BF16, "the precision most models are trained in; range of F32"),
-    row(FileType::Q1_0, "Q1_0", 40, Format::Q1_0, "signs only; for models trained in one bit"),
-    row(FileType::Q2_0, "Q2_0", 41, Format::Q2_0, "three levels, small blocks; for models trained with them"),
-    row(FileType::Q4_0, "Q4_0", 2, Format::Q4_0, "plain 4 bits, old and fast; Q4_K_S is as small and better"),
-    row(FileType::Q4_1, "Q4_1", 3, Format::Q4_1, "plain 4 bits with an offset; Q4_K_M is as small and better"),
-    row(FileType::Q5_0, "Q5_0", 8, Format::Q5_0, "plain 5 bits; Q5_K_S is as small and better"),
-    row(FileType::Q5_1, "Q5_1", 9, Format::Q5_1, "plain 5 bits with an offset; Q5_K_M is as small and better"),
-    row(FileType::Q8_0, "Q8_0", 7, Format::Q8_0, "8 bits, almost no loss; if memory allows"),
-    row(FileType::Q2_K, "Q2_K", 10, Format::Q2_K, "2 bits, sensitive tensors 3 and 4; the smallest, large loss"),
-    row(FileType::Q3_K_S, "Q3_K_S", 11, Format::Q3_K, "3 bits throughout; small, noticeable loss"),
-    row(FileType::Q3_K_M, "Q3_K_M", 12, Format::Q3_K, "3 bits, sensitive tensors 4 and 5; for little memory"),
-    row(FileType::Q3_K_L, "Q3_K_L", 13, Format::Q3_K, "3 bits, sensitive tensors 5; between Q3_K_M and Q4_K_S"),
-    row(FileType::Q4_K_S, "Q4_K_S", 14, Format::Q4_K, "4 bits with 5 in the first layers; small and good"),
-    row(FileType::Q4_K_M, "Q4_K_M", 15, Format::Q4_K, "4 bits, sensitive tensors 6; the usual choice"),
-    row(FileType::Q5_K_S, "Q5_K_S", 16, Format::Q5_K, "5 bits throughout; little loss"),
-    row(FileType::Q5_K_M, "Q5_K_M", 17, Format::Q5_K, "5 bits, sensitive tensors 6; little loss"),
-    row(FileType::Q6_K, "Q6_K", 18, Format::Q6_K, "6 bits; almost as good as Q8_0"),
-    row(FileType::IQ3_S, "IQ3_S", 26, Format::IQ3_S, "3 bits by codebook; better than Q3_K_S at its size"),
-    row(FileType::IQ3_M, "IQ3_M", 27, Format::IQ3_S, "IQ3_S, sensitive tensors 4 bits"),
-    row(FileType::IQ4_NL, "IQ4_NL", 25, Format::IQ4_NL, "4 bits, uneven levels; for rows no multiple of 256"),
-    row(FileType::IQ4_XS, "IQ4_XS", 30, Format::IQ4_XS, "4 bits, uneven levels; the smallest good 4-bit file"),
-    row(FileType::TQ1_0, "TQ1_0", 36, Format::TQ1_0, "1.7 bits; for models trained with three levels"),
-    row(FileType::TQ2_0, "TQ2_0", 37, Format::TQ2_0, "2.1 bits, faster than TQ1_0; for the same models"),
-    row(FileType::MXFP4_MOE, "MXFP4_MOE", 38, Format::MXFP4, "experts in 4-bit floats, the rest in Q8_0, as in gpt-oss"),
-    row(FileType::NVFP4, "NVFP4", 39, Format::NVFP4, "4-bit floats, a scale per 16; qmill's own, not in llama-quantize"),
+    row!(F32, 0, F32, "full precision; to convert from or compare with"),
+    row!(F16, 1, F16, "half precision; the usual source of other files"),
+    row!(BF16, 32, BF16, "the precision most models are trained in; range of F32"),
+    row!(Q1_0, 40, Q1_0, "signs only; for models trained in one bit"),
+    row!(Q2_0, 41, Q2_0, "three levels, small blocks; for models trained with them"),
+    row!(Q4_0, 2, Q4_0, "plain 4 bits, old and fast; Q4_K_S is as small and better"),
+    row!(Q4_1, 3, Q4_1, "plain 4 bits with an offset; Q4_K_M is as small and better"),
+    row!(Q5_0, 8, Q5_0, "plain 5 bits; Q5_K_S is as small and better"),
+    row!(Q5_1, 9, Q5_1, "plain 5 bits with an offset; Q5_K_M is as small and better"),
+    row!(Q8_0, 7, Q8_0, "8 bits, almost no loss; if memory allows"),
+    row!(Q2_K, 10, Q2_K, "2 bits, sensitive tensors 3 and 4; the smallest, large loss"),
+    row!(Q3_K_S, 11, Q3_K, "3 bits throughout; small, noticeable loss"),
+    row!(Q3_K_M, 12, Q3_K, "3 bits, sensitive tensors 4 and 5; for little memory"),
+    row!(Q3_K_L, 13, Q3_K, "3 bits, sensitive tensors 5; between Q3_K_M and Q4_K_S"),
+    row!(Q4_K_S, 14, Q4_K, "4 bits with 5 in the first layers; small and good"),
+    row!(Q4_K_M, 15, Q4_K, "4 bits, sensitive tensors 6; the usual choice"),
+    row!(Q5_K_S, 16, Q5_K, "5 bits throughout; little loss"),
+    row!(Q5_K_M, 17, Q5_K, "5 bits, sensitive tensors 6; little loss"),
+    row!(Q6_K, 18, Q6_K, "6 bits; almost as good as Q8_0"),
+    row!(IQ3_S, 26, IQ3_S, "3 bits by codebook; better than Q3_K_S at its size"),
+    row!(IQ3_M, 27, IQ3_S, "IQ3_S, sensitive tensors 4 bits"),
+    row!(IQ4_NL, 25, IQ4_NL, "4 bits, uneven levels; for rows no multiple of 256"),
+    row!(IQ4_XS, 30, IQ4_XS, "4 bits, uneven levels; the smallest good 4-bit file"),
+    row!(TQ1_0, 36, TQ1_0, "1.7 bits; for models trained with three levels"),
+    row!(TQ2_0, 37, TQ2_0, "2.1 bits, faster than TQ1_0; for the same models"),
+    row!(MXFP4_MOE, 38, MXFP4, "experts in 4-bit floats, the rest in Q8_0, as in gpt-oss"),
+    row!(NVFP4, 39, NVFP4, "4-bit floats, a scale per 16; qmill's own, not in llama-quantize"),
     FileTypeInfo {
         file_type: FileType::COPY,
         name: "COPY",
@@ -178,10 +180,9 @@ impl FromStr for FileType {
         let needs_imatrix = IMATRIX_FILE_TYPES
             .iter()
             .find(|known| known.name.eq_ignore_ascii_case(name) || Some(known.number) == number);
-        let fault = match needs_imatrix {
+        Err(Error::Request(match needs_imatrix {
             Some(known) => RequestFault::NeedsImatrix { name: known.name, instead: known.instead },
             None => RequestFault::UnknownFileType { name: name.to_owned() },
-        };
-        Err(Error::Request(fault))
+        }))
     }
 }

@@ -50,6 +50,16 @@ fn adapter() -> Option<wgpu::Adapter> {
     adapters().into_iter().map(|adapter| adapter.handle).find(|adapter| adapter.get_info().name == name)
 }
 
+/// A device that binds at most 32 KiB.
+fn device_of_small_buffers() -> Option<Gpu> {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = pollster::block_on(adapter()?.request_device(&descriptor)).unwrap();
+    Some(Gpu::from_device(device, queue).unwrap())
+}
+
 /// A separate device, for a test that breaks it or changes its shaders.
 pub(crate) fn another_device() -> Option<(wgpu::Device, wgpu::Queue)> {
     another_device_with(wgpu::Features::empty())

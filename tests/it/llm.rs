@@ -78,14 +78,14 @@ fn the_module_uses_only_the_public_api() {
         })
     };
     let mut names = 0;
-    let mut paths = vec![root.join("src/llm"), root.join("src/llm.rs")];
+    let mut paths = vec![root.join("src/llm"), root.join("src/llm.rs"), root.join("src/threads.rs")];
     while let Some(path) = paths.pop() {
         if path.is_dir() {
             paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("pub(crate)"), "{}", path.display());
+        assert!(path.ends_with("threads.rs") || !text.contains("pub(crate)"), "{}", path.display());
         for used in text.match_indices("crate::").map(|(at, found)| &text[at + found.len()..]) {
             let list = match used.strip_prefix('{') {
                 Some(rest) => rest.split('}').next().unwrap(),

@@ -39,18 +39,6 @@ EXACT = ("quantize.", "quantize_search.", "quantize_pack.", "dequantize.", "get_
 # Programs for software adapters.
 SOFTWARE = (".lanes1.", ".textures")
 
-# Names of kernels, and of other parts of a program's name, in records until 2026-11-23.
-RENAMED_KERNELS = {
-    "bundle_count": "expert_count",
-    "bundle_place": "expert_scatter",
-    "matmul_halves": "f16_activations",
-    "matmul_row_sizes": "row_scales",
-    "matmul_sum": "split_k_sum",
-    "self_test_half": "self_test_f16",
-    "split": "scatter_fields",
-}
-RENAMED_PARTS = {"bands": "interleaved", "bundles": "batches", "split": "split_k", "texels": "textures"}
-
 # Targets of products, printed and recorded but no failure: registers that leave room for enough waves, and
 # vector instructions per weight in the inner loop of the matrix-vector product with int8.
 MATVEC = re.compile(r"matvec\.(\w+)\.int8\.subgroup(\.file)?\.rows[24]\.columns1\.spv")
@@ -192,16 +180,14 @@ def record(folder: Path, mesa: str, by_chip: dict[str, dict[str, dict]]) -> None
 
 
 def recorded(path: Path) -> dict[str, dict[str, list[str]]]:
-    """The cells of each program on each chip in a record, by the program's present name."""
+    """The cells of each program on each chip in a record."""
     by_chip, chip = {}, None
     for line in path.read_text().splitlines():
         if line.startswith("## "):
             chip = by_chip.setdefault(line[3:], {})
         elif line.startswith("| ") and chip is not None:
             name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-            kernel, *parts = name.split(".")
-            parts = [RENAMED_PARTS.get(part, part) for part in parts]
-            chip[".".join([RENAMED_KERNELS.get(kernel, kernel), *parts])] = cells
+            chip[name] = cells
     return by_chip
 
 

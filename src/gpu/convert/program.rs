@@ -128,7 +128,7 @@ impl ConvertProgram {
 impl fmt::Display for ConvertProgram {
     /// For example `quantize_pack.q4_k.f16`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kernel = self.kernel.file().trim_start_matches("convert/").trim_end_matches(".wgsl");
+        let kernel = library::kernel_name(self.kernel.file());
         write!(f, "{kernel}.{}.{}", self.format.name().to_lowercase(), self.weights.name().to_lowercase())
     }
 }

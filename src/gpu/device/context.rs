@@ -126,6 +126,13 @@ impl Gpu {
         Self { software_adapter, ..self.clone() }
     }
 
+    /// This device with matrices for its matrix units loaded as on Metal; for tests on other backends.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_scalar_loads(&self) -> Self {
+        Self { matrix_units: self.matrix_units.map(MatrixUnits::with_scalar_loads), ..self.clone() }
+    }
+
     /// The adapter's name and backend, such as `AMD Radeon RX 6800 (vulkan)`.
     pub fn name(&self) -> &str {
         &self.shared.name

@@ -10,7 +10,7 @@ use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{HeadParams, WORKGROUP};
+use crate::gpu::shader::params::HeadParams;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 use crate::{Format, Result};
@@ -41,7 +41,7 @@ pub(in crate::gpu) fn text(may_contract: bool) -> (&'static str, Result<String, 
 
 fn wgsl(may_contract: bool) -> Result<String, String> {
     let switches: &[Switch] = if may_contract { &[] } else { &[Switch::NoContraction] };
-    preprocess("convert/self_test.wgsl", switches, &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("convert/self_test.wgsl", switches)
 }
 
 /// The kernel that converts every f16.
@@ -50,7 +50,7 @@ pub(in crate::gpu) fn f16_text() -> (&'static str, Result<String, String>) {
 }
 
 fn f16_wgsl() -> Result<String, String> {
-    preprocess("convert/self_test_f16.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("convert/self_test_f16.wgsl", &[])
 }
 
 /// Operands whose sums, products and quotients lie on, just above and just below the midpoint of two floats,

@@ -69,7 +69,7 @@ impl Gpu {
         #[cfg(target_arch = "wasm32")]
         let (Wait::Async, _) = (wait, submission);
         #[cfg(not(target_arch = "wasm32"))]
-        blocking::drive(self, wait, &signal, submission)?;
+        native::drive(self, wait, &signal, submission)?;
         let is_good = Signalled(signal).await;
         self.settle().await?;
         self.check_lost()?;
@@ -98,7 +98,7 @@ impl Gpu {
         prepare: impl FnOnce(&Gpu) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         #[cfg(not(target_arch = "wasm32"))]
-        return blocking::aside(self, prepare).await;
+        return native::aside(self, prepare).await;
         #[cfg(target_arch = "wasm32")]
         {
             let prepared = prepare(self)?;
@@ -147,7 +147,7 @@ impl Gpu {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod blocking {
+mod native {
     use super::Wait;
     use crate::gpu::device::context::Gpu;
     use crate::gpu::device::poller::{Awaited, CALLBACK_TIME, PAUSE, Polled, poll};

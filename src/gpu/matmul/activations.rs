@@ -9,7 +9,7 @@ use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{HeadParams, WORKGROUP};
+use crate::gpu::shader::params::HeadParams;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 use crate::{Error, Result, cpu};
@@ -47,7 +47,7 @@ const OF_F16: &str = "quantize_activations.f16";
 fn wgsl(is_f16: bool, native_f16: bool) -> Result<String, String> {
     let optional = [(Switch::F16X, is_f16), (Switch::NativeF16, native_f16)];
     let switches: Vec<_> = Switch::on(optional).collect();
-    preprocess("matmul/quantize_activations.wgsl", &switches, &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matmul/quantize_activations.wgsl", &switches)
 }
 
 /// The shaders of this file, by name.

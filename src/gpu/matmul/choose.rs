@@ -13,7 +13,7 @@ use Form::{Shared, Subgroup, ThreadPerRow, Tile};
 use std::sync::PoisonError;
 use wgpu::Features;
 
-/// From this many workgroups on, columns are not split: these keep any GPU busy, and the sums of the parts
+/// From this many workgroups on, columns are not split: these keep any GPU busy, and the sums of the slices
 /// would take too much memory.
 const MOST_SPLIT_GROUPS: u64 = 1024;
 
@@ -119,18 +119,18 @@ const SHORT_BLOCK: usize = 32;
 const BUSY_GROUPS: u64 = 128;
 /// The same for tiles on NVIDIA, where a processor of an H100 runs several at once.
 const BUSY_TILES: u64 = 256;
-/// The fewest columns of a part, per lane that shares a row: as many as any format fetches at once. And for a
-/// tile, which loads 32 or 64 between barriers.
+/// The fewest columns of a slice, per lane that shares a row: as many as any format fetches at once. And for
+/// a tile, which loads 32 or 64 between barriers.
 const LEAST_LANE_COLS: usize = 128;
 const LEAST_TILE_COLS: usize = 512;
 
-/// How many parts a GPU splits `cols` columns into, for a product of `groups` workgroups.
-fn default_split_k(groups: u64, busy: u64, cols: usize, least_cols: usize) -> usize {
+/// How many slices a GPU splits `cols` columns into, for a product of `groups` workgroups.
+fn split_k_for(groups: u64, busy: u64, cols: usize, least_cols: usize) -> usize {
     let fits = |split_k: &usize| cols / split_k >= least_cols && groups * *split_k as u64 <= 2 * busy;
     if groups < busy { SPLITS.into_iter().rfind(fits).unwrap_or(1) } else { 1 }
 }
 
-/// The best number of parts for `tiles` tiles of matrix units: in the last wave, processors without a tile
+/// The best number of slices for `tiles` tiles of matrix units: in the last wave, processors without a tile
 /// are idle.
 fn units_split_k(tiles: u64, (rows, cols): (usize, usize), batch: usize) -> usize {
     let time = |&split_k: &usize| {
@@ -147,8 +147,8 @@ fn units_split_k(tiles: u64, (rows, cols): (usize, usize), batch: usize) -> usiz
 }
 
 impl Variant {
-    /// All variants that `gpu` can run for weights of `format` and `batch` vectors, with 1 or 4 parts of
-    /// columns.
+    /// All variants that `gpu` can run for weights of `format` and `batch` vectors, with 1 or 4 slices
+    /// of columns.
     pub fn all(gpu: &Gpu, format: Format, batch: usize) -> Vec<Self> {
         let precisions: &[_] =
             if format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
@@ -258,11 +258,12 @@ impl Gpu {
         precision: Precision,
         batch: usize,
     ) -> Variant {
-        let products = ProductClass::of(format, rows, cols, precision, batch);
+        let products = ProductClass::of(format, (rows, cols), batch);
         let tuning = self.shared.tuning.read().unwrap_or_else(PoisonError::into_inner);
         // Clones share a table, but one may lack matrix units that another has.
-        let fits =
-            |(known, variant): &(ProductClass, Variant)| *known == products && self.lacks(*variant).is_none();
+        let fits = |(known, variant): &(ProductClass, Variant)| {
+            *known == products && variant.precision() == precision && self.lacks(*variant).is_none()
+        };
         if let Some((_, variant)) = tuning.choices().find(fits) {
             return variant;
         }
@@ -271,7 +272,7 @@ impl Gpu {
         variant.with_split_k(self.default_split_k(variant, format, (rows, cols), batch))
     }
 
-    /// How many parts the columns are divided into by default.
+    /// How many slices the columns are divided into by default.
     fn default_split_k(
         &self,
         variant: Variant,
@@ -291,7 +292,7 @@ impl Gpu {
             Kernel::Tile(_) if self.maker() == Maker::Nvidia => (BUSY_TILES, LEAST_TILE_COLS),
             Kernel::Tile(_) => (BUSY_GROUPS, LEAST_TILE_COLS),
         };
-        default_split_k(groups, busy, cols, least_cols)
+        split_k_for(groups, busy, cols, least_cols)
     }
 
     fn maker(&self) -> Maker {
@@ -316,10 +317,8 @@ impl Gpu {
         let is_int8 = precision == Precision::Int8;
         let f16_fits = || f16_activations::bytes(cols, batch) <= self.max_binding_bytes();
         let units = self.matrix_units().filter(|_| maker == Maker::Nvidia && is_int8 && f16_fits());
-        let unit_groups = units.map_or(0, |units| {
-            let dispatch = Cooperative { units, split_k: 1 }.dispatch(rows, batch);
-            dispatch.groups * dispatch.depth
-        });
+        let whole = |units| Kernel::Cooperative(Cooperative { units, split_k: 1 });
+        let unit_groups = units.map_or(0, |units| whole(units).groups(rows, batch));
         let is_short_block = format.info().block_weights <= SHORT_BLOCK;
         let is_interleaved = self.weight_textures() && interleaved_rows(format) > 1;
         let thread_per_row =
@@ -351,7 +350,7 @@ mod tests {
     fn split_k_is_for_few_and_long_rows() {
         // Subgroups of 32 that share 4 rows, two to a workgroup.
         let of_rows =
-            |rows: u64, cols| default_split_k(rows.div_ceil(8), BUSY_GROUPS, cols, 32 * LEAST_LANE_COLS);
+            |rows: u64, cols| split_k_for(rows.div_ceil(8), BUSY_GROUPS, cols, 32 * LEAST_LANE_COLS);
         assert_eq!([64, 256, 512, 1024].map(|rows| of_rows(rows, 65536)), [8, 8, 4, 1]);
         assert_eq!([4096, 8191, 8192, 14336, 32768].map(|cols| of_rows(64, cols)), [1, 1, 2, 2, 8]);
         let of_units = |rows: usize, batch: usize| {
@@ -360,7 +359,7 @@ mod tests {
         // As measured on an H100: 128 tiles keep it busy, 160 are two waves.
         assert_eq!([1024, 4096, 5120, 6144, 28672].map(|rows| of_units(rows, 512)), [4, 1, 4, 2, 1]);
         assert_eq!([1024, 4096, 5120].map(|rows| of_units(rows, 256)), [8, 2, 1]);
-        let of_tiles = |tiles, cols| default_split_k(tiles, BUSY_GROUPS, cols, LEAST_TILE_COLS);
+        let of_tiles = |tiles, cols| split_k_for(tiles, BUSY_GROUPS, cols, LEAST_TILE_COLS);
         assert_eq!([1, 64, 127, 128].map(|tiles| of_tiles(tiles, 4096)), [8, 4, 2, 1]);
         assert_eq!([576, 1536, 2048].map(|cols| of_tiles(1, cols)), [1, 2, 4]);
     }

@@ -15,7 +15,7 @@ const TWO_STEPS: usize = 128;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Cooperative {
     pub(super) units: MatrixUnits,
-    /// Parts that the columns are split into, each for its own workgroups.
+    /// Slices that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 

@@ -4,7 +4,6 @@
 use super::activations::Activations;
 use super::kernel::Kernel;
 use super::matvec::ExpertForm;
-use super::precision::Precision;
 use super::prepare::check_input;
 use super::scratch::Scratch;
 use super::variant::{MOST_COLUMNS, Variant};
@@ -18,7 +17,7 @@ use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{WORKGROUP, params};
+use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::{Result, cpu};
 use wgpu::BufferBinding;
@@ -48,7 +47,7 @@ params! {
 }
 
 fn wgsl(name: &str) -> Result<String, String> {
-    preprocess(&format!("matmul/{name}.wgsl"), &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess(&format!("matmul/{name}.wgsl"), &[])
 }
 
 /// The shaders of this file, by name.
@@ -135,8 +134,7 @@ impl Gpu {
             expert_count,
             ..Work::new(dispatch, assignments, expert_rows)
         })?;
-        let precision = if kernel.int8 { Precision::Int8 } else { Precision::Exact };
-        let quantize = x.included(self, precision)?;
+        let quantize = x.included(self, variant.precision())?;
         match slots {
             Some(slots) => {
                 Ok(quantize.then(self.prepare_expert_batches(batches, &experts, &slots)?).then(product))

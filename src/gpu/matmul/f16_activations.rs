@@ -38,7 +38,7 @@ params! {
 }
 
 fn wgsl() -> Result<String, String> {
-    preprocess("matmul/f16_activations.wgsl", &[Switch::Int8], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matmul/f16_activations.wgsl", &[Switch::Int8])
 }
 
 /// The shader that converts vectors, by name.

@@ -24,15 +24,14 @@ impl Kernel {
     /// The kernel for vectors of `cols` numbers. The device must have what the variant needs.
     pub(super) fn new(gpu: &Gpu, variant: Variant, format: Format, cols: usize, batch: usize) -> Self {
         let (int8, split_k) = (variant.precision() == Precision::Int8, variant.split_k());
-        let units = || gpu.matrix_units().expect("only a device with matrix units runs this variant");
         let (lanes, rows) = match variant.form {
             Form::ThreadPerRow(rows) => (Lanes::ThreadPerRow, rows),
             Form::Shared(rows) => (Lanes::Shared(lanes_for(format, cols)), rows),
             Form::Subgroup(rows) => (Lanes::Subgroup(SubgroupSizes::of(gpu)), rows),
             Form::Tile => return Self::Tile(Tile { int8, split_k }),
-            Form::Cooperative => return Self::Cooperative(Cooperative { units: units(), split_k }),
-            Form::CooperativeScalar => {
-                return Self::Cooperative(Cooperative { units: units().with_scalar_loads(), split_k });
+            Form::Cooperative => {
+                let units = gpu.matrix_units().expect("only a device with matrix units runs this variant");
+                return Self::Cooperative(Cooperative { units, split_k });
             }
         };
         Self::Matvec(Matvec { int8, lanes, rows, columns: columns_for(batch), split_k })
@@ -47,7 +46,7 @@ impl Kernel {
         }
     }
 
-    /// How many parts the columns are split into.
+    /// How many slices the columns are split into.
     fn split_k(self) -> usize {
         match self {
             Self::Matvec(Matvec { split_k, .. })
@@ -71,7 +70,7 @@ impl Kernel {
         Work { split_k: self.split_k(), ..Work::new(dispatch, batch, all_rows) }
     }
 
-    /// The workgroups of one part of the columns.
+    /// The workgroups of one slice of the columns.
     pub(super) fn groups(self, rows: usize, batch: usize) -> u64 {
         let dispatch = self.dispatch(rows, batch);
         dispatch.groups * dispatch.depth / self.split_k() as u64

@@ -52,7 +52,7 @@ impl MatrixUnits {
     }
 
     /// These units with matrices loaded from arrays of scalars, as on Metal.
-    pub(super) fn with_scalar_loads(self) -> Self {
+    pub(in crate::gpu) fn with_scalar_loads(self) -> Self {
         Self { quads: false, ..self }
     }
 

@@ -70,7 +70,7 @@ pub(super) struct Matvec {
     pub(super) rows: usize,
     /// Vectors at once.
     pub(super) columns: usize,
-    /// Parts that the columns are split into, each for its own workgroups.
+    /// Slices that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 
@@ -112,7 +112,7 @@ impl Matvec {
         let is_thread_per_row = self.lanes == Lanes::ThreadPerRow;
         let program = MatrixProgram::new("matmul/matvec.wgsl", format, self.lanes.workgroup())
             .with(weights)
-            .with_if(is_ragged, Switch::Ragged)
+            .named_if(is_ragged, Switch::Ragged, "ragged")
             .with_if(self.int8, Switch::Int8)
             .named(if self.int8 { "int8" } else { "exact" })
             .constant("ROWS", self.rows)

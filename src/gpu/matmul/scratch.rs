@@ -8,7 +8,7 @@ use wgpu::BufferUsages;
 /// The kinds of scratch memory; one product may need both.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scratch {
-    /// Sums of parts of the columns, or batches of expert assignments.
+    /// Sums of slices of the columns, or batches of expert assignments.
     Sums,
     /// Vectors as f16.
     F16Activations,

@@ -1,5 +1,5 @@
-//! Split-K: products whose columns are split into parts, where few rows would leave a GPU idle. Each part has
-//! its own sums, which one more dispatch adds.
+//! Split-K: products whose columns are split into slices, where few rows would leave a GPU idle. Each slice
+//! has its own sums, which one more dispatch adds.
 
 use crate::Result;
 use crate::gpu::Gpu;
@@ -9,31 +9,31 @@ use crate::gpu::op::range::Range;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{WORKGROUP, params};
+use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 
 const NAME: &str = "split_k_sum";
 const WITH_BIAS: &str = "split_k_sum.bias";
 
-/// The sums of the parts, the result, and the bias.
+/// The sums of the slices, the result, and the bias.
 const SUMS: Binding = Binding::new(1, "sums");
 const Y: Binding = Binding::new(2, "y");
 const BIAS: Binding = Binding::new(3, "bias");
 
 params! {
-    /// For adding the sums of the parts.
+    /// For adding the sums of the slices.
     SplitKSumParams in "matmul/split_k_sum.wgsl" {
         /// Rows of the matrix.
         all_rows,
-        /// The number of parts.
+        /// The number of slices.
         split_k,
     }
 }
 
 fn wgsl(has_bias: bool) -> Result<String, String> {
     let switches: &[Switch] = if has_bias { &[Switch::Bias] } else { &[] };
-    preprocess("matmul/split_k_sum.wgsl", switches, &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matmul/split_k_sum.wgsl", switches)
 }
 
 /// The shaders of this file, by name.
@@ -42,7 +42,7 @@ pub(in crate::gpu) fn texts() -> impl Iterator<Item = (&'static str, Result<Stri
 }
 
 impl Gpu {
-    /// Prepares adding the parts' sums for `batch` vectors and `rows` rows, and a bias, into `y`.
+    /// Prepares adding the slices' sums for `batch` vectors and `rows` rows, and a bias, into `y`.
     pub(super) fn prepare_split_k_sum(
         &self,
         sums: &wgpu::Buffer,

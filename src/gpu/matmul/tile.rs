@@ -16,7 +16,7 @@ const WORKGROUP: u64 = 128;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tile {
     pub(super) int8: bool,
-    /// Parts that the columns are split into, each for its own workgroups.
+    /// Slices that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
 
@@ -26,7 +26,7 @@ impl Tile {
         let weights = if format.is_float() { Switch::Floats } else { Switch::Codes };
         MatrixProgram::new("matmul/matmul.wgsl", format, WORKGROUP)
             .with(weights)
-            .with_if(is_ragged, Switch::Ragged)
+            .named_if(is_ragged, Switch::Ragged, "ragged")
             .with_if(self.int8, Switch::Int8)
             .named(if self.int8 { "int8" } else { "exact" })
             .named_if(has_bias, Switch::Bias, "bias")

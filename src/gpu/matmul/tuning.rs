@@ -16,25 +16,18 @@ pub(super) fn class(classes: &[Class], number: usize) -> Class {
     *classes.iter().rfind(|(_, least)| *least <= number).unwrap_or(&classes[0])
 }
 
-/// A class of products that use the same kernel.
+/// A class of products that use the same kernel, one for each precision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ProductClass {
     pub(super) format: Format,
-    pub(super) precision: Precision,
     pub(super) vectors: Class,
     pub(super) rows: Class,
     pub(super) cols: Class,
 }
 
 impl ProductClass {
-    pub(super) fn of(format: Format, rows: usize, cols: usize, precision: Precision, batch: usize) -> Self {
-        Self {
-            format,
-            precision,
-            vectors: class(&VECTORS, batch),
-            rows: class(&ROWS, rows),
-            cols: class(&COLS, cols),
-        }
+    pub(super) fn of(format: Format, (rows, cols): (usize, usize), batch: usize) -> Self {
+        Self { format, vectors: class(&VECTORS, batch), rows: class(&ROWS, rows), cols: class(&COLS, cols) }
     }
 }
 
@@ -67,21 +60,22 @@ impl Tuning {
         self.choices.is_empty()
     }
 
-    /// Sets the variant for the class of this product; with `None`, the default.
+    /// Sets the variant of this precision for the class of this product; with `None`, the default.
     #[doc(hidden)]
     pub fn set(
         &mut self,
         format: Format,
-        (rows, cols): (usize, usize),
+        shape: (usize, usize),
         precision: Precision,
         batch: usize,
         variant: Option<Variant>,
     ) {
-        self.insert(ProductClass::of(format, rows, cols, precision, batch), variant);
+        self.insert(ProductClass::of(format, shape, batch), precision, variant);
     }
 
-    pub(super) fn insert(&mut self, products: ProductClass, variant: Option<Variant>) {
-        self.choices.retain(|(known, _)| *known != products);
+    pub(super) fn insert(&mut self, products: ProductClass, precision: Precision, variant: Option<Variant>) {
+        debug_assert!(variant.is_none_or(|variant| variant.precision() == precision));
+        self.choices.retain(|(known, variant)| *known != products || variant.precision() != precision);
         self.choices.extend(variant.map(|variant| (products, variant)));
     }
 

@@ -48,7 +48,6 @@ fn choice(object: &Value) -> Result<(ProductClass, Variant), Fault> {
     let variant: Variant = name.parse().map_err(fault)?;
     let products = ProductClass {
         format,
-        precision: variant.precision(),
         vectors: class(&VECTORS, "vectors", object)?,
         rows: class(&ROWS, "rows", object)?,
         cols: class(&COLS, "cols", object)?,
@@ -74,7 +73,7 @@ fn parse(text_of_file: &str) -> Result<Tuning, Fault> {
     let list = || Fault { what: "choices", needed: "a list".to_owned(), found: file["choices"].to_string() };
     for object in file["choices"].as_array().ok_or_else(list)? {
         let (products, variant) = choice(object)?;
-        tuning.insert(products, Some(variant));
+        tuning.insert(products, variant.precision(), Some(variant));
     }
     Ok(tuning)
 }

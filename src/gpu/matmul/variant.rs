@@ -2,7 +2,7 @@
 //! tables.
 
 use super::precision::Precision;
-use Form::{Cooperative, CooperativeScalar, Shared, Subgroup, ThreadPerRow, Tile};
+use Form::{Cooperative, Shared, Subgroup, ThreadPerRow, Tile};
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub struct Variant {
     precision: Precision,
     pub(super) form: Form,
-    /// Parts that the columns are split into, each for its own workgroups.
+    /// Slices that the columns are split into, each for its own workgroups.
     split_k: usize,
 }
 
@@ -30,8 +30,6 @@ pub(super) enum Form {
     Tile,
     /// A workgroup computes a tile by matrix units.
     Cooperative,
-    /// `Cooperative` with matrices loaded from arrays of scalars, as on Metal; for tests on other backends.
-    CooperativeScalar,
 }
 
 /// The forms to choose from.
@@ -48,7 +46,7 @@ const FORMS: [Form; 9] = [
 ];
 /// The most vectors at once of kernels other than tiles.
 pub(super) const MOST_COLUMNS: usize = 8;
-/// The numbers of parts that columns may be split into.
+/// The numbers of slices that columns may be split into.
 pub(super) const SPLITS: [usize; 4] = [1, 2, 4, 8];
 
 impl Variant {
@@ -59,7 +57,9 @@ impl Variant {
 
     /// All variants of a precision.
     pub(super) fn every(precision: Precision) -> impl Iterator<Item = Self> {
-        SPLITS.into_iter().flat_map(move |split_k| FORMS.map(|form| Self { precision, form, split_k }))
+        let all =
+            SPLITS.into_iter().flat_map(move |split_k| FORMS.map(|form| Self { precision, form, split_k }));
+        all.filter(|variant| variant.takes(usize::MAX))
     }
 
     /// The precision of the vectors.
@@ -67,12 +67,12 @@ impl Variant {
         self.precision
     }
 
-    /// How many parts the columns are split into.
+    /// How many slices the columns are split into.
     pub(super) fn split_k(self) -> usize {
         self.split_k
     }
 
-    /// This variant with another number of parts.
+    /// This variant with another number of slices.
     pub(super) fn with_split_k(self, split_k: usize) -> Self {
         Self { split_k, ..self }
     }
@@ -82,7 +82,7 @@ impl Variant {
         match self.form {
             ThreadPerRow(_) | Shared(_) | Subgroup(_) => true,
             Tile => batch > MOST_COLUMNS,
-            Cooperative | CooperativeScalar => batch > MOST_COLUMNS && self.precision == Precision::Int8,
+            Cooperative => batch > MOST_COLUMNS && self.precision == Precision::Int8,
         }
     }
 
@@ -90,23 +90,14 @@ impl Variant {
     pub(super) fn lacks(self, has_subgroups: bool, has_matrix_units: bool) -> Option<&'static str> {
         match self.form {
             Subgroup(_) if !has_subgroups => Some("subgroup operations"),
-            Cooperative | CooperativeScalar if !has_matrix_units => Some("matrix units"),
+            Cooperative if !has_matrix_units => Some("matrix units"),
             _ => None,
-        }
-    }
-
-    /// This variant as it runs on Metal, for tests on other backends.
-    #[must_use]
-    pub fn as_on_metal(self) -> Self {
-        match self.form {
-            Cooperative => Self { form: CooperativeScalar, ..self },
-            _ => self,
         }
     }
 
     /// The largest relative error of a factor before multiplication: f16 may be rounded either way.
     pub fn rounding(self) -> f64 {
-        if matches!(self.form, Cooperative | CooperativeScalar) { f64::powi(2.0, -10) } else { 0.0 }
+        if self.form == Cooperative { f64::powi(2.0, -10) } else { 0.0 }
     }
 }
 
@@ -119,7 +110,6 @@ impl fmt::Display for Variant {
             Subgroup(rows) => format!("subgroup.rows{rows}"),
             Tile => "tile".to_owned(),
             Cooperative => "cooperative".to_owned(),
-            CooperativeScalar => "cooperative_scalar".to_owned(),
         };
         let split_k = if self.split_k > 1 { format!(".split_k{}", self.split_k) } else { String::new() };
         f.pad(&format!("{precision}.{form}{split_k}"))
@@ -151,7 +141,7 @@ mod tests {
             assert_eq!(variant.to_string().parse(), Ok(variant));
             assert!(names.insert(variant.to_string()));
         }
-        assert_eq!(names.len(), 72);
+        assert_eq!(names.len(), 68);
         let subgroup = Variant::new(Precision::Int8, Subgroup(4)).with_split_k(2);
         assert_eq!(subgroup.to_string(), "int8.subgroup.rows4.split_k2");
         assert!(

@@ -8,7 +8,7 @@ use crate::gpu::op::range::Range;
 use crate::gpu::op::step::{Dispatch, Step};
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{WORKGROUP, params};
+use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use std::num::NonZeroU64;
 use wgpu::BufferBinding;
@@ -62,11 +62,11 @@ params! {
 }
 
 fn scatter_fields_wgsl() -> Result<String, String> {
-    preprocess("matrix/scatter_fields.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matrix/scatter_fields.wgsl", &[])
 }
 
 fn copy_rows_wgsl() -> Result<String, String> {
-    preprocess("matrix/copy_rows.wgsl", &[], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("matrix/copy_rows.wgsl", &[])
 }
 
 /// The shaders of this file, by name.

@@ -10,7 +10,7 @@ use crate::cpu::{self, Float};
 use crate::gpu::Gpu;
 use crate::gpu::device::wait::Wait;
 use crate::gpu::op::range::Range;
-use crate::{Error, Format, Result};
+use crate::{Format, Result};
 use std::sync::Arc;
 use wgpu::{BufferBinding, BufferUsages};
 
@@ -310,11 +310,7 @@ impl Matrix {
 
 /// The weights of a matrix of this shape in a range of a buffer.
 fn range_of<'a>(format: Format, rows: usize, cols: usize, binding: &BufferBinding<'a>) -> Result<Source<'a>> {
-    cpu::check_positive("the number of rows", rows)?;
-    cpu::check_positive("the number of columns", cols)?;
-    if !cols.is_multiple_of(format.info().block_weights) {
-        return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
-    }
+    cpu::check_shape(format, rows, cols)?;
     // The bound range starts and ends at whole words.
     let (start, end) = (binding.offset, binding.offset + format.bytes_for(cols as u64) * rows as u64);
     Range::new("the weights", binding, end.next_multiple_of(4) - start).check(1)?;

@@ -23,7 +23,7 @@ const RESULT: Binding = Binding::new(4, "result");
 
 fn program(format: Format, is_ragged: bool) -> MatrixProgram {
     let program = MatrixProgram::new("matrix/get_rows.wgsl", format, WORKGROUP);
-    program.with(Switch::Dequantize).with_if(is_ragged, Switch::Ragged)
+    program.with(Switch::Dequantize).named_if(is_ragged, Switch::Ragged, "ragged")
 }
 
 /// All programs.

@@ -16,7 +16,6 @@ use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 use crate::{Format, Result};
-use std::path::Path;
 
 /// The weights: as vec4s and the same bytes as words; with textures, the fields of vec4s and the other
 /// fields.
@@ -44,7 +43,7 @@ params! {
         batch,
         /// Experts per vector.
         top_k,
-        /// Parts that the columns are split into.
+        /// Slices that the columns are split into.
         split_k,
         /// Experts whose matrices are bound.
         expert_count,
@@ -70,7 +69,7 @@ pub(in crate::gpu) struct MatrixProgram {
     file: &'static str,
     format: Format,
     /// Parts of the program's name that reflect its switches.
-    name_parts: Vec<String>,
+    name_parts: Vec<&'static str>,
     switches: Vec<Switch>,
     constants: Vec<(&'static str, usize)>,
     /// Invocations in a workgroup.
@@ -85,26 +84,26 @@ impl MatrixProgram {
         Self { file, format, name_parts, switches, constants, workgroup, reads: Reads::Buffer }
     }
 
-    /// Adds a switch that all programs of this kernel have, so that names need not tell it.
+    /// Adds a switch that the name does not tell.
     pub(in crate::gpu) fn with(mut self, switch: Switch) -> Self {
         self.switches.push(switch);
         self
     }
 
-    /// Adds a switch if `is_on`.
+    /// Adds a switch that the name does not tell, if `is_on`.
     pub(in crate::gpu) fn with_if(self, is_on: bool, switch: Switch) -> Self {
         if is_on { self.with(switch) } else { self }
     }
 
     /// Adds a switch if `is_on`, and then `part` to the name.
-    pub(in crate::gpu) fn named_if(mut self, is_on: bool, switch: Switch, part: &str) -> Self {
-        self.name_parts.extend(is_on.then(|| part.to_owned()));
+    pub(in crate::gpu) fn named_if(mut self, is_on: bool, switch: Switch, part: &'static str) -> Self {
+        self.name_parts.extend(is_on.then_some(part));
         self.with_if(is_on, switch)
     }
 
     /// Adds a part to the name.
-    pub(in crate::gpu) fn named(mut self, part: &str) -> Self {
-        self.name_parts.push(part.to_owned());
+    pub(in crate::gpu) fn named(mut self, part: &'static str) -> Self {
+        self.name_parts.push(part);
         self
     }
 
@@ -148,11 +147,9 @@ impl MatrixProgram {
 
     /// The name, for example `matvec.q4_k.int8.subgroup.rows4.columns1`.
     pub(in crate::gpu) fn name(&self) -> String {
-        let kernel = Path::new(self.file).file_stem().and_then(|stem| stem.to_str()).unwrap_or(self.file);
-        let mut parts = vec![kernel.to_owned(), self.format.name().to_lowercase()];
-        parts.extend(self.name_parts.iter().cloned());
+        let mut parts = vec![library::kernel_name(self.file).to_owned(), self.format.name().to_lowercase()];
+        parts.extend(self.name_parts.iter().map(|&part| part.to_owned()));
         parts.extend(self.constants.iter().map(|(name, value)| format!("{}{value}", name.to_lowercase())));
-        parts.extend(self.switches.contains(&Switch::Ragged).then(|| "ragged".to_owned()));
         parts.join(".")
     }
 
@@ -205,7 +202,7 @@ pub(in crate::gpu) struct Work {
     pub(in crate::gpu) top_k: usize,
     /// The number of experts whose matrices these are.
     pub(in crate::gpu) expert_count: usize,
-    /// Parts that the columns are split into.
+    /// Slices that the columns are split into.
     pub(in crate::gpu) split_k: usize,
     /// The first row to read back, counted in the shard.
     pub(in crate::gpu) start_row: usize,
@@ -248,15 +245,12 @@ impl Gpu {
         let grid = if program.needs_grid() { self.grid(program.format)? } else { None };
         let grid = grid.as_ref().map(|grid| Range::whole("the codebook", grid));
         let (program, bindings) = match &shard.storage {
-            Storage::Buffer(buffer) => {
+            Storage::Buffer(buffer) | Storage::File(buffer) => {
                 let weights = Range::whole("the matrix", buffer);
                 let bindings = bindings.clone().read(VEC4S, &weights).read(WORDS, &weights);
-                (program.clone(), bindings.read_optional(GRID, grid.as_ref()))
-            }
-            Storage::File(buffer) => {
-                let weights = Range::whole("the matrix", buffer);
-                let bindings = bindings.clone().read(VEC4S, &weights).read(WORDS, &weights);
-                (program.clone().reading_file(), bindings.read_optional(GRID, grid.as_ref()))
+                let is_file = matches!(shard.storage, Storage::File(_));
+                let program = if is_file { program.clone().reading_file() } else { program.clone() };
+                (program, bindings.read_optional(GRID, grid.as_ref()))
             }
             Storage::Textures(WeightTextures { vec4s, words }) => {
                 let bindings = bindings.clone().texture(VEC4S, textures::VEC4.format, vec4s).texture(

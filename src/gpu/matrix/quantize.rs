@@ -15,7 +15,7 @@ use crate::gpu::op::range::Range as BufferRange;
 use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library::preprocess;
-use crate::gpu::shader::params::{WORKGROUP, params};
+use crate::gpu::shader::params::params;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 use crate::{Error, Format, Result, cpu};
@@ -44,7 +44,7 @@ fn check_name(source: Format) -> String {
 }
 
 fn check_wgsl(source: Format) -> Result<String, String> {
-    preprocess("convert/check_weights.wgsl", &[Switch::source(source)], &[("WORKGROUP", WORKGROUP as usize)])
+    preprocess("convert/check_weights.wgsl", &[Switch::source(source)])
 }
 
 /// The shaders for the float formats, by name.

@@ -31,11 +31,7 @@ pub(super) struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     pub(super) fn new(gpu: &'a Gpu, wait: Wait, format: Format, rows: usize, cols: usize) -> Result<Self> {
-        cpu::check_positive("the number of rows", rows)?;
-        cpu::check_positive("the number of columns", cols)?;
-        if !cols.is_multiple_of(format.info().block_weights) {
-            return Err(Error::RowLength { tensor: "the matrix".to_owned(), weights: cols as u64, format });
-        }
+        cpu::check_shape(format, rows, cols)?;
         let layout = FieldLayout::of(format);
         let row_blocks = layout.blocks(cols) as u64;
         let row_bytes = row_blocks * layout.block_bytes as u64;

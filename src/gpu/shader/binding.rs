@@ -34,12 +34,6 @@ pub(in crate::gpu) enum BindingKind {
     Texture(TextureFormat),
 }
 
-impl From<Access> for BindingKind {
-    fn from(access: Access) -> Self {
-        Self::Storage(access)
-    }
-}
-
 impl From<BindingKind> for wgpu::BindingType {
     fn from(kind: BindingKind) -> Self {
         let buffer = |ty| Self::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
@@ -58,8 +52,7 @@ impl From<BindingKind> for wgpu::BindingType {
 }
 
 /// The difference between the variables of a shader and what the host binds, each as a number with `name
-/// kind`; `None` if they agree. Ignores the parameters at 0, and the names of bindings whose name on the host
-/// is empty.
+/// kind`; `None` if they agree. Ignores the parameters at 0.
 #[cfg(debug_assertions)]
 pub(super) fn mismatch(wgsl: &str, bound: &[(Binding, BindingKind)]) -> Option<String> {
     use naga::{AddressSpace, ImageClass, StorageAccess, TypeInner};
@@ -76,10 +69,7 @@ pub(super) fn mismatch(wgsl: &str, bound: &[(Binding, BindingKind)]) -> Option<S
             (_, TypeInner::Image { class: ImageClass::Storage { .. }, .. }) => "texture",
             _ => "other",
         };
-        let bound_name = bound.iter().find(|(bound, _)| bound.number == binding.binding);
-        let is_unknown = bound_name.is_some_and(|(bound, _)| bound.name.is_empty());
-        let name = variable.name.as_deref().filter(|_| !is_unknown).unwrap_or_default();
-        in_shader.push((binding.binding, describe(name, kind)));
+        in_shader.push((binding.binding, describe(variable.name.as_deref().unwrap_or_default(), kind)));
     }
     let kind_of = |kind: BindingKind| match kind {
         BindingKind::Storage(Access::ReadWrite) => "read_write",

@@ -1,13 +1,15 @@
 //! The library's WGSL files, by their path in `shaders/`. The rows of [`FORMATS`](crate::FORMATS) have the
 //! files of formats.
 
-macro_rules! files {
+/// Files of `shaders/`, each as its path there and its text.
+macro_rules! wgsl_files {
     ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../shaders/", $path)))),*]
+        &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)))),*]
     };
 }
+pub(crate) use wgsl_files;
 
-pub(super) const FILES: &[(&str, &str)] = files![
+pub(super) const FILES: &[(&str, &str)] = wgsl_files![
     "convert/check_weights.wgsl",
     "convert/dequantize.wgsl",
     "convert/quantize.wgsl",
@@ -64,10 +66,12 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "matmul/multiply_int8.wgsl",
     "matmul/product.wgsl",
     "matmul/quantize_activations.wgsl",
+    "matmul/result.wgsl",
     "matmul/row_scales.wgsl",
     "matmul/split_k_sum.wgsl",
     "matmul/tile_exact.wgsl",
     "matmul/tile_int8.wgsl",
+    "matmul/weights.wgsl",
     "matrix/block_bytes_fields.wgsl",
     "matrix/block_bytes_file.wgsl",
     "matrix/copy_rows.wgsl",
@@ -81,4 +85,5 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "matrix/storage_buffer.wgsl",
     "matrix/storage_file.wgsl",
     "matrix/storage_texture.wgsl",
+    "matrix/unaligned_word.wgsl",
 ];

@@ -1,5 +1,6 @@
 //! Joins the library's shaders: a kernel, a format and switches.
 
+use super::params::WORKGROUP;
 use super::preprocess::Wgsl;
 use super::switch::Switch;
 use crate::Format;
@@ -7,6 +8,12 @@ use crate::Format;
 /// The file that `#import format` stands for.
 fn format_file(format: Format) -> String {
     format!("format/{}.wgsl", format.name().to_lowercase())
+}
+
+/// The name of a kernel: that of its file, without folder and extension.
+pub(in crate::gpu) fn kernel_name(file: &'static str) -> &'static str {
+    let name = file.rsplit_once('/').map_or(file, |(_, name)| name);
+    name.strip_suffix(".wgsl").unwrap_or(name)
 }
 
 /// The library's files with these switches on, all others off, and these constants.
@@ -23,13 +30,11 @@ pub(in crate::gpu) fn with_format(wgsl: Wgsl<'_>, format: Format) -> Wgsl<'_> {
     wgsl.file(path.clone(), format.info().shader).alias("format", path)
 }
 
-/// The text of a kernel that takes no format.
+/// The text of a kernel that takes no format, in workgroups of [`WORKGROUP`].
 ///
 /// The error names the file, the line and the problem.
-pub(in crate::gpu) fn preprocess(
-    kernel: &str,
-    switches: &[Switch],
-    constants: &[(&str, usize)],
-) -> Result<String, String> {
-    files(switches, constants).preprocess(kernel).map_err(|error| error.to_string())
+pub(in crate::gpu) fn preprocess(kernel: &str, switches: &[Switch]) -> Result<String, String> {
+    files(switches, &[("WORKGROUP", WORKGROUP as usize)])
+        .preprocess(kernel)
+        .map_err(|error| error.to_string())
 }

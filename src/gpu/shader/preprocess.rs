@@ -70,7 +70,7 @@ impl std::error::Error for PreprocessError {}
 /// assert!(text.contains("fn scale3(x: f32)"));
 /// # Ok::<(), qmill::gpu::wgsl::PreprocessError>(())
 /// ```
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 #[must_use]
 pub struct Wgsl<'a> {
     files: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -88,6 +88,12 @@ impl<'a> Wgsl<'a> {
     /// Adds a file for `#import path`. It takes precedence over a file of the library with the same path.
     pub fn file(mut self, path: impl Into<Cow<'a, str>>, text: impl Into<Cow<'a, str>>) -> Self {
         self.files.push((path.into(), text.into()));
+        self
+    }
+
+    /// Adds several files, each as its path and its text.
+    pub fn files(mut self, files: &'a [(&'a str, &'a str)]) -> Self {
+        self.files.extend(files.iter().map(|&(path, text)| (path.into(), text.into())));
         self
     }
 

@@ -1,20 +1,21 @@
 //! Attention: which kernel computes it, and in how many splits of the KV cache.
 
 use super::buffers::Buffers;
-use super::kv_splits::{MAX_KV_SPLITS, kv_splits_for};
-use super::source::{Grid, Source, Text};
+use super::kv_splits::{MAX_KV_SPLITS, Size, kv_splits_for};
+use super::source::{Grid, Kernels, Source, Text};
 use crate::gpu::Access::{Read, ReadWrite};
 use crate::gpu::Op;
 use crate::llm::config::Config;
 use crate::llm::shared::Shared;
 use crate::llm::steps::{Attention, Slot};
-use crate::{Error, Format, Gpu, Result};
+use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
 
-const LANES: usize = 64;
-const MANY_LANES: usize = 256;
+/// Lanes of a workgroup.
+pub(super) const FEW_LANES: usize = 64;
+pub(super) const MANY_LANES: usize = 256;
 /// Most floats in a head: one lane of a workgroup takes four of them.
-const MAX_HEAD: usize = 4 * LANES;
+const MAX_HEAD: usize = 4 * FEW_LANES;
 /// Rows of queries in a workgroup: few for a single token, and many on a GPU where they keep all lanes busy.
 const FEW_ROWS: usize = 4;
 const ATTENTION_ROWS: [usize; 3] = [FEW_ROWS, 8, 16];
@@ -97,12 +98,12 @@ pub(super) fn source(
     match kernel {
         AttentionKernel::Decode => {
             let text = text.number("LANES", MANY_LANES).number("ROW_QUADS", row_quads(config));
-            Source::new("attention_decode", &text, access, grid)
+            Source::new("attention_decode", text, access, grid)
         }
         AttentionKernel::Rows(rows) => {
             let fours = rows / 4;
             // Each group of lanes has all quads of a head.
-            let lanes = if software_adapter { LANES } else { 2 * LANES };
+            let lanes = if software_adapter { FEW_LANES } else { 2 * FEW_LANES };
             let groups = 1 << (4 * lanes / config.head_stride()).ilog2();
             let text = text
                 .number("LANES", lanes)
@@ -110,21 +111,21 @@ pub(super) fn source(
                 .number("ROWS", rows)
                 .number("LANE_FOURS", (fours / groups).max(1))
                 .number("PARTS", (groups / fours).max(1));
-            Source::new("attention", &text, access, grid)
+            Source::new("attention", text, access, grid)
         }
         AttentionKernel::Prefill => {
             let text = text
                 .number("LANES", PREFILL_ROWS / 4 * LANES_PER_FOUR_ROWS)
                 .number("ROWS", PREFILL_ROWS)
                 .number("LANE_QUADS", (config.head_stride() / 4).div_ceil(LANES_PER_FOUR_ROWS));
-            Source::new("attention_prefill", &text, access, grid)
+            Source::new("attention_prefill", text, access, grid)
         }
     }
 }
 
 /// The source of the kernel that combines the results of splits.
 pub(super) fn reduce_source(config: &Config, kv_splits: usize, int8: bool, software_adapter: bool) -> Source {
-    let lanes = if software_adapter { LANES } else { MANY_LANES };
+    let lanes = if software_adapter { FEW_LANES } else { MANY_LANES };
     let text = head_text(config)
         .number("LANES", lanes)
         .number("ROW_QUADS", row_quads(config))
@@ -132,29 +133,29 @@ pub(super) fn reduce_source(config: &Config, kv_splits: usize, int8: bool, softw
         .int8(int8, 3);
     Source::new(
         "attention_reduce",
-        &text,
+        text,
         &[Read, ReadWrite, ReadWrite][..2 + usize::from(int8)],
         Grid::Rows(config.heads),
     )
 }
 
-/// Prepares the attention of `count` tokens in a layer, and returns ops with their names. A single token may
-/// take `kv_splits` splits. `blocks` is where the result is stored in eight bits too.
+/// Prepares attention in a layer, and returns ops with their names. `blocks` is where the int8 form of the
+/// result is stored.
 pub(super) fn prepare(
     step: Attention,
-    gpu: &Gpu,
+    kernels: &mut Kernels,
     shared: &Shared,
     buffers: &Buffers,
-    (count, kv_splits): (usize, usize),
+    size: Size,
     blocks: Option<BufferBinding>,
 ) -> Result<Vec<(&'static str, Op)>> {
-    let (config, state) = (&shared.config, &buffers.state);
+    let config = &shared.config;
     let Attention { layer, window } = step;
     let software_adapter = shared.software_adapter;
     let most = window.map_or(MAX_KV_SPLITS, |window| kv_splits_for(window, software_adapter));
-    let kv_splits = kv_splits.min(most);
-    let rows = count * (config.heads / config.kv_heads);
-    let kernel = AttentionKernel::of(count, rows, software_adapter);
+    let kv_splits = size.kv_splits.min(most);
+    let rows = size.tokens * (config.heads / config.kv_heads);
+    let kernel = AttentionKernel::of(size.tokens, rows, software_adapter);
     let row_groups = rows.div_ceil(kernel.rows());
     let [keys, values] = buffers.cache(layer);
     let read = [buffers.slot(Slot::Qkv), keys, values];
@@ -164,12 +165,11 @@ pub(super) fn prepare(
     let attention = source(window, shared, kernel, kv_splits, int8, software_adapter);
     let result = if is_whole { attended.clone() } else { splits.clone() };
     let bound: Vec<_> = read.into_iter().chain([result]).chain(blocks.clone().filter(|_| is_whole)).collect();
-    let op = attention.prepare_deep(gpu, state, &bound, row_groups, kv_splits)?;
-    let mut ops = vec![(attention.name, op)];
+    let mut ops = vec![kernels.prepare_deep(attention, &bound, row_groups, kv_splits)?];
     if !is_whole {
         let reduce = reduce_source(config, kv_splits, blocks.is_some(), software_adapter);
         let bound: Vec<_> = [splits, attended].into_iter().chain(blocks).collect();
-        ops.push((reduce.name, reduce.prepare(gpu, state, &bound, 1)?));
+        ops.push(kernels.prepare(reduce, &bound, 1)?);
     }
     Ok(ops)
 }

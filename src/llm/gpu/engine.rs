@@ -6,9 +6,9 @@
 
 use super::attention::check_head;
 use super::buffers::{Buffers, HeadBuffers};
-use super::kv_splits::kv_splits_for;
+use super::kv_splits::{Size, kv_splits_for};
 use super::ops::{NamedOp, encoder, record};
-use super::prepare::{Size, prepare};
+use super::prepare::prepare;
 use super::profiler::Profiler;
 use crate::llm::profile::Profile;
 use crate::llm::shared::Shared;

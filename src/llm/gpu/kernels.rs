@@ -1,28 +1,26 @@
 //! Which kernel of `shaders/llm` a step takes, with which constants and buffers. The CPU reference is
 //! [`crate::llm`]'s module `cpu`.
 
-use super::attention::head_text;
+use super::attention::{FEW_LANES, MANY_LANES, head_text};
 use super::buffers::Buffers;
-use super::source::{Grid, Source, Text};
+use super::source::{Grid, Kernels, Source, Text};
 use crate::gpu::Access::{Read, ReadWrite};
 use crate::gpu::{Access, INT8_BLOCK, Op};
 use crate::llm::architectures::{Activation, RopeLayout};
 use crate::llm::config::Config;
 use crate::llm::shared::Shared;
 use crate::llm::steps::{KernelStep, Slot, Step};
-use crate::{Format, Gpu, Result};
+use crate::{Format, Result};
 use wgpu::BufferBinding;
 
 /// Rows of this many floats and more are summed by more lanes.
 const WIDE: usize = 2048;
-const FEW_LANES: usize = 64;
-const MANY_LANES: usize = 256;
 /// Quads of a row for each lane of `add_rms_norm_quads`: at least, where a row has as many, and at most.
 const LANE_QUADS: [usize; 2] = [4, 8];
 /// Lanes in a vector of a CPU.
 const CPU_LANES: usize = 8;
 
-/// The slot that a step can fill in eight bits too, for products to take.
+/// The slot whose int8 form a step can fill too, for products to take.
 pub(super) fn int8_slot(step: &Step, config: &Config) -> Option<Slot> {
     match step {
         // Products take `Unpadded` instead.
@@ -38,7 +36,7 @@ pub(super) fn int8_slot(step: &Step, config: &Config) -> Option<Slot> {
 /// A kernel in which an invocation computes one float of a token.
 fn per_float(name: &'static str, text: Text, access: &'static [Access], length: usize) -> Source {
     let grid = Grid::Rows(length.div_ceil(FEW_LANES));
-    Source::new(name, &text.number("LENGTH", length), access, grid)
+    Source::new(name, text.number("LENGTH", length), access, grid)
 }
 
 /// What is added to `Hidden`, by `add_rms_norm`.
@@ -71,7 +69,7 @@ fn add_rms_norm(config: &Config, scale: f32, added: Added, int8: bool, software_
         .flag("POST_NORM", added == Added::NormedBranch)
         .int8(int8, 6);
     let access = &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite][..5 + usize::from(int8)];
-    Source::new(name, &text, access, Grid::Tokens)
+    Source::new(name, text, access, Grid::Tokens)
 }
 
 fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Source {
@@ -89,7 +87,7 @@ fn rope_store(shared: &Shared, norm_heads: bool, software_adapter: bool) -> Sour
         .flag("F16_VALUES", cache.values == Format::F16);
     Source::new(
         "rope_store",
-        &text,
+        text,
         &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
         Grid::Rows(config.heads + 2 * config.kv_heads),
     )
@@ -112,7 +110,7 @@ fn glu(config: &Config, int8: bool, software_adapter: bool) -> Source {
         .int8(int8, 4);
     let access = &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)];
     let grid = Grid::Rows(length.div_ceil(lanes * floats));
-    Source::new(name, &text, access, grid)
+    Source::new(name, text, access, grid)
 }
 
 /// The source of a step's kernel, for a software adapter or a GPU. With `int8` it stores its result in eight
@@ -144,7 +142,7 @@ pub(super) fn source(step: KernelStep, shared: &Shared, int8: bool, software_ada
                 .number("EXPERTS", Slot::RouterLogits.width(config))
                 .number("TOP_K", config.top_k());
             let access = &[Read, ReadWrite, ReadWrite];
-            Source::new("moe_router", &text, access, Grid::Tokens)
+            Source::new("moe_router", text, access, Grid::Tokens)
         }
         KernelStep::MoeCombine => {
             let text = Text::new().number("TOP_K", config.top_k());
@@ -154,11 +152,11 @@ pub(super) fn source(step: KernelStep, shared: &Shared, int8: bool, software_ada
     }
 }
 
-/// Prepares a step for `count` tokens, and returns the kernel's name too. `blocks` is where the result is
-/// stored in eight bits too.
+/// Prepares a step for `count` tokens, and returns the kernel's name too. `blocks` is where the int8
+/// form of the result is stored.
 pub(super) fn prepare(
     step: KernelStep,
-    gpu: &Gpu,
+    kernels: &mut Kernels,
     shared: &Shared,
     buffers: &Buffers,
     vectors: &[wgpu::Buffer],
@@ -196,7 +194,7 @@ pub(super) fn prepare(
     };
     let source = source(step, shared, blocks.is_some(), shared.software_adapter);
     bound.extend(blocks);
-    Ok((source.name, source.prepare(gpu, &buffers.state, &bound, count)?))
+    kernels.prepare(source, &bound, count)
 }
 
 /// Copies rows into columns of longer rows.

@@ -12,6 +12,14 @@ const SPLIT_KEYS: usize = 64;
 const SOFTWARE_SPLIT_KEYS: usize = 512;
 pub(super) const MAX_KV_SPLITS: usize = 64;
 
+/// What ops are prepared for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Size {
+    pub(super) tokens: usize,
+    /// Splits of attention to all tokens before; 1 for several tokens.
+    pub(super) kv_splits: usize,
+}
+
 /// In how many splits a single token attends to this many keys.
 pub(super) fn kv_splits_for(keys: usize, software_adapter: bool) -> usize {
     let (whole, split) =

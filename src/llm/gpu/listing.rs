@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let shared = &model.shared;
     let config = &shared.config;
-    // With results in f32 and in eight bits too, for a GPU and for a software adapter.
+    // With results in f32, and their int8 form too, for a GPU and for a software adapter.
     let choices = [(false, false), (false, true), (true, false), (true, true)];
     let kernels = shared.graph.trunk.iter().chain(&shared.graph.head).flat_map(|step| {
         let choices = choices.into_iter().filter(|&(int8, _)| !int8 || int8_slot(step, config).is_some());
@@ -33,6 +33,6 @@ pub fn shaders(model: &Model) -> BTreeMap<String, String> {
     let copy_columns = CopyColumns { length: 4, start: 4, stride: 8 }.source();
     let sources = kernels.chain(attention).chain(reduce).chain([copy_columns]);
     // Steps of one kernel may have the same constants.
-    let texts: HashSet<(&str, String)> = sources.map(|source| (source.name, source.text)).collect();
+    let texts: HashSet<(&str, String)> = sources.map(|source| (source.name, source.wgsl())).collect();
     texts.into_iter().zip(0..).map(|((name, text), i)| (format!("{name}.{i}"), text)).collect()
 }

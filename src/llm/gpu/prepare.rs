@@ -2,7 +2,9 @@
 
 use super::buffers::Buffers;
 use super::kernels::{self, CopyColumns, int8_slot};
+use super::kv_splits::Size;
 use super::ops::NamedOp;
+use super::source::Kernels;
 use crate::Result;
 use crate::gpu::{Activations, INT8_BLOCK, Op, Precision};
 use crate::llm::shared::Shared;
@@ -10,14 +12,6 @@ use crate::llm::steps::{LibraryStep, Slot, Step};
 use crate::llm::weights::{BiasedMatrix, GpuWeights};
 use std::slice;
 use wgpu::BufferBinding;
-
-/// What ops are prepared for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Size {
-    pub(super) tokens: usize,
-    /// Splits of attention to all tokens before; 1 for several tokens.
-    pub(super) kv_splits: usize,
-}
 
 /// Prepares `steps`. `normed` is bound in place of `Normed`.
 pub(super) fn prepare<'a>(
@@ -30,8 +24,8 @@ pub(super) fn prepare<'a>(
 ) -> Result<Vec<NamedOp>> {
     let mut quantized = weights.matrices().filter(|matrix| !matrix.format().is_float());
     let int8 = shared.sessions.precision == Precision::Int8 && quantized.next().is_some();
-    let (inputs, ops) = (Vec::new(), Vec::new());
-    let mut preparation = Preparation { buffers, shared, weights, normed, size, int8, inputs, ops };
+    let (kernels, inputs, ops) = (Kernels::new(&weights.gpu, &buffers.state), Vec::new(), Vec::new());
+    let mut preparation = Preparation { buffers, shared, weights, normed, size, int8, kernels, inputs, ops };
     for step in steps {
         preparation.step(step)?;
     }
@@ -45,9 +39,10 @@ struct Preparation<'a> {
     /// The buffer of `Normed`.
     normed: BufferBinding<'a>,
     size: Size,
-    /// Whether some products take activations in eight bits.
+    /// Whether some products take int8 activations.
     int8: bool,
-    /// The inputs of products, created on first use: all layers share the buffer of their eight-bit form.
+    kernels: Kernels<'a>,
+    /// The inputs of products, created on first use: all layers share the buffer of their int8 form.
     inputs: Vec<Input<'a>>,
     ops: Vec<NamedOp>,
 }
@@ -57,7 +52,7 @@ struct Preparation<'a> {
 struct Input<'a> {
     slot: Slot,
     x: Activations<'a>,
-    /// Whether the steps that fill the slot store its eight-bit form too.
+    /// Whether the steps that fill the slot store its int8 form too.
     is_filled: bool,
 }
 
@@ -70,19 +65,19 @@ impl<'a> Preparation<'a> {
         let filled = int8_slot(step, &self.shared.config).map(|slot| self.activations(slot, true));
         let filled = filled.transpose()?.filter(|_| self.int8);
         let blocks = filled.as_ref().and_then(|input| input.x.blocks());
-        let (gpu, buffers, shared) = (&self.weights.gpu, self.buffers, self.shared);
+        let (buffers, shared, size) = (self.buffers, self.shared, self.size);
         match *step {
             Step::Library(step) => self.library(step)?,
             Step::Attention(step) => {
-                let size = (self.size.tokens, self.size.kv_splits);
-                for (name, op) in super::attention::prepare(step, gpu, shared, buffers, size, blocks)? {
+                let kernels = &mut self.kernels;
+                for (name, op) in super::attention::prepare(step, kernels, shared, buffers, size, blocks)? {
                     self.push(name, op);
                 }
             }
             Step::Kernel(step) => {
-                let vectors = &self.weights.vectors;
-                let tokens = self.size.tokens;
-                let (name, op) = kernels::prepare(step, gpu, shared, buffers, vectors, tokens, blocks)?;
+                let (kernels, vectors) = (&mut self.kernels, &self.weights.vectors);
+                let (name, op) =
+                    kernels::prepare(step, kernels, shared, buffers, vectors, size.tokens, blocks)?;
                 self.push(name, op);
             }
         }
@@ -141,7 +136,8 @@ impl<'a> Preparation<'a> {
                 let stride = to.width(&self.shared.config);
                 let copy = CopyColumns { length: rows, start: first, stride }.source();
                 let bound = [columns.clone(), y.clone()];
-                self.push(copy.name, copy.prepare(gpu, &self.buffers.state, &bound, tokens)?);
+                let (name, op) = self.kernels.prepare(copy, &bound, tokens)?;
+                self.push(name, op);
             }
             first += rows;
         }
@@ -149,7 +145,7 @@ impl<'a> Preparation<'a> {
     }
 
     /// The vectors of a slot for a product. Pushes the op that quantizes them if the product `takes_int8` and
-    /// the slot is not filled in eight bits.
+    /// the slot's int8 form is not filled.
     fn input(&mut self, slot: Slot, takes_int8: bool) -> Result<Activations<'a>> {
         let Input { x, is_filled, .. } = self.activations(slot, false)?;
         if let Some(op) = x.quantize().filter(|_| takes_int8 && !is_filled) {

@@ -10,7 +10,7 @@ use wgpu::BufferBinding;
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../shaders/", $path)))),*]
+        &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)))),*]
     };
 }
 
@@ -44,12 +44,12 @@ const FILES: &[(&str, &str)] = files![
 ];
 
 /// What the text of a kernel depends on: constants, switches and aliases.
+#[derive(PartialEq, Default)]
 pub(super) struct Text(Wgsl<'static>);
 
 impl Text {
-    /// The files of `shaders/llm`, without a constant.
     pub(super) fn new() -> Self {
-        Self(FILES.iter().fold(Wgsl::new(), |wgsl, &(path, text)| wgsl.file(path, text)))
+        Self::default()
     }
 
     pub(super) fn number(self, name: &'static str, value: usize) -> Self {
@@ -69,14 +69,14 @@ impl Text {
         Self(self.0.alias(name, path))
     }
 
-    /// With `is_on`, the kernel stores its result in eight bits too, in the buffer at `binding`.
+    /// With `is_on`, the kernel stores the int8 form of its result too, in the buffer at `binding`.
     pub(super) fn int8(self, is_on: bool, binding: usize) -> Self {
         Self(self.0.switch("INT8", is_on).constant("INT8_BINDING", binding as u32))
     }
 }
 
 /// The workgroups of a kernel.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Grid {
     /// One for each token.
     Tokens,
@@ -85,46 +85,72 @@ pub(super) enum Grid {
 }
 
 /// The source of a kernel for one model.
+#[derive(PartialEq)]
 pub(super) struct Source {
     pub(super) name: &'static str,
-    pub(super) text: String,
+    text: Text,
     /// The access to its buffers, without the state at binding 0.
     access: &'static [Access],
     grid: Grid,
 }
 
 impl Source {
-    pub(super) fn new(name: &'static str, text: &Text, access: &'static [Access], grid: Grid) -> Self {
-        let text = text.0.preprocess(&format!("llm/{name}.wgsl")).expect("every kernel joins");
+    pub(super) fn new(name: &'static str, text: Text, access: &'static [Access], grid: Grid) -> Self {
         Self { name, text, access, grid }
     }
 
-    /// Compiles the kernel, and prepares it for `tokens` tokens.
+    /// The WGSL text.
+    pub(super) fn wgsl(&self) -> String {
+        let wgsl = self.text.0.clone().files(FILES);
+        wgsl.preprocess(&format!("llm/{}.wgsl", self.name)).expect("every kernel joins")
+    }
+}
+
+/// Compiles kernels and prepares them. Most layers have the same kernels, whose text is joined once.
+pub(super) struct Kernels<'a> {
+    gpu: &'a Gpu,
+    state: &'a wgpu::Buffer,
+    known: Vec<(Source, Kernel)>,
+}
+
+impl<'a> Kernels<'a> {
+    pub(super) fn new(gpu: &'a Gpu, state: &'a wgpu::Buffer) -> Self {
+        Self { gpu, state, known: Vec::new() }
+    }
+
+    /// Prepares a kernel for `tokens` tokens, and returns its name too.
     pub(super) fn prepare(
-        &self,
-        gpu: &Gpu,
-        state: &wgpu::Buffer,
+        &mut self,
+        source: Source,
         buffers: &[BufferBinding],
         tokens: usize,
-    ) -> Result<Op> {
-        self.prepare_deep(gpu, state, buffers, tokens, 1)
+    ) -> Result<(&'static str, Op)> {
+        self.prepare_deep(source, buffers, tokens, 1)
     }
 
     /// [`prepare`](Self::prepare) with a grid that is `depth` deep.
     pub(super) fn prepare_deep(
-        &self,
-        gpu: &Gpu,
-        state: &wgpu::Buffer,
+        &mut self,
+        source: Source,
         buffers: &[BufferBinding],
         tokens: usize,
         depth: usize,
-    ) -> Result<Op> {
-        let kernel = Kernel::new(gpu, &format!("llm.{}", self.name), &self.text, self.access)?;
-        let (tokens, depth) = (tokens as u32, depth as u32);
-        let groups = match self.grid {
+    ) -> Result<(&'static str, Op)> {
+        let (name, tokens, depth) = (source.name, tokens as u32, depth as u32);
+        let groups = match source.grid {
             Grid::Tokens => [tokens, 1, depth],
             Grid::Rows(groups) => [groups as u32, tokens, depth],
         };
-        kernel.prepare(&state.as_entire_buffer_binding(), buffers, groups)
+        let kernel = self.kernel(source)?;
+        Ok((name, kernel.prepare(&self.state.as_entire_buffer_binding(), buffers, groups)?))
+    }
+
+    fn kernel(&mut self, source: Source) -> Result<Kernel> {
+        if let Some((_, kernel)) = self.known.iter().find(|(known, _)| *known == source) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Kernel::new(self.gpu, &format!("llm.{}", source.name), &source.wgsl(), source.access)?;
+        self.known.push((source, kernel.clone()));
+        Ok(kernel)
     }
 }

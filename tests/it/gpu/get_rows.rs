@@ -4,7 +4,7 @@ use super::parity::{binding, buffer, poisoned, read, submit, within};
 use super::product::{Case, cols};
 use super::{another_device, formats, gpu, in_turn, variants};
 use qmill::gpu::Matrix;
-use qmill::wgpu::{self, BufferUsages};
+use qmill::wgpu::BufferUsages;
 use qmill::{Error, Format, Gpu, cpu};
 use std::sync::Arc;
 
@@ -85,14 +85,8 @@ fn stacked_matrices_are_their_rows_one_after_another() {
 
 #[test]
 fn get_rows_reads_several_shards() {
-    let Some(adapter) = super::adapter() else { return };
-    let descriptor = wgpu::DeviceDescriptor {
-        // 1820 of the rows below.
-        required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
-        ..wgpu::DeviceDescriptor::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let gpu = Gpu::from_device(device, queue).unwrap();
+    // Of 1820 of the rows below.
+    let Some(gpu) = crate::gpu::device_of_small_buffers() else { return };
     // And rows of which fewer fit than are interleaved in a texture.
     for (format, rows, cols) in [(Format::Q4_0, 2000, 32), (Format::Q8_0, 100, 1600)] {
         let case = Case::gaussian(format, rows, cols);

@@ -7,9 +7,9 @@ mod refused;
 mod split_k;
 
 use super::product::{Case, Errors, How, X, cols, precisions};
-use super::{adapter, formats, gpu, in_turn};
+use super::{device_of_small_buffers, formats, gpu, in_turn};
 use qmill::gpu::{Matrix, Precision, Variant};
-use qmill::{FORMATS, Format, Gpu, cpu, wgpu};
+use qmill::{FORMATS, Format, Gpu, cpu};
 
 /// The variant for a shape: each format and shape gets another of all variants of a precision, because each
 /// is a pipeline to compile.
@@ -185,14 +185,8 @@ fn int8_activations_equal_their_reference() {
 
 #[test]
 fn matmul_reads_several_shards() {
-    let Some(adapter) = adapter() else { return };
-    let descriptor = wgpu::DeviceDescriptor {
-        // 113 of the rows below.
-        required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
-        ..wgpu::DeviceDescriptor::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let gpu = Gpu::from_device(device, queue).unwrap();
+    // Of 113 of the rows below.
+    let Some(gpu) = device_of_small_buffers() else { return };
     let case = Case::gaussian(Format::Q4_K, 257, 512);
     for variant in Variant::all(&gpu, case.format, 3) {
         case.check(&gpu, How { has_bias: true, ..How::of(variant) }, 3).unwrap();

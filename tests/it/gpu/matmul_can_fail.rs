@@ -88,8 +88,8 @@ const FAULTS: [Fault; 50] = [
     ),
     fault(
         (Q4_0, 3, "exact.thread_per_row.rows4.split_k"),
-        "(task.slice * params.batch + vector)",
-        "(task.slice + vector)",
+        "(slice * params.batch + vector)",
+        "(slice + vector)",
     ),
     fault((Q4_0, 9, "int8.tile.split_k"), "steps = min(first_step + slice_steps, steps);", ""),
     fault((Q4_0, 9, "exact.tile.split_k"), "(slice * params.batch + vector)", "(slice + vector)"),
@@ -131,7 +131,7 @@ const FAULTS: [Fault; 50] = [
         "first = slice * slice_steps;",
         "first = slice * slice_steps + 2u;",
     ),
-    fault((Q4_0, 9, "int8.cooperative.split_k"), "(slice * params.batch + n)", "(slice + n)"),
+    fault((Q4_0, 9, "int8.cooperative.split_k"), "(slice * params.batch + vector)", "(slice + vector)"),
 ];
 
 /// Faults with f16 vectors, as they are and quantized.
@@ -155,7 +155,7 @@ const FAULTS_IN_F16: [Fault; 3] = [
 
 /// Faults with blocks in the file's layout: swapped words, wrong byte offsets, and another field.
 const FAULTS_AS_IN_FILE: [Fault; 4] = [
-    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "joined(w1, w2, at)", "joined(w2, w1, at)"),
+    fault((Q4_0, 1, "int8.thread_per_row.rows4"), "unaligned_word(w1, w2, at)", "unaligned_word(w2, w1, at)"),
     fault((Q4_0, 1, "int8.thread_per_row.rows4"), "8u * (byte & 2u)", "8u * (~byte & 2u)"),
     fault((Q4_K, 1, "exact.thread_per_row.rows4"), "at = FIELD1_FROM;", "at = FIELD0_FROM;"),
     fault(

@@ -9,7 +9,6 @@ mod read_back;
 mod refused;
 mod release;
 
-use super::adapter;
 use super::parity::buffer;
 use qmill::wgpu::{self, BufferBinding, BufferUsages};
 use qmill::{Format, Gpu};
@@ -17,16 +16,6 @@ use qmill::{Format, Gpu};
 /// Rows, and blocks in a row: single, odd, and such that rows share words.
 const SHAPES: [(usize, usize); 4] = [(1, 1), (33, 3), (16, 2), (5, 9)];
 const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
-
-/// A device that binds at most 32 KiB.
-fn of_small_buffers() -> Option<Gpu> {
-    let descriptor = wgpu::DeviceDescriptor {
-        required_limits: wgpu::Limits { max_storage_buffer_binding_size: 32768, ..wgpu::Limits::default() },
-        ..wgpu::DeviceDescriptor::default()
-    };
-    let (device, queue) = pollster::block_on(adapter()?.request_device(&descriptor)).unwrap();
-    Some(Gpu::from_device(device, queue).unwrap())
-}
 
 /// A buffer with `bytes` at `offset`, poison before them and up to a whole word after.
 fn holding(gpu: &Gpu, bytes: &[u8], offset: usize) -> wgpu::Buffer {

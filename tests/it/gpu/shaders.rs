@@ -100,7 +100,7 @@ fn every_kernel_has_a_cpu_reference() {
             kernels += 1;
         }
     }
-    assert!(kernels >= 13, "{kernels} kernels");
+    assert!(kernels >= 14, "{kernels} kernels");
 }
 
 /// `shaders/README.md` lists every switch, and no other.

@@ -31,12 +31,14 @@ fn chat_templates_render() {
     // date.
     let text = concat!(
         "{{ bos_token }}{%- set ns = namespace(first=true) -%}\n",
-        "{%- for message in messages -%}\n    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n",
+        "{%- for message in messages -%}\n",
+        "    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n",
         "        {{ raise_exception('roles must alternate') }}\n    {%- endif -%}\n",
         "[{{ message.role.upper() }}] {{ message['content'].strip().split('|')[0] | trim }}",
         "{%- if not loop.last %};{% set ns.first = false %}{% endif %}\n{% endfor %}\n",
         "    {% if not ns.first %}\n{{ messages[1:] | length }}\n    {% endif %}\n",
-        "{{ strftime_now('%Y') | int > 2000 }} {{ messages[0].get('x', 'none') }} {{ messages[0] | tojson | length > 9 }}",
+        "{{ strftime_now('%Y') | int > 2000 }} {{ messages[0].get('x', 'none') }} ",
+        "{{ messages[0] | tojson | length > 9 }}",
     );
     let render = |messages: &[Message]| template(text).unwrap().render(messages);
     let talk = [Message::new("user", " a|b "), Message::new("assistant", "c")];
@@ -89,7 +91,10 @@ fn templates_render_as_in_transformers() {
 
 #[test]
 fn values_that_json_cannot_hold_are_refused() {
-    let nested = "{% set ns = namespace(x=[]) %}{% for i in range(300) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}";
+    let nested = concat!(
+        "{% set ns = namespace(x=[]) %}{% for i in range(300) %}{% set ns.x = [ns.x] %}{% endfor %}",
+        "{{ ns.x|tojson }}",
+    );
     let error = template(nested).unwrap().render(&[]).unwrap_err();
     assert!(error.to_string().contains("nested too deep"), "{error}");
     for wrong in [

@@ -1,6 +1,7 @@
 //! Weights that are quantized into a matrix, from the host and from a buffer of the device.
 
-use super::{FLOATS, SHAPES, fault, from, holding, of_small_buffers};
+use super::{FLOATS, SHAPES, fault, from, holding};
+use crate::gpu::device_of_small_buffers;
 use crate::gpu::product::cols;
 use crate::gpu::weights::{encoded, sample};
 use crate::gpu::{formats, gpu, in_turn};
@@ -56,7 +57,7 @@ fn matrices_quantized_on_the_device_equal_the_reference() {
 
 #[test]
 fn matrices_of_many_chunks_are_quantized_on_the_device() {
-    let Some(gpu) = of_small_buffers() else { return };
+    let Some(gpu) = device_of_small_buffers() else { return };
     for (source, to, cols) in [
         (Format::F32, Format::Q4_K, 1280),
         (Format::F16, Format::Q8_0, 480),

@@ -1,6 +1,7 @@
 //! Reading matrices back: the bytes of a file.
 
-use super::{SHAPES, from, holding, of_small_buffers};
+use super::{SHAPES, from, holding};
+use crate::gpu::device_of_small_buffers;
 use crate::gpu::product::cols;
 use crate::gpu::weights::random_blocks;
 use crate::gpu::{formats, gpu, in_turn, variants};
@@ -53,7 +54,7 @@ fn ranges_of_rows_are_read_back_also_from_file_layout() {
 
 #[test]
 fn matrices_of_several_shards_are_filled_from_one_buffer_and_read_back() {
-    let Some(gpu) = of_small_buffers() else { return };
+    let Some(gpu) = device_of_small_buffers() else { return };
     for (f, format) in formats().into_iter().enumerate() {
         let gpu = &in_turn(&gpu, f);
         // About 80 KiB, in chunks and shards that end within rows.
