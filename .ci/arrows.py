@@ -19,6 +19,7 @@ ROOMS = [
     ["main"],
     ["cli"],
     ["bench"],
+    ["fit"],
     ["eval"],
     ["llm"],
     ["stream"],
