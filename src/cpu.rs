@@ -19,19 +19,23 @@ mod activations;
 mod convert;
 mod dequantize;
 mod dot;
+mod error_sums;
 mod float;
 mod get_rows;
 mod matmul;
 mod quantize;
+mod round_trip;
 
 pub use activations::round_activations;
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
+pub use error_sums::{ErrorSums, error_sums, error_sums_of_weights};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
 pub use quantize::quantize;
+pub use round_trip::{round_trip, round_trip_in_place};
 
 use crate::{Error, Format, Result};
 

@@ -16,7 +16,7 @@ mod product;
 mod shaders;
 mod stream;
 mod tuning;
-mod weights;
+pub(crate) mod weights;
 mod worst_case;
 
 use qmill::gpu::{DeviceChoice, adapters};
