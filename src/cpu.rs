@@ -31,10 +31,12 @@ pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
 pub use error_sums::{ErrorSums, error_sums, error_sums_of_weights};
+pub(crate) use error_sums::{GROUP_WEIGHTS, each_group};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
 pub use quantize::quantize;
+pub(crate) use round_trip::check_blocks;
 pub use round_trip::{round_trip, round_trip_in_place};
 
 use crate::{Error, Format, Result};

@@ -2,6 +2,7 @@
 
 use super::Float;
 use super::round_trip::{STEP_WEIGHTS, check_blocks};
+use crate::format::Quantize;
 use crate::{Error, Format, Result};
 use multiversion::multiversion;
 use std::ops::AddAssign;
@@ -76,60 +77,46 @@ impl AddAssign for ErrorSums {
 
 /// The error of encoding weights as `to`, where `source` has them as whole blocks of any format `from`.
 ///
-/// The error is that of the very bytes which [`cpu::quantize`](crate::cpu::quantize) writes. Costs about a
-/// tenth more than encoding, in one thread, with scratch for 4,096 weights. Fails with [`Error::Length`] if
+/// The error is that of the very bytes which [`cpu::quantize`](crate::cpu::quantize) writes. Costs little more
+/// than encoding, in one thread, with scratch for 4,096 weights. Fails with [`Error::Length`] if
 /// the source is no whole number of blocks, [`Error::Number`] if the weights are no whole number of blocks
 /// of `to`, and [`Error::NotEncoded`] if qmill has no encoder for `to`. Weights that are not finite make
 /// [`ErrorSums::weight_squared`] infinite or NaN.
 pub fn error_sums(from: Format, source: &[u8], to: Format) -> Result<ErrorSums> {
     let weights = source.len() / from.info().block_bytes * from.info().block_weights;
     super::check_lengths(from, weights, source.len())?;
-    let mut sums = Summing::new(weights, to)?;
-    let mut decoded = Vec::new();
-    for source in source.chunks(from.bytes_for(STEP_WEIGHTS as u64) as usize) {
-        decoded.resize(source.len() / from.info().block_bytes * from.info().block_weights, 0.0);
-        from.dequantize_blocks(source, &mut decoded);
-        sums.add(&decoded);
-    }
-    Ok(sums.total)
+    check_blocks(to, weights)?;
+    let mut sums = ErrorSums::default();
+    let quantize = to.quantize_blocks().ok_or(Error::NotEncoded { format: to })?;
+    each_group(from, source, (to, quantize), |weights, groups| sums.add_groups(weights, groups));
+    Ok(sums)
 }
 
 /// [`error_sums`] of weights that are decoded already: f32, f16 or bf16.
 pub fn error_sums_of_weights<W: Float>(weights: &[W], to: Format) -> Result<ErrorSums> {
-    let mut sums = Summing::new(weights.len(), to)?;
-    let mut wide = Vec::new();
-    for weights in weights.chunks(STEP_WEIGHTS) {
-        sums.add(W::widened(weights, &mut wide));
-    }
-    Ok(sums.total)
+    error_sums(W::FORMAT, bytemuck::cast_slice(weights), to)
 }
 
-/// The sums so far, and scratch.
-struct Summing {
-    format: Format,
-    quantize: crate::format::Quantize,
-    bytes: Vec<u8>,
-    decoded: Vec<f32>,
-    total: ErrorSums,
-}
-
-impl Summing {
-    fn new(weights: usize, format: Format) -> Result<Self> {
-        check_blocks(format, weights)?;
-        let quantize = format.quantize_blocks().ok_or(Error::NotEncoded { format })?;
-        Ok(Self { format, quantize, bytes: Vec::new(), decoded: Vec::new(), total: ErrorSums::default() })
-    }
-
-    /// Adds weights: whole groups, unless they are the last.
-    fn add(&mut self, weights: &[f32]) {
-        self.bytes.resize(self.format.bytes_for(weights.len() as u64) as usize, 0);
-        self.decoded.resize(weights.len(), 0.0);
-        (self.quantize)(weights, &mut self.bytes);
-        self.format.dequantize_blocks(&self.bytes, &mut self.decoded);
+/// Calls `next` with consecutive groups: how many weights they have together, and Σe² and Σw² of each.
+pub(crate) fn each_group(
+    from: Format,
+    source: &[u8],
+    (to, quantize): (Format, Quantize),
+    mut next: impl FnMut(u64, &[[f32; 2]]),
+) {
+    let (mut weights, mut blocks, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    for source in source.chunks(from.bytes_for(STEP_WEIGHTS as u64) as usize) {
+        let count = source.len() / from.info().block_bytes * from.info().block_weights;
+        weights.resize(count, 0.0);
+        decoded.resize(count, 0.0);
+        blocks.resize(to.bytes_for(count as u64) as usize, 0);
+        from.dequantize_blocks(source, &mut weights);
+        quantize(&weights, &mut blocks);
+        to.dequantize_blocks(&blocks, &mut decoded);
         let mut groups = [[0.0; 2]; STEP_WEIGHTS / GROUP_WEIGHTS];
-        let groups = &mut groups[..weights.len().div_ceil(GROUP_WEIGHTS)];
-        group_sums(weights, &self.decoded, groups);
-        self.total.add_groups(weights.len() as u64, groups);
+        let groups = &mut groups[..count.div_ceil(GROUP_WEIGHTS)];
+        group_sums(&weights, &decoded, groups);
+        next(count as u64, groups);
     }
 }
 

@@ -13,6 +13,7 @@ mod matrix;
 mod parity;
 mod parity_can_fail;
 mod product;
+mod round_trip;
 mod shaders;
 mod stream;
 mod tuning;
