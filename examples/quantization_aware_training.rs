@@ -19,8 +19,8 @@ fn loss(weights: &[f32], text: &[usize], gradient: &mut [f32]) -> f32 {
     let powers: Vec<f32> = weights[row(CONTEXT, 0)..].chunks(HIDDEN).map(power).collect();
     let total: f32 = powers.iter().sum();
     let mut back = vec![0.0; HIDDEN];
-    for letter in 0..LETTERS {
-        let slope = powers[letter] / total - if letter == text[CONTEXT] { 1.0 } else { 0.0 };
+    for (letter, power) in powers.iter().enumerate() {
+        let slope = power / total - if letter == text[CONTEXT] { 1.0 } else { 0.0 };
         for (h, i) in (row(CONTEXT, letter)..).take(HIDDEN).enumerate() {
             gradient[i] += slope * hidden[h];
             back[h] += slope * weights[i];

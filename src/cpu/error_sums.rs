@@ -77,8 +77,8 @@ impl AddAssign for ErrorSums {
 
 /// The error of encoding weights as `to`, where `source` has them as whole blocks of any format `from`.
 ///
-/// The error is that of the very bytes which [`cpu::quantize`](crate::cpu::quantize) writes. Costs little more
-/// than encoding, in one thread, with scratch for 4,096 weights. Fails with [`Error::Length`] if
+/// The error is that of the very bytes which [`cpu::quantize`](crate::cpu::quantize) writes. Costs little
+/// more than encoding, in one thread, with scratch for 4,096 weights. Fails with [`Error::Length`] if
 /// the source is no whole number of blocks, [`Error::Number`] if the weights are no whole number of blocks
 /// of `to`, and [`Error::NotEncoded`] if qmill has no encoder for `to`. Weights that are not finite make
 /// [`ErrorSums::weight_squared`] infinite or NaN.

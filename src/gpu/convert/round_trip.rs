@@ -122,16 +122,33 @@ impl Gpu {
     /// For finite weights the result equals that of [`cpu::round_trip`](crate::cpu::round_trip) bit for bit,
     /// except in declined blocks, whose weights pass unchanged and whose bits in
     /// [`RoundTripBuffers::declined`] are set. Kernels decline a block whose largest magnitude is outside
-    /// 2^-30..2^20 (K-quants a little within) and not 0: trained weights never are. Sums
-    /// equal those of [`ErrorSums`](crate::cpu::ErrorSums) bit for bit;
-    /// [`ErrorSums::add_groups`](crate::cpu::ErrorSums::add_groups) adds them up.
+    /// 2^-30..2^20 (K-quants a little within) and not 0, which is rare among trained weights. Sums equal
+    /// those of [`ErrorSums`](crate::cpu::ErrorSums) bit for bit;
+    /// [`ErrorSums::add_groups`](crate::cpu::ErrorSums::add_groups) adds them up. The result for the block of
+    /// a NaN or an infinity is unspecified, and the sums of its group are NaN.
     ///
-    /// The operation keeps what [`RoundTripBuffers`] leaves out in buffers of its own: 1 to 3 bytes a weight
-    /// for most formats, [`device_bytes`] of `to` and [`scratch_bytes`]. Compiles kernels on first use. Fails
-    /// with [`Error::Number`] if weights are no whole number of blocks, none or more than 2^32 - 1;
-    /// [`Error::NotEncoded`] if there is no encoder, or `from` is not a float format; [`Error::Inexact`] on a
-    /// device that must not quantize; [`Error::ShortRange`], [`Error::Misaligned`] and [`Error::Usage`] for
-    /// an unsuitable range; [`Error::Device`] if two ranges are in one buffer; and with errors of the device.
+    /// The operation keeps what [`RoundTripBuffers`] leaves out in buffers of its own: at most 2 bytes a
+    /// weight for quantized formats, [`device_bytes`] of `to` and [`scratch_bytes`]. Compiles kernels on
+    /// first use. Fails with [`Error::Number`] if weights are no whole number of blocks, none or more than
+    /// 2^32 - 1; [`Error::NotEncoded`] if there is no encoder, or `from` is not a float format;
+    /// [`Error::Inexact`] on a device that must not quantize; [`Error::ShortRange`], [`Error::Misaligned`]
+    /// and [`Error::Usage`] for an unsuitable range; [`Error::Device`] if two ranges are in one buffer; and
+    /// with errors of the device.
+    ///
+    /// ```no_run
+    /// # fn forward(gpu: &qmill::Gpu, weights: &qmill::wgpu::Buffer, rounded: &qmill::wgpu::Buffer,
+    /// #     encoder: &mut qmill::wgpu::CommandEncoder) -> qmill::Result<()> {
+    /// use qmill::{Format, gpu::RoundTripBuffers};
+    ///
+    /// // Once: 4,096 rows of 4,096 f32.
+    /// let buffers =
+    ///     RoundTripBuffers::new(weights.as_entire_buffer_binding(), rounded.as_entire_buffer_binding());
+    /// let round = gpu.prepare_round_trip(Format::F32, Format::Q4_K, 4096 * 4096, &buffers)?;
+    /// // In every step, before the products with `rounded`.
+    /// round.record(encoder);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prepare_round_trip(
         &self,
         from: Format,
