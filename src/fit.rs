@@ -21,7 +21,7 @@
 //! use qmill::{Device, gguf::Model, mix::FileType, stream::Request};
 //! use std::ops::ControlFlow;
 //!
-//! let model = Model::open("model-f16.gguf".as_ref())?;
+//! let model = Model::open("model-f16.gguf")?;
 //! let target = Target::Like(FileType::Q4_K_M);
 //! let fit = Fit::new(&model, &Request::new(FileType::Q4_K_M), &Options::new(target))?;
 //! let mut state = State::new(&model)?;
@@ -37,6 +37,8 @@ mod gaussian;
 mod measure;
 #[cfg(feature = "llm")]
 mod measured;
+#[cfg(feature = "llm")]
+mod memory;
 mod options;
 mod recipe;
 mod roles;
@@ -48,7 +50,7 @@ mod tensors;
 
 pub use fitted::{Fitted, FittedTensor};
 pub use gaussian::gaussian_error;
-pub use measure::{MeasureProgress, lattice};
+pub use measure::{MeasureProgress, lattice, lattices};
 #[cfg(feature = "llm")]
 pub use measured::Probe;
 pub use options::Options;

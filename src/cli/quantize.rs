@@ -13,7 +13,6 @@ use fit::FitArgs;
 use positional::Positional;
 use progress::Reporter;
 use qmill::error::{OutputFault, RequestFault};
-use qmill::fit::Target;
 use qmill::gguf::{Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
@@ -43,7 +42,7 @@ pub(crate) struct Quantize {
     input: PathBuf,
     /// The file to write, the file type, and a number of threads
     #[arg(value_name = "[OUT] TYPE [THREADS]", num_args = 0..=3)]
-    #[arg(required_unless_present_any = ["like", "target_size", "target_bpw"])]
+    #[arg(required_unless_present_any = ["like", "target_size", "target_bpw", "fit_memory"])]
     #[arg(allow_negative_numbers = true)]
     #[arg(value_parser = words::Offering(words::file_types), hide_possible_values = true)]
     rest: Vec<OsString>,
@@ -189,15 +188,13 @@ impl Quantize {
                            --imatrix, --include-weights and --exclude-weights are not taken";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let target = self.fit.target();
-        let Positional { output, file_type, threads } = match target {
-            None => {
-                self.fit.check_unused()?;
-                Positional::parse(&self.input, &self.rest)?
-            }
-            Some(_) => Positional::parse_without_type(&self.input, &self.rest, &self.fit.label())?,
+        let Positional { output, file_type, threads } = if self.fit.has_target() {
+            Positional::parse_without_type(&self.input, &self.rest, &self.fit.label())?
+        } else {
+            self.fit.check_unused()?;
+            Positional::parse(&self.input, &self.rest)?
         };
-        if target.is_some() && self.pure {
+        if self.fit.has_target() && self.pure {
             let message = "--pure gives every tensor one type, and a target chooses them: use one of both";
             return Err(Failure::Usage(message.to_owned()));
         }
@@ -226,19 +223,30 @@ impl Quantize {
             .with_keep_split(self.keep_split)
             .with_verify(self.run.verify());
         let run = RunOptions { threads: self.run.threads.or(threads), memory, ..self.run };
-        let done = match target {
-            None => run.run(&self.input, &output, &request),
-            Some(target) => run.run_fitted(&self.fit, target, &self.input, &output, &request),
-        };
-        done.map_err(|failure| hinted(failure, true))
+        run.run(Some(&self.fit), &self.input, &output, &request).map_err(|failure| hinted(failure, true))
     }
 }
 
 impl Dequantize {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let request = Request::new(self.file_type).with_allow_requantize(true).with_verify(self.run.verify());
-        self.run.run(&self.input, &self.output, &request).map_err(|failure| hinted(failure, false))
+        self.run.run(None, &self.input, &self.output, &request).map_err(|failure| hinted(failure, false))
     }
+}
+
+/// Says where weights lie on the lattice of a type that the plan does not give them.
+fn warn_of_lattices(model: &Model, plan: &Plan) -> Result<(), Failure> {
+    let found = qmill::fit::lattices(model, plan)?;
+    let Some((name, format)) = found.first() else { return Ok(()) };
+    let others = match found.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {} more", show::counted(others, "tensor")),
+    };
+    eprintln!(
+        "qmill: warning: the weights of {name}{others} lie on the lattice of {format}, made from it or trained \
+         for it: as another type they lose more; --like chooses accordingly"
+    );
+    Ok(())
 }
 
 /// Adds a hint to the options of these subcommands.
@@ -267,20 +275,10 @@ impl RunOptions {
         }
     }
 
-    fn run(&self, input: &Path, output: &Path, request: &Request) -> Result<(), Failure> {
-        let model = Model::open(input)?;
-        let plan = Plan::new(&model, request)?;
-        let reporter = Reporter::new(self.json, &plan, output, None)?;
-        if self.dry_run {
-            return reporter.dry_run(&plan);
-        }
-        self.write(&model, &plan, output, reporter, self.open_device()?)
-    }
-
-    fn run_fitted(
+    /// Writes the plan of `request`, or that of the target, if there is one.
+    fn run(
         &self,
-        fit: &FitArgs,
-        target: Target,
+        fit: Option<&FitArgs>,
         input: &Path,
         output: &Path,
         request: &Request,
@@ -288,12 +286,24 @@ impl RunOptions {
         let model = Model::open(input)?;
         let mut device = None;
         let open = || Ok(device.insert(self.open_device()?).clone());
-        let fitted = fit.fit(target, &model, request, open, self.threads)?;
-        let plan = fitted.plan.clone();
-        let reporter = Reporter::new(self.json, &plan, output, Some(fit.describe(&fitted)))?;
-        fit.write_recipe(&fitted, self.existing())?;
-        if self.dry_run || fit.plan {
+        let fitted = match fit {
+            Some(fit) => fit.fit(&model, request, open, self.threads)?.map(|fitted| (fit, fitted)),
+            None => None,
+        };
+        let plan = match &fitted {
+            Some((_, fitted)) => fitted.plan.clone(),
+            None => Plan::new(&model, request)?,
+        };
+        let described = fitted.as_ref().map(|(fit, fitted)| fit.describe(fitted));
+        let reporter = Reporter::new(self.json, &plan, output, described)?;
+        if let Some((fit, fitted)) = &fitted {
+            fit.write_recipe(fitted, self.existing())?;
+        }
+        if self.dry_run || fit.is_some_and(|fit| fit.plan) {
             return reporter.dry_run(&plan);
+        }
+        if fit.is_some() && fitted.is_none() {
+            warn_of_lattices(&model, &plan)?;
         }
         let device = device.map_or_else(|| self.open_device(), Ok)?;
         self.write(&model, &plan, output, reporter, device)

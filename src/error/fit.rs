@@ -103,11 +103,25 @@ pub enum FitFault {
         what: String,
     },
 
-    /// A model cannot be run, which measuring its sensitivities needs.
-    #[error("the sensitivities of this model cannot be measured, because qmill cannot run it: {why}")]
+    /// A model cannot be run, which measuring its sensitivities, and knowing its memory, needs.
+    #[error("the model has to be run for this, and qmill cannot run it: {why}")]
     NotRun {
         /// Why not.
         why: String,
+    },
+
+    /// The memory is too small for the model's cache and work buffers.
+    #[error(
+        "a context of {context} tokens needs {needed_bytes} bytes beside the weights; the memory has \
+         {memory_bytes}"
+    )]
+    Memory {
+        /// The memory.
+        memory_bytes: u64,
+        /// Bytes of cache and work buffers.
+        needed_bytes: u64,
+        /// Tokens of the context.
+        context: usize,
     },
 
     /// A text is too short to measure sensitivities with.

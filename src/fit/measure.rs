@@ -6,7 +6,10 @@
 //! mean, the smallest sample has a standard error of 2 %.
 
 use super::{Fit, State, gaussian_error};
+use crate::cpu::ErrorSums;
 use crate::gguf::Model;
+use crate::gpu::Converter;
+use crate::stream::Plan;
 use crate::threads::{all_threads, in_parallel};
 use crate::{Device, Error, Format, Result, cpu};
 use std::num::NonZeroUsize;
@@ -20,10 +23,14 @@ const MOST: u64 = 2 << 20;
 const LEAST_OF_MATRIX: u64 = 1 << 14;
 /// One of so many weights is in a sample, between these limits.
 const STRIDE: u64 = 4;
-/// Weights that a thread measures at once.
-const CHUNK: usize = 1 << 16;
+/// Weights whose sums are added together. The last bits of an error depend on it.
+const CHUNK: u64 = 1 << 18;
 /// Weights of a probe, which tells whether a sample is worth measuring.
-const PROBE: usize = 2 * RUN as usize;
+const PROBE: u64 = 2 * RUN;
+/// Weights that a look at a tensor takes.
+const LOOK: u64 = 1024;
+/// Memory for measuring on a device.
+const CONVERTER_BYTES: u64 = 64 << 20;
 /// Formats whose lattice weights may lie on, because a model was trained for them.
 pub(super) const LATTICES: [Format; 6] =
     [Format::Q1_0, Format::TQ2_0, Format::Q2_0, Format::Q4_0, Format::MXFP4, Format::Q8_0];
@@ -48,9 +55,10 @@ pub fn lattice(format: Format, error: f64) -> bool {
     !format.is_float() && gaussian_error(format).is_some_and(|usual| error < usual * LATTICE_PART)
 }
 
-/// Some weights of a tensor, for each of its matrices.
+/// Some weights of a tensor, for each of its matrices, as the source has them.
 struct Sample {
-    matrices: Vec<Vec<f32>>,
+    format: Format,
+    matrices: Vec<Vec<u8>>,
 }
 
 impl Fit<'_> {
@@ -68,10 +76,9 @@ impl Fit<'_> {
         threads: Option<NonZeroUsize>,
         progress: &mut dyn FnMut(&MeasureProgress) -> ControlFlow<()>,
     ) -> Result<()> {
-        let threads = threads.map_or_else(all_threads, NonZeroUsize::get);
+        let mut meter = Meter::new(device, threads);
         for (done, tensor) in self.tensors.iter().enumerate() {
-            let missing: Vec<Format> = tensor.candidates.iter().copied().collect();
-            let missing: Vec<Format> = (missing.into_iter())
+            let missing: Vec<Format> = (tensor.candidates.iter().copied())
                 .filter(|&format| format != tensor.source && state.error(&tensor.name, format).is_none())
                 .collect();
             let is_probed = state.errors().contains_key(&tensor.name);
@@ -89,12 +96,12 @@ impl Fit<'_> {
                 probes && *format != tensor.source && !missing.contains(format) && view.has_blocks_of(*format)
             });
             let lattices: Vec<Format> = lattices.collect();
-            let found = errors(device, threads, &sample.probe(), &lattices)?;
+            let found = meter.errors(&sample.probe(), &lattices)?;
             let lattices = lattices.into_iter().zip(found);
             let lattices =
                 lattices.filter(|&(format, error)| lattice(format, error)).map(|(format, _)| format);
             let formats: Vec<Format> = missing.into_iter().chain(lattices).collect();
-            for (&format, error) in formats.iter().zip(errors(device, threads, &sample, &formats)?) {
+            for (&format, error) in formats.iter().zip(meter.errors(&sample, &formats)?) {
                 state.set_error(&tensor.name, format, error);
             }
         }
@@ -105,45 +112,75 @@ impl Fit<'_> {
 impl Sample {
     /// The start of it.
     fn probe(&self) -> Self {
-        let first = self.matrices.first().map(|weights| weights[..weights.len().min(PROBE)].to_vec());
-        Self { matrices: first.into_iter().collect() }
+        let most = self.format.bytes_for(PROBE) as usize;
+        let first = self.matrices.first().map(|bytes| bytes[..bytes.len().min(most)].to_vec());
+        Self { format: self.format, matrices: first.into_iter().collect() }
     }
 }
 
-/// The error in each of `formats`: the mean over the matrices.
-fn errors(_device: &Device, threads: usize, sample: &Sample, formats: &[Format]) -> Result<Vec<f64>> {
-    let chunks: Vec<&[f32]> = sample.matrices.iter().flat_map(|matrix| matrix.chunks(CHUNK)).collect();
-    let mut sums = vec![(0.0, 0.0); formats.len() * chunks.len()];
-    let work: Vec<_> = sums.iter_mut().enumerate().collect();
-    in_parallel(threads, work, |(i, sums)| {
-        *sums = sums_of(formats[i / chunks.len()], chunks[i % chunks.len()])?;
-        Ok(())
-    })?;
-    let mut sums = sums.into_iter();
-    let mut error = || {
-        let ratios = sample.matrices.iter().map(|matrix| {
-            let count = matrix.chunks(CHUNK).len();
-            let add = |(e, w): (f64, f64), (de, dw): (f64, f64)| (e + de, w + dw);
-            let (error, weight) = sums.by_ref().take(count).fold((0.0, 0.0), add);
-            if error == 0.0 { 0.0 } else { error / weight }
-        });
-        ratios.sum::<f64>() / sample.matrices.len().max(1) as f64
-    };
-    Ok(formats.iter().map(|_| error()).collect())
+/// Measures on a device. If it fails, the CPU does the rest, with the same results.
+struct Meter {
+    converter: Option<Converter>,
+    threads: usize,
 }
 
-fn sums_of(format: Format, weights: &[f32]) -> Result<(f64, f64)> {
-    let mut blocks = vec![0; format.bytes_for(weights.len() as u64) as usize];
-    let mut decoded = vec![0.0; weights.len()];
-    cpu::quantize(format, weights, &mut blocks)?;
-    cpu::dequantize(format, &blocks, &mut decoded)?;
-    let mut sums = (0.0, 0.0);
-    for (&weight, &decoded) in weights.iter().zip(&decoded) {
-        let (weight, error) = (f64::from(weight), f64::from(weight) - f64::from(decoded));
-        sums.0 += error * error;
-        sums.1 += weight * weight;
+impl Meter {
+    fn new(device: &Device, threads: Option<NonZeroUsize>) -> Self {
+        let converter = match device {
+            Device::Cpu => None,
+            Device::Gpu(gpu) => Some(Converter::new(gpu, CONVERTER_BYTES)),
+        };
+        Self { converter, threads: threads.map_or_else(all_threads, NonZeroUsize::get) }
     }
-    Ok(sums)
+
+    /// The error in each of `formats`: the mean over the matrices.
+    fn errors(&mut self, sample: &Sample, formats: &[Format]) -> Result<Vec<f64>> {
+        let mut errors = vec![0.0; formats.len()];
+        for matrix in &sample.matrices {
+            let sums = self.sums(sample.format, matrix, formats)?;
+            for (error, sums) in errors.iter_mut().zip(sums) {
+                *error += sums.relative() / sample.matrices.len() as f64;
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Σe² and Σw² in each of `formats`.
+    fn sums(&mut self, from: Format, source: &[u8], formats: &[Format]) -> Result<Vec<ErrorSums>> {
+        let mut total = vec![ErrorSums::default(); formats.len()];
+        let mut chunks: Vec<&[u8]> = source.chunks(from.bytes_for(CHUNK) as usize).collect();
+        if let Some(converter) = &mut self.converter {
+            let sums: Result<Vec<_>> =
+                chunks.iter().map(|chunk| converter.error_sums(from, chunk, formats)).collect();
+            match sums {
+                Ok(sums) => {
+                    for sums in sums {
+                        total.iter_mut().zip(sums).for_each(|(total, sums)| *total += sums);
+                    }
+                    return Ok(total);
+                }
+                Err(
+                    Error::DeviceLost { .. }
+                    | Error::DeviceMemory { .. }
+                    | Error::Device { .. }
+                    | Error::Inexact { .. },
+                ) => self.converter = None,
+                Err(error) => return Err(error),
+            }
+        }
+        let mut sums = vec![ErrorSums::default(); formats.len() * chunks.len()];
+        let count = chunks.len();
+        let work: Vec<_> = sums.iter_mut().enumerate().collect();
+        in_parallel(self.threads, work, |(i, sums)| {
+            *sums = cpu::error_sums(from, chunks[i % count], formats[i / count])?;
+            Ok(())
+        })?;
+        chunks.clear();
+        for (i, sums) in sums.into_iter().enumerate() {
+            total[i / count] += sums;
+        }
+        Ok(total)
+    }
 }
 
 fn read_sample(model: &Model, index: usize, matrices: u64) -> Result<Sample> {
@@ -153,27 +190,58 @@ fn read_sample(model: &Model, index: usize, matrices: u64) -> Result<Sample> {
     let weights = info.weights() / matrices.max(1);
     let wanted = (info.weights() / STRIDE).clamp(LEAST, MOST) / matrices.max(1);
     let runs = evenly(weights, wanted.max(LEAST_OF_MATRIX), start(info.name()));
-    let mut sample = Sample { matrices: Vec::new() };
-    let mut bytes = Vec::new();
+    let mut sample = Sample { format, matrices: Vec::new() };
     for matrix in 0..matrices {
         let first = matrix * weights;
-        let mut all = vec![0.0; runs.iter().map(|run| (run.end - run.start) as usize).sum()];
+        let mut all = vec![0; runs.iter().map(|run| format.bytes_for(run.end - run.start) as usize).sum()];
         let mut rest = all.as_mut_slice();
         for run in &runs {
-            let (from, to) = (first + run.start, first + run.end);
-            bytes.resize(format.bytes_for(to - from) as usize, 0);
-            tensor.read_bytes(format.bytes_for(from), &mut bytes)?;
-            format.check_finite(&bytes, |weight| {
+            let from = first + run.start;
+            let (bytes, after) = rest.split_at_mut(format.bytes_for(run.end - run.start) as usize);
+            tensor.read_bytes(format.bytes_for(from), bytes)?;
+            format.check_finite(bytes, |weight| {
                 let at = from + weight as u64;
                 (info.name().to_owned(), at / info.row_len(), at % info.row_len())
             })?;
-            let (run, after) = rest.split_at_mut((to - from) as usize);
-            format.dequantize_blocks(&bytes, run);
             rest = after;
         }
         sample.matrices.push(all);
     }
     Ok(sample)
+}
+
+/// The tensors of a plan whose weights lie on the lattice of another format than the plan gives them, with
+/// that format: as that one they would lose almost nothing.
+///
+/// Looks at 1024 weights in the middle of each tensor that goes from floats to a quantized format, on the
+/// CPU. Fails with [`Error::Io`].
+pub fn lattices(model: &Model, plan: &Plan) -> Result<Vec<(String, Format)>> {
+    let sources: Vec<_> = model.tensors().collect();
+    let mut found = Vec::new();
+    for planned in plan.tensors() {
+        let formats = (planned.from.tensor_type().format(), planned.to.tensor_type().format());
+        let (Some(from), Some(to)) = formats else { continue };
+        if !from.is_float() || to.is_float() {
+            continue;
+        }
+        let weights = planned.from.weights();
+        let count = weights.min(LOOK);
+        let start = (weights - count) / 2 / LOOK * LOOK;
+        let mut bytes = vec![0; from.bytes_for(count) as usize];
+        sources[planned.source_index].read_bytes(from.bytes_for(start), &mut bytes)?;
+        let row = planned.from.row_len();
+        let on = LATTICES.into_iter().filter(|format| row.is_multiple_of(format.info().block_weights as u64));
+        for format in on {
+            let Ok(sums) = cpu::error_sums(from, &bytes, format) else { continue };
+            if sums.weight_squared > 0.0 && lattice(format, sums.relative()) {
+                if format != to {
+                    found.push((planned.to.name().to_owned(), format));
+                }
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Runs at even distances with about `wanted` of `weights` weights, or all of them. `start` is the place of

@@ -1,12 +1,14 @@
 //! Sensitivities of the model itself: quantizes one role after the other, and measures how far the
 //! predictions move.
 //!
-//! For white noise on the weights, the divergence is sensitivity · error, and those of several tensors add
-//! up. So the divergence with one role quantized, divided by the sum of its tensors' errors, is the
-//! sensitivity of the role. Random tokens serve where there is no text: they rank roles nearly as text does,
-//! but for the token embedding, whose rare rows they overrate.
+//! The divergence is near Σ sensitivity · error over the tensors that are quantized. So the divergence with
+//! one tensor quantized, divided by its error, is its sensitivity. A model with many tensors is measured by
+//! role, and then by layer: how many times more a layer costs than its roles say.
+//!
+//! Random tokens serve where there is no text. Small numbers are more frequent among them, in proportion to
+//! 1/number, because vocabularies are sorted by frequency: where all tokens are as frequent, rare ones make
+//! the token embedding look several times more sensitive than it is in texts.
 
-use super::state::TEXT;
 use super::tensors::Tensor;
 use super::{Fit, MeasureProgress, State};
 use crate::error::FitFault;
@@ -21,6 +23,8 @@ use std::ops::ControlFlow;
 /// Tokens that are run through the model, and the most in a sequence.
 const TOKENS: usize = 1024;
 const SEQUENCE: usize = 512;
+/// Of a model with at most so many tensors, each is measured by itself.
+const FEW_TENSORS: usize = 64;
 /// Random tokens keep away from both ends of the vocabulary, where bytes and control tokens are.
 const FIRST_TOKENS: u64 = 300;
 const LAST_TOKENS: u64 = 400;
@@ -32,7 +36,8 @@ const LOGITS_BYTES: usize = 64 << 20;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Probe {
-    /// Whether each tensor is quantized by itself, not all tensors of a role together.
+    /// Whether each tensor is quantized by itself, not all tensors of a role and of a layer together; a model
+    /// with at most 64 tensors is measured so in any case.
     pub each_tensor: bool,
     /// The tokens of a text; by default random ones.
     pub text: Option<Vec<u32>>,
@@ -41,7 +46,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// By role, on random tokens.
+    /// By role and layer, on random tokens.
     pub fn new() -> Self {
         Self::default()
     }
@@ -90,9 +95,9 @@ impl Probe {
     }
 
     /// What tells measurements of one kind from others.
-    fn method(&self, sequences: &[Vec<u32>]) -> String {
-        let by = if self.each_tensor { "tensor" } else { "role" };
-        let kind = if self.text.is_some() { TEXT } else { "random tokens" };
+    fn method(&self, sequences: &[Vec<u32>], each_tensor: bool) -> String {
+        let by = if each_tensor { "tensor" } else { "role and layer" };
+        let kind = if self.text.is_some() { "text" } else { "random tokens" };
         let mut hash = Random(0);
         for &token in sequences.iter().flatten() {
             hash.0 ^= u64::from(token);
@@ -115,10 +120,14 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// A token; with a probability in proportion to 1/number.
     fn token(&mut self, vocabulary: u64) -> u32 {
         let (first, last) =
-            if vocabulary > FIRST_TOKENS + LAST_TOKENS { (FIRST_TOKENS, LAST_TOKENS) } else { (0, 0) };
-        (first + self.next() % (vocabulary - first - last).max(1)) as u32
+            if vocabulary > FIRST_TOKENS + LAST_TOKENS { (FIRST_TOKENS, LAST_TOKENS) } else { (1, 0) };
+        let end = vocabulary.saturating_sub(last).max(first + 1);
+        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let token = first as f64 * (end as f64 / first as f64).powf(share);
+        (token as u64).min(end - 1) as u32
     }
 }
 
@@ -143,8 +152,9 @@ impl Fit<'_> {
         let not_run = |error: Error| Error::Fit(FitFault::NotRun { why: error.to_string() });
         let config = crate::llm::Config::new(self.model).map_err(not_run)?;
         let sequences = probe.sequences(config.vocabulary, config.trained_context)?;
-        state.begin_sensitivities(&probe.method(&sequences));
-        let groups = self.groups(probe.each_tensor);
+        let each_tensor = probe.each_tensor || self.tensors.len() <= FEW_TENSORS;
+        state.begin_sensitivities(&probe.method(&sequences, each_tensor));
+        let groups = self.groups(each_tensor);
         let missing: Vec<_> =
             groups.iter().filter(|(name, _)| !state.sensitivities().contains_key(name)).collect();
         if missing.is_empty() {
@@ -168,10 +178,12 @@ impl Fit<'_> {
             for tensor in &self.tensors {
                 let is_quantized = tensors.iter().any(|other| other.name == tensor.name);
                 let worst = if is_quantized { worst(tensor, state)? } else { None };
-                errors += worst.map_or(0.0, |(_, error)| error);
+                // A layer is measured in units of its roles.
+                let unit = if is_layer(name) { state.sensitivity(tensor.role()) } else { Some(1.0) };
+                errors += worst.map_or(0.0, |(_, error)| error) * unit.unwrap_or(0.0);
                 formats.push(worst.map_or(tensor.source, |(format, _)| format));
             }
-            // A role that loses nothing tells nothing.
+            // What loses nothing tells nothing.
             if errors > 0.0 {
                 let model =
                     Model::from_gguf(self.model, &load.clone().with_quantize_request(self.only(&formats)))?;
@@ -181,14 +193,24 @@ impl Fit<'_> {
         Ok(())
     }
 
-    /// The tensors of each role, or each by itself, by name.
+    /// The tensors that are quantized together, by name: each by itself, or first those of each role, then
+    /// those of each layer.
     fn groups(&self, each_tensor: bool) -> Vec<(String, Vec<&Tensor>)> {
+        if each_tensor {
+            return self.grouped(|tensor| Some(tensor.name.clone()));
+        }
+        let mut groups = self.grouped(|tensor| Some(tensor.role().to_owned()));
+        groups.extend(self.grouped(Tensor::layer));
+        groups
+    }
+
+    fn grouped(&self, name: impl Fn(&Tensor) -> Option<String>) -> Vec<(String, Vec<&Tensor>)> {
         let mut groups: Vec<(String, Vec<&Tensor>)> = Vec::new();
         for tensor in &self.tensors {
-            let name = if each_tensor { &tensor.name } else { tensor.role() };
-            match groups.iter_mut().find(|(known, _)| known == name) {
+            let Some(name) = name(tensor) else { continue };
+            match groups.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, tensors)) => tensors.push(tensor),
-                None => groups.push((name.to_owned(), vec![tensor])),
+                None => groups.push((name, vec![tensor])),
             }
         }
         groups
@@ -203,6 +225,11 @@ impl Fit<'_> {
             .with_mix(mix::Options::default().with_tensor_types(rules))
             .with_allow_requantize(true)
     }
+}
+
+/// Whether a group has the name of a layer: `blk.3`.
+fn is_layer(name: &str) -> bool {
+    mix::layer(name).is_some_and(|layer| name == format!("blk.{layer}"))
 }
 
 /// The candidate with the largest error, and that error: it moves the predictions most, compared with

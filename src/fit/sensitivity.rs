@@ -1,7 +1,7 @@
 //! The sensitivity of each tensor.
 
 use super::State;
-use super::roles::{self, TOKEN_EMBD, head_share, layer_weight};
+use super::roles::{self, head_share, layer_weight};
 use super::tensors::Tensor;
 use std::collections::HashSet;
 #[cfg(feature = "regex")]
@@ -124,12 +124,14 @@ fn is_tied(tensors: &[Tensor]) -> bool {
 }
 
 /// The geometric mean of the table and of what was measured, which is scaled to the same sum over the layers.
-///
-/// After random tokens the token embedding keeps the table's: they have rare tokens as often as others, and
-/// overrate it several times.
 fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
-    let measured = state.sensitivities();
-    let of = |tensor: &Tensor| measured.get(&tensor.name).or_else(|| measured.get(tensor.role())).copied();
+    let of = |tensor: &Tensor| {
+        let by_role = || {
+            let layer = tensor.layer().and_then(|layer| state.sensitivity(&layer)).unwrap_or(1.0);
+            Some(state.sensitivity(tensor.role())? * layer)
+        };
+        state.sensitivity(&tensor.name).or_else(by_role)
+    };
     let is_head = |tensor: &Tensor| head_share(tensor.role(), false).is_some();
     let (mut table_sum, mut measured_sum) = (0.0, 0.0);
     for (tensor, weight) in tensors.iter().zip(&*weights) {
@@ -143,7 +145,7 @@ fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
     }
     let scale = table_sum / measured_sum;
     for (tensor, weight) in tensors.iter().zip(weights) {
-        if let Some(found) = of(tensor).filter(|_| state.is_of_text() || tensor.role() != TOKEN_EMBD) {
+        if let Some(found) = of(tensor) {
             *weight = (*weight * found * scale).sqrt();
         }
     }

@@ -14,8 +14,6 @@ const VERSION: u64 = 1;
 /// Bytes of each tensor that identify a model: so many, at so many places.
 const PROBE_BYTES: u64 = 64;
 const PROBES: u64 = 8;
-/// The first word of a method that takes a text.
-pub(super) const TEXT: &str = "text";
 
 /// The relative squared error of tensors, by name and format.
 pub type Errors = BTreeMap<String, BTreeMap<Format, f64>>;
@@ -26,7 +24,7 @@ pub struct State {
     /// Identifies the model.
     source: String,
     errors: Errors,
-    /// By role or by name; 1 is an error that costs one nat of divergence.
+    /// See [`State::sensitivities`].
     sensitivities: BTreeMap<String, f64>,
     /// How the sensitivities were measured.
     method: String,
@@ -129,20 +127,20 @@ impl State {
         self.errors.entry(tensor.to_owned()).or_default().insert(format, error);
     }
 
-    /// The sensitivities that were measured, by role or by the name of the tensor: divergence in nats for
-    /// each unit of relative squared error. Empty if none were.
+    /// The sensitivities that were measured, by role or by the name of a tensor: divergence in nats for each
+    /// unit of relative squared error; and by layer (`blk.3`), how many times more an error costs there.
+    /// Empty if none were.
     pub fn sensitivities(&self) -> &BTreeMap<String, f64> {
         &self.sensitivities
+    }
+
+    pub(super) fn sensitivity(&self, name: &str) -> Option<f64> {
+        self.sensitivities.get(name).copied()
     }
 
     /// How the sensitivities were measured; empty if they were not.
     pub fn method(&self) -> &str {
         &self.method
-    }
-
-    /// Whether the sensitivities were measured on a text.
-    pub(super) fn is_of_text(&self) -> bool {
-        self.method.starts_with(TEXT)
     }
 
     /// Forgets sensitivities that were measured in another way.

@@ -32,6 +32,11 @@ impl Tensor {
         roles::role(&self.name)
     }
 
+    /// The layer that it belongs to: `blk.3`.
+    pub(super) fn layer(&self) -> Option<String> {
+        mix::layer(&self.name).map(|layer| format!("blk.{layer}"))
+    }
+
     /// As the rules for formats see it.
     pub(super) fn view(&self) -> View<'_> {
         View { name: &self.name, shape: self.info.shape(), format: Some(self.source) }

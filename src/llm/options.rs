@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::kv_cache::CacheFormats;
+use super::steps::Slot;
 use crate::gpu::Precision;
 use crate::mix::FileType;
 use crate::stream::Request;
@@ -110,6 +111,26 @@ impl LoadOptions {
     #[must_use]
     pub fn with_threads(self, threads: impl Into<Option<usize>>) -> Self {
         Self { threads: threads.into(), ..self }
+    }
+
+    /// Bytes that a session of a model needs beside the weights: the KV cache for the whole context, and the
+    /// work buffers of a batch, with what a GPU makes of activations (int8 and f16) and one result of a
+    /// prompt's longest product in slices.
+    ///
+    /// The cache is exact, the rest an upper estimate. Fails where [`Model::load`](super::Model::load) would
+    /// for these options.
+    pub fn session_bytes(&self, config: &Config) -> Result<u64> {
+        let sessions = self.sessions(config)?;
+        let widths = || Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits);
+        let widths = || widths().map(|slot| slot.width(config) as u64);
+        let cache: u64 = sessions.cache.layer_bytes(config, sessions.context).iter().sum();
+        let batch = sessions.batch.min(sessions.context) as u64;
+        let widest = widths().max().unwrap_or(0);
+        // f32 in each slot and in the columns; int8 with scales and f16 of each input, at most 4 bytes.
+        let activations = 4 * batch * (2 * widths().sum::<u64>() + 3 * widest);
+        let rope = 2 * 4 * batch * config.rope.dimensions as u64;
+        let logits = 2 * 4 * config.vocabulary as u64;
+        Ok(config.layers as u64 * cache + activations + rope + logits)
     }
 
     /// What these options say of sessions.

@@ -4,6 +4,7 @@ mod bench;
 mod bench_models;
 mod cli;
 mod distortion;
+mod fit;
 mod formats;
 mod gguf;
 mod golden;

@@ -39,6 +39,13 @@ pub(super) struct FitArgs {
     /// The same for at most so many bits per weight
     #[arg(long, value_name = "BITS", conflicts_with_all = ["like", "target_size"], value_parser = parse_bits)]
     target_bpw: Option<Target>,
+    /// The same for the largest file with which weights, KV cache and work buffers fit this memory
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["like", "target_size", "target_bpw"])]
+    #[arg(value_parser = parse_memory)]
+    fit_memory: Option<u64>,
+    /// Tokens that --fit-memory has room for; by default 4096, or what the model was trained for
+    #[arg(long, value_name = "N", requires = "fit_memory")]
+    context: Option<usize>,
     /// Types to choose from [default: Q3_K, IQ4_XS, Q4_K, Q5_K, Q6_K, Q8_0; Q2_K below Q3_K_M]
     #[arg(long, value_name = "T0,T1,…", value_delimiter = ',')]
     #[arg(value_parser = Words::<Format>::of(words::formats), hide_possible_values = true)]
@@ -48,8 +55,8 @@ pub(super) struct FitArgs {
     #[arg(long, value_name = "PART|off", value_parser = parse_limit)]
     #[arg(default_value_t = Limit(Some(Options::DEFAULT_ACTIVE_LIMIT)))]
     active_limit: Limit,
-    /// What an error costs in each tensor: table, by its role; measured, by quantizing each role of the model
-    /// in turn; measured-tensors, each tensor; or a file with lines of PATTERN NUMBER
+    /// What an error costs in each tensor: table, by its role; measured, by quantizing each role and each layer
+    /// in turn and running the model; measured-tensors, each tensor; or a file with lines of PATTERN NUMBER
     #[arg(long, value_name = "table|measured|measured-tensors|FILE", default_value = "table")]
     sensitivity: String,
     /// Measure sensitivities on this text, not on random tokens
@@ -98,23 +105,40 @@ fn parse_size(text: &str) -> Result<Target, String> {
     Target::parse_bytes(text).map_err(|error| on_one_line(&error))
 }
 
+fn parse_memory(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        Target::Bytes(bytes) => Ok(bytes),
+        _ => Err("expected a size".to_owned()),
+    }
+}
+
 fn parse_bits(text: &str) -> Result<Target, String> {
     Target::parse_bits(text).map_err(|error| on_one_line(&error))
 }
 
 impl FitArgs {
-    /// The target, if there is one.
-    pub(super) fn target(&self) -> Option<Target> {
+    /// Whether there is a target.
+    pub(super) fn has_target(&self) -> bool {
+        self.fit_memory.is_some() || self.named_target().is_some()
+    }
+
+    fn named_target(&self) -> Option<Target> {
         self.like.map(Target::Like).or(self.target_size).or(self.target_bpw)
+    }
+
+    fn target(&self, model: &Model) -> Result<Option<Target>, Failure> {
+        let Some(memory) = self.fit_memory else { return Ok(self.named_target()) };
+        Ok(Some(Target::in_memory(memory, model, &LoadOptions::default().with_context(self.context))?))
     }
 
     /// What the default name of an output has instead of a type.
     pub(super) fn label(&self) -> String {
-        match self.target() {
-            Some(Target::Bytes(bytes)) => show::bytes(bytes).replace(' ', ""),
+        let size = |bytes| show::bytes(bytes).replace(' ', "");
+        match self.named_target() {
+            Some(Target::Bytes(bytes)) => size(bytes),
             Some(Target::BitsPerWeight(bits)) => format!("{bits}bpw"),
             Some(Target::Like(file_type)) => format!("like-{file_type}"),
-            _ => String::new(),
+            _ => format!("fits-{}", size(self.fit_memory.unwrap_or(0))),
         }
     }
 
@@ -131,28 +155,28 @@ impl FitArgs {
         ];
         match used.iter().find(|(is_used, _)| *is_used) {
             Some((_, option)) => Err(Failure::Usage(format!(
-                "{option} needs a target: --like TYPE, --target-size SIZE or --target-bpw BITS"
+                "{option} needs a target: --like, --target-size, --target-bpw or --fit-memory"
             ))),
             None => Ok(()),
         }
     }
 
-    /// Chooses the types for `target`.
+    /// Chooses the types for the target. `None` where there is none.
     pub(super) fn fit(
         &self,
-        target: Target,
         model: &Model,
         request: &Request,
         device: impl FnOnce() -> Result<Device, Failure>,
         threads: Option<usize>,
-    ) -> Result<Fitted, Failure> {
+    ) -> Result<Option<Fitted>, Failure> {
+        let Some(target) = self.target(model)? else { return Ok(None) };
         let options = Options::new(target)
             .with_types(self.types.clone())
             .with_active_limit(self.active_limit.0)
             .with_sensitivity(self.sensitivity()?);
         let fit = Fit::new(model, request, &options)?;
         if self.plan {
-            return Ok(fit.plan()?);
+            return Ok(Some(fit.plan()?));
         }
         let mut state = match &self.state {
             Some(path) => State::load(path, model)?,
@@ -168,7 +192,7 @@ impl FitArgs {
             state.save(path)?;
         }
         measured?;
-        Ok(fit.solve(&state)?)
+        Ok(Some(fit.solve(&state)?))
     }
 
     fn measure_sensitivities(
@@ -202,6 +226,11 @@ impl FitArgs {
     }
 
     fn sensitivity(&self) -> Result<Sensitivity, Failure> {
+        let is_measured = [MEASURED, EACH_TENSOR].contains(&self.sensitivity.as_str());
+        if self.text.is_some() && !is_measured {
+            let message = "--text is what sensitivities are measured on: it needs --sensitivity measured";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         match self.sensitivity.as_str() {
             TABLE => return Ok(Sensitivity::Table),
             MEASURED | EACH_TENSOR => return Ok(Sensitivity::Measured),
