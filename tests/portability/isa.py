@@ -34,7 +34,11 @@ COLUMNS = [
 ]
 
 # The kernels whose results are exact. Products have error bounds and may be fused.
-EXACT = ("quantize.", "quantize_search.", "quantize_pack.", "dequantize.", "get_rows.", "self_test.")
+EXACT = (
+    ("quantize.", "quantize_search.", "quantize_pack.", "dequantize.")
+    + ("round_trip.", "error_sums.")
+    + ("get_rows.", "self_test.")
+)
 
 # Programs for software adapters.
 SOFTWARE = (".lanes1.", ".textures")
