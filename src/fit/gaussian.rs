@@ -21,7 +21,7 @@ pub fn gaussian_error(format: Format) -> Option<f64> {
         Q4_1 => 6.1e-3,
         Q5_0 => 1.83e-3,
         Q5_1 => 1.43e-3,
-        Q8_0 => 3.0e-5,
+        Q8_0 => 2.9e-5,
         Q2_K => 8.8e-2,
         Q3_K => 2.28e-2,
         Q4_K => 5.1e-3,
@@ -29,9 +29,9 @@ pub fn gaussian_error(format: Format) -> Option<f64> {
         Q6_K => 3.2e-4,
         IQ4_NL => 5.8e-3,
         IQ4_XS => 5.9e-3,
-        TQ1_0 | TQ2_0 => 0.5,
+        TQ1_0 | TQ2_0 => 0.65,
         MXFP4 => 1.3e-2,
-        NVFP4 => 9.0e-3,
+        NVFP4 => 1.07e-2,
         _ => return None,
     })
 }

@@ -78,7 +78,9 @@ impl Fit<'_> {
     ) -> Result<()> {
         let mut meter = Meter::new(device, threads);
         for (done, tensor) in self.tensors.iter().enumerate() {
-            let missing: Vec<Format> = (tensor.candidates.iter().copied())
+            // The fixed mix is compared with, also where it is not to choose from.
+            let wanted = std::iter::once(tensor.mix).filter(|mix| !tensor.candidates.contains(mix));
+            let missing: Vec<Format> = (tensor.candidates.iter().copied().chain(wanted))
                 .filter(|&format| format != tensor.source && state.error(&tensor.name, format).is_none())
                 .collect();
             let is_probed = state.errors().contains_key(&tensor.name);

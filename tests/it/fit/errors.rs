@@ -131,7 +131,9 @@ fn weights_on_a_lattice_are_found_and_keep_their_type() {
         let fit = Fit::new(&model, &request(), &like(FileType::Q5_K_M)).unwrap();
         let fitted = fit.solve(&measured(&fit, &model).unwrap()).unwrap();
         let tensor = fitted.tensors.iter().find(|tensor| tensor.name == "blk.0.attn_v.weight").unwrap();
-        assert_eq!((tensor.lattice, tensor.format), (Some(format), format));
+        assert_eq!(tensor.lattice, Some(format));
+        // Of those with fewer bytes than the usual types, nothing is better.
+        assert!(tensor.format == format || format == Format::Q8_0, "{format}: {}", tensor.format);
         assert!(fitted.tensors.iter().filter(|tensor| tensor.lattice.is_some()).count() == 1);
         let plan = Plan::new(&model, &request()).unwrap();
         assert_eq!(lattices(&model, &plan).unwrap(), [("blk.0.attn_v.weight".to_owned(), format)]);

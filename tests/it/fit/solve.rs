@@ -66,7 +66,7 @@ fn the_solver_finds_what_brute_force_finds() {
 
 #[test]
 fn both_limits_hold_and_starts_are_never_worse() {
-    let mut exact = 0;
+    let (mut exact, mut possible) = (0, 0);
     for seed in 0..200 {
         let problem = with_budget(&random(seed, 5, 5, true), 0.6);
         let active = problem.totals(&problem.solve(&[]).unwrap()).active_bytes;
@@ -80,6 +80,7 @@ fn both_limits_hold_and_starts_are_never_worse() {
             let found = problem.totals(&problem.solve(&[]).unwrap());
             assert!(problem.allows(&found), "seed {seed}, share {share}");
             assert!(found.loss >= least - 1e-9);
+            possible += 1;
             exact += usize::from(found.loss <= least + 1e-9);
             // From the best solution the solver finds nothing worse.
             let start = problem.solve(&[]).unwrap();
@@ -87,7 +88,7 @@ fn both_limits_hold_and_starts_are_never_worse() {
         }
     }
     // With two limits it is a heuristic, and a good one.
-    assert!(exact > 600, "{exact} of at most 800");
+    assert!(100 * exact > 90 * possible, "{exact} of {possible}");
 }
 
 #[test]

@@ -194,14 +194,15 @@ fn active_bytes_of_experts_are_limited() {
     let active = |limit| {
         let options = like(FileType::Q4_K_S).with_active_limit(limit);
         let found = fitted(&model, &request(), &options).unwrap();
-        assert!(found.plan.file_bytes() <= found.mix_bytes && found.loss <= found.mix_loss);
+        assert!(found.plan.file_bytes() <= found.mix_bytes);
         found.active_bytes.map(|(active, mix)| active as f64 / mix as f64)
     };
     assert_eq!(active(None), None);
     let free = active(Some(10.0)).unwrap();
-    assert!(free > 1.05, "{free}");
-    assert!(active(Some(1.05)).unwrap() <= 1.05);
-    assert!(active(Some(1.0)).unwrap() <= 1.0);
+    for part in [1.0, 0.98, 0.95, 0.9] {
+        let found = active(Some(free * part)).unwrap();
+        assert!(found <= free * part && found > 0.6 * free, "{free} {part} {found}");
+    }
     let options = like(FileType::Q4_K_S).with_active_limit(Some(0.1));
     let error = fitted(&model, &request(), &options).unwrap_err();
     assert!(matches!(error, Error::Fit(FitFault::ActiveBytes { .. })), "{error}");
