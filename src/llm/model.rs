@@ -59,7 +59,7 @@ impl Model {
         let config = Config::new(file)?;
         let sessions = options.sessions(&config)?;
         let graph = Graph::new(&config, &|tensor| file.tensor(tensor).is_some());
-        let mut reader = Reader::new(file, &options.device, options.quantize, progress)?;
+        let mut reader = Reader::new(file, &options.device, options.quantize.as_ref(), progress)?;
         reader.check_all_used(&graph, config.rope.divisors)?;
         let divisors = if config.rope.divisors {
             let spec = TensorSpec::new(ROPE_DIVISORS, &[config.rope.dimensions / 2]);

@@ -4,6 +4,7 @@ use super::config::Config;
 use super::kv_cache::CacheFormats;
 use crate::gpu::Precision;
 use crate::mix::FileType;
+use crate::stream::Request;
 use crate::{Device, Error, Format, Result};
 
 /// Tokens of the context by default, if the model was trained for as many.
@@ -22,8 +23,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 pub struct LoadOptions {
     /// Where the model runs; by default on the CPU.
     pub device: Device,
-    /// Quantizes the weights while they are loaded, to what a file of this type would hold.
-    pub quantize: Option<FileType>,
+    /// Quantizes the weights while they are loaded, to what a file made by this request would hold.
+    pub quantize: Option<Request>,
     /// Tokens that a session has room for; by default 4096, or what the model was trained for if that is
     /// less.
     pub context: Option<usize>,
@@ -62,9 +63,15 @@ impl LoadOptions {
         Self { device, ..self }
     }
 
-    /// Sets [`quantize`](Self::quantize).
+    /// Sets [`quantize`](Self::quantize) to a request for this file type and nothing else.
     #[must_use]
     pub fn with_quantize(self, quantize: impl Into<Option<FileType>>) -> Self {
+        Self { quantize: quantize.into().map(Request::new), ..self }
+    }
+
+    /// Sets [`quantize`](Self::quantize).
+    #[must_use]
+    pub fn with_quantize_request(self, quantize: impl Into<Option<Request>>) -> Self {
         Self { quantize: quantize.into(), ..self }
     }
 

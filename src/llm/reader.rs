@@ -6,7 +6,6 @@ use super::rope::ROPE_DIVISORS;
 use super::weights::{BiasedMatrix, CpuStack, CpuWeights, Encoded, GpuStack, GpuWeights, Weights};
 use crate::gguf::{Model, Tensor, TensorType};
 use crate::gpu::{Converter, Matrix};
-use crate::mix::FileType;
 use crate::stream::{Plan, Request};
 use crate::threads::{all_threads, in_parallel};
 use crate::{Device, Error, Format, Gpu, Result, cpu};
@@ -36,20 +35,19 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// With `quantize`, tensors get the formats that [`crate::quantize_file`] gives them in a file of this
-    /// type.
+    /// With `quantize`, tensors get the formats that [`crate::quantize_file`] gives them for this request.
     ///
     /// Fails with the errors of [`Plan::new`], and with [`Error::Cancelled`] if `progress` breaks off.
     pub(super) fn new(
         model: &'a Model,
         device: &Device,
-        quantize: Option<FileType>,
+        quantize: Option<&Request>,
         progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Self> {
         let mut tensors: HashMap<_, _> =
             model.tensors().map(|tensor| (tensor.info.name(), (tensor, tensor.info.tensor_type()))).collect();
-        if let Some(file_type) = quantize {
-            for planned in Plan::new(model, &Request::new(file_type))?.tensors() {
+        if let Some(request) = quantize {
+            for planned in Plan::new(model, request)?.tensors() {
                 if let Some((_, target)) = tensors.get_mut(planned.from.name()) {
                     *target = planned.to.tensor_type();
                 }
