@@ -23,7 +23,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 pub struct LoadOptions {
     /// Where the model runs; by default on the CPU.
     pub device: Device,
-    /// Quantizes the weights while they are loaded, to what a file made by this request would hold.
+    /// Quantizes the weights while they are loaded, to what a file of this request would hold. Of a request,
+    /// only what decides the formats is used.
     pub quantize: Option<Request>,
     /// Tokens that a session has room for; by default 4096, or what the model was trained for if that is
     /// less.
@@ -63,7 +64,7 @@ impl LoadOptions {
         Self { device, ..self }
     }
 
-    /// Sets [`quantize`](Self::quantize) to a request for this file type and nothing else.
+    /// Sets [`quantize`](Self::quantize) to a file type and nothing else.
     #[must_use]
     pub fn with_quantize(self, quantize: impl Into<Option<FileType>>) -> Self {
         Self { quantize: quantize.into().map(Request::new), ..self }
@@ -71,8 +72,8 @@ impl LoadOptions {
 
     /// Sets [`quantize`](Self::quantize).
     #[must_use]
-    pub fn with_quantize_request(self, quantize: impl Into<Option<Request>>) -> Self {
-        Self { quantize: quantize.into(), ..self }
+    pub fn with_quantize_request(self, request: Request) -> Self {
+        Self { quantize: Some(request), ..self }
     }
 
     /// Sets [`context`](Self::context).
