@@ -10,6 +10,8 @@ mod perplexity;
 #[cfg(feature = "llm")]
 mod position;
 #[cfg(feature = "llm")]
+mod predict;
+#[cfg(feature = "llm")]
 mod prediction;
 #[cfg(feature = "llm")]
 mod walk;
@@ -22,4 +24,8 @@ pub use divergence::{Divergence, Mean, divergence_ratio};
 #[cfg(feature = "llm")]
 pub use perplexity::Perplexity;
 #[cfg(feature = "llm")]
-pub use prediction::{Base, Chunks, Prediction, perplexity};
+pub use predict::{Base, perplexity};
+#[cfg(feature = "llm")]
+pub use prediction::Prediction;
+#[cfg(feature = "llm")]
+pub use walk::Chunks;

@@ -28,8 +28,8 @@ pub(crate) struct Perplexity {
     /// A model to compare with, such as the F16 model
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
-    /// A file for the base's predictions: made if it does not exist, otherwise used instead of the base, which
-    /// then need not be named. Two bytes for each predicted token and each token of the vocabulary
+    /// A file for the base's predictions: made if it does not exist, otherwise used instead of the base,
+    /// which then need not be named. Two bytes for each predicted token and each token of the vocabulary
     #[arg(long, value_name = "FILE")]
     base_logits: Option<PathBuf>,
     /// Tokens in a chunk; 0 means the context that the model was trained for
@@ -132,7 +132,9 @@ fn write_text(known: &Prediction, out: &mut impl Write) -> io::Result<()> {
     let base = divergence.base();
     writeln!(out, "of the base     {:.4} ± {:.5}", base.value(), base.error())?;
     writeln!(out, "ln of the ratio {:.6} ± {:.6}", ratio.value, ratio.error)?;
-    writeln!(out, "KL divergence   {:.6} ± {:.6}", mean.value, mean.error)?;
+    let by_chunk = divergence.by_chunk().error;
+    let by_chunk = if by_chunk.is_nan() { String::new() } else { format!(", by chunk ± {by_chunk:.6}") };
+    writeln!(out, "KL divergence   {:.6} ± {:.6}{by_chunk}", mean.value, mean.error)?;
     let [median, high, largest] = percentiles(divergence);
     writeln!(out, "                median {median:.6}, 99 % {high:.6}, maximum {largest:.6}")?;
     writeln!(out, "RMS of q - p    {:.3} %", 100.0 * divergence.rms_difference())?;
@@ -161,6 +163,7 @@ fn to_json(known: &Prediction) -> Value {
             "log_ratio_error": ratio.error,
             "kl_divergence": mean.value,
             "kl_divergence_error": mean.error,
+            "kl_divergence_error_by_chunk": divergence.by_chunk().error,
             "kl_divergence_median": median,
             "kl_divergence_99": high,
             "kl_divergence_maximum": largest,

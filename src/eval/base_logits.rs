@@ -15,8 +15,8 @@
 //! bytes a token. ln p of the next token and the most likely token are exact.
 
 use super::position::Position;
-use super::walk::Walk;
-use super::{Chunks, Prediction};
+use super::prediction::Prediction;
+use super::walk::{Chunks, Walk};
 use crate::error::ComparisonFault;
 use crate::gguf::{self, ReadAt};
 use crate::gpu::Precision;
@@ -159,8 +159,8 @@ pub struct BaseLogits {
 }
 
 impl BaseLogits {
-    /// Evaluates `base`, whose key is `key`, and writes its predictions to a file at `path`, which is complete
-    /// or not there.
+    /// Evaluates `base`, whose key is `key`, and writes its predictions to a file at `path`, which is
+    /// complete or not there.
     ///
     /// `on_chunk` is called after each chunk; [`ControlFlow::Break`] stops with [`Error::Cancelled`]. Writes
     /// 12 bytes a position and 2 for each token of the vocabulary. Fails as

@@ -15,6 +15,8 @@
 
 mod sums;
 
+pub use sums::Distortion;
+
 use crate::cpu::MAX_THREADS;
 use crate::error::ComparisonFault;
 use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
@@ -122,22 +124,6 @@ pub struct TensorDistortion {
     pub other: Format,
     /// The figures.
     pub distortion: Distortion,
-}
-
-/// The difference between weights and those of the reference. None of the figures is NaN.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Distortion {
-    /// Number of weights.
-    pub weights: u64,
-    /// Root of the mean squared error, in the unit of the weights.
-    pub rmse: f64,
-    /// Largest absolute error.
-    pub max_error: f64,
-    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ if only the reference is all zeros.
-    pub sqnr_db: f64,
-    /// Cosine of the angle between the two: 1 if both are all zeros, 0 if one is.
-    pub cosine: f64,
 }
 
 /// Why a tensor was not compared.

@@ -6,9 +6,9 @@
 //! - whether both have the same most likely token,
 //! - `q - p` of the text's next token.
 //!
-//! The logits of the base are rounded to f16 after their largest is subtracted, as [`BaseLogits`] keeps them,
-//! and p is the softmax of these. That moves ln p by at most 2⁻¹² of its distance from the largest, at random
-//! and with opposite signs; the divergence of a model from itself becomes about 10⁻⁷ instead of 0. `q - p` and
+//! The logits of the base are rounded to f16 after their largest is subtracted, as [`BaseLogits`] keeps
+//! them, and p is the softmax of these. That moves ln p by at most 2⁻¹² of its distance from the largest,
+//! with either sign; the mean divergence of a model from itself becomes about 10⁻⁷ instead of 0. `q - p` and
 //! the most likely token are of the exact logits.
 //!
 //! [`BaseLogits`]: super::BaseLogits

@@ -1,12 +1,22 @@
 //! The way through a text: chunk by chunk, the first half read, the second predicted.
 
-use super::Chunks;
 use crate::llm::Session;
 use crate::{Error, Result};
 use std::ops::Range;
 
 /// The most bytes of logits that are held at a time, for one model.
 const LOGITS_BYTES: usize = 64 << 20;
+
+/// How a text is cut into chunks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chunks {
+    /// Tokens in a chunk, at least 4.
+    pub tokens: usize,
+    /// The most chunks to evaluate; the rest of the text is not read.
+    pub limit: Option<usize>,
+    /// The token that replaces the first one of each chunk, for models whose texts begin with it.
+    pub bos: Option<u32>,
+}
 
 /// The chunks of a text.
 pub(super) struct Walk<'a> {

@@ -12,7 +12,7 @@ pub(super) struct Table {
 }
 
 /// The headings of columns that hold text.
-const TEXT: [&str; 2] = ["type", "best for"];
+const TEXT: [&str; 5] = ["type", "compared with", "best for", "tensor", "formats"];
 /// Where there is no figure.
 const NONE: &str = "–";
 
@@ -29,17 +29,37 @@ pub(super) fn size(bytes: u64) -> String {
     if mib >= 4096.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
 }
 
-/// A value and its error with so many digits.
-fn estimate(estimate: Estimate, digits: usize) -> String {
-    let Estimate { value, error } = estimate;
-    match error {
-        Some(error) => format!("{value:.digits$} ± {error:.digits$}"),
-        None => format!("{value:.digits$}"),
+/// A value and its error, with two digits of the error; without an error, three of the value.
+fn estimate(Estimate { value, error }: Estimate) -> String {
+    match error.filter(|error| *error > 0.0) {
+        Some(error) => {
+            let digits = digits(error, 2);
+            format!("{value:.digits$} ± {error:.digits$}")
+        }
+        None => number(value),
     }
+}
+
+/// Three digits of a number, and no fewer than one behind the point.
+fn number(value: f64) -> String {
+    let digits = digits(value, 3).max(1);
+    format!("{value:.digits$}")
+}
+
+/// Digits behind the point, for so many of a number in all.
+fn digits(number: f64, of: i32) -> usize {
+    let magnitude =
+        if number == 0.0 || !number.is_finite() { 0 } else { number.abs().log10().floor() as i32 };
+    (of - 1 - magnitude).clamp(0, 9) as usize
 }
 
 fn or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
+}
+
+/// Tokens a second, with one digit behind the point.
+pub(super) fn rate(Estimate { value, error }: Estimate) -> String {
+    error.map_or_else(|| format!("{value:.1}"), |error| format!("{value:.1} ± {error:.1}"))
 }
 
 /// Size and quality.
@@ -58,7 +78,6 @@ pub(super) fn quality_table(report: &Report) -> Table {
     ];
     let rows = report.rows.iter().map(|row| {
         let divergence = row.quality.divergence.as_ref();
-        let nats = |value: f64| format!("{value:.5}");
         vec![
             row.name.clone(),
             size(row.file_bytes),
@@ -66,14 +85,14 @@ pub(super) fn quality_table(report: &Report) -> Table {
             or_none(row.error.as_ref(), |error| {
                 error.sqnr_db.map_or_else(|| "∞".to_owned(), |sqnr| format!("{sqnr:.2}"))
             }),
-            estimate(row.quality.perplexity, 3),
-            or_none(divergence, |divergence| estimate(divergence.mean, 5)),
-            or_none(divergence, |divergence| nats(divergence.median)),
-            or_none(divergence, |divergence| format!("{:.4}", divergence.percentile_99)),
-            or_none(divergence, |divergence| format!("{:.3}", divergence.largest)),
+            estimate(row.quality.perplexity),
+            or_none(divergence, |divergence| estimate(divergence.mean)),
+            or_none(divergence, |divergence| number(divergence.median)),
+            or_none(divergence, |divergence| number(divergence.percentile_99)),
+            or_none(divergence, |divergence| number(divergence.largest)),
             or_none(divergence, |divergence| {
                 let Estimate { value, error } = divergence.same_top;
-                estimate(Estimate { value: 100.0 * value, error: error.map(|error| 100.0 * error) }, 1)
+                estimate(Estimate { value: 100.0 * value, error: error.map(|error| 100.0 * error) })
             }),
         ]
     });
@@ -86,16 +105,16 @@ pub(super) fn quality_table(report: &Report) -> Table {
 
 /// Perplexity and divergence against the base and against another type, on the same chunks.
 pub(super) fn paired_table(report: &Report) -> Table {
-    let headings = ["type", "ln of perplexity / base's", "KLD / that of", "ratio"];
+    let headings = ["type", "ln of perplexity / base's", "compared with", "ratio of KLD"];
     let rows = report.types().enumerate().map(|(number, row)| {
         let other = rival(report, row, number);
         let means = |row: &Row| row.quality.divergence.as_ref().map(|known| known.chunk_means.clone());
         let ratio = other.and_then(|other| Some(divergence_ratio(&means(row)?, &means(other)?)));
         vec![
             row.name.clone(),
-            or_none(row.quality.divergence.as_ref(), |divergence| estimate(divergence.log_ratio, 5)),
+            or_none(row.quality.divergence.as_ref(), |divergence| estimate(divergence.log_ratio)),
             or_none(other, |other| other.name.clone()),
-            or_none(ratio.filter(|ratio| ratio.value.is_finite()), |ratio| estimate(ratio.into(), 3)),
+            or_none(ratio.filter(|ratio| ratio.value.is_finite()), |ratio| estimate(ratio.into())),
         ]
     });
     Table {
@@ -128,8 +147,8 @@ pub(super) fn speed_table(report: &Report) -> Table {
             let speed = row.speed(device);
             cells.push(or_none(speed, |speed| size(speed.weight_bytes)));
             cells.push(or_none(speed, |speed| size(speed.cache_bytes)));
-            cells.push(or_none(speed.and_then(|speed| speed.prompt), |rate| estimate(rate, 1)));
-            cells.push(or_none(speed.and_then(|speed| speed.generation), |rate| estimate(rate, 1)));
+            cells.push(or_none(speed.and_then(|speed| speed.prompt), rate));
+            cells.push(or_none(speed.and_then(|speed| speed.generation), rate));
         }
         let words = rules.iter().filter(|rule| rule.row == Some(index)).map(|rule| rule.word.as_str());
         cells.push(words.collect::<Vec<_>>().join(", "));
@@ -171,8 +190,8 @@ pub(super) fn summary(report: &Report) -> Vec<String> {
     ];
     if let Some(cases) = cases {
         lines.push(format!(
-            "Speed: a prompt of {} tokens, and {} generated tokens, {} times each, as `qmill bench` measures; \
-             the KV cache is that of {} tokens.",
+            "Speed: a prompt of {} tokens, and {} generated tokens, {} times each, as `qmill bench` \
+             measures; the KV cache is that of {} tokens.",
             cases.prompt, cases.generated, cases.repetitions, report.cache_tokens
         ));
     }
@@ -192,8 +211,8 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
         "± is one standard error: of perplexity over positions, of the mean KLD over chunks, of rates one \
          standard deviation over repetitions."
             .to_owned(),
-        "KLD is Σ p·ln(p/q) in nats, with p of the base and q of the type; same top is the share of positions \
-         with the same most likely token; SQNR is 10·log10(Σa²/Σ(a-b)²) over all weights."
+        "KLD is Σ p·ln(p/q) in nats, with p of the base and q of the type; same top is the share of \
+         positions with the same most likely token; SQNR is 10·log10(Σa²/Σ(a-b)²) over all weights."
             .to_owned(),
     ]);
     notes

@@ -1,11 +1,13 @@
 //! Measures a model in several types.
 
-use super::data::{Base, Cases, Divergence, Estimate, Quality, Report, Row, Speed, Text, WeightError};
+use super::base::{base_of, file_bytes, formats_of};
+use super::data::{Cases, Divergence, Estimate, Quality, Report, Row, Speed, Text, WeightError};
 use super::kind::{Kind, request_of};
+use super::options::{Keep, Options, Progress, Stage};
 use crate::bench::{ModelCase, ModelSettings};
-use crate::eval::{self, BaseKey, BaseLogits, Chunks, Prediction};
+use crate::eval::{self, BaseKey, BaseLogits, Prediction};
 use crate::gguf;
-use crate::llm::{LoadOptions, Model};
+use crate::llm::Model;
 use crate::stream::{self, Existing, Plan, Request, Resources};
 use crate::{Error, Result};
 use std::fs;
@@ -13,79 +15,6 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The types.
-    pub kinds: Vec<Kind>,
-    /// The tokens of the text.
-    pub text: Vec<u32>,
-    /// The text's name.
-    pub text_name: String,
-    /// How it is cut into chunks.
-    pub chunks: Chunks,
-    /// The devices; quality is measured on the first.
-    pub devices: Vec<Device>,
-    /// How models are loaded, but for device, context and types.
-    pub load: LoadOptions,
-    /// How speed is measured; `None` to leave it out.
-    pub cases: Option<Cases>,
-    /// Types of a base that is quantized already; the errors add up.
-    pub allow_requantize: bool,
-    /// See [`Report::memory_limit`].
-    pub memory_limit: Option<u64>,
-    /// Where the base's predictions are kept.
-    pub keep: Keep,
-}
-
-/// A device, with the name that it has in a report.
-#[derive(Clone, Debug)]
-pub struct Device {
-    /// Its name.
-    pub name: String,
-    /// The device.
-    pub device: crate::Device,
-}
-
-/// Where the base's predictions are kept.
-#[derive(Clone, Debug)]
-pub enum Keep {
-    /// In this file, which is used if it exists, and stays.
-    File(PathBuf),
-    /// As [`Keep::File`]; predictions of another base or text are replaced.
-    FileOrReplace(PathBuf),
-    /// In this file, which is removed as soon as it is open, or at the end where the system cannot do that.
-    Temporary(PathBuf),
-}
-
-/// What a report does next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Stage {
-    /// Computes the error of the weights.
-    Error,
-    /// Loads, and quantizes meanwhile.
-    Load,
-    /// Predicts the text.
-    Predict,
-    /// Measures speed and memory.
-    Speed,
-}
-
-/// How far a report has come. Reported before each stage and after each chunk.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Progress<'a> {
-    /// The name of the row.
-    pub row: &'a str,
-    /// What it does next.
-    pub stage: Stage,
-    /// Tokens that have gone through models, each generated one counted as several of a prompt.
-    pub done: u64,
-    /// The tokens of the whole report.
-    pub total: u64,
-}
 
 /// What a generated token costs, in tokens of a prompt: weights are read for it alone.
 const GENERATED_COST: u64 = 6;
@@ -141,10 +70,13 @@ pub fn measure(
     report.memory_limit = options.memory_limit;
     let mut run = Run { base, options, key, done: 0, total: 0, progress };
     run.total = run.row_cost() * (1 + plans.len() as u64);
-    let (row, kept) = run.base_row(cache_tokens)?;
+    let known = run.known_logits()?;
+    // This finds weights that are no numbers, and takes seconds.
+    let errors = plans.iter().map(|(kind, _, plan)| run.error(*kind, plan)).collect::<Result<Vec<_>>>()?;
+    let (row, kept) = run.base_row(known, cache_tokens)?;
     report.rows.push(row);
-    for (kind, request, plan) in &plans {
-        report.rows.push(run.type_row(*kind, request, plan, &kept.logits, cache_tokens)?);
+    for ((kind, request, plan), error) in plans.iter().zip(errors) {
+        report.rows.push(run.type_row((*kind, request, plan), error, &kept.logits, cache_tokens)?);
     }
     let predicted = (report.text.chunk_tokens - 1 - report.text.chunk_tokens / 2) * report.text.chunks;
     report.text.predicted = predicted as u64;
@@ -177,9 +109,16 @@ impl Drop for Kept {
 }
 
 impl Run<'_> {
-    fn base_row(&mut self, cache_tokens: usize) -> Result<(Row, Kept)> {
+    /// The error of the weights of a type.
+    fn error(&mut self, kind: Kind, plan: &Plan) -> Result<WeightError> {
+        self.report(&kind.to_string(), Stage::Error)?;
+        let threads = self.options.load.threads.and_then(NonZeroUsize::new);
+        let threads = threads.unwrap_or(Resources::default().threads);
+        Ok(WeightError::from(&eval::planned_distortion(self.base, plan, threads)?))
+    }
+
+    fn base_row(&mut self, known: Option<BaseLogits>, cache_tokens: usize) -> Result<(Row, Kept)> {
         let name = formats_of(self.base);
-        let known = self.known_logits()?;
         let model = self.load(&name, None, 0)?;
         let kept = match known {
             Some(logits) => {
@@ -245,17 +184,12 @@ impl Run<'_> {
 
     fn type_row(
         &mut self,
-        kind: Kind,
-        request: &Request,
-        plan: &Plan,
+        (kind, request, plan): (Kind, &Request, &Plan),
+        error: WeightError,
         kept: &BaseLogits,
         cache_tokens: usize,
     ) -> Result<Row> {
         let name = kind.to_string();
-        self.report(&name, Stage::Error)?;
-        let threads = self.options.load.threads.and_then(NonZeroUsize::new);
-        let threads = threads.unwrap_or(Resources::default().threads);
-        let comparison = eval::planned_distortion(self.base, plan, threads)?;
         let model = self.load(&name, Some(request), 0)?;
         self.report(&name, Stage::Predict)?;
         let options = self.options;
@@ -272,7 +206,7 @@ impl Run<'_> {
             is_base: false,
             file_bytes: plan.file_bytes(),
             bits_per_weight: stream::Report::new(plan, Duration::ZERO).bits_per_weight(),
-            error: Some(WeightError::from(&comparison)),
+            error: Some(error),
             quality: quality(&known),
             speeds,
         })
@@ -286,8 +220,11 @@ impl Run<'_> {
             .load
             .clone()
             .with_device(options.devices[device].device.clone())
-            .with_context(options.chunks.tokens)
-            .with_quantize_request(request.cloned());
+            .with_context(options.chunks.tokens);
+        let load = match request {
+            Some(request) => load.with_quantize_request(request.clone()),
+            None => load,
+        };
         let base = self.base;
         Model::from_gguf_with(base, &load, &mut |_| match self.report(name, Stage::Load) {
             Ok(()) => ControlFlow::Continue(()),
@@ -390,39 +327,4 @@ fn quality(known: &Prediction) -> Quality {
         perplexity: Estimate { value: perplexity.value(), error: Some(perplexity.error()) },
         divergence,
     }
-}
-
-fn base_of(model: &gguf::Model, key: &BaseKey) -> Base {
-    let file = model.shards()[0].path();
-    let formats = model.tensors().filter_map(|tensor| tensor.info.tensor_type().format());
-    Base {
-        file: file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned(),
-        model: key.model.clone(),
-        weights: model.tensors().map(|tensor| tensor.info.weights()).sum(),
-        is_quantized: formats.into_iter().any(|format| !format.is_float()),
-    }
-}
-
-/// The format of most weights of a model.
-fn formats_of(model: &gguf::Model) -> String {
-    let mut totals: Vec<(&str, u64)> = Vec::new();
-    for tensor in model.tensors() {
-        let name = tensor.info.tensor_type().name();
-        match totals.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, total)) => *total += tensor.info.weights(),
-            None => totals.push((name, tensor.info.weights())),
-        }
-    }
-    let most = totals.into_iter().max_by_key(|(_, total)| *total);
-    most.map_or_else(String::new, |(name, _)| format!("{name} (base)"))
-}
-
-/// Length of a model's files; of a model that is in no file, that of its data and headers.
-fn file_bytes(model: &gguf::Model) -> u64 {
-    let lengths = model.shards().iter().map(|shard| {
-        let end = shard.header().tensors.iter().map(|tensor| tensor.offset() + tensor.bytes()).max();
-        let computed = shard.header().data_offset + end.unwrap_or(0);
-        fs::metadata(shard.path()).map_or(computed, |found| found.len())
-    });
-    lengths.sum()
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 /// Joins reports of the same base and text, each with the name of its file: a row for each type that is in
 /// any, with the speeds of all.
 ///
-/// Quality is that of the first report that has the type. Two reports may name different devices alike, such
-/// as `CPU`; then the later one gets its file's name too. Fails with [`ComparisonFault::OtherReport`] if base,
+/// Quality is that of the first report that has the type. Two reports may name different devices alike;
+/// then the later one gets its file's name too. Fails with [`ComparisonFault::OtherReport`] if base,
 /// text, way of measuring, or the size of a type differ, and with [`Error::Number`] for no reports.
 pub fn merge(reports: &[(PathBuf, Report)]) -> Result<Report> {
     let Some(((first_path, first), others)) = reports.split_first() else {

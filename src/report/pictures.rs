@@ -12,4 +12,4 @@ pub use frontier::frontier;
 pub use layers::layers;
 pub use rates::rates;
 
-pub(super) use canvas::{COLOURS, escaped};
+pub(super) use canvas::{COLOURS, escaped, within_page};

@@ -34,6 +34,7 @@ fn push_table(out: &mut String, table: &Table) {
             cells.chain([width(&table.headings[column])]).max().unwrap_or(0)
         })
         .collect();
+    push(out, &format!("{}:", table.caption));
     for row in std::iter::once(&table.headings).chain(&table.rows) {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {

@@ -14,5 +14,6 @@ mod llm_run;
 mod llm_text;
 mod mix;
 mod quantize_cli;
+mod report;
 mod stream;
 mod support;

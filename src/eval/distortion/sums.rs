@@ -1,6 +1,20 @@
 //! Sums over weights and their errors, and the figures that they give.
 
-use super::Distortion;
+/// The difference between weights and those of the reference. None of the figures is NaN.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Distortion {
+    /// Number of weights.
+    pub weights: u64,
+    /// Root of the mean squared error, in the unit of the weights.
+    pub rmse: f64,
+    /// Largest absolute error.
+    pub max_error: f64,
+    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ if only the reference is all zeros.
+    pub sqnr_db: f64,
+    /// Cosine of the angle between the two: 1 if both are all zeros, 0 if one is.
+    pub cosine: f64,
+}
 
 /// Sums over some weights.
 #[derive(Clone, Copy, Default)]

@@ -20,6 +20,10 @@ pub(in crate::report) const COLOURS: &str = "\
 @media(prefers-color-scheme:dark){\
 :root{--paper:#0f1419;--ink:#e6edf3;--muted:#9aa5b1;--grid:#2d3640;--accent:#6cb6ff;--second:#f0883e}}";
 
+/// Before and after the colours of a picture that stands alone.
+const STYLE_START: &str = "<style>";
+const STYLE_END: &str = "svg{background:var(--paper)}</style>";
+
 /// The font size of texts, in pixels.
 pub(super) const FONT: i32 = 12;
 
@@ -49,11 +53,16 @@ fn finish(svg: &str, title: &str, description: &str) -> String {
         svg = svg.replace(&format!("\"#{red:02X}{green:02X}{blue:02X}\""), &format!("\"var({name})\""));
     }
     let head = format!(
-        " role=\"img\"><title>{}</title><desc>{}</desc><style>{COLOURS}</style>",
+        " role=\"img\"><title>{}</title><desc>{}</desc>{STYLE_START}{COLOURS}{STYLE_END}",
         escaped(title),
         escaped(description)
     );
     svg.replacen('>', &head, 1)
+}
+
+/// A picture for a page that has the colours.
+pub(in crate::report) fn within_page(svg: &str) -> String {
+    svg.replacen(&format!("{STYLE_START}{COLOURS}{STYLE_END}"), "", 1)
 }
 
 /// A text for XML and HTML.

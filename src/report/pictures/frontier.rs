@@ -65,6 +65,11 @@ fn draw(area: &Area, points: &[Point], width: u32) -> Result<(), DrawingAreaErro
         .x_label_area_size(40)
         .y_label_area_size(52)
         .build_cartesian_2d(sizes, losses.log_scale())?;
+    let decimals = match large - small {
+        span if span < 1.0 => 2,
+        span if span < 10.0 => 1,
+        _ => 0,
+    };
     let label = |horizontal| text_style(INK, horizontal, VPos::Center);
     chart
         .configure_mesh()
@@ -73,7 +78,7 @@ fn draw(area: &Area, points: &[Point], width: u32) -> Result<(), DrawingAreaErro
         .light_line_style(GRID.mix(0.0))
         .x_labels(if width < 500 { 4 } else { 8 })
         .y_labels(6)
-        .x_label_formatter(&|mib| format!("{mib:.0}"))
+        .x_label_formatter(&|mib| format!("{mib:.decimals$}"))
         .y_label_formatter(&|loss| tick(*loss))
         .label_style(text_style(MUTED, HPos::Center, VPos::Center))
         .draw()?;

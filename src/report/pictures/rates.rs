@@ -1,6 +1,7 @@
 //! Tokens a second, as bars.
 
 use super::canvas::{ACCENT, Area, FONT, GRID, INK, MUTED, SECOND, picture, text_style, text_width};
+use crate::report::columns::rate as shown;
 use crate::report::data::{Estimate, Report, Row, Speed};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -39,11 +40,7 @@ pub fn rates(report: &Report, width: u32) -> String {
 fn draw(area: &Area, groups: &[Group], width: i32) -> Result<(), DrawingAreaErrorKind<io::Error>> {
     let names = groups.iter().flat_map(|group| &group.bars).map(|(name, _)| text_width(name));
     let left = (names.max().unwrap_or(0) + 10).min(width / 3);
-    let shown = |rate: &Estimate| match rate.error {
-        Some(error) => format!("{:.1} ± {error:.1}", rate.value),
-        None => format!("{:.1}", rate.value),
-    };
-    let figures = groups.iter().flat_map(|group| &group.bars).map(|(_, rate)| text_width(&shown(rate)));
+    let figures = groups.iter().flat_map(|group| &group.bars).map(|(_, rate)| text_width(&shown(*rate)));
     let right = width - figures.max().unwrap_or(0) - 10;
     let mut y = 0;
     for group in groups {
@@ -66,7 +63,7 @@ fn draw(area: &Area, groups: &[Group], width: i32) -> Result<(), DrawingAreaErro
             area.draw(&Rectangle::new(track, GRID.mix(0.45).filled()))?;
             area.draw(&Rectangle::new([(left, y + 3), (left + length, y + BAR - 3)], group.colour.filled()))?;
             let style = text_style(INK, HPos::Left, VPos::Center);
-            area.draw(&Text::new(shown(rate), (right + 6, middle), style))?;
+            area.draw(&Text::new(shown(*rate), (right + 6, middle), style))?;
             y += BAR;
         }
         y += BAR - 4;
