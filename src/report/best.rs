@@ -39,21 +39,22 @@ pub fn best(report: &Report) -> Vec<Rule> {
     }
     let devices = report.devices();
     for &device in &devices {
-        let on = if devices.len() > 1 { format!(" on {device}") } else { String::new() };
+        let letter = report.letter(device);
+        let on = letter.map_or_else(String::new, |letter| format!(" on {letter}"));
         let generation = |row: &Row| Some(-row.speed(device)?.generation?.value);
         let prompt = |row: &Row| Some(-row.speed(device)?.prompt?.value);
         let measured = |of: &dyn Fn(&Row) -> Option<f64>| types.iter().any(|(_, row)| of(row).is_some());
         if measured(&generation) {
             rules.push(Rule {
                 word: format!("generation{on}"),
-                sentence: format!("generation{on}: the most generated tokens a second{on}"),
+                sentence: format!("generation{on}: the most generated tokens a second on {device}"),
                 row: least(&generation),
             });
         }
         if measured(&prompt) {
             rules.push(Rule {
                 word: format!("prompt{on}"),
-                sentence: format!("prompt{on}: the most tokens of a prompt a second{on}"),
+                sentence: format!("prompt{on}: the most tokens of a prompt a second on {device}"),
                 row: least(&prompt),
             });
         }

@@ -57,6 +57,12 @@ fn or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
 }
 
+/// A perplexity with three digits behind the point: those of types differ by less than their errors, because
+/// the errors are of one text.
+fn perplexity(Estimate { value, error }: Estimate) -> String {
+    error.map_or_else(|| format!("{value:.3}"), |error| format!("{value:.3} ± {error:.3}"))
+}
+
 /// Tokens a second, with one digit behind the point.
 pub(super) fn rate(Estimate { value, error }: Estimate) -> String {
     error.map_or_else(|| format!("{value:.1}"), |error| format!("{value:.1} ± {error:.1}"))
@@ -85,7 +91,7 @@ pub(super) fn quality_table(report: &Report) -> Table {
             or_none(row.error.as_ref(), |error| {
                 error.sqnr_db.map_or_else(|| "∞".to_owned(), |sqnr| format!("{sqnr:.2}"))
             }),
-            estimate(row.quality.perplexity),
+            perplexity(row.quality.perplexity),
             or_none(divergence, |divergence| estimate(divergence.mean)),
             or_none(divergence, |divergence| number(divergence.median)),
             or_none(divergence, |divergence| number(divergence.percentile_99)),
@@ -135,9 +141,9 @@ pub(super) fn speed_table(report: &Report) -> Table {
     let devices = report.devices();
     let mut headings = vec!["type".to_owned()];
     for device in &devices {
-        let on = if devices.len() > 1 { format!(", {device}") } else { String::new() };
+        let on = report.letter(device).map_or_else(String::new, |letter| format!("{letter}: "));
         let names = ["weights", "KV cache", "prompt t/s", "generation t/s"];
-        headings.extend(names.map(|name| format!("{name}{on}")));
+        headings.extend(names.map(|name| format!("{on}{name}")));
     }
     headings.push("best for".to_owned());
     let rules = best(report);
@@ -156,7 +162,10 @@ pub(super) fn speed_table(report: &Report) -> Table {
     });
     let caption = match devices.as_slice() {
         [only] => format!("Speed and memory on {only}"),
-        _ => "Speed and memory".to_owned(),
+        several => {
+            let letter = |device: &&str| format!("{} is {device}", report.letter(device).unwrap_or_default());
+            format!("Speed and memory; {}", several.iter().map(letter).collect::<Vec<_>>().join(", "))
+        }
     };
     Table { caption, headings, rows: rows.collect() }
 }

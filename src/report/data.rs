@@ -217,6 +217,13 @@ impl Report {
         devices
     }
 
+    /// The letter that stands for a device in tables, if there are several: `A` is the first.
+    pub(super) fn letter(&self, device: &str) -> Option<char> {
+        let devices = self.devices();
+        let index = devices.iter().position(|&known| known == device).filter(|_| devices.len() > 1)?;
+        Some(if index < 26 { char::from(b'A' + index as u8) } else { '+' })
+    }
+
     /// As JSON, on several lines.
     pub fn to_json(&self) -> String {
         // Numbers, strings and lists of these: nothing that JSON cannot say.

@@ -21,6 +21,16 @@ const NAMES: [&str; 3] = ["report.json", "report.md", "report.html"];
 pub(super) struct Folder {
     path: PathBuf,
     existing: Existing,
+    is_new: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.is_new {
+            // Only an empty folder is removed, which a failed run leaves.
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
 }
 
 impl Folder {
@@ -33,9 +43,10 @@ impl Folder {
                 return Err(Error::Output { path, fault: OutputFault::Exists }.into());
             }
         }
+        let is_new = !path.exists();
         let cannot_create = |source| Error::Io { path: path.to_owned(), action: "create", source };
         fs::create_dir_all(path).map_err(cannot_create)?;
-        Ok(Self { path: path.to_owned(), existing })
+        Ok(Self { path: path.to_owned(), existing, is_new })
     }
 
     /// The file with the base's predictions.

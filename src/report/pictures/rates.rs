@@ -27,7 +27,9 @@ pub fn rates(report: &Report, width: u32) -> String {
             let bar = |row: &Row| Some((row.name.clone(), of(row.speed(device)?)?));
             let bars: Vec<_> = report.rows.iter().filter_map(bar).collect();
             if !bars.is_empty() {
-                groups.push(Group { heading: format!("{what}, tokens a second, {device}"), colour, bars });
+                let letter = report.letter(device).map_or_else(String::new, |letter| format!("{letter}: "));
+                let heading = format!("{letter}{what}, tokens a second, {device}");
+                groups.push(Group { heading, colour, bars });
             }
         }
     }

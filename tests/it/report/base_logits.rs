@@ -11,7 +11,7 @@ use std::fs;
 /// `perplexity` of the tiny model in Q3_K_M.
 fn perplexity(more: &[&str]) -> Value {
     let same = ["perplexity", "-m", TINY_SHAKESPEARE, "--quantize", "Q3_K_M", "-f", HELD_OUT];
-    json(&[&same, &CHUNKS, &["--device", "cpu"], more].concat())
+    json(&[&same[..], &CHUNKS, &["--device", "cpu"], more].concat())
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_key_tells_models_and_texts_apart() {
 fn rounding_of_kept_logits_is_small() {
     // A model against itself: what is left is the rounding, and it is of second order.
     let same = ["perplexity", "-m", TINY_SHAKESPEARE, "--base", TINY_SHAKESPEARE, "-f", HELD_OUT];
-    let found = json(&[&same, &CHUNKS, &["--device", "cpu"]].concat());
+    let found = json(&[&same[..], &CHUNKS, &["--device", "cpu"]].concat());
     let divergence = found["base"]["kl_divergence"].as_f64().unwrap();
     // f16 keeps 11 bits: at a distance x from the largest, ln p moves by at most x·2⁻¹², and the divergence
     // by half the mean square of that. Tokens beyond 16 do not count.

@@ -32,6 +32,7 @@ fn wrong_requests_are_answered_before_anything_is_computed() {
         (&["-r", "0"], 2, "no number from 1 on"),
         (&["-o", &path("taken")], 1, "report.md: exists already"),
         (&["-o", &path("taken.txt")], 1, "taken.txt"),
+        (&["-o", &path("new"), "-c", "3"], 1, "the length of a chunk is 3"),
         (&["--merge", "x.json"], 2, "cannot be used with"),
     ] {
         let (line, found) = refused(more);
@@ -41,6 +42,8 @@ fn wrong_requests_are_answered_before_anything_is_computed() {
     assert!(code == 1 && line.contains("is Q8_0 already"), "{line}");
     assert_eq!(fs::read_to_string(path("taken/report.md")).unwrap(), "mine");
     assert_eq!(files_in(&folder.path().join("taken")), ["report.md"]);
+    // A folder that a failed run made is gone.
+    assert!(!folder.path().join("new").exists());
     let (_, code) = failure(&["report"]);
     assert_eq!(code, 2);
 
