@@ -34,6 +34,7 @@ const CHUNK_TOKENS: usize = 512;
 /// writes report.md, report.json, report.html and the base's predictions, which a second run uses again.
 /// --merge joins the report.json of several machines.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 pub(crate) struct Report {
     /// The base, such as the F16 model; the first file of a split model
     #[arg(short, long, value_name = "BASE", required_unless_present = "merge")]

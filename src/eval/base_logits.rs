@@ -16,7 +16,7 @@
 
 use super::position::Position;
 use super::prediction::Prediction;
-use super::walk::{Chunks, Walk};
+use super::walk::{Chunks, Walk, read_first_half};
 use crate::error::ComparisonFault;
 use crate::gguf::{self, ReadAt};
 use crate::gpu::Precision;
@@ -74,7 +74,9 @@ impl BaseKey {
         let activations = if is_cpu || options.precision == Precision::Exact { "exact" } else { "int8" };
         let used = &text[..walk.count() * chunks.tokens];
         let mut hash = Hash::new();
-        used.iter().for_each(|token| hash.add(&token.to_le_bytes()));
+        for token in used {
+            hash.add(&token.to_le_bytes());
+        }
         Ok(Self {
             model: fingerprint(base)?,
             device: options.device.to_string(),
@@ -185,7 +187,7 @@ impl BaseLogits {
         let mut known = Prediction { total_chunks: walk.count(), ..Prediction::default() };
         let mut record = Vec::new();
         for chunk in walk.chunks() {
-            walk.read_first_half(&mut session, &chunk)?;
+            read_first_half(&mut session, &chunk)?;
             for range in walk.scored(chunk.len()) {
                 let logits = session.all_logits(&chunk[range.clone()])?;
                 for (row, &token) in logits.chunks_exact(vocabulary).zip(&chunk[range.start + 1..]) {
@@ -334,7 +336,9 @@ pub(crate) fn fingerprint(model: &gguf::Model) -> Result<String> {
     for tensor in model.tensors() {
         let info = tensor.info;
         hash.add(info.name().as_bytes());
-        info.shape().iter().for_each(|length| hash.add(&length.to_le_bytes()));
+        for length in info.shape() {
+            hash.add(&length.to_le_bytes());
+        }
         hash.add(info.tensor_type().name().as_bytes());
         let bytes = info.bytes().min(SAMPLE_BYTES);
         sample.resize(bytes as usize, 0);

@@ -5,7 +5,7 @@
 
 use super::position::Position;
 use super::prediction::Prediction;
-use super::walk::{Chunks, Walk};
+use super::walk::{Chunks, Walk, read_first_half};
 use super::{BaseLogits, Divergence};
 use crate::llm::{Model, Session};
 use crate::{Error, Result};
@@ -77,9 +77,9 @@ pub fn perplexity(
     known.divergence = base.is_some().then(Divergence::default);
     let mut position = Position::default();
     for (number, chunk) in walk.chunks().enumerate() {
-        walk.read_first_half(&mut session, &chunk)?;
+        read_first_half(&mut session, &chunk)?;
         if let Some(Beside::Session(session, _)) = &mut beside {
-            walk.read_first_half(session, &chunk)?;
+            read_first_half(session, &chunk)?;
         }
         for range in walk.scored(chunk.len()) {
             let logits = session.all_logits(&chunk[range.clone()])?;

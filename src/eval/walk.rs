@@ -63,15 +63,15 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Starts a chunk: reads what is not predicted.
-    pub(super) fn read_first_half(&self, session: &mut Session, chunk: &[u32]) -> Result<()> {
-        session.rewind(0)?;
-        session.prefill(&chunk[..chunk.len() / 2])
-    }
-
     /// The tokens of a chunk whose logits are wanted, some at a time.
     pub(super) fn scored(&self, tokens: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let rows = self.rows;
         (tokens / 2..tokens - 1).step_by(rows).map(move |start| start..(start + rows).min(tokens - 1))
     }
+}
+
+/// Starts a chunk: reads what is not predicted.
+pub(super) fn read_first_half(session: &mut Session, chunk: &[u32]) -> Result<()> {
+    session.rewind(0)?;
+    session.prefill(&chunk[..chunk.len() / 2])
 }

@@ -40,9 +40,9 @@ fn push_table(out: &mut String, table: &Table) {
         for (column, cell) in row.iter().enumerate() {
             let padding = " ".repeat(widths[column] - width(cell));
             if table.is_text(column) {
-                line += &format!("{cell}{padding}  ");
+                line.extend([cell, &*padding, "  "]);
             } else {
-                line += &format!("{padding}{cell}  ");
+                line.extend([&*padding, cell, "  "]);
             }
         }
         push(out, line.trim_end());

@@ -15,6 +15,9 @@ const FOOT: i32 = 58;
 /// The lightest cell.
 const LIGHTEST: f64 = 0.08;
 
+/// A number of a layer from here on comes from a damaged name.
+const MOST_LAYERS: u32 = 4096;
+
 /// A tensor with an error.
 struct Cell<'a> {
     role: &'a str,
@@ -33,7 +36,7 @@ pub fn layers(tensors: &[TensorError], title: &str, width: u32) -> String {
         .iter()
         .filter_map(|tensor| {
             let sqnr_db = tensor.sqnr_db?;
-            let layer = mix::layer(&tensor.name);
+            let layer = mix::layer(&tensor.name).filter(|&layer| layer < MOST_LAYERS);
             let role = match layer {
                 Some(_) => tensor.name.splitn(3, '.').nth(2).unwrap_or(&tensor.name),
                 None => &tensor.name,
@@ -85,10 +88,10 @@ fn draw(
     };
 
     // As many numbers of layers as have room.
-    let step =
-        (1..).find(|step| edge(*step) - edge(0) >= text_width("00") + 8 || *step >= columns).unwrap_or(1);
+    let wanted = text_width("00") + 8;
+    let step = (1..columns).find(|&step| edge(step) - edge(0) >= wanted).unwrap_or(columns);
     for column in (0..columns).step_by(step as usize) {
-        let middle = (edge(column) + edge(column + 1)) / 2;
+        let middle = i32::midpoint(edge(column), edge(column + 1));
         area.draw(&Text::new(column.to_string(), (middle, HEAD / 2), muted(HPos::Center)))?;
     }
     let ink = text_style(INK, HPos::Right, VPos::Center);
@@ -135,6 +138,6 @@ fn legend(
     let text = |horizontal| text_style(MUTED, horizontal, VPos::Center);
     area.draw(&Text::new(format!("{high:.1} dB"), (left, below), text(HPos::Left)))?;
     area.draw(&Text::new(format!("{low:.1} dB"), (right, below), text(HPos::Right)))?;
-    let middle = ((left + right) / 2, below + FONT + 4);
+    let middle = (i32::midpoint(left, right), below + FONT + 4);
     area.draw(&Text::new("SQNR: the darker, the larger the error", middle, text(HPos::Center)))
 }

@@ -10,6 +10,9 @@ use std::io;
 /// Height of a bar, and of the line above a group of bars.
 const BAR: i32 = 18;
 
+/// A rate of a type.
+type RateOf = fn(&Speed) -> Option<Estimate>;
+
 /// A group of bars with a common scale.
 struct Group {
     heading: String,
@@ -20,7 +23,7 @@ struct Group {
 /// Rates of prompts and of generation on each device; `width` pixels wide.
 pub fn rates(report: &Report, width: u32) -> String {
     let mut groups = Vec::new();
-    let kinds: [(&str, RGBColor, fn(&Speed) -> Option<Estimate>); 2] =
+    let kinds: [(&str, RGBColor, RateOf); 2] =
         [("prompt", ACCENT, |speed| speed.prompt), ("generation", SECOND, |speed| speed.generation)];
     for device in report.devices() {
         for (what, colour, of) in kinds {
