@@ -20,6 +20,7 @@ ROOMS = [
     ["cli"],
     ["report"],
     ["bench"],
+    ["fit"],
     ["eval"],
     ["llm"],
     ["stream"],

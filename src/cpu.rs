@@ -19,19 +19,25 @@ mod activations;
 mod convert;
 mod dequantize;
 mod dot;
+mod error_sums;
 mod float;
 mod get_rows;
 mod matmul;
 mod quantize;
+mod round_trip;
 
 pub use activations::round_activations;
 pub(crate) use convert::convert;
 pub use dequantize::dequantize;
 pub use dot::dot;
+pub use error_sums::{ErrorSums, error_sums, error_sums_of_weights};
+pub(crate) use error_sums::{GROUP_WEIGHTS, each_group};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
 pub use quantize::quantize;
+pub(crate) use round_trip::check_blocks;
+pub use round_trip::{round_trip, round_trip_in_place};
 
 use crate::{Error, Format, Result};
 

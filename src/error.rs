@@ -1,11 +1,13 @@
 //! Everything that can go wrong, one variant each, with its location, what was expected and what was found.
 
 mod comparison;
+mod fit;
 mod misrounding;
 mod output;
 mod request;
 
 pub use comparison::ComparisonFault;
+pub use fit::FitFault;
 pub use misrounding::Misrounding;
 pub use output::OutputFault;
 pub use request::RequestFault;
@@ -378,6 +380,10 @@ pub enum Error {
     /// A request to quantize is not understood, or does not apply to the model.
     #[error(transparent)]
     Request(RequestFault),
+
+    /// Types cannot be chosen for a size.
+    #[error(transparent)]
+    Fit(FitFault),
 
     /// Two models cannot be compared.
     #[error(transparent)]

@@ -55,6 +55,7 @@ mod tq2_0;
 
 pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub(crate) use codec::Passes;
+pub(crate) use info::Quantize;
 pub use info::{Family, FormatInfo};
 pub use names::Format;
 pub use table::FORMATS;

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! [`Gpu::prepare_quantize`] and [`Gpu::prepare_dequantize`] prepare the conversions as an [`Op`] on an app's
-//! own buffers.
+//! own buffers, and [`Gpu::prepare_round_trip`] one after the other, for training.
 //!
 //! Every function that waits for the device has a blocking and an `async` form. The `async` form never
 //! blocks, and the app need not poll the device: a background thread polls while something is awaited, and
@@ -53,6 +53,7 @@ pub use all_shaders::{shaders, vulkan_modules};
 pub use convert::converter::{Converted, Converter};
 pub use convert::padded_layout::device_bytes;
 pub use convert::quantize::{QuantizeBuffers, declined_bytes, scratch_bytes};
+pub use convert::round_trip::{RoundTripBuffers, error_sums_bytes};
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::adapter::adapters;
 pub use device::adapter::{Adapter, DeviceChoice, adapters_async};

@@ -22,6 +22,7 @@
 //! |---|---|
 //! | [`error`](mod@error) | everything that can go wrong |
 //! | [`eval`] | what quantizing costs: the difference between two models |
+//! | [`fit`] | the best types for a file of some size |
 //! | [`format`](mod@format) | the table of formats: how weights become bytes |
 //! | [`cpu`] | the operations on slices: quantize, dequantize, dot product |
 //! | [`gpu`] | the same operations on a GPU, byte for byte; matrices that stay quantized |
@@ -54,6 +55,8 @@ pub mod cpu;
 mod device;
 pub mod error;
 pub mod eval;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fit;
 pub mod format;
 pub mod gguf;
 pub mod gpu;
@@ -64,7 +67,7 @@ pub mod mix;
 pub mod report;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod stream;
-#[cfg(feature = "llm")]
+#[cfg(not(target_arch = "wasm32"))]
 mod threads;
 
 pub use device::Device;

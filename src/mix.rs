@@ -21,6 +21,7 @@ pub use facts::Facts;
 pub use file_type::FileType;
 pub use file_types::{FILE_TYPES, FileTypeInfo, IMATRIX_FILE_TYPES, ImatrixFileType};
 pub use options::Options;
+pub(crate) use rules::or_replacement;
 pub(crate) use tensor::layer;
 pub use tensor::{Tensor, block_count, file_order};
 pub use tensor_rule::TensorRule;
@@ -75,6 +76,12 @@ fn requested_format(options: &Options, tensor: &Tensor, category: Category) -> O
         Category::TokenEmbd => options.token_embedding_type,
         _ => None,
     }
+}
+
+/// The format that an option sets for this tensor, by its name or by what it is for.
+pub(crate) fn pinned(tensor: &Tensor, options: &Options) -> Option<Format> {
+    let by_name = || options.by_name(tensor.name);
+    requested_format(options, tensor, Category::of(tensor.name)).or_else(by_name)
 }
 
 /// Chooses a format for every tensor: one [`Choice`] each, in the order of `tensors`.

@@ -19,6 +19,7 @@ mod run;
 
 pub use destination::is_stdout;
 pub use output::{Existing, OutputFile};
+pub(crate) use plan::facts;
 pub use plan::{Alternative, Fallback, Plan, PlannedFile, PlannedTensor};
 pub use report::{FormatTotal, Progress, Report};
 pub use request::{Request, Verify};

@@ -1,12 +1,11 @@
-// The blocks to decode, and products and differences that are IEEE 754's, bit for bit, for any operands.
+// What is in the blocks to decode, which the kernel declares as `blocks`. Products and differences that are
+// IEEE 754's, bit for bit, for any operands.
 
 #import lib/exact.wgsl
 
 #ifdef MATRIX
 #import matrix/file_block.wgsl
 #else
-@group(0) @binding(1) var<storage, read> blocks: array<u32>;
-
 fn word(block: u32, n: u32) -> u32 { return blocks[block * BLOCK_WORDS + n]; }
 
 // The 16 bits at an even byte of a block.

@@ -1,20 +1,26 @@
 //! `qmill quantize` and `qmill dequantize`.
 
+mod explain;
+mod fit;
+mod positional;
 mod progress;
 
 use super::failure::{Failure, on_one_line};
 use super::words::{self, Words};
 use super::{device, show};
 use clap::{Args, ValueEnum};
+use fit::FitArgs;
+use positional::Positional;
 use progress::Reporter;
 use qmill::error::{OutputFault, RequestFault};
-use qmill::gguf::{self, Model, Value};
+use qmill::fit::Target;
+use qmill::gguf::{Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
 use qmill::stream::{Existing, Plan, Request, Resources, Verify};
 use qmill::{Device, Format};
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -24,6 +30,10 @@ use std::path::{Path, PathBuf};
 /// TYPE is a file type such as `Q4_K_M` (`qmill formats` lists them), or COPY. Without OUT the file is
 /// written beside IN, as NAME-TYPE.gguf. It appears under its name only when it is complete; a device, a pipe
 /// or /dev/stdout is written directly. THREADS is the same as --threads.
+///
+/// With --like, --target-size or --target-bpw instead of TYPE, each tensor gets the type by which the file,
+/// at that size, is expected to lose least. The errors of the types are measured; no calibration data is
+/// needed, and any llama.cpp loads the file.
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "a flag is a bool")]
 #[command(override_usage = "qmill quantize [OPTIONS] <IN> [OUT] <TYPE> [THREADS]")]
@@ -32,7 +42,8 @@ pub(crate) struct Quantize {
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write, the file type, and a number of threads
-    #[arg(value_name = "[OUT] TYPE [THREADS]", required = true, num_args = 1..=3)]
+    #[arg(value_name = "[OUT] TYPE [THREADS]", num_args = 0..=3)]
+    #[arg(required_unless_present_any = ["like", "target_size", "target_bpw"])]
     #[arg(allow_negative_numbers = true)]
     #[arg(value_parser = words::Offering(words::file_types), hide_possible_values = true)]
     rest: Vec<OsString>,
@@ -71,6 +82,8 @@ pub(crate) struct Quantize {
     keep_split: bool,
     #[command(flatten)]
     run: RunOptions,
+    #[command(flatten)]
+    fit: FitArgs,
 
     /// llama-quantize's option for --memory, in MiB
     #[arg(long, hide = true, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
@@ -176,7 +189,18 @@ impl Quantize {
                            --imatrix, --include-weights and --exclude-weights are not taken";
             return Err(Failure::Usage(message.to_owned()));
         }
-        let Positional { output, file_type, threads } = Positional::parse(&self.input, &self.rest)?;
+        let target = self.fit.target();
+        let Positional { output, file_type, threads } = match target {
+            None => {
+                self.fit.check_unused()?;
+                Positional::parse(&self.input, &self.rest)?
+            }
+            Some(_) => Positional::parse_without_type(&self.input, &self.rest, &self.fit.label())?,
+        };
+        if target.is_some() && self.pure {
+            let message = "--pure gives every tensor one type, and a target chooses them: use one of both";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         let memory = self.max_buffer_size.map_or(self.run.memory, |mib| mib.saturating_mul(1 << 20));
         let mut rules = self.tensor_type;
         if let Some(path) = &self.tensor_type_file {
@@ -202,7 +226,11 @@ impl Quantize {
             .with_keep_split(self.keep_split)
             .with_verify(self.run.verify());
         let run = RunOptions { threads: self.run.threads.or(threads), memory, ..self.run };
-        run.run(&self.input, &output, &request).map_err(|failure| hinted(failure, true))
+        let done = match target {
+            None => run.run(&self.input, &output, &request),
+            Some(target) => run.run_fitted(&self.fit, target, &self.input, &output, &request),
+        };
+        done.map_err(|failure| hinted(failure, true))
     }
 }
 
@@ -242,11 +270,51 @@ impl RunOptions {
     fn run(&self, input: &Path, output: &Path, request: &Request) -> Result<(), Failure> {
         let model = Model::open(input)?;
         let plan = Plan::new(&model, request)?;
-        let mut reporter = Reporter::new(self.json, &plan, output)?;
+        let reporter = Reporter::new(self.json, &plan, output, None)?;
         if self.dry_run {
             return reporter.dry_run(&plan);
         }
-        let device = Device::open(&self.device, device::cache_folder().as_deref())?;
+        self.write(&model, &plan, output, reporter, self.open_device()?)
+    }
+
+    fn run_fitted(
+        &self,
+        fit: &FitArgs,
+        target: Target,
+        input: &Path,
+        output: &Path,
+        request: &Request,
+    ) -> Result<(), Failure> {
+        let model = Model::open(input)?;
+        let mut device = None;
+        let open = || Ok(device.insert(self.open_device()?).clone());
+        let fitted = fit.fit(target, &model, request, open, self.threads)?;
+        let plan = fitted.plan.clone();
+        let reporter = Reporter::new(self.json, &plan, output, Some(fit.describe(&fitted)))?;
+        fit.write_recipe(&fitted, self.existing())?;
+        if self.dry_run || fit.plan {
+            return reporter.dry_run(&plan);
+        }
+        let device = device.map_or_else(|| self.open_device(), Ok)?;
+        self.write(&model, &plan, output, reporter, device)
+    }
+
+    fn open_device(&self) -> Result<Device, Failure> {
+        Ok(Device::open(&self.device, device::cache_folder().as_deref())?)
+    }
+
+    fn existing(&self) -> Existing {
+        if self.force { Existing::Replace } else { Existing::Refuse }
+    }
+
+    fn write(
+        &self,
+        model: &Model,
+        plan: &Plan,
+        output: &Path,
+        mut reporter: Reporter,
+        device: Device,
+    ) -> Result<(), Failure> {
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
         }
@@ -254,80 +322,14 @@ impl RunOptions {
         if let Some(threads) = self.threads.and_then(NonZeroUsize::new) {
             resources.threads = threads;
         }
-        let existing = if self.force { Existing::Replace } else { Existing::Refuse };
-        let report =
-            plan.write_files(&model, output, &resources, existing, &mut |progress| reporter.report(progress));
+        let report = plan.write_files(model, output, &resources, self.existing(), &mut |progress| {
+            reporter.report(progress)
+        });
         if let Device::Gpu(gpu) = &resources.device {
             gpu.store_pipelines();
         }
         reporter.finish(report)
     }
-}
-
-/// `[OUT] TYPE [THREADS]`, distinguished as in llama-quantize: an argument that is a type is the type.
-struct Positional {
-    output: PathBuf,
-    file_type: FileType,
-    threads: Option<usize>,
-}
-
-impl Positional {
-    fn parse(input: &Path, rest: &[OsString]) -> Result<Self, Failure> {
-        let (output, file_type, threads) = match rest {
-            [file_type] => (None, file_type, None),
-            [file_type, threads] if is_type(file_type) && !is_type_name(threads) => {
-                (None, file_type, Some(threads))
-            }
-            [output, file_type] => {
-                refuse_mistyped(output, file_type)?;
-                (Some(output), file_type, None)
-            }
-            [output, file_type, threads, ..] => (Some(output), file_type, Some(threads)),
-            [] => unreachable!("clap asks for one at least"),
-        };
-        let file_type: FileType = file_type.to_string_lossy().parse()?;
-        let threads =
-            threads.map(|text| show::parse_threads(&text.to_string_lossy()).map_err(Failure::Usage));
-        let output = output.map_or_else(|| default_output(input, file_type), PathBuf::from);
-        Ok(Self { output, file_type, threads: threads.transpose()? })
-    }
-}
-
-/// Whether an argument is a type, including those that qmill cannot write.
-fn is_type(word: &OsStr) -> bool {
-    use qmill::Error::{NotEncoded, Request};
-    matches!(
-        word.to_string_lossy().parse::<FileType>(),
-        Ok(_) | Err(Request(RequestFault::NeedsImatrix { .. }) | NotEncoded { .. })
-    )
-}
-
-/// Refuses an argument that is similar to a type and not a path, followed by what may be a number of threads.
-fn refuse_mistyped(word: &OsStr, number: &OsStr) -> Result<(), Failure> {
-    let is_number = number.to_string_lossy().parse::<i64>().is_ok();
-    let is_path = Path::new(word).extension().is_some() || Path::new(word).components().count() > 1;
-    let name = word.to_string_lossy();
-    match words::nearest(&name, words::file_types()) {
-        Some(meant) if is_number && !is_path => {
-            Err(Failure::Usage(format!("{name:?} is no file type; did you mean {meant}?")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether an argument is the name of a type.
-fn is_type_name(word: &OsStr) -> bool {
-    word.to_string_lossy().parse::<i64>().is_err() && is_type(word)
-}
-
-/// `NAME-TYPE.gguf` beside the input, without the number of a split model's file.
-fn default_output(input: &Path, file_type: FileType) -> PathBuf {
-    // After any other dot, the rest is part of the name, as in llama-3.1.
-    let is_gguf = input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
-    let name = if is_gguf { input.file_stem() } else { input.file_name() };
-    let mut name = gguf::split_name(input).unwrap_or_else(|| name.unwrap_or_default().to_owned());
-    name.push(format!("-{file_type}.gguf"));
-    input.with_file_name(name)
 }
 
 fn parse_float_type(text: &str) -> Result<FileType, String> {

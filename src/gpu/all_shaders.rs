@@ -1,6 +1,7 @@
 //! All shaders of the library, for tests and for compilers of other platforms.
 
 use super::convert::program::ConvertProgram;
+use super::convert::round_trip;
 use super::device::self_test;
 use super::matmul::{activations, cooperative, experts, f16_activations, matvec, split_k, tile};
 use super::matrix::{copy, get_rows, quantize, read};
@@ -42,7 +43,7 @@ fn exact_texts(may_contract: bool) -> impl Iterator<Item = (String, String)> {
         ConvertProgram::all().map(move |program| (program.to_string(), checked(program.wgsl(may_contract))));
     let with_matrix = get_rows::programs().chain(read::programs());
     let with_matrix = with_matrix.map(move |program| (program.name(), checked(program.wgsl(may_contract))));
-    let others = [self_test::text(may_contract)].into_iter().chain(copy::texts());
+    let others = [self_test::text(may_contract)].into_iter().chain(copy::texts()).chain(round_trip::texts());
     let others = others.map(|(name, wgsl)| (name.to_owned(), checked(wgsl)));
     let checks = quantize::texts().map(|(name, wgsl)| (name, checked(wgsl)));
     others.chain(programs).chain(with_matrix).chain(checks)

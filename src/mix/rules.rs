@@ -237,7 +237,7 @@ impl<'a> Mix<'a> {
 }
 
 /// `format`, or its replacement if the tensor's rows are not a whole number of its blocks.
-pub(super) fn or_replacement(format: Format, tensor: &Tensor) -> Result<Format> {
+pub(crate) fn or_replacement(format: Format, tensor: &Tensor) -> Result<Format> {
     if tensor.has_blocks_of(format) {
         return Ok(format);
     }

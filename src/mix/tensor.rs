@@ -30,7 +30,7 @@ impl Tensor<'_> {
     }
 
     /// Whether rows are a whole number of blocks of this format.
-    pub(super) fn has_blocks_of(&self, format: Format) -> bool {
+    pub(crate) fn has_blocks_of(&self, format: Format) -> bool {
         self.row().is_multiple_of(format.info().block_weights as u64)
     }
 

@@ -290,7 +290,7 @@ fn put_last(metadata: &mut Metadata, key: &str, value: impl Into<Value>) {
 }
 
 /// The metadata that the choice of formats depends on.
-fn facts(metadata: &Metadata) -> Facts {
+pub(crate) fn facts(metadata: &Metadata) -> Facts {
     let architecture = metadata.str_of("general.architecture").unwrap_or_default();
     let number = |key: &str| {
         let value = metadata.get(&format!("{architecture}.{key}"))?;

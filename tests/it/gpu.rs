@@ -13,10 +13,11 @@ mod matrix;
 mod parity;
 mod parity_can_fail;
 mod product;
+mod round_trip;
 mod shaders;
 mod stream;
 mod tuning;
-mod weights;
+pub(crate) mod weights;
 mod worst_case;
 
 use qmill::gpu::{DeviceChoice, adapters};

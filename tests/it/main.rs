@@ -15,5 +15,6 @@ mod llm_text;
 mod mix;
 mod quantize_cli;
 mod report;
+mod round_trip;
 mod stream;
 mod support;

@@ -22,10 +22,17 @@ pub(super) struct Reporter {
     lines_error: Option<io::Error>,
     /// The output files.
     outputs: Vec<PathBuf>,
+    /// What was chosen for a size, as text and as JSON.
+    fitted: Option<(String, Value)>,
 }
 
 impl Reporter {
-    pub(super) fn new(json: bool, plan: &Plan, output: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(
+        json: bool,
+        plan: &Plan,
+        output: &Path,
+        fitted: Option<(String, Value)>,
+    ) -> Result<Self, Failure> {
         for note in &plan.notes {
             eprintln!("qmill: note: {note}");
         }
@@ -51,7 +58,7 @@ impl Reporter {
         let lines: Box<dyn Write> =
             if stream::is_stdout(output) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
         let outputs = plan.output_paths(output);
-        Ok(Self { json, bar, interrupted, lines, lines_error: None, outputs })
+        Ok(Self { json, bar, interrupted, lines, lines_error: None, outputs, fitted })
     }
 
     /// Prints what the plan would do.
@@ -63,11 +70,13 @@ impl Reporter {
             let mut object = json!({ "tensors": tensors });
             merge(&mut object, outputs_json(&self.outputs));
             merge(&mut object, report_json(&report, false));
+            merge(&mut object, fitted_json(self.fitted.as_ref()));
             writeln!(out, "{object}")?;
         } else {
             for (index, tensor) in plan.tensors().enumerate() {
                 writeln!(out, "{}", tensor_line(index, plan.tensors().count(), tensor))?;
             }
+            write!(out, "{}", fitted_text(self.fitted.as_ref()))?;
             write_report(out, &report, &self.outputs, false)?;
         }
         Ok(())
@@ -123,8 +132,10 @@ impl Reporter {
         if self.json {
             let mut object = outputs_json(&self.outputs);
             merge(&mut object, report_json(&report, true));
+            merge(&mut object, fitted_json(self.fitted.as_ref()));
             writeln!(out, "{object}")?;
         } else {
+            write!(out, "{}", fitted_text(self.fitted.as_ref()))?;
             write_report(out, &report, &self.outputs, true)?;
         }
         Ok(())
@@ -209,6 +220,14 @@ fn report_json(report: &Report, timed: bool) -> Value {
         object["seconds"] = json!(report.elapsed.as_secs_f64());
     }
     object
+}
+
+fn fitted_text(fitted: Option<&(String, Value)>) -> &str {
+    fitted.map_or("", |(text, _)| text)
+}
+
+fn fitted_json(fitted: Option<&(String, Value)>) -> Value {
+    fitted.map_or(json!({}), |(_, value)| json!({ "fit": value }))
 }
 
 fn merge(object: &mut Value, more: Value) {

@@ -21,17 +21,19 @@ const CHUNK_STEP: u64 = 256;
 /// threads.
 #[derive(Debug)]
 pub struct Converter {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     /// The largest size of a buffer.
     buffer_bytes: u64,
-    upload: GrowingBuffer,
-    source: GrowingBuffer,
+    pub(super) upload: GrowingBuffer,
+    pub(super) source: GrowingBuffer,
     /// f32 weights between decoding and encoding.
-    middle: GrowingBuffer,
-    scratch: GrowingBuffer,
-    blocks: GrowingBuffer,
-    declined: GrowingBuffer,
-    readback: GrowingBuffer,
+    pub(super) middle: GrowingBuffer,
+    pub(super) scratch: GrowingBuffer,
+    pub(super) blocks: GrowingBuffer,
+    pub(super) declined: GrowingBuffer,
+    /// Sums of squared errors.
+    pub(super) sums: GrowingBuffer,
+    pub(super) readback: GrowingBuffer,
 }
 
 /// The result of a conversion.
@@ -45,7 +47,7 @@ pub struct Converted {
 
 /// A buffer that grows on demand.
 #[derive(Debug)]
-struct GrowingBuffer {
+pub(super) struct GrowingBuffer {
     usage: BufferUsages,
     buffer: Option<wgpu::Buffer>,
 }
@@ -56,7 +58,7 @@ impl GrowingBuffer {
     }
 
     /// A buffer of at least `bytes`.
-    fn get(&mut self, gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+    pub(super) fn get(&mut self, gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
         if let Some(buffer) = self.buffer.as_ref().filter(|buffer| buffer.size() >= bytes) {
             return Ok(buffer.clone());
         }
@@ -82,6 +84,7 @@ impl Converter {
             scratch: GrowingBuffer::new(on_device),
             blocks: GrowingBuffer::new(on_device),
             declined: GrowingBuffer::new(on_device),
+            sums: GrowingBuffer::new(on_device),
             readback: GrowingBuffer::new(BufferUsages::MAP_READ | BufferUsages::COPY_DST),
         }
     }
@@ -157,12 +160,12 @@ impl Converter {
         Ok(converted)
     }
 
-    fn without_buffers(&self) -> Self {
+    pub(super) fn without_buffers(&self) -> Self {
         Self { buffer_bytes: self.buffer_bytes, ..Self::new(&self.gpu, 0) }
     }
 
     /// The weights of a chunk: as many as fit into the largest buffer.
-    fn chunk_weights(&self, from: Format, to: Format) -> u64 {
+    pub(super) fn chunk_weights(&self, from: Format, to: Format) -> u64 {
         let middle_bytes = if from.is_float() { 0 } else { 4 * CHUNK_STEP };
         let widest = [from, to].map(|format| PaddedLayout::of(format).device_bytes(CHUNK_STEP)).into_iter();
         // Scratch has 16 bytes for each sub-block, which has at least 16 weights.
@@ -259,7 +262,7 @@ impl Converter {
 }
 
 /// Maps a buffer and writes blocks into it, each padded to whole words.
-fn put_padded(
+pub(super) fn put_padded(
     gpu: &Gpu,
     buffer: &wgpu::Buffer,
     bytes: u64,

@@ -1,6 +1,7 @@
 //! The programs that convert: kernels joined with a format, and their bindings.
 
 use super::padded_layout::PaddedLayout;
+use crate::cpu::GROUP_WEIGHTS;
 use crate::format::Passes;
 use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::library;
@@ -22,6 +23,8 @@ pub(super) const PACK_SCRATCH: Binding = Binding::new(4, "scratch");
 pub(super) const DECODED_BLOCKS: Binding = Binding::new(1, "blocks");
 pub(super) const RESULT: Binding = Binding::new(2, "result");
 pub(super) const GRID: Binding = Binding::new(3, "grid");
+/// Sums of squares of each group.
+pub(super) const SUMS: Binding = Binding::new(4, "sums");
 
 /// A kernel: one WGSL file with one entry point, `main`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -30,6 +33,8 @@ pub(in crate::gpu) enum ConvertKernel {
     QuantizeSearch,
     QuantizePack,
     Dequantize,
+    RoundTrip,
+    ErrorSums,
 }
 
 impl ConvertKernel {
@@ -39,6 +44,8 @@ impl ConvertKernel {
             Self::QuantizeSearch => "convert/quantize_search.wgsl",
             Self::QuantizePack => "convert/quantize_pack.wgsl",
             Self::Dequantize => "convert/dequantize.wgsl",
+            Self::RoundTrip => "convert/round_trip.wgsl",
+            Self::ErrorSums => "convert/error_sums.wgsl",
         }
     }
 
@@ -48,10 +55,12 @@ impl ConvertKernel {
             Self::Quantize => Switch::Quantize,
             Self::QuantizeSearch => Switch::Search,
             Self::QuantizePack => Switch::Pack,
-            Self::Dequantize => Switch::Dequantize,
+            Self::Dequantize | Self::RoundTrip | Self::ErrorSums => Switch::Dequantize,
         }
     }
 }
+
+const FLOATS: [Format; 3] = [Format::F32, Format::F16, Format::BF16];
 
 /// A kernel joined with a format and a float format of the weights: one shader module.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +68,7 @@ pub(in crate::gpu) struct ConvertProgram {
     pub(in crate::gpu) kernel: ConvertKernel,
     /// The format that is encoded or decoded.
     pub(in crate::gpu) format: Format,
-    /// The format of the weights: F32, F16 or BF16 to encode, F32 or F16 when decoding.
+    /// The format of the weights: F32, F16 or BF16; for [`ConvertKernel::Dequantize`] not BF16.
     pub(in crate::gpu) weights: Format,
 }
 
@@ -69,8 +78,7 @@ impl ConvertProgram {
         FORMATS.iter().flat_map(|info| {
             let format = info.format;
             let quantize = quantize_passes(format).iter().flat_map(move |&kernel| {
-                let from = [Format::F32, Format::F16, Format::BF16];
-                from.into_iter().filter(move |&from| from != format).map(move |weights| Self {
+                FLOATS.into_iter().filter(move |&from| from != format).map(move |weights| Self {
                     kernel,
                     format,
                     weights,
@@ -79,18 +87,28 @@ impl ConvertProgram {
             let to = [Format::F32, Format::F16].into_iter().filter(move |&to| to != format);
             let dequantize =
                 to.map(move |weights| Self { kernel: ConvertKernel::Dequantize, format, weights });
-            quantize.chain(dequantize)
+            let with_encoder = FLOATS.into_iter().filter(move |_| info.can_quantize());
+            let round_trip = with_encoder.clone().filter(move |&weights| weights != format);
+            let round_trip =
+                round_trip.map(move |weights| Self { kernel: ConvertKernel::RoundTrip, format, weights });
+            let error_sums =
+                with_encoder.map(move |weights| Self { kernel: ConvertKernel::ErrorSums, format, weights });
+            quantize.chain(dequantize).chain(round_trip).chain(error_sums)
         })
     }
 
-    /// The number of invocations for `blocks` blocks.
-    pub(in crate::gpu) fn invocations(self, blocks: u64) -> u64 {
+    /// The number of invocations for `weights` weights, the last block of which may be incomplete.
+    pub(in crate::gpu) fn invocations(self, weights: u64) -> u64 {
+        let blocks = PaddedLayout::of(self.format).blocks(weights);
         match (self.kernel, self.format.info().passes) {
             (ConvertKernel::QuantizeSearch, Some(Passes::SearchAndPack { sub_blocks, .. })) => {
                 blocks * sub_blocks as u64
             }
             (ConvertKernel::QuantizePack, Some(Passes::SearchAndPack { parts, .. })) => blocks * parts as u64,
-            (ConvertKernel::Dequantize, _) => blocks * PaddedLayout::of(self.format).quads as u64,
+            (ConvertKernel::ErrorSums, _) => weights.div_ceil(GROUP_WEIGHTS as u64),
+            (ConvertKernel::Dequantize | ConvertKernel::RoundTrip, _) => {
+                blocks * PaddedLayout::of(self.format).quads as u64
+            }
             _ => blocks,
         }
     }
@@ -111,10 +129,9 @@ impl ConvertProgram {
                 ("PARTS", parts),
             ]);
         }
-        let other_side = match (self.kernel, self.weights) {
-            (ConvertKernel::Dequantize, Format::F16) => Switch::ResultF16,
-            (ConvertKernel::Dequantize, _) => Switch::ResultF32,
-            (_, source) => Switch::source(source),
+        let other_side = match self.kernel {
+            ConvertKernel::Dequantize | ConvertKernel::RoundTrip => Switch::result(self.weights),
+            _ => Switch::source(self.weights),
         };
         let optional =
             [(Switch::Grid, self.format.info().grid.is_some()), (Switch::NoContraction, !may_contract)];

@@ -9,7 +9,7 @@ use crate::gpu::op::Op;
 use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
 use crate::gpu::op::step::{Dispatch, Step};
-use crate::gpu::shader::params::HeadParams;
+use crate::gpu::shader::params::{HeadParams, Params};
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::{Error, Format, Result};
 use wgpu::BufferBinding;
@@ -51,7 +51,7 @@ pub fn scratch_bytes(format: Format, weights: u64) -> u64 {
     let search = ConvertProgram { kernel: ConvertKernel::QuantizeSearch, format, weights: Format::F32 };
     let two_passes = quantize_passes(format).contains(&ConvertKernel::QuantizeSearch);
     // Not 0: an empty buffer cannot be bound.
-    if two_passes { 16 * search.invocations(PaddedLayout::of(format).blocks(weights)) } else { 4 }
+    if two_passes { 16 * search.invocations(weights) } else { 4 }
 }
 
 impl Gpu {
@@ -94,19 +94,29 @@ impl Gpu {
         Ok(Op::new(steps.collect::<Result<Vec<_>>>()?))
     }
 
-    /// Prepares `program` for the blocks of `weights` weights.
+    /// Prepares `program`, which has no parameters of its own, for `weights` weights.
     pub(super) fn prepare_conversion(
         &self,
         program: ConvertProgram,
         weights: u64,
         bindings: &Bindings,
     ) -> Result<Step> {
-        let blocks = PaddedLayout::of(program.format).blocks(weights);
+        self.prepare_program(program, weights, &HeadParams::default(), bindings)
+    }
+
+    /// Prepares `program` for `weights` weights.
+    pub(super) fn prepare_program<P: Params>(
+        &self,
+        program: ConvertProgram,
+        weights: u64,
+        params: &P,
+        bindings: &Bindings,
+    ) -> Result<Step> {
         self.prepare_step(
             (&program.to_string(), Arithmetic::Exact),
             |may_contract| program.wgsl(may_contract),
-            Dispatch::of(program.invocations(blocks)),
-            &HeadParams::default(),
+            Dispatch::of(program.invocations(weights)),
+            params,
             bindings,
         )
     }

@@ -11,10 +11,14 @@ pub(crate) use wgsl_files;
 
 pub(super) const FILES: &[(&str, &str)] = wgsl_files![
     "convert/check_weights.wgsl",
+    "convert/clear_declined.wgsl",
+    "convert/copy_weights.wgsl",
     "convert/dequantize.wgsl",
+    "convert/error_sums.wgsl",
     "convert/quantize.wgsl",
     "convert/quantize_pack.wgsl",
     "convert/quantize_search.wgsl",
+    "convert/round_trip.wgsl",
     "convert/self_test.wgsl",
     "convert/self_test_f16.wgsl",
     "lib/affine_codes.wgsl",
@@ -23,6 +27,8 @@ pub(super) const FILES: &[(&str, &str)] = wgsl_files![
     "lib/codebook.wgsl",
     "lib/codebook_codes.wgsl",
     "lib/codes.wgsl",
+    "lib/declined.wgsl",
+    "lib/decoded.wgsl",
     "lib/decoder.wgsl",
     "lib/dot.wgsl",
     "lib/e2m1.wgsl",

@@ -95,8 +95,9 @@ pub(in crate::gpu) mod tests {
 
     #[test]
     fn params_have_the_layout_of_their_wgsl_structs() {
-        use crate::gpu::{matmul, matrix};
+        use crate::gpu::{convert, matmul, matrix};
         has_the_layout_of_wgsl::<HeadParams>();
+        has_the_layout_of_wgsl::<convert::round_trip::ErrorSumsParams>();
         has_the_layout_of_wgsl::<matrix::program::MatrixParams>();
         has_the_layout_of_wgsl::<matrix::quantize::CheckParams>();
         has_the_layout_of_wgsl::<matrix::copy::CopyRowsParams>();

@@ -44,6 +44,8 @@ switches! {
     ResultF32 = "RESULT_F32",
     /// A decoder stores f16.
     ResultF16 = "RESULT_F16",
+    /// A decoder stores bf16.
+    ResultBf16 = "RESULT_BF16",
     /// The blocks are those of a matrix (`matrix/`), not of a range of blocks.
     Matrix = "MATRIX",
     /// The format has a codebook, which is bound.
@@ -107,6 +109,15 @@ impl Switch {
             crate::Format::F16 => Self::SourceF16,
             crate::Format::BF16 => Self::SourceBf16,
             _ => Self::SourceF32,
+        }
+    }
+
+    /// The switch for a decoder's result format.
+    pub(in crate::gpu) fn result(format: crate::Format) -> Self {
+        match format {
+            crate::Format::F16 => Self::ResultF16,
+            crate::Format::BF16 => Self::ResultBf16,
+            _ => Self::ResultF32,
         }
     }
 

@@ -7,6 +7,7 @@ mod expressions;
 mod pass;
 
 use super::parity::check;
+use super::round_trip::sum_faults;
 use super::weights::{KINDS, encoded, random_blocks, sample};
 use super::{adapter, another_device_with, formats, scaled};
 use pass::at_worst;
@@ -81,6 +82,36 @@ fn dequantizers_give_the_same_bits_at_worst() {
         faults.extend(results.into_iter().filter_map(Result::err));
     }
     assert!(faults.is_empty(), "{} of these differ:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn error_sums_have_the_same_bits_at_worst() {
+    let Some(gpu) = worst_gpu(|wgsl| wgsl) else { return };
+    let to: Vec<Format> = formats().into_iter().filter(|format| format.info().can_quantize()).collect();
+    for from in [Format::F32, Format::F16, Format::BF16] {
+        for kind in KINDS {
+            let faults = sum_faults(&gpu, from, &encoded(from, &sample(kind, 8192)), &to);
+            assert!(faults.is_empty(), "{kind}: {faults:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_worst_case_changes_unprotected_error_sums() {
+    let sum: fn(String) -> String = |wgsl| unprotected4(&wgsl, "add4", "a + b");
+    let square: fn(String) -> String = |wgsl| unprotected4(&wgsl, "mul4", "a * b");
+    for (function, plant) in [("add4", sum), ("mul4", square)] {
+        let Some(gpu) = worst_gpu(plant) else { return };
+        let source = encoded(Format::F32, &sample("gaussian", WEIGHTS));
+        assert!(!sum_faults(&gpu, Format::F32, &source, &[Format::Q8_0]).is_empty(), "{function}");
+    }
+}
+
+/// `wgsl` without the `opaque4` in `function`, if the function is there.
+fn unprotected4(wgsl: &str, function: &str, operation: &str) -> String {
+    let (with, without) = (format!("return opaque4({operation});"), format!("return {operation};"));
+    let protected = format!("fn {function}(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {{ {with} }}");
+    wgsl.replace(&protected, &protected.replace(&with, &without))
 }
 
 /// `wgsl` without the `opaque` in `function`, which occurs once.
