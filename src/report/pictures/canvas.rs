@@ -101,5 +101,8 @@ pub(super) fn text_width(text: &str) -> i32 {
 
 /// `0.012`, `3.4e-6`: a number on an axis, without trailing zeros.
 pub(super) fn tick(number: f64) -> String {
-    if number != 0.0 && number.abs() < 1e-3 { format!("{number:.0e}") } else { format!("{number}") }
+    if number != 0.0 && number.abs() < 9.5e-4 {
+        return format!("{number:.0e}");
+    }
+    format!("{number:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }

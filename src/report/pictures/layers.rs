@@ -80,10 +80,14 @@ fn draw(
     let columns = last as i32 + 1;
     let right = width - 8;
     let edge = |column: i32| left + (right - left) * column / columns;
-    let low = cells.iter().map(|cell| cell.sqnr_db).fold(f64::INFINITY, f64::min);
-    let high = cells.iter().map(|cell| cell.sqnr_db).fold(f64::NEG_INFINITY, f64::max);
+    // The scale is that of the layers: a tensor of no layer may be far off.
+    let scaled: Vec<f64> =
+        cells.iter().filter(|cell| cell.layer.is_some()).map(|cell| cell.sqnr_db).collect();
+    let scaled = if scaled.is_empty() { cells.iter().map(|cell| cell.sqnr_db).collect() } else { scaled };
+    let low = scaled.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = scaled.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let shade = |sqnr: f64| {
-        let share = if high > low { (high - sqnr) / (high - low) } else { 1.0 };
+        let share = if high > low { ((high - sqnr) / (high - low)).clamp(0.0, 1.0) } else { 1.0 };
         LIGHTEST + (1.0 - LIGHTEST) * share
     };
 
