@@ -207,9 +207,6 @@ mod tests {
 
     #[test]
     fn labels_keep_off_each_other_and_inside() {
-        // Texts keep off the frontier, too.
-        let line: Vec<(i32, i32)> = best.iter().map(|point| chart.backend_coord(point)).collect();
-        taken.extend(line.windows(2).flat_map(|ends| along(ends[0], ends[1])));
         let plot = Box { x: 0, y: 0, w: 300, h: 200 };
         let mut taken = vec![Box { x: 94, y: 94, w: 12, h: 12 }, Box { x: 99, y: 89, w: 12, h: 12 }];
         for at in [(100, 100), (105, 95)] {
