@@ -165,7 +165,7 @@ fn along((from_x, from_y): (i32, i32), (to_x, to_y): (i32, i32)) -> impl Iterato
 
 /// Round numbers on an axis between two powers of 10: 1, 2 and 5 times each, or the powers if there are many.
 fn ticks(lowest: f64, highest: f64) -> Vec<f64> {
-    let steps: &[f64] = if highest - lowest < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let steps: &[f64] = if highest - lowest < 3.2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let powers = (lowest.floor() as i32..=highest.ceil() as i32).map(|power| 10f64.powi(power));
     let all = powers.flat_map(|power| steps.iter().map(move |step| step * power));
     all.filter(|tick| (lowest..=highest).contains(&tick.log10())).take(MOST_TICKS).collect()

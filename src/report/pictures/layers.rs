@@ -29,7 +29,7 @@ struct Cell<'a> {
 
 /// The error of each tensor; `width` pixels wide, and wider where there are more layers than have room.
 ///
-/// The darker, the larger the error against the weights. Tensors that stay as they are are not shown, nor are
+/// The stronger the colour, the larger the error against the weights. Tensors that stay as they are are not shown, nor are
 /// roles of such tensors.
 pub fn layers(tensors: &[TensorError], title: &str, width: u32) -> String {
     let cells: Vec<Cell> = tensors
@@ -143,5 +143,5 @@ fn legend(
     area.draw(&Text::new(format!("{high:.1} dB"), (left, below), text(HPos::Left)))?;
     area.draw(&Text::new(format!("{low:.1} dB"), (right, below), text(HPos::Right)))?;
     let middle = (i32::midpoint(left, right), below + FONT + 4);
-    area.draw(&Text::new("SQNR: the darker, the larger the error", middle, text(HPos::Center)))
+    area.draw(&Text::new("SQNR: the stronger the colour, the larger the error", middle, text(HPos::Center)))
 }
