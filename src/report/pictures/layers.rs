@@ -29,8 +29,8 @@ struct Cell<'a> {
 
 /// The error of each tensor; `width` pixels wide, and wider where there are more layers than have room.
 ///
-/// The stronger the colour, the larger the error against the weights. Tensors that stay as they are are not shown, nor are
-/// roles of such tensors.
+/// The stronger the colour, the larger the error against the weights. Tensors that stay as they are are not
+/// shown, nor are roles of such tensors.
 pub fn layers(tensors: &[TensorError], title: &str, width: u32) -> String {
     let cells: Vec<Cell> = tensors
         .iter()
