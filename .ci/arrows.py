@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     ["main"],
     ["cli"],
+    ["report"],
     ["bench"],
     ["fit"],
     ["eval"],

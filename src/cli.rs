@@ -12,6 +12,7 @@ mod llama_words;
 mod model;
 mod perplexity;
 mod quantize;
+mod report;
 mod run;
 mod shaders;
 mod show;
@@ -44,6 +45,7 @@ enum Command {
     Tune(tune::Tune),
     Run(Box<run::Run>),
     Perplexity(Box<perplexity::Perplexity>),
+    Report(Box<report::Report>),
     Formats(formats::Formats),
     Demo(demo::Demo),
     Devices(devices::Devices),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Tune(command) => command.run(),
             Command::Run(command) => command.run(),
             Command::Perplexity(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Formats(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Devices(command) => command.run(),

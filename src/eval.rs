@@ -1,17 +1,31 @@
 //! What quantizing costs: the difference between the weights of two models, and between their predictions.
 
+#[cfg(feature = "llm")]
+mod base_logits;
 mod distortion;
 #[cfg(feature = "llm")]
 mod divergence;
 #[cfg(feature = "llm")]
 mod perplexity;
 #[cfg(feature = "llm")]
-mod prediction;
-
-pub use distortion::{Comparison, Distortion, Mismatch, TensorDistortion, distortion};
+mod position;
 #[cfg(feature = "llm")]
-pub use divergence::{Divergence, Mean};
+mod predict;
+#[cfg(feature = "llm")]
+mod prediction;
+#[cfg(feature = "llm")]
+mod walk;
+
+#[cfg(feature = "llm")]
+pub use base_logits::{BaseKey, BaseLogits};
+pub use distortion::{Comparison, Distortion, Mismatch, TensorDistortion, distortion, planned_distortion};
+#[cfg(feature = "llm")]
+pub use divergence::{Divergence, Mean, divergence_ratio};
 #[cfg(feature = "llm")]
 pub use perplexity::Perplexity;
 #[cfg(feature = "llm")]
-pub use prediction::{Chunks, Prediction, perplexity};
+pub use predict::{Base, perplexity};
+#[cfg(feature = "llm")]
+pub use prediction::Prediction;
+#[cfg(feature = "llm")]
+pub use walk::Chunks;

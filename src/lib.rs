@@ -30,6 +30,7 @@
 //! | `llm` | running language models on the CPU or a GPU (feature `llm`) |
 //! | [`mix`] | which format each tensor of a file gets |
 //! | [`stream`] | quantizing whole files in bounded memory |
+//! | `report` | what a model costs in several types, as tables, JSON and pictures (feature `report`) |
 //! | [`bench`](mod@bench) | the speed of operations, compared with the device's peaks, and of models |
 //!
 //! `default-features = false` leaves out the command line program and its dependencies; then enable the wgpu
@@ -62,6 +63,8 @@ pub mod gpu;
 #[cfg(feature = "llm")]
 pub mod llm;
 pub mod mix;
+#[cfg(all(feature = "report", not(target_arch = "wasm32")))]
+pub mod report;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod stream;
 #[cfg(not(target_arch = "wasm32"))]

@@ -5,11 +5,12 @@ use super::show;
 use clap::Args;
 use qmill::eval::{self, Comparison, Distortion, Mismatch, TensorDistortion};
 use qmill::gguf::Model;
-use qmill::stream::Resources;
+use qmill::stream::{Existing, OutputFile, Resources};
+use qmill::{Error, report};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compares the weights of a model with those of a reference, worst tensor first.
 ///
@@ -29,6 +30,12 @@ pub(crate) struct Compare {
     /// Threads that compute; 0 means all cores. The result does not depend on it [default: all cores]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = show::parse_threads)]
     threads: Option<usize>,
+    /// Draw the error by layer and role: FILE.svg is a picture, FILE.html a page with the figures
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace an existing drawing
+    #[arg(long)]
+    force: bool,
     /// Print one JSON object; `sqnr_db` is null if it is infinite
     #[arg(long)]
     json: bool,
@@ -36,9 +43,15 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let out = self.out.as_deref().map(|path| Drawing::create(path, self.force)).transpose()?;
         let (reference, model) = (Model::open(&self.reference)?, Model::open(&self.model)?);
         let threads = self.threads.and_then(NonZeroUsize::new).unwrap_or(Resources::default().threads);
         let comparison = eval::distortion(&reference, &model, threads)?;
+        if let Some(drawing) = out {
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let title = format!("Error of {} against {}", name(&self.model), name(&self.reference));
+            drawing.write(&comparison, &title)?;
+        }
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", to_json(&comparison))?;
@@ -46,6 +59,37 @@ impl Compare {
             write_text(&comparison, &mut out)?;
         }
         Ok(())
+    }
+}
+
+/// A file that the comparison is drawn to.
+struct Drawing {
+    draw: fn(&Comparison, &str) -> String,
+    path: PathBuf,
+    file: OutputFile,
+}
+
+impl Drawing {
+    /// Opens the file. Its extension says what is drawn.
+    fn create(path: &Path, force: bool) -> Result<Self, Failure> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let draw: fn(&Comparison, &str) -> String = match extension.as_deref() {
+            Some("svg") => report::comparison_svg,
+            Some("html" | "htm") => report::comparison_html,
+            _ => {
+                let path = path.display();
+                return Err(Failure::Usage(format!("{path}: a drawing is a file .svg or .html")));
+            }
+        };
+        let existing = if force { Existing::Replace } else { Existing::Refuse };
+        Ok(Self { draw, path: path.to_owned(), file: OutputFile::create(path, existing)? })
+    }
+
+    fn write(mut self, comparison: &Comparison, title: &str) -> Result<(), Failure> {
+        let text = (self.draw)(comparison, title);
+        let (path, action) = (self.path, "write");
+        self.file.write_all(text.as_bytes()).map_err(|source| Error::Io { path, action, source })?;
+        Ok(self.file.commit()?)
     }
 }
 

@@ -5,6 +5,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 use qmill::gpu::{DeviceChoice, Tuning};
 use qmill::{Device, Gpu};
 use std::path::PathBuf;
+use std::{env, fs};
 
 /// The folder for compiled pipelines and tuning tables.
 pub(super) fn cache_folder() -> Option<PathBuf> {
@@ -31,4 +32,11 @@ pub(super) fn follow_tuning(device: &Device) {
     if let Err(error) = Tuning::load(&path).and_then(|tuning| gpu.set_tuning(tuning)) {
         eprintln!("qmill: note: {}; products take the kernels they take by default", on_one_line(&error));
     }
+}
+
+/// The processor's name from /proc/cpuinfo, or else its architecture.
+pub(super) fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    line.map_or_else(|| env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

@@ -110,7 +110,8 @@ impl ModelOptions {
         load(&gguf::Model::open(path)?, &self.options(device, Some(context)))
     }
 
-    fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
+    /// The options for loading a model as it is in its file.
+    pub(super) fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
         let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions::default()
             .with_device(device.clone())

@@ -3,13 +3,14 @@
 use super::failure::Failure;
 use super::model::{self, Count, Loaded, ModelOptions};
 use clap::Args;
-use qmill::Error;
-use qmill::eval::{self, Chunks, Divergence, Prediction};
+use qmill::eval::{self, Base, BaseKey, BaseLogits, Chunks, Divergence, Prediction};
+use qmill::stream::Existing;
+use qmill::{Device, Error, gguf};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measures how well a model predicts a text, as llama-perplexity does.
 ///
@@ -27,6 +28,10 @@ pub(crate) struct Perplexity {
     /// A model to compare with, such as the F16 model
     #[arg(long, value_name = "MODEL")]
     base: Option<PathBuf>,
+    /// A file for the base's predictions: made if it does not exist, otherwise used instead of the base,
+    /// which then need not be named. Two bytes for each predicted token and each token of the vocabulary
+    #[arg(long, value_name = "FILE")]
+    base_logits: Option<PathBuf>,
     /// Tokens in a chunk; 0 means the context that the model was trained for
     #[arg(short, long, value_name = "N", default_value_t = 512)]
     ctx: usize,
@@ -47,22 +52,15 @@ impl Perplexity {
         let device = self.model.open_device()?;
         let Loaded { model, tokenizer, .. } = self.model.load(&device, Some(self.ctx))?;
         let context = model.context();
-        let base = self.base.as_deref().map(|path| self.model.load_other(path, &device, context));
-        let base = base.transpose()?;
         let tokens = tokenizer.prompt(&text);
         let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
         let chunks = Chunks { tokens: context, limit: self.chunks.0, bos };
-        let show = io::stderr().is_terminal();
-        let known = eval::perplexity(&model, base.as_ref(), &tokens, &chunks, &mut |known| {
-            if show {
-                let Prediction { chunks, total_chunks, perplexity, .. } = known;
-                eprint!("\r{chunks} of {total_chunks} chunks: {:.4} ", perplexity.value());
-            }
-            ControlFlow::Continue(())
-        })?;
-        if show {
-            eprintln!();
-        }
+        let kept = self.base_logits.as_deref();
+        let kept = kept.map(|file| self.kept_base(file, &device, context, &tokens, &chunks)).transpose()?;
+        let base = self.base.as_deref().filter(|_| kept.is_none());
+        let base = base.map(|path| self.model.load_other(path, &device, context)).transpose()?;
+        let base = kept.as_ref().map(Base::Kept).or(base.as_ref().map(Base::Model));
+        let known = with_progress("", |on_chunk| eval::perplexity(&model, base, &tokens, &chunks, on_chunk))?;
         model::store_pipelines(&device);
 
         let mut out = io::stdout().lock();
@@ -78,6 +76,49 @@ impl Perplexity {
     }
 }
 
+impl Perplexity {
+    /// The base's predictions from `file`, which is made first if it does not exist.
+    fn kept_base(
+        &self,
+        file: &Path,
+        device: &Device,
+        context: usize,
+        tokens: &[u32],
+        chunks: &Chunks,
+    ) -> Result<BaseLogits, Failure> {
+        let source = gguf::Model::open(self.base.as_ref().unwrap_or(&self.model.model))?;
+        let key = BaseKey::new(&source, &self.model.options(device, Some(context)), tokens, chunks)?;
+        if let Some(base) = self.base.as_deref().filter(|_| !file.exists()) {
+            let base = self.model.load_other(base, device, context)?;
+            return with_progress("base: ", |on_chunk| {
+                BaseLogits::record(file, Existing::Refuse, &key, &base, tokens, chunks, on_chunk)
+            });
+        }
+        let kept = BaseLogits::open(file)?;
+        kept.check(&key, self.base.is_none())?;
+        Ok(kept)
+    }
+}
+
+/// Runs `measure` with its progress on the standard error, if that is a terminal.
+fn with_progress<T>(
+    what: &str,
+    measure: impl FnOnce(&mut dyn FnMut(&Prediction) -> ControlFlow<()>) -> qmill::Result<T>,
+) -> Result<T, Failure> {
+    let show = io::stderr().is_terminal();
+    let result = measure(&mut |known| {
+        if show {
+            let Prediction { chunks, total_chunks, perplexity, .. } = known;
+            eprint!("\r{what}{chunks} of {total_chunks} chunks: {:.4} ", perplexity.value());
+        }
+        ControlFlow::Continue(())
+    });
+    if show {
+        eprintln!();
+    }
+    Ok(result?)
+}
+
 fn write_text(known: &Prediction, out: &mut impl Write) -> io::Result<()> {
     let Prediction { chunks, perplexity, divergence, .. } = known;
     let (value, error) = (perplexity.value(), perplexity.error());
@@ -91,7 +132,9 @@ fn write_text(known: &Prediction, out: &mut impl Write) -> io::Result<()> {
     let base = divergence.base();
     writeln!(out, "of the base     {:.4} ± {:.5}", base.value(), base.error())?;
     writeln!(out, "ln of the ratio {:.6} ± {:.6}", ratio.value, ratio.error)?;
-    writeln!(out, "KL divergence   {:.6} ± {:.6}", mean.value, mean.error)?;
+    let by_chunk = divergence.by_chunk().error;
+    let by_chunk = if by_chunk.is_nan() { String::new() } else { format!(", by chunk ± {by_chunk:.6}") };
+    writeln!(out, "KL divergence   {:.6} ± {:.6}{by_chunk}", mean.value, mean.error)?;
     let [median, high, largest] = percentiles(divergence);
     writeln!(out, "                median {median:.6}, 99 % {high:.6}, maximum {largest:.6}")?;
     writeln!(out, "RMS of q - p    {:.3} %", 100.0 * divergence.rms_difference())?;
@@ -120,6 +163,7 @@ fn to_json(known: &Prediction) -> Value {
             "log_ratio_error": ratio.error,
             "kl_divergence": mean.value,
             "kl_divergence_error": mean.error,
+            "kl_divergence_error_by_chunk": divergence.by_chunk().error,
             "kl_divergence_median": median,
             "kl_divergence_99": high,
             "kl_divergence_maximum": largest,

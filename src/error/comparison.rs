@@ -42,4 +42,55 @@ pub enum ComparisonFault {
         /// Number of tensors of both models that hold no weights in one of them.
         not_weights: usize,
     },
+
+    /// A file does not hold a base's predictions.
+    #[error("{path}: a file of base logits was expected, and this is {found}", path = path.display())]
+    NotBaseLogits {
+        /// The file.
+        path: PathBuf,
+        /// What is there instead.
+        found: String,
+    },
+
+    /// A file holds the predictions of another base, or for another text.
+    #[error(
+        "{path}: {what} was {found} when the base's logits were kept, and is {needed} now; \
+         another file, or none, has them computed again",
+        path = path.display()
+    )]
+    OtherBase {
+        /// The file.
+        path: PathBuf,
+        /// The first property in which they differ.
+        what: &'static str,
+        /// Its value in the file.
+        found: String,
+        /// Its value here.
+        needed: String,
+    },
+
+    /// A file is no report of `qmill report`.
+    #[error("{path}: a report of `qmill report` as JSON was expected: {found}", path = path.display())]
+    NotAReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
+
+    /// Two reports are of other bases or texts, or measured otherwise.
+    #[error("{first} and {other} cannot be joined: {what} is {here} in the first and {there} in the second",
+        first = first.display(), other = other.display())]
+    OtherReport {
+        /// The first report.
+        first: PathBuf,
+        /// The other report.
+        other: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value in the first report.
+        here: String,
+        /// Its value in the other.
+        there: String,
+    },
 }

@@ -13,10 +13,15 @@
 //! threads and their sums are added in the order of the file, so the figures are the same, to the last bit,
 //! for any number of threads.
 
+mod sums;
+
+pub use sums::Distortion;
+
 use crate::cpu::MAX_THREADS;
 use crate::error::ComparisonFault;
 use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
-use crate::{Error, Format, Result};
+use crate::stream::Plan;
+use crate::{Error, Format, Result, cpu};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -24,6 +29,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use sums::Sums;
 
 /// Weights in a slice: whole blocks of every format, 1 MiB as f32. The last bits of the figures depend on it.
 const SLICE_WEIGHTS: u64 = 256 * 1024;
@@ -42,12 +48,44 @@ pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Re
     if pairs.is_empty() {
         return Err(nothing_to_compare(reference, other, &mismatches));
     }
-    let sums = sum_all(&pairs, threads)?;
+    compare(&pairs, mismatches, threads)
+}
+
+/// [`distortion`] of the file that `plan` makes of `reference`, without writing it: the same figures, to the
+/// last bit.
+///
+/// Fails with the errors of [`distortion`], and with those of [`cpu::quantize`].
+pub fn planned_distortion(reference: &Model, plan: &Plan, threads: NonZeroUsize) -> Result<Comparison> {
+    let becomes: HashMap<&str, TensorType> =
+        plan.tensors().map(|tensor| (tensor.from.name(), tensor.to.tensor_type())).collect();
+    let mut pairs = Vec::new();
+    let mut mismatches = Vec::new();
+    for a in reference.tensors() {
+        let name = a.info.name();
+        let mismatch = match (a.info.tensor_type(), becomes.get(name).copied()) {
+            (_, None) => Mismatch::OnlyInReference,
+            (TensorType::Weights(from), Some(TensorType::Weights(to))) => {
+                let a = Side::new(reference, a, from);
+                pairs.push(Pair { b: Side { becomes: (from != to).then_some(to), ..a }, a });
+                continue;
+            }
+            (reference, Some(other)) => Mismatch::NotWeights { reference, other },
+        };
+        mismatches.push((name.to_owned(), mismatch));
+    }
+    if pairs.is_empty() {
+        return Err(nothing_to_compare(reference, reference, &mismatches));
+    }
+    compare(&pairs, mismatches, threads)
+}
+
+fn compare(pairs: &[Pair], mismatches: Vec<(String, Mismatch)>, threads: NonZeroUsize) -> Result<Comparison> {
+    let sums = sum_all(pairs, threads)?;
     let total = sums.iter().fold(Sums::default(), |total, sums| total.plus(sums));
     let tensors = pairs.iter().zip(&sums).map(|(pair, sums)| TensorDistortion {
         name: pair.a.tensor.info.name().to_owned(),
         reference: pair.a.format,
-        other: pair.b.format,
+        other: pair.b.becomes.unwrap_or(pair.b.format),
         distortion: sums.distortion(),
     });
     Ok(Comparison { tensors: tensors.collect(), mismatches, total: total.distortion() })
@@ -86,22 +124,6 @@ pub struct TensorDistortion {
     pub other: Format,
     /// The figures.
     pub distortion: Distortion,
-}
-
-/// The difference between weights and those of the reference. None of the figures is NaN.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Distortion {
-    /// Number of weights.
-    pub weights: u64,
-    /// Root of the mean squared error, in the unit of the weights.
-    pub rmse: f64,
-    /// Largest absolute error.
-    pub max_error: f64,
-    /// Signal to quantization noise ratio in dB: ∞ for equal weights, -∞ if only the reference is all zeros.
-    pub sqnr_db: f64,
-    /// Cosine of the angle between the two: 1 if both are all zeros, 0 if one is.
-    pub cosine: f64,
 }
 
 /// Why a tensor was not compared.
@@ -150,9 +172,12 @@ struct Pair<'a> {
 }
 
 /// A tensor of weights in one of the models.
+#[derive(Clone, Copy)]
 struct Side<'a> {
     tensor: Tensor<'a>,
     format: Format,
+    /// The format that it is quantized to, and decoded from.
+    becomes: Option<Format>,
     path: &'a Path,
 }
 
@@ -227,7 +252,7 @@ impl<'a> Pair<'a> {
 
 impl<'a> Side<'a> {
     fn new(model: &'a Model, tensor: Tensor<'a>, format: Format) -> Self {
-        Self { tensor, format, path: model.shards()[tensor.shard_index].path() }
+        Self { tensor, format, becomes: None, path: model.shards()[tensor.shard_index].path() }
     }
 
     fn decode(&self, slice: &Range<u64>, bytes: &mut Vec<u8>, weights: &mut Vec<f32>) -> Result<()> {
@@ -236,6 +261,17 @@ impl<'a> Side<'a> {
         weights.resize(len as usize, 0.0);
         self.tensor.read_bytes(self.format.bytes_for(slice.start), bytes)?;
         self.format.dequantize_blocks(bytes, weights);
+        self.check_finite(slice, weights)?;
+        if let Some(format) = self.becomes {
+            bytes.resize(format.bytes_for(len) as usize, 0);
+            cpu::quantize(format, weights, bytes)?;
+            cpu::dequantize(format, bytes, weights)?;
+            self.check_finite(slice, weights)?;
+        }
+        Ok(())
+    }
+
+    fn check_finite(&self, slice: &Range<u64>, weights: &[f32]) -> Result<()> {
         match weights.iter().position(|weight| !weight.is_finite()) {
             None => Ok(()),
             Some(index) => Err(self.incomparable(slice.start + index as u64, weights[index])),
@@ -308,61 +344,6 @@ fn sum_slices(
         let result = pairs[slice.pair_index].sum(&slice.weights, &mut buffers);
         if done.send((slice, result)).is_err() {
             return;
-        }
-    }
-}
-
-/// Sums over some weights.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    weights: u64,
-    a_squared: f64,
-    b_squared: f64,
-    product: f64,
-    error_squared: f64,
-    max_error: f64,
-}
-
-impl Sums {
-    fn new(a: &[f32], b: &[f32]) -> Self {
-        let mut sums = Self { weights: a.len() as u64, ..Self::default() };
-        for (&a, &b) in a.iter().zip(b) {
-            let (a, b) = (f64::from(a), f64::from(b));
-            let error = a - b;
-            sums.a_squared += a * a;
-            sums.b_squared += b * b;
-            sums.product += a * b;
-            sums.error_squared += error * error;
-            sums.max_error = sums.max_error.max(error.abs());
-        }
-        sums
-    }
-
-    fn plus(&self, more: &Self) -> Self {
-        Self {
-            weights: self.weights + more.weights,
-            a_squared: self.a_squared + more.a_squared,
-            b_squared: self.b_squared + more.b_squared,
-            product: self.product + more.product,
-            error_squared: self.error_squared + more.error_squared,
-            max_error: self.max_error.max(more.max_error),
-        }
-    }
-
-    fn distortion(&self) -> Distortion {
-        // Squares of f32 are far from the limits of f64, so a sum of 0 means that all terms are 0.
-        let equal = self.error_squared == 0.0;
-        let norms = (self.a_squared * self.b_squared).sqrt();
-        Distortion {
-            weights: self.weights,
-            rmse: (self.error_squared / self.weights.max(1) as f64).sqrt(),
-            max_error: self.max_error,
-            sqnr_db: if equal { f64::INFINITY } else { 10.0 * (self.a_squared / self.error_squared).log10() },
-            cosine: match norms {
-                _ if equal => 1.0,
-                0.0 => 0.0,
-                _ => (self.product / norms).clamp(-1.0, 1.0),
-            },
         }
     }
 }

@@ -15,6 +15,7 @@ mod llm_run;
 mod llm_text;
 mod mix;
 mod quantize_cli;
+mod report;
 mod round_trip;
 mod stream;
 mod support;

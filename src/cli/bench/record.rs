@@ -1,9 +1,9 @@
 //! One measurement as named values, the same in every output format.
 
+use crate::cli::device::cpu_name;
 use qmill::wgpu::Features;
 use qmill::{Device, Gpu};
 use serde_json::{Map, Value, json};
-use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Names and values in the order of the output. The names are those of llama-bench, if it has them.
@@ -94,13 +94,6 @@ fn feature_line(gpu: &Gpu) -> String {
         has(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         has(Features::TIMESTAMP_QUERY),
     )
-}
-
-/// The processor's name from /proc/cpuinfo, or else its architecture.
-fn cpu_name() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    line.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// The time in the form `2026-11-22T05:45:00Z`.

@@ -74,9 +74,10 @@ fn sizes_are_exact_limits_and_larger_ones_lose_less() {
         before = found.loss;
     }
     let found = fitted(&model, &request(), &Options::new(Target::BitsPerWeight(4.85))).unwrap();
-    let (weights, bytes) = found.plan.tensors().fold((0, 0), |(weights, bytes), tensor| {
-        (weights + tensor.to.weights(), bytes + tensor.to.bytes())
-    });
+    let (weights, bytes) = found
+        .plan
+        .tensors()
+        .fold((0, 0), |(weights, bytes), tensor| (weights + tensor.to.weights(), bytes + tensor.to.bytes()));
     let bits = bytes as f64 * 8.0 / weights as f64;
     assert!(bits <= 4.85 && bits > 4.80, "{bits}");
 }
