@@ -9,9 +9,9 @@
 //! ```
 //!
 //! [`Errors`] are measured with the encoders that write the file. Sensitivities come from a table by role
-//! (`roles`), from a file, or from the model itself (`Fit::measure_sensitivities`, feature `llm`). [`Problem::solve`] chooses.
-//! The result is a [`Request`] with a type for each tensor, which [`Plan`] and the pipeline take like any
-//! other, and which [`recipe`] writes for llama-quantize.
+//! (`roles`), from a file, or from the model itself (`Fit::measure_sensitivities`, feature `llm`).
+//! [`Problem::solve`] chooses. The result is a [`Request`] with a type for each tensor, which [`Plan`] and
+//! the pipeline take like any other, and which [`recipe`] writes for llama-quantize.
 //!
 //! The loss is an expectation, not a measurement: a lower loss predicts, but does not guarantee, a lower
 //! divergence from the unquantized model. `qmill perplexity --base` measures that.

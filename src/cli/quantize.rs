@@ -243,8 +243,8 @@ fn warn_of_lattices(model: &Model, plan: &Plan) -> Result<(), Failure> {
         others => format!(" and {} more", show::counted(others, "tensor")),
     };
     eprintln!(
-        "qmill: warning: the weights of {name}{others} lie on the lattice of {format}, made from it or trained \
-         for it: as another type they lose more; --like chooses accordingly"
+        "qmill: warning: the weights of {name}{others} lie on the lattice of {format}, made from it or \
+         trained for it: as another type they lose more; --like chooses accordingly"
     );
     Ok(())
 }

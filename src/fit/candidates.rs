@@ -5,8 +5,8 @@ use crate::error::FitFault;
 use crate::mix::{Tensor, or_replacement};
 use crate::{Error, Format, Result};
 
-/// Formats for targets from `Q3_K_M` on. `IQ4_XS` is here without an importance matrix: its error is then between
-/// those of `Q3_K` and `Q4_K`, and so are its bytes.
+/// Formats for targets from `Q3_K_M` on. `IQ4_XS` is here without an importance matrix: its error is then
+/// between those of `Q3_K` and `Q4_K`, and so are its bytes.
 const USUAL: [Format; 6] =
     [Format::Q3_K, Format::IQ4_XS, Format::Q4_K, Format::Q5_K, Format::Q6_K, Format::Q8_0];
 /// And below.
@@ -22,7 +22,7 @@ pub(super) struct Types {
 }
 
 impl Types {
-    /// Those that the user names, or the usual ones. `is_small` is for targets below Q3_K_M.
+    /// Those that the user names, or the usual ones. `is_small` is for targets below `Q3_K_M`.
     ///
     /// Fails with [`Error::NotEncoded`] for a format without an encoder.
     pub(super) fn new(named: Option<&[Format]>, is_small: bool) -> Result<Self> {

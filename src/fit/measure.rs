@@ -251,7 +251,7 @@ pub fn lattices(model: &Model, plan: &Plan) -> Result<Vec<(String, Format)>> {
 fn evenly(weights: u64, wanted: u64, start: f64) -> Vec<std::ops::Range<u64>> {
     let (all, count) = (weights / RUN, wanted.div_ceil(RUN));
     if count >= all {
-        return vec![0..weights];
+        return std::iter::once(0..weights).collect();
     }
     let distance = all as f64 / count as f64;
     let run = |i: u64| (((i as f64 + start) * distance) as u64).min(all - 1) * RUN;

@@ -89,7 +89,9 @@ impl Probe {
             }
         };
         if let Some(bos) = self.bos {
-            sequences.iter_mut().for_each(|sequence| sequence[0] = bos);
+            for sequence in &mut sequences {
+                sequence[0] = bos;
+            }
         }
         Ok(sequences)
     }
@@ -108,7 +110,7 @@ impl Probe {
     }
 }
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 struct Random(u64);
 
 impl Random {

@@ -11,8 +11,9 @@ use crate::Format;
 pub struct Options {
     /// How large the file is to be.
     pub target: Target,
-    /// The formats to choose from, before fallbacks for short rows. By default Q3_K, IQ4_XS, Q4_K, Q5_K,
-    /// Q6_K and Q8_0, also Q2_K for targets below Q3_K_M, and what the fixed mix gives a tensor.
+    /// The formats to choose from, before fallbacks for short rows. By default `Q3_K`, `IQ4_XS`, `Q4_K`,
+    /// `Q5_K`, `Q6_K` and `Q8_0`, also `Q2_K` for targets below `Q3_K_M`, and what the fixed mix gives a
+    /// tensor.
     pub types: Option<Vec<Format>>,
     /// The most bytes that are read for each token, in parts of those of the fixed mix; only for mixtures of
     /// experts. `None` for no limit.

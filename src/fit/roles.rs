@@ -31,6 +31,7 @@ pub(super) fn head_share(role: &str, tied: bool) -> Option<f64> {
 
 /// The sensitivity of a tensor in a layer. `has_ssm` is whether its layer has state-space tensors: there
 /// `attn_qkv` is the input of a linear attention, and elsewhere three projections in one.
+#[expect(clippy::match_same_arms, reason = "a table, one line for each role")]
 pub(super) fn layer_weight(role: &str, has_ssm: bool) -> f64 {
     match role {
         "attn_q" => 0.6,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Whether types that are chosen for a size (`qmill quantize --like`) are better than the fixed mixes.
 
-For each model and file type: the divergence of the predictions from those of the base, of the fixed mix and of
-the chosen types, whose file is never larger. Fails where the ratio of the two is above its limit, or the
+For each model and file type: the divergence of the predictions from those of the base, of the fixed mix and
+of the chosen types, whose file is never larger. Fails where the ratio of the two is above its limit, or the
 recipe gives libllama's quantizer other bytes.
 
 The tiny model has its own F16 weights. The other two come quantized, and such weights lie on the lattice of
@@ -119,7 +119,9 @@ def same_bytes(name: str, file_type: str, recipe: Path, ours: Path) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", default="tiny,smollm2,gemma3", help="by default all three")
     parser.add_argument("--device", default=os.environ.get("QMILL_DEVICE", "cpu"), help="where models run")
     parser.add_argument("--record", type=Path, help="a Markdown file to write")
@@ -152,7 +154,8 @@ def main() -> None:
                 f"| {100 * before['same_top']:.1f} | {100 * after['same_top']:.1f} |"
             )
             rows.append(row)
-            print(row + ("" if ok else "  FAILED" + ("" if same else ": libllama makes other bytes")), flush=True)
+            fault = "" if ok else "  FAILED" + ("" if same else ": libllama makes other bytes")
+            print(row + fault, flush=True)
             ours.unlink()
     if options.record:
         heads = (
@@ -161,8 +164,8 @@ def main() -> None:
         )
         text = (
             f"# Types for a size against the fixed mixes, {datetime.date.today()}\n\n"
-            f"`tests/real/fit.py`, on {options.device}, `tests/data/held-out.txt`. Divergence of the predictions "
-            "from the base's in nats. SmolLM2 and Gemma 3 come quantized and are dithered (seed "
+            f"`tests/real/fit.py`, on {options.device}, `tests/data/held-out.txt`. Divergence of the "
+            "predictions from the base's in nats. SmolLM2 and Gemma 3 come quantized and are dithered (seed "
             f"{SEED}).\n\n" + heads + "\n".join(rows) + "\n"
         )
         options.record.parent.mkdir(parents=True, exist_ok=True)

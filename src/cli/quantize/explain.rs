@@ -39,13 +39,11 @@ impl Group<'_> {
             }
         }
         counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        match counts[..] {
-            [(format, _)] => format.to_string(),
-            _ => {
-                let counts = counts.iter().map(|(format, count)| format!("{format} x {count}"));
-                counts.collect::<Vec<_>>().join(", ")
-            }
+        if let [(format, _)] = counts[..] {
+            return format.to_string();
         }
+        let counts = counts.iter().map(|(format, count)| format!("{format} x {count}"));
+        counts.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct FitArgs {
     /// Tokens that --fit-memory has room for; by default 4096, or what the model was trained for
     #[arg(long, value_name = "N", requires = "fit_memory")]
     context: Option<usize>,
-    /// Types to choose from [default: Q3_K, IQ4_XS, Q4_K, Q5_K, Q6_K, Q8_0; Q2_K below Q3_K_M]
+    #[arg(help = "Types to choose from [default: Q3_K, IQ4_XS, Q4_K, Q5_K, Q6_K, Q8_0; Q2_K below Q3_K_M]")]
     #[arg(long, value_name = "T0,T1,…", value_delimiter = ',')]
     #[arg(value_parser = Words::<Format>::of(words::formats), hide_possible_values = true)]
     types: Option<Vec<Format>>,
@@ -55,8 +55,9 @@ pub(super) struct FitArgs {
     #[arg(long, value_name = "PART|off", value_parser = parse_limit)]
     #[arg(default_value_t = Limit(Some(Options::DEFAULT_ACTIVE_LIMIT)))]
     active_limit: Limit,
-    /// What an error costs in each tensor: table, by its role; measured, by quantizing each role and each layer
-    /// in turn and running the model; measured-tensors, each tensor; or a file with lines of PATTERN NUMBER
+    /// What an error costs in each tensor: table, by its role; measured, by quantizing each role and each
+    /// layer in turn and running the model; measured-tensors, each tensor; a file with lines of PATTERN
+    /// NUMBER
     #[arg(long, value_name = "table|measured|measured-tensors|FILE", default_value = "table")]
     sensitivity: String,
     /// Measure sensitivities on this text, not on random tokens

@@ -52,8 +52,9 @@ impl Positional {
             [output] => (Some(output), None),
             [output, threads] if number(threads) => (Some(output), Some(threads)),
             [.., word] => {
+                let word = word.to_string_lossy();
                 let message =
-                    format!("{word:?} is one argument too many: with a target, OUT and THREADS are all");
+                    format!("{word} is one argument too many: with a target, OUT and THREADS are all");
                 return Err(Failure::Usage(message));
             }
         };
