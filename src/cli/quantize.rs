@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use fit::FitArgs;
 use positional::Positional;
 use progress::Reporter;
-use qmill::error::{OutputFault, RequestFault};
+use qmill::error::{FitFault, OutputFault, RequestFault};
 use qmill::gguf::{Model, Value};
 use qmill::gpu::DeviceChoice;
 use qmill::mix::{FileType, Options, TensorRule};
@@ -261,6 +261,9 @@ fn hinted(failure: Failure, may_forbid_requantizing: bool) -> Failure {
             "; --allow-requantize does it all the same"
         }
         Failure::Qmill(Error::Memory { .. }) => "; --memory allows more",
+        Failure::Qmill(Error::Fit(FitFault::NotRun { .. })) => {
+            "; --sensitivity table, and --target-size, need no run"
+        }
         _ => return failure,
     };
     Failure::Hinted(Box::new(failure), hint)

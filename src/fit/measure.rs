@@ -23,8 +23,8 @@ const MOST: u64 = 2 << 20;
 const LEAST_OF_MATRIX: u64 = 1 << 14;
 /// One of so many weights is in a sample, between these limits.
 const STRIDE: u64 = 4;
-/// Weights whose sums are added together. The last bits of an error depend on it.
-const CHUNK: u64 = 1 << 18;
+/// Weights that a thread measures at once.
+const CHUNK: u64 = 1 << 15;
 /// Weights of a probe, which tells whether a sample is worth measuring.
 const PROBE: u64 = 2 * RUN;
 /// Weights that a look at a tensor takes.
@@ -149,40 +149,43 @@ impl Meter {
 
     /// Σe² and Σw² in each of `formats`.
     fn sums(&mut self, from: Format, source: &[u8], formats: &[Format]) -> Result<Vec<ErrorSums>> {
-        let mut total = vec![ErrorSums::default(); formats.len()];
-        let mut chunks: Vec<&[u8]> = source.chunks(from.bytes_for(CHUNK) as usize).collect();
         if let Some(converter) = &mut self.converter {
-            let sums: Result<Vec<_>> =
-                chunks.iter().map(|chunk| converter.error_sums(from, chunk, formats)).collect();
-            match sums {
-                Ok(sums) => {
-                    for sums in sums {
-                        total.iter_mut().zip(sums).for_each(|(total, sums)| *total += sums);
-                    }
-                    return Ok(total);
-                }
+            match converter.error_sums(from, source, formats) {
                 Err(
                     Error::DeviceLost { .. }
                     | Error::DeviceMemory { .. }
                     | Error::Device { .. }
                     | Error::Inexact { .. },
                 ) => self.converter = None,
-                Err(error) => return Err(error),
+                done => return done,
             }
         }
-        let mut sums = vec![ErrorSums::default(); formats.len() * chunks.len()];
-        let count = chunks.len();
-        let work: Vec<_> = sums.iter_mut().enumerate().collect();
-        in_parallel(self.threads, work, |(i, sums)| {
-            *sums = cpu::error_sums(from, chunks[i % count], formats[i / count])?;
+        let chunks: Vec<&[u8]> = source.chunks(from.bytes_for(CHUNK) as usize).collect();
+        let mut groups = vec![Groups::default(); formats.len() * chunks.len()];
+        let work: Vec<_> = groups.iter_mut().enumerate().collect();
+        in_parallel(self.threads, work, |(i, groups)| {
+            let format = formats[i / chunks.len()];
+            let quantize = format.quantize_blocks().ok_or(Error::NotEncoded { format })?;
+            cpu::each_group(from, chunks[i % chunks.len()], (format, quantize), |weights, sums| {
+                groups.weights += weights;
+                groups.sums.extend_from_slice(sums);
+            });
             Ok(())
         })?;
-        chunks.clear();
-        for (i, sums) in sums.into_iter().enumerate() {
-            total[i / count] += sums;
+        // In the order of the weights, as one thread adds them.
+        let mut total = vec![ErrorSums::default(); formats.len()];
+        for (i, groups) in groups.iter().enumerate() {
+            total[i / chunks.len()].add_groups(groups.weights, &groups.sums);
         }
         Ok(total)
     }
+}
+
+/// Sums of consecutive groups of weights.
+#[derive(Clone, Default)]
+struct Groups {
+    weights: u64,
+    sums: Vec<[f32; 2]>,
 }
 
 fn read_sample(model: &Model, index: usize, matrices: u64) -> Result<Sample> {

@@ -1,6 +1,7 @@
 //! Types for a size: errors, the solver, and what becomes of a model.
 
 mod errors;
+mod measured;
 mod solve;
 mod types;
 

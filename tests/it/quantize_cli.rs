@@ -2,6 +2,7 @@
 
 mod arguments;
 mod concurrent;
+mod fit;
 mod formats;
 mod output;
 mod paths;
