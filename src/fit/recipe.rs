@@ -20,7 +20,7 @@ pub fn recipe(fitted: &Fitted) -> String {
 fn escaped(name: &str) -> String {
     let mut pattern = String::new();
     for character in name.chars() {
-        if !(character.is_ascii_alphanumeric() || character == '_' || character == '-') {
+        if character.is_ascii_punctuation() && !matches!(character, '_' | '-') {
             pattern.push('\\');
         }
         pattern.push(character);

@@ -67,15 +67,14 @@ impl Problem {
         for chosen in &mut found {
             fill(self, &frontiers, chosen);
         }
-        found.sort_by(|a, b| self.totals(a).loss.total_cmp(&self.totals(b).loss));
+        let order = |a: &Totals, b: &Totals| a.loss.total_cmp(&b.loss).then(a.bytes.cmp(&b.bytes));
+        found.sort_by(|a, b| order(&self.totals(a), &self.totals(b)));
         found.dedup();
         found.truncate(MOST_POLISHED.max(1));
         for chosen in &mut found {
             polish(self, &frontiers, chosen);
         }
-        let best = found
-            .into_iter()
-            .reduce(|best, next| if self.totals(&next).loss < self.totals(&best).loss { next } else { best });
+        let best = found.into_iter().min_by(|a, b| order(&self.totals(a), &self.totals(b)));
         // The smallest candidates are within the limits, so the path has found something.
         let best = best.unwrap_or_else(|| self.smallest());
         Some(exact::improve(self, &frontiers, best))

@@ -116,6 +116,8 @@ fn search(problem: &Problem, open: &[Vec<Open>], price: f64, gap: f64) -> Option
             next.truncate(most);
             next.sort_unstable_by_key(|state| state.bytes);
         }
+        // All layers are kept, and most of what was tried is gone.
+        next.shrink_to_fit();
         layers.push(std::mem::replace(&mut states, next));
     }
     let value = |state: &State| state.excess + price * (problem.max_bytes - state.bytes) as f64;

@@ -16,10 +16,14 @@ impl Frontier {
             let (a, b) = (&candidates[a], &candidates[b]);
             a.bytes.cmp(&b.bytes).then(a.loss.total_cmp(&b.loss))
         });
-        let mut least = f64::INFINITY;
+        // The smallest stays, whatever it loses.
+        let mut least: Option<f64> = None;
         points.retain(|&point| {
-            let is_better = candidates[point].loss < least;
-            least = least.min(candidates[point].loss);
+            let loss = candidates[point].loss;
+            let is_better = least.is_none_or(|least| loss < least);
+            if is_better {
+                least = Some(loss);
+            }
             is_better
         });
         Self { points }

@@ -143,3 +143,13 @@ fn a_thousand_tensors_are_solved_soon() {
     // The limit is a second; the rest is for machines that do much else.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
+
+#[test]
+fn losses_without_a_number_leave_the_smallest() {
+    let candidate = |bytes, loss| Candidate { bytes, active_bytes: bytes, loss };
+    for loss in [f64::INFINITY, f64::NAN] {
+        let items = vec![vec![candidate(20, loss), candidate(10, loss)], vec![candidate(10, 1.0)]];
+        let problem = Problem { items, max_bytes: 40, max_active_bytes: None };
+        assert_eq!(problem.solve(&[]), Some(vec![1, 0]), "{loss}");
+    }
+}
