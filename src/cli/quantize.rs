@@ -243,8 +243,9 @@ fn warn_of_lattices(model: &Model, plan: &Plan) -> Result<(), Failure> {
         others => format!(" and {} more", show::counted(others, "tensor")),
     };
     eprintln!(
-        "qmill: warning: the weights of {name}{others} lie on the lattice of {format}, made from it or \
-         trained for it: as another type they lose more; --like chooses accordingly"
+        "qmill: warning: the weights of {}{others} lie on the lattice of {format}, made from it or \
+         trained for it: as another type they lose more; --like chooses accordingly",
+        show::escaped(name)
     );
     Ok(())
 }
@@ -287,6 +288,16 @@ impl RunOptions {
         request: &Request,
     ) -> Result<(), Failure> {
         let model = Model::open(input)?;
+        if let Some(fit) = fit.filter(|fit| fit.has_target()) {
+            // Measuring takes minutes: what refuses the run refuses it before.
+            let written = (!self.dry_run && !fit.plan && !request.keep_split).then_some(output);
+            for path in written.into_iter().chain(fit.recipe_path()) {
+                if !self.force && fs::metadata(path).is_ok_and(|found| found.is_file()) {
+                    let fault = OutputFault::Exists;
+                    return Err(qmill::Error::Output { path: path.to_owned(), fault }.into());
+                }
+            }
+        }
         let mut device = None;
         let open = || Ok(device.insert(self.open_device()?).clone());
         let fitted = match fit {

@@ -62,7 +62,8 @@ fn groups(fitted: &Fitted) -> Vec<Group<'_>> {
 
 /// `-31 %`.
 fn change(from: f64, to: f64) -> String {
-    if from > 0.0 { format!("{:+.0} %", 100.0 * (to / from - 1.0)) } else { "-".to_owned() }
+    // Adding 0 turns a -0 into one without a sign.
+    if from > 0.0 { format!("{:+.0} %", (100.0 * (to / from - 1.0)).round() + 0.0) } else { "-".to_owned() }
 }
 
 /// A table by role, if `all` is asked for, and what follows from it.

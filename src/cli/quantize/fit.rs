@@ -72,7 +72,7 @@ pub(super) struct FitArgs {
     /// Show what was chosen: by role types, bytes, and the share of the expected loss
     #[arg(long, action = ArgAction::SetTrue)]
     explain: bool,
-    /// Choose by usual errors, from the header alone, and write nothing
+    /// Choose by usual errors, from the header alone, and write no model
     #[arg(long, action = ArgAction::SetTrue)]
     pub(super) plan: bool,
 }
@@ -244,6 +244,11 @@ impl FitArgs {
             source,
         })?;
         Ok(Sensitivity::Rules(SensitivityRule::parse_all(&text, path)?))
+    }
+
+    /// The file of the recipe, if it was asked for.
+    pub(super) fn recipe_path(&self) -> Option<&Path> {
+        self.recipe_out.as_deref()
     }
 
     /// Writes the recipe, if it was asked for.
