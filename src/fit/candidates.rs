@@ -17,7 +17,7 @@ const SMALL: Format = Format::Q2_K;
 pub(super) struct Types {
     formats: Vec<Format>,
     /// Whether the user has named them. Otherwise a tensor may also keep what the fixed mix gives it, and get
-    /// the format on whose lattice its weights lie.
+    /// the format on whose lattice its weights lie, or its own, if it is quantized.
     pub(super) are_named: bool,
 }
 
@@ -62,8 +62,12 @@ impl Types {
                 let least = Format::Q8_0.info().bits_per_weight();
                 candidates.retain(|format| format.info().bits_per_weight() >= least);
             }
-            if !candidates.contains(&mix) {
-                candidates.push(mix);
+            // As it is, a quantized tensor loses nothing.
+            let kept = tensor.format.filter(|format| !format.is_float());
+            for format in std::iter::once(mix).chain(kept) {
+                if !candidates.contains(&format) {
+                    candidates.push(format);
+                }
             }
         }
         if candidates.is_empty() {

@@ -3,7 +3,7 @@
 use super::candidates::Types;
 use super::sensitivity::sensitivities;
 use super::size::Target;
-use super::tensors::{Tensor, expert_share, free_tensors};
+use super::tensors::{Tensor, expert_share, free_tensors, is_tied};
 use super::{Candidate, Fit, Options, Problem, Sensitivity, State, gaussian_error, lattice};
 use crate::error::FitFault;
 use crate::gguf::Model;
@@ -42,7 +42,7 @@ pub struct Fitted {
 pub struct FittedTensor {
     /// Its name.
     pub name: String,
-    /// The format that was chosen, and that of the fixed mix.
+    /// The format that was chosen.
     pub format: Format,
     /// Its format in the fixed mix.
     pub mix_format: Format,
@@ -101,9 +101,11 @@ impl<'a> Fit<'a> {
             Target::Bytes(bytes) => (nearest(bytes, plan_of)?, bytes),
             Target::BitsPerWeight(bits) => {
                 let plan = plan_of(FileType::Q4_K_M)?;
+                let alignment = u64::from(alignment(&plan));
                 let (weights, bytes) = plan.tensors().fold((0, 0), |(weights, bytes), tensor| {
-                    (weights + tensor.to.weights(), bytes + tensor.to.bytes())
+                    (weights + tensor.to.weights(), bytes + tensor.to.bytes().next_multiple_of(alignment))
                 });
+                // The header, and the bits with the padding between them.
                 let bytes = plan.file_bytes() - bytes + (bits * weights as f64 / 8.0) as u64;
                 (nearest(bytes, plan_of)?, bytes)
             }
@@ -117,7 +119,7 @@ impl<'a> Fit<'a> {
         let request = Request { file_type: mix_type, ..request.clone() };
         let mix = Plan::new(model, &request)?;
         let tensors = free_tensors(model, &mix, &request, &types)?;
-        let alignment = mix.files.first().map_or(32, |file| file.layout.alignment());
+        let alignment = alignment(&mix);
         let mut fit = Self {
             model,
             request,
@@ -167,8 +169,10 @@ impl<'a> Fit<'a> {
             return Err(Error::Fit(FitFault::NoSensitivities));
         }
         self.choose(state, &|tensor, format| {
-            let error = if format == tensor.source { Some(0.0) } else { state.error(&tensor.name, format) };
-            error.ok_or_else(|| Error::Fit(FitFault::NotMeasured { tensor: tensor.name.clone(), format }))
+            let error =
+                if format == tensor.source { Some(0.0) } else { state.error(&tensor.source_name, format) };
+            let tensor = &tensor.name;
+            error.ok_or_else(|| Error::Fit(FitFault::NotMeasured { tensor: tensor.clone(), format }))
         })
     }
 
@@ -188,7 +192,7 @@ impl<'a> Fit<'a> {
     }
 
     fn choose(&self, state: &State, error: &dyn Fn(&Tensor, Format) -> Result<f64>) -> Result<Fitted> {
-        let weights = sensitivities(&self.tensors, &self.options.sensitivity, state);
+        let weights = sensitivities(&self.tensors, is_tied(&self.mix), &self.options.sensitivity, state);
         let candidates: Vec<Vec<Format>> =
             self.tensors.iter().map(|tensor| self.with_lattices(tensor, state)).collect();
         let mut problem = Problem {
@@ -208,7 +212,7 @@ impl<'a> Fit<'a> {
         let plan = Plan::new(self.model, &request)?;
         let mut tensors = Vec::new();
         for ((tensor, format), &sensitivity) in self.tensors.iter().zip(formats()).zip(&weights) {
-            let lattices = state.errors().get(&tensor.name).into_iter().flatten();
+            let lattices = state.errors().get(&tensor.source_name).into_iter().flatten();
             let lattice = lattices.filter(|&(&format, &error)| lattice(format, error));
             let bits = |format: Format| format.info().bits_per_weight();
             tensors.push(FittedTensor {
@@ -245,7 +249,7 @@ impl<'a> Fit<'a> {
         if self.types.are_named || tensor.is_pinned {
             return candidates;
         }
-        for (&format, &error) in state.errors().get(&tensor.name).into_iter().flatten() {
+        for (&format, &error) in state.errors().get(&tensor.source_name).into_iter().flatten() {
             let is_offered = super::measure::LATTICES.contains(&format);
             if is_offered && lattice(format, error) && !candidates.contains(&format) {
                 candidates.push(format);
@@ -294,6 +298,11 @@ impl<'a> Fit<'a> {
             _ => FitFault::TooSmall { target_bytes: self.max_bytes, least_bytes },
         })
     }
+}
+
+/// The alignment of a plan's files.
+fn alignment(plan: &Plan) -> u32 {
+    plan.files.first().map_or(32, |file| file.layout.alignment())
 }
 
 /// The largest of the fixed mixes within `bytes`; the smallest if none is.

@@ -5,9 +5,10 @@
 //! 16,384. Errors of neighbouring types differ by a factor of four; with blocks that differ by half their
 //! mean, the smallest sample has a standard error of 2 %.
 
+use super::tensors::Tensor;
 use super::{Fit, State, gaussian_error};
 use crate::cpu::ErrorSums;
-use crate::gguf::Model;
+use crate::gguf::{Model, Tensor as TensorSource};
 use crate::gpu::Converter;
 use crate::stream::Plan;
 use crate::threads::{all_threads, in_parallel};
@@ -61,6 +62,10 @@ struct Sample {
     matrices: Vec<Vec<u8>>,
 }
 
+/// The error of a format that cannot hold the weights: beyond that of any other, and finite, so that sums and
+/// files can hold it.
+const NOT_HELD: f64 = 1e6;
+
 impl Fit<'_> {
     /// Measures what `state` lacks: the error of each tensor in each of its candidates, and whether its
     /// weights lie on the lattice of another format.
@@ -77,14 +82,17 @@ impl Fit<'_> {
         progress: &mut dyn FnMut(&MeasureProgress) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut meter = Meter::new(device, threads);
+        let sources: Vec<_> = self.model.tensors().collect();
         for (done, tensor) in self.tensors.iter().enumerate() {
             // The fixed mix is compared with, also where it is not to choose from.
             let wanted = std::iter::once(tensor.mix).filter(|mix| !tensor.candidates.contains(mix));
             let missing: Vec<Format> = (tensor.candidates.iter().copied().chain(wanted))
-                .filter(|&format| format != tensor.source && state.error(&tensor.name, format).is_none())
+                .filter(|&format| {
+                    format != tensor.source && state.error(&tensor.source_name, format).is_none()
+                })
                 .collect();
-            let is_probed = state.errors().contains_key(&tensor.name);
-            let probes = !self.types.are_named && !tensor.is_pinned && !is_probed;
+            // Also where the user has chosen: the state may serve another run.
+            let probes = !state.errors().contains_key(&tensor.source_name);
             if missing.is_empty() && !probes {
                 continue;
             }
@@ -92,7 +100,7 @@ impl Fit<'_> {
             if progress(&at).is_break() {
                 return Err(Error::Cancelled);
             }
-            let sample = read_sample(self.model, tensor.source_index, tensor.matrices())?;
+            let sample = read_sample(&sources[tensor.source_index], tensor)?;
             let view = tensor.view();
             let lattices = LATTICES.into_iter().filter(|format| {
                 probes && *format != tensor.source && !missing.contains(format) && view.has_blocks_of(*format)
@@ -104,7 +112,7 @@ impl Fit<'_> {
                 lattices.filter(|&(format, error)| lattice(format, error)).map(|(format, _)| format);
             let formats: Vec<Format> = missing.into_iter().chain(lattices).collect();
             for (&format, error) in formats.iter().zip(meter.errors(&sample, &formats)?) {
-                state.set_error(&tensor.name, format, error);
+                state.set_error(&tensor.source_name, format, error);
             }
         }
         Ok(())
@@ -141,7 +149,7 @@ impl Meter {
         for matrix in &sample.matrices {
             let sums = self.sums(sample.format, matrix, formats)?;
             for (error, sums) in errors.iter_mut().zip(sums) {
-                *error += sums.relative() / sample.matrices.len() as f64;
+                *error += sums.relative().min(NOT_HELD) / sample.matrices.len() as f64;
             }
         }
         Ok(errors)
@@ -188,10 +196,8 @@ struct Groups {
     sums: Vec<[f32; 2]>,
 }
 
-fn read_sample(model: &Model, index: usize, matrices: u64) -> Result<Sample> {
-    let tensor = model.tensors().nth(index).ok_or(Error::Cancelled)?;
-    let info = tensor.info;
-    let format = info.tensor_type().format().ok_or(Error::Cancelled)?;
+fn read_sample(source: &TensorSource, tensor: &Tensor) -> Result<Sample> {
+    let (info, format, matrices) = (source.info, tensor.source, tensor.matrices());
     let weights = info.weights() / matrices.max(1);
     let wanted = (info.weights() / STRIDE).clamp(LEAST, MOST) / matrices.max(1);
     let runs = evenly(weights, wanted.max(LEAST_OF_MATRIX), start(info.name()));
@@ -203,7 +209,7 @@ fn read_sample(model: &Model, index: usize, matrices: u64) -> Result<Sample> {
         for run in &runs {
             let from = first + run.start;
             let (bytes, after) = rest.split_at_mut(format.bytes_for(run.end - run.start) as usize);
-            tensor.read_bytes(format.bytes_for(from), bytes)?;
+            source.read_bytes(format.bytes_for(from), bytes)?;
             format.check_finite(bytes, |weight| {
                 let at = from + weight as u64;
                 (info.name().to_owned(), at / info.row_len(), at % info.row_len())

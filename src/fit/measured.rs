@@ -13,11 +13,13 @@ use super::tensors::Tensor;
 use super::{Fit, MeasureProgress, State};
 use crate::error::FitFault;
 use crate::eval::Divergence;
+use crate::gguf::Tensor as TensorSource;
 use crate::llm::{LoadOptions, Model, Session};
 use crate::mix::{self, FileType, TensorRule};
 use crate::stream::Request;
 use crate::{Error, Format, Result};
 use half::f16;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// Tokens that are run through the model, and the most in a sequence.
@@ -71,7 +73,7 @@ impl Probe {
 
     /// The sequences, of at most `context` tokens.
     fn sequences(&self, vocabulary: usize, context: usize) -> Result<Vec<Vec<u32>>> {
-        let length = SEQUENCE.min(context);
+        let length = SEQUENCE.min(context).max(1);
         let count = TOKENS.div_ceil(length);
         let mut sequences: Vec<Vec<u32>> = match &self.text {
             Some(text) if text.len() < length => {
@@ -178,7 +180,7 @@ impl Fit<'_> {
             let mut errors = 0.0;
             let mut formats = Vec::new();
             for tensor in &self.tensors {
-                let is_quantized = tensors.iter().any(|other| other.name == tensor.name);
+                let is_quantized = tensors.iter().any(|other| other.source_index == tensor.source_index);
                 let worst = if is_quantized { worst(tensor, state)? } else { None };
                 // A layer is measured in units of its roles.
                 let unit = if is_layer(name) { state.sensitivity(tensor.role()) } else { Some(1.0) };
@@ -189,7 +191,10 @@ impl Fit<'_> {
             if errors > 0.0 {
                 let model =
                     Model::from_gguf(self.model, &load.clone().with_quantize_request(self.only(&formats)))?;
-                state.set_sensitivity(name, base.divergence(&model, &sequences)? / errors);
+                let sensitivity = base.divergence(&model, &sequences)? / errors;
+                if sensitivity.is_finite() {
+                    state.set_sensitivity(name, sensitivity);
+                }
             }
         }
         Ok(())
@@ -199,7 +204,7 @@ impl Fit<'_> {
     /// those of each layer.
     fn groups(&self, each_tensor: bool) -> Vec<(String, Vec<&Tensor>)> {
         if each_tensor {
-            return self.grouped(|tensor| Some(tensor.name.clone()));
+            return self.grouped(|tensor| Some(tensor.source_name.clone()));
         }
         let mut groups = self.grouped(|tensor| Some(tensor.role().to_owned()));
         groups.extend(self.grouped(Tensor::layer));
@@ -218,10 +223,15 @@ impl Fit<'_> {
         groups
     }
 
-    /// The request that gives the tensors these formats.
+    /// The request that gives the tensors these formats, and leaves all others as they are.
     fn only(&self, formats: &[Format]) -> Request {
-        let rules = self.tensors.iter().zip(formats);
-        let rules = rules.map(|(tensor, &format)| TensorRule::named(&tensor.name, format)).collect();
+        let chosen: HashMap<usize, Format> =
+            self.tensors.iter().map(|tensor| tensor.source_index).zip(formats.iter().copied()).collect();
+        let rule = |(index, source): (usize, TensorSource)| {
+            let format = chosen.get(&index).copied().or_else(|| source.info.tensor_type().format())?;
+            Some(TensorRule::named(source.info.name(), format))
+        };
+        let rules = self.model.tensors().enumerate().filter_map(rule).collect();
         // With a rule for each tensor, the type decides nothing.
         Request::new(FileType::Q4_K_M)
             .with_mix(mix::Options::default().with_tensor_types(rules))
@@ -239,10 +249,11 @@ fn is_layer(name: &str) -> bool {
 fn worst(tensor: &Tensor, state: &State) -> Result<Option<(Format, f64)>> {
     let mut worst: Option<(Format, f64)> = None;
     for &format in tensor.candidates.iter().filter(|&&format| format != tensor.source) {
-        let error = state.error(&tensor.name, format);
+        let error = state.error(&tensor.source_name, format);
         let error =
             error.ok_or_else(|| Error::Fit(FitFault::NotMeasured { tensor: tensor.name.clone(), format }))?;
-        if worst.is_none_or(|(_, known)| error > known) {
+        // With an error above 1, a format cannot hold the weights.
+        if error <= 1.0 && worst.is_none_or(|(_, known)| error > known) {
             worst = Some((format, error));
         }
     }

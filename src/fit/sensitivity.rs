@@ -1,7 +1,7 @@
 //! The sensitivity of each tensor.
 
 use super::State;
-use super::roles::{self, head_share, layer_weight};
+use super::roles::{head_share, layer_weight};
 use super::tensors::Tensor;
 use std::collections::HashSet;
 #[cfg(feature = "regex")]
@@ -76,9 +76,15 @@ impl SensitivityRule {
     }
 }
 
-/// The sensitivity of each tensor that is chosen for, in order. Their sum is 1.
-pub(super) fn sensitivities(tensors: &[Tensor], sensitivity: &Sensitivity, state: &State) -> Vec<f64> {
-    let mut weights = by_table(tensors);
+/// The sensitivity of each tensor that is chosen for, in order. Their sum is 1. `tied` is whether the token
+/// embedding is the output matrix too.
+pub(super) fn sensitivities(
+    tensors: &[Tensor],
+    tied: bool,
+    sensitivity: &Sensitivity,
+    state: &State,
+) -> Vec<f64> {
+    let mut weights = by_table(tensors, tied);
     match sensitivity {
         Sensitivity::Table => {}
         Sensitivity::Rules(rules) => {
@@ -95,8 +101,7 @@ pub(super) fn sensitivities(tensors: &[Tensor], sensitivity: &Sensitivity, state
 }
 
 /// By role. Heads have fixed shares of the sum.
-fn by_table(tensors: &[Tensor]) -> Vec<f64> {
-    let tied = is_tied(tensors);
+fn by_table(tensors: &[Tensor], tied: bool) -> Vec<f64> {
     let layer = |tensor: &Tensor| crate::mix::layer(&tensor.name);
     let with_ssm: HashSet<_> = tensors.iter().filter(|t| t.role().starts_with("ssm_")).map(layer).collect();
     let share = |tensor: &Tensor| head_share(tensor.role(), tied);
@@ -118,11 +123,6 @@ fn by_table(tensors: &[Tensor]) -> Vec<f64> {
     weights
 }
 
-/// Whether the token embedding is the output matrix too.
-fn is_tied(tensors: &[Tensor]) -> bool {
-    tensors.iter().all(|tensor| tensor.role() != roles::OUTPUT)
-}
-
 /// The geometric mean of the table and of what was measured, which is scaled to the same sum over the layers.
 fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
     let of = |tensor: &Tensor| {
@@ -130,7 +130,7 @@ fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
             let layer = tensor.layer().and_then(|layer| state.sensitivity(&layer)).unwrap_or(1.0);
             Some(state.sensitivity(tensor.role())? * layer)
         };
-        state.sensitivity(&tensor.name).or_else(by_role)
+        state.sensitivity(&tensor.source_name).or_else(by_role)
     };
     let is_head = |tensor: &Tensor| head_share(tensor.role(), false).is_some();
     let (mut table_sum, mut measured_sum) = (0.0, 0.0);

@@ -15,7 +15,7 @@ const VERSION: u64 = 1;
 const PROBE_BYTES: u64 = 64;
 const PROBES: u64 = 8;
 
-/// The relative squared error of tensors, by name and format.
+/// The relative squared error of tensors, by their name in the source and by format.
 pub type Errors = BTreeMap<String, BTreeMap<Format, f64>>;
 
 /// What was measured of a model: the error of each tensor in each format, and sensitivities.

@@ -11,6 +11,8 @@ use crate::{Format, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Tensor {
     pub(super) name: String,
+    /// Its name in the source: another one where layers before it are left out.
+    pub(super) source_name: String,
     /// Its index in [`Model::tensors`].
     pub(super) source_index: usize,
     pub(super) info: TensorInfo,
@@ -32,9 +34,9 @@ impl Tensor {
         roles::role(&self.name)
     }
 
-    /// The layer that it belongs to: `blk.3`.
+    /// The layer of the source that it belongs to: `blk.3`.
     pub(super) fn layer(&self) -> Option<String> {
-        mix::layer(&self.name).map(|layer| format!("blk.{layer}"))
+        mix::layer(&self.source_name).map(|layer| format!("blk.{layer}"))
     }
 
     /// As the rules for formats see it.
@@ -61,7 +63,7 @@ pub(super) fn free_tensors(
     types: &candidates::Types,
 ) -> Result<Vec<Tensor>> {
     let facts = facts(model.metadata());
-    let tied = plan.tensors().all(|tensor| roles::role(tensor.to.name()) != OUTPUT);
+    let tied = is_tied(plan);
     let experts = expert_share(model, &facts.architecture);
     let active_share = |name: &str| match roles::role(name) {
         TOKEN_EMBD if !tied => 0.0,
@@ -74,11 +76,16 @@ pub(super) fn free_tensors(
         if !mix::may_change(&facts, &view, &request.mix) {
             return None;
         }
+        // What is quantized stays as it is, unless the request allows to quantize it again.
+        if !source.is_float() && !request.allow_requantize {
+            return None;
+        }
         let pinned = mix::pinned(&view, &request.mix);
         let name = planned.to.name().to_owned();
         Some(types.of(&view, mix, pinned).map(|candidates| Tensor {
             active_share: active_share(&name),
             name,
+            source_name: planned.from.name().to_owned(),
             source_index: planned.source_index,
             info: planned.to.clone(),
             source,
@@ -88,6 +95,11 @@ pub(super) fn free_tensors(
         }))
     };
     plan.tensors().filter_map(tensor).collect()
+}
+
+/// Whether the token embedding is the output matrix too.
+pub(super) fn is_tied(plan: &Plan) -> bool {
+    plan.tensors().all(|tensor| roles::role(tensor.to.name()) != OUTPUT)
 }
 
 /// The share of experts that a token goes to; `None` for a model without experts.

@@ -3,7 +3,7 @@
 use super::{like, measured, request};
 use crate::support::{ModelFile, TINY_SHAKESPEARE, dequantized, gaussian, quantized, tensor_bytes};
 use qmill::error::FitFault;
-use qmill::fit::{Fit, State, gaussian_error, lattice, lattices};
+use qmill::fit::{Fit, Sensitivity, SensitivityRule, State, gaussian_error, lattice, lattices};
 use qmill::gguf::Model;
 use qmill::gpu::DeviceChoice;
 use qmill::mix::FileType;
@@ -155,4 +155,57 @@ fn weights_that_are_not_finite_are_named() {
     let fit = Fit::new(&model, &request(), &like(FileType::Q4_K_M)).unwrap();
     let error = measured(&fit, &model).unwrap_err();
     assert!(matches!(error, Error::NotFinite { row: 3, column: 5, .. }), "{error}");
+}
+
+#[test]
+fn weights_that_no_format_can_hold_are_an_error_like_any_other() {
+    let huge = vec![1e30; 256 * 16];
+    let file = ModelFile::llama().with("blk.0.attn_v.weight", &[256, 16], Format::F32, &huge).with_gaussian(
+        "output.weight",
+        &[256, 16],
+        Format::F32,
+    );
+    let model = file.open();
+    let rules = SensitivityRule::parse_all("attn_v 0", "rules".as_ref()).unwrap();
+    let options = like(FileType::Q4_K_M).with_sensitivity(Sensitivity::Rules(rules));
+    for options in [options, like(FileType::Q4_K_M)] {
+        let fit = Fit::new(&model, &request(), &options).unwrap();
+        let state = measured(&fit, &model).unwrap();
+        assert!(state.error("blk.0.attn_v.weight", Format::Q4_K).unwrap() > 1.0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        state.save(&path).unwrap();
+        assert_eq!(State::load(&path, &model).unwrap(), state);
+        let fitted = fit.solve(&state).unwrap();
+        assert!(fitted.loss.is_finite() && fitted.loss <= fitted.mix_loss);
+    }
+}
+
+#[test]
+fn a_state_serves_the_model_without_some_layers_too() {
+    let mut file = ModelFile::llama().with_gaussian("output.weight", &[256, 16], Format::F32);
+    for layer in 0..3 {
+        file = file.with_gaussian(&format!("blk.{layer}.attn_v.weight"), &[256, 64 << layer], Format::F32);
+    }
+    let model = file.open();
+    let whole = Fit::new(&model, &request(), &like(FileType::Q4_K_M)).unwrap();
+    let state = measured(&whole, &model).unwrap();
+    let pruned = request().with_prune_layers([0].into());
+    let pruned = Fit::new(&model, &pruned, &like(FileType::Q4_K_M)).unwrap();
+    let mut rest = State::new(&model).unwrap();
+    pruned.measure(&mut rest, &Device::Cpu, None, &mut |_| ControlFlow::Continue(())).unwrap();
+    // Names are those of the source, so the errors are those of the same weights.
+    assert_eq!(
+        rest.errors().keys().collect::<Vec<_>>(),
+        ["blk.1.attn_v.weight", "blk.2.attn_v.weight", "output.weight"]
+    );
+    for (name, errors) in rest.errors() {
+        for (&format, &error) in errors {
+            assert_eq!(state.error(name, format).unwrap_or(error), error, "{name} {format}");
+        }
+    }
+    let fitted = pruned.solve(&rest).unwrap();
+    // There they have new names.
+    let tensor = fitted.tensors.iter().find(|tensor| tensor.name == "blk.0.attn_v.weight").unwrap();
+    assert_eq!(tensor.error, rest.error("blk.1.attn_v.weight", tensor.format).unwrap());
 }

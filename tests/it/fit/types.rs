@@ -1,8 +1,8 @@
 //! The types that models get.
 
 use super::{fitted, like, request};
-use crate::support::{ModelFile, TINY_SHAKESPEARE};
-use qmill::error::FitFault;
+use crate::support::{ModelFile, TINY_SHAKESPEARE, gaussian, quantized};
+use qmill::error::{FitFault, RequestFault};
 use qmill::fit::{Fit, Fitted, Options, Sensitivity, SensitivityRule, Target, recipe};
 use qmill::gguf::Model;
 use qmill::mix::{self, FileType, TensorRule};
@@ -207,4 +207,45 @@ fn active_bytes_of_experts_are_limited() {
     let options = like(FileType::Q4_K_S).with_active_limit(Some(0.1));
     let error = fitted(&model, &request(), &options).unwrap_err();
     assert!(matches!(error, Error::Fit(FitFault::ActiveBytes { .. })), "{error}");
+}
+
+#[test]
+fn an_output_that_is_left_as_it_is_leaves_the_embedding_untied() {
+    let model = with_rows(256);
+    let share = |leave| {
+        let mix = mix::Options::default().with_leave_output_tensor(leave);
+        let found = fitted(&model, &request().with_mix(mix), &like(FileType::Q4_K_M)).unwrap();
+        let embedding = found.tensors.iter().find(|tensor| tensor.name == "token_embd.weight").unwrap();
+        assert_eq!(found.tensors.iter().any(|tensor| tensor.name == "output.weight"), !leave);
+        embedding.sensitivity
+    };
+    assert!((share(false) - 0.025).abs() < 1e-12 && (share(true) - 0.025).abs() < 1e-12);
+}
+
+#[test]
+fn quantized_tensors_stay_or_compete_with_others() {
+    let weights = gaussian(3, 256 * 64);
+    let on = |format| quantized(format, &weights);
+    let mut file = ModelFile::llama()
+        .with_bytes("blk.0.attn_v.weight", &[256, 64], Format::IQ4_XS, on(Format::IQ4_XS))
+        .with_bytes("blk.0.ffn_up.weight", &[256, 64], Format::Q5_0, on(Format::Q5_0));
+    for role in ["attn_q", "ffn_gate", "ffn_down"] {
+        file = file.with_gaussian(&format!("blk.0.{role}.weight"), &[256, 64], Format::F16);
+    }
+    let model = file.open();
+    let allowing = request().with_allow_requantize(true);
+    let found = fitted(&model, &allowing, &like(FileType::Q5_K_M)).unwrap();
+    for (name, format) in [("blk.0.attn_v.weight", Format::IQ4_XS), ("blk.0.ffn_up.weight", Format::Q5_0)] {
+        let tensor = found.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!((tensor.format, tensor.error), (format, 0.0), "{name}");
+    }
+    // Without leave to quantize again, the mix must keep them, and nothing is chosen for them.
+    let rules = ["blk.0.attn_v.weight=IQ4_XS", "blk.0.ffn_up.weight=Q5_0"].map(|rule| rule.parse().unwrap());
+    let mix = mix::Options::default().with_tensor_types(rules.to_vec());
+    let found = fitted(&model, &request().with_mix(mix), &like(FileType::Q4_K_M)).unwrap();
+    assert_eq!(found.tensors.len(), 3);
+    assert!(matches!(
+        fitted(&model, &request(), &like(FileType::Q4_K_M)),
+        Err(Error::Request(RequestFault::Requantize { .. }))
+    ));
 }
