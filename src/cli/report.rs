@@ -41,7 +41,7 @@ pub(crate) struct Report {
     model: Option<PathBuf>,
     /// The types; like:TYPE chooses each tensor's format for that type's size
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
-    #[arg(default_value = "Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q3_K_M,Q2_K")]
+    #[arg(default_value = "Q8_0,Q6_K,Q5_K_M,Q4_K_M,like:Q4_K_M,Q3_K_M")]
     #[arg(value_parser = Words::<Kind>::of(words::file_types))]
     types: Vec<Kind>,
     /// The file with the text [default: 20 kB of Shakespeare inside the program]

@@ -114,8 +114,7 @@ impl LoadOptions {
     }
 
     /// Bytes that a session of a model needs beside the weights: the KV cache for the whole context, and the
-    /// work buffers of a batch, with what a GPU makes of activations (int8 and f16) and one result of a
-    /// prompt's longest product in slices.
+    /// work buffers of a batch, with what a GPU makes of activations (int8 and f16).
     ///
     /// The cache is exact, the rest an upper estimate. Fails where [`Model::load`](super::Model::load) would
     /// for these options.
@@ -126,8 +125,9 @@ impl LoadOptions {
         let cache: u64 = sessions.cache.layer_bytes(config, sessions.context).iter().sum();
         let batch = sessions.batch.min(sessions.context) as u64;
         let widest = widths().max().unwrap_or(0);
-        // f32 in each slot and in the columns; int8 with scales and f16 of each input, at most 4 bytes.
-        let activations = 4 * batch * (2 * widths().sum::<u64>() + 3 * widest);
+        // Of each float of a slot: f32, and int8 with its share of a scale. Of the widest slot once more: f32
+        // that are copied to columns, f32 sums of slices, and f16 for matrix units.
+        let activations = batch * (widths().sum::<u64>() * 21 / 4 + widest * 10);
         let rope = 2 * 4 * batch * config.rope.dimensions as u64;
         let logits = 2 * 4 * config.vocabulary as u64;
         Ok(config.layers as u64 * cache + activations + rope + logits)

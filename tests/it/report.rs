@@ -129,6 +129,23 @@ fn compare_file(row: &Row, file: &str) {
 }
 
 #[test]
+fn like_is_the_file_that_quantize_like_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("like.gguf");
+    let file = file.to_str().unwrap();
+    stdout(&["quantize", "--device", "cpu", "--like", "Q4_K_M", TINY_SHAKESPEARE, file]);
+    let found = report(&["--types", "Q4_K_M,like:Q4_K_M", "-f", HELD_OUT]);
+    let [_, mix, like] = found.rows.as_slice() else { panic!("{:?}", found.rows.len()) };
+    assert_eq!(like.name, "like:Q4_K_M");
+    assert!(like.file_bytes <= mix.file_bytes);
+    compare_file(like, file);
+    let same_text = ["perplexity", "-m", file, "--base", TINY_SHAKESPEARE, "-f", HELD_OUT, "--device", "cpu"];
+    let predicted = json(&[&same_text[..], &CHUNKS].concat());
+    same(like.quality.perplexity.value, &predicted["perplexity"]);
+    same(like.quality.divergence.as_ref().unwrap().mean.value, &predicted["base"]["kl_divergence"]);
+}
+
+#[test]
 fn speed_is_measured_as_bench_measures_it() {
     let found = report(&["--types", "Q4_0", "-t", "1"]);
     let cases = found.cases.unwrap();

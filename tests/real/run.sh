@@ -33,6 +33,7 @@ case "${1:-}" in
   try_gpu files.py --only smollm2-
   try tokens.py
   NODEVICE_SELECT=1 try logits.py smollm2-F32 --prompts 2 --steps 16
+  try fit.py --models tiny --device cpu
   try faults.py
   ;;
 --long)
@@ -42,6 +43,7 @@ case "${1:-}" in
   try tokens.py -n 30000
   NODEVICE_SELECT=1 try logits.py --record benches/record/logits.md
   NODEVICE_SELECT=1 try perplexity.py --record benches/record/perplexity.md
+  try fit.py --record benches/record/fit.md
   NODEVICE_SELECT=1 try resident.py --record benches/record/memory.md
   try faults.py
   try memory.py

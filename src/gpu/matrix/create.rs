@@ -6,6 +6,8 @@ use super::quantize::{Load, MatrixQuantizer};
 use super::quantize_options::{Check, QuantizeOptions, check_finite};
 use super::upload::Upload;
 use super::{Matrix, Shard, Storage};
+#[cfg(doc)]
+use crate::Error;
 use crate::cpu::{self, Float};
 use crate::gpu::Gpu;
 use crate::gpu::device::wait::Wait;
