@@ -46,6 +46,7 @@ pub(super) fn layer_weight(role: &str, has_ssm: bool) -> f64 {
         "ffn_down" => 1.55,
         "ffn_gate_exps" => 1.0,
         "ffn_up_exps" => 1.05,
+        "ffn_gate_up_exps" => 1.0 + 1.05,
         "ffn_down_exps" => 1.3,
         "ffn_gate_shexp" => 0.8,
         "ffn_up_shexp" => 0.85,

@@ -147,6 +147,7 @@ impl FitArgs {
     pub(super) fn check_unused(&self) -> Result<(), Failure> {
         let used = [
             (self.types.is_some(), "--types"),
+            (self.active_limit.0 != Some(Options::DEFAULT_ACTIVE_LIMIT), "--active-limit"),
             (self.sensitivity != TABLE, "--sensitivity"),
             (self.text.is_some(), "--text"),
             (self.state.is_some(), "--state"),

@@ -102,6 +102,12 @@ fn targets_that_cannot_be_met_are_refused() {
     refused("--like Q4_K_M --text in.gguf", 2, &["it needs --sensitivity measured"]);
     folder.refused("quantize --like Q4_K_M in.gguf out.gguf Q4_K_M", 2, &["use one of both"]);
     folder.refused("quantize --explain in.gguf Q4_K_M", 2, &["--explain needs a target"]);
+    folder.refused("quantize --active-limit 1 in.gguf Q4_K_M", 2, &["--active-limit needs a target"]);
+    // Before anything is measured.
+    fs::write(folder.path("there.gguf"), "there").unwrap();
+    let to = "quantize --device cpu --like Q4_K_M --state measured.json in.gguf there.gguf";
+    folder.refused(to, 1, &["there.gguf", "exists", "--force"]);
+    assert!(!folder.path("measured.json").exists());
     folder.refused("quantize --like Q4_K_M in.gguf out.gguf more.gguf", 2, &["one argument too many"]);
     fs::write(folder.path("short.txt"), "a few words").unwrap();
     refused("--like Q4_K_M --sensitivity measured --text short.txt", 1, &["the text has", "at least 256"]);
