@@ -90,7 +90,9 @@ impl<'a> Fit<'a> {
     /// Fails with [`FitFault::Like`], [`FitFault::TooLarge`], [`FitFault::NoType`], [`Error::NotEncoded`],
     /// and with the errors of [`Plan::new`].
     pub fn new(model: &'a Model, request: &Request, options: &Options) -> Result<Self> {
-        let plan_of = |file_type| Plan::new(model, &Request { file_type, ..request.clone() });
+        // Sizes are those of the fixed mixes, whatever the user has chosen for some tensors.
+        let unpinned = Request { mix: mix::Options::default(), ..request.clone() };
+        let plan_of = |file_type| Plan::new(model, &Request { file_type, ..unpinned.clone() });
         let (mix_type, max_bytes) = match options.target {
             Target::Like(file_type) => {
                 if file_type.info().format.is_none_or(Format::is_float) {

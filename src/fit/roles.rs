@@ -23,7 +23,7 @@ pub(super) const TOKEN_EMBD: &str = "token_embd";
 pub(super) fn head_share(role: &str, tied: bool) -> Option<f64> {
     match role {
         OUTPUT => Some(0.20),
-        TOKEN_EMBD if tied => Some(0.20),
+        TOKEN_EMBD if tied => Some(0.18),
         TOKEN_EMBD | "per_layer_token_embd" => Some(0.025),
         _ => None,
     }

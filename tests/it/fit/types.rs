@@ -121,6 +121,10 @@ fn pins_and_named_types_are_kept() {
     assert_eq!(format_of(&found, "blk.1.ffn_up.weight"), Format::Q8_0);
     assert_eq!(format_of(&found, "output.weight"), Format::Q5_1);
     assert_eq!(found.tensors.iter().filter(|tensor| tensor.is_pinned).count(), 2);
+    // The size is that of the fixed mix without them.
+    let mix = Plan::new(&model, &Request::new(FileType::Q4_K_M)).unwrap();
+    assert_eq!(found.max_bytes, mix.file_bytes());
+    assert!(found.plan.file_bytes() <= found.max_bytes);
     let types = vec![Format::Q4_0, Format::Q8_0];
     let options = like(FileType::Q5_K_M).with_types(Some(types.clone()));
     let found = fitted(&model, &request(), &options).unwrap();
