@@ -166,7 +166,8 @@ struct RunOptions {
     /// Replace an existing output; for a symbolic link, its target
     #[arg(long)]
     force: bool,
-    /// Print what would be done, from the header alone
+    /// Print what would be done and write nothing; from the header alone, unless types are chosen by measured
+    /// errors
     #[arg(long)]
     dry_run: bool,
     /// Print JSON: a line for every tensor and one for the result, or one object with --dry-run

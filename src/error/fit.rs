@@ -53,7 +53,7 @@ pub enum FitFault {
     },
 
     /// The target is not smaller than the source.
-    #[error("{target_bytes} bytes leave nothing to save: the source has {source_bytes} as it is")]
+    #[error("{target_bytes} bytes leave nothing to save: the source fits with {source_bytes} as it is")]
     TooLarge {
         /// The most bytes that were asked for.
         target_bytes: u64,

@@ -214,7 +214,10 @@ impl<'a> Fit<'a> {
         let plan = Plan::new(self.model, &request)?;
         let mut tensors = Vec::new();
         for ((tensor, format), &sensitivity) in self.tensors.iter().zip(formats()).zip(&weights) {
-            let lattices = state.errors().get(&tensor.source_name).into_iter().flatten();
+            let errors = state.errors().get(&tensor.source_name);
+            // Weights that are all 0 lie on the lattice of every format.
+            let errors = errors.filter(|errors| errors.values().any(|&error| error > 0.0));
+            let lattices = errors.into_iter().flatten();
             let lattice = lattices.filter(|&(&format, &error)| lattice(format, error));
             let bits = |format: Format| format.info().bits_per_weight();
             tensors.push(FittedTensor {

@@ -123,6 +123,10 @@ fn by_table(tensors: &[Tensor], tied: bool) -> Vec<f64> {
     weights
 }
 
+/// A measurement counts as at most so many times the table's number, or one part of it: the random tokens of
+/// one run may not touch what a tensor is for.
+const MOST_RATIO: f64 = 16.0;
+
 /// The geometric mean of the table and of what was measured, which is scaled to the same sum over the layers.
 fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
     let of = |tensor: &Tensor| {
@@ -146,7 +150,8 @@ fn blend(tensors: &[Tensor], weights: &mut [f64], state: &State) {
     let scale = table_sum / measured_sum;
     for (tensor, weight) in tensors.iter().zip(weights) {
         if let Some(found) = of(tensor) {
-            *weight = (*weight * found * scale).sqrt();
+            let ratio = (found * scale / weight.max(f64::MIN_POSITIVE)).clamp(1.0 / MOST_RATIO, MOST_RATIO);
+            *weight *= ratio.sqrt();
         }
     }
 }
