@@ -91,7 +91,7 @@ impl<'a> Fit<'a> {
     /// and with the errors of [`Plan::new`].
     pub fn new(model: &'a Model, request: &Request, options: &Options) -> Result<Self> {
         // Sizes are those of the fixed mixes, whatever the user has chosen for some tensors.
-        let unpinned = Request { mix: mix::Options::default(), ..request.clone() };
+        let unpinned = Request { mix: mix::Options::default(), allow_requantize: true, ..request.clone() };
         let plan_of = |file_type| Plan::new(model, &Request { file_type, ..unpinned.clone() });
         let (mix_type, max_bytes) = match options.target {
             Target::Like(file_type) => {
