@@ -143,5 +143,5 @@ fn legend(
     area.draw(&Text::new(format!("{high:.1} dB"), (left, below), text(HPos::Left)))?;
     area.draw(&Text::new(format!("{low:.1} dB"), (right, below), text(HPos::Right)))?;
     let middle = (i32::midpoint(left, right), below + FONT + 4);
-    area.draw(&Text::new("SQNR: the stronger the colour, the larger the error", middle, text(HPos::Center)))
+    area.draw(&Text::new("SQNR: stronger colour, larger error", middle, text(HPos::Center)))
 }
