@@ -18,7 +18,9 @@ mod walk;
 
 #[cfg(feature = "llm")]
 pub use base_logits::{BaseKey, BaseLogits};
-pub use distortion::{Comparison, Distortion, Mismatch, TensorDistortion, distortion, planned_distortion};
+#[cfg(not(target_arch = "wasm32"))]
+pub use distortion::planned_distortion;
+pub use distortion::{Comparison, Distortion, Mismatch, TensorDistortion, distortion};
 #[cfg(feature = "llm")]
 pub use divergence::{Divergence, Mean, divergence_ratio};
 #[cfg(feature = "llm")]

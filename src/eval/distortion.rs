@@ -20,6 +20,7 @@ pub use sums::Distortion;
 use crate::cpu::MAX_THREADS;
 use crate::error::ComparisonFault;
 use crate::gguf::{Model, Tensor, TensorInfo, TensorType};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::stream::Plan;
 use crate::{Error, Format, Result, cpu};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -55,6 +56,7 @@ pub fn distortion(reference: &Model, other: &Model, threads: NonZeroUsize) -> Re
 /// last bit.
 ///
 /// Fails with the errors of [`distortion`], and with those of [`cpu::quantize`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn planned_distortion(reference: &Model, plan: &Plan, threads: NonZeroUsize) -> Result<Comparison> {
     let becomes: HashMap<&str, TensorType> =
         plan.tensors().map(|tensor| (tensor.from.name(), tensor.to.tensor_type())).collect();
