@@ -19,6 +19,8 @@
 //! of arrays, and tensors that are out of order or leave gaps.
 
 mod fault;
+#[cfg(not(target_arch = "wasm32"))]
+mod fingerprint;
 mod metadata;
 mod model;
 mod read;
@@ -29,6 +31,10 @@ mod value;
 mod write;
 
 pub use fault::{Fault, SplitFault};
+#[cfg(feature = "llm")]
+pub(crate) use fingerprint::Hash;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use fingerprint::fingerprint;
 pub use metadata::Metadata;
 pub use model::{Model, Shard, Tensor, split_name};
 pub(crate) use model::{SPLIT_COUNT_KEY, SPLIT_NUMBER_KEY, SPLIT_TENSORS_KEY, split_suffix};

@@ -37,8 +37,6 @@ const VERSION: u32 = 1;
 const HEAD_BYTES: u64 = 16;
 /// A longer key is damage.
 const MOST_KEY_BYTES: u32 = 1 << 20;
-/// Bytes of each tensor that its model's fingerprint reads, from the middle.
-const SAMPLE_BYTES: u64 = 4096;
 
 /// What the predictions of a base depend on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,15 +71,15 @@ impl BaseKey {
         let is_cpu = matches!(options.device, Device::Cpu);
         let activations = if is_cpu || options.precision == Precision::Exact { "exact" } else { "int8" };
         let used = &text[..walk.count() * chunks.tokens];
-        let mut hash = Hash::new();
+        let mut hash = gguf::Hash::new();
         for token in used {
             hash.add(&token.to_le_bytes());
         }
         Ok(Self {
-            model: fingerprint(base)?,
+            model: gguf::fingerprint(base)?,
             device: options.device.to_string(),
             precision: format!("{activations}, cache {}/{}", options.cache_keys, options.cache_values),
-            text: format!("{} tokens, hash {:016x}", used.len(), hash.0),
+            text: format!("{} tokens, hash {:016x}", used.len(), hash.value()),
             chunk_tokens: chunks.tokens,
             chunks: walk.count(),
             bos: chunks.bos,
@@ -323,43 +321,7 @@ fn decode(record: &[u8], position: &mut Position) {
     let (top, logits) = rest.split_at(4);
     position.ln_p = f64::from_le_bytes(ln_p.try_into().unwrap_or_default());
     position.top = u32::from_le_bytes(top.try_into().unwrap_or_default());
-    let halves: Vec<f16> =
-        logits.chunks_exact(2).map(|half| f16::from_le_bytes([half[0], half[1]])).collect();
-    position.logits.resize(halves.len(), 0.0);
-    halves.convert_to_f32_slice(&mut position.logits);
-}
-
-/// Architecture, name, and a hash: of the names, shapes and types of all tensors and of 4 KiB of their data.
-pub(crate) fn fingerprint(model: &gguf::Model) -> Result<String> {
-    let mut hash = Hash::new();
-    let mut sample = Vec::new();
-    for tensor in model.tensors() {
-        let info = tensor.info;
-        hash.add(info.name().as_bytes());
-        for length in info.shape() {
-            hash.add(&length.to_le_bytes());
-        }
-        hash.add(info.tensor_type().name().as_bytes());
-        let bytes = info.bytes().min(SAMPLE_BYTES);
-        sample.resize(bytes as usize, 0);
-        tensor.read_bytes((info.bytes() - bytes) / 2, &mut sample)?;
-        hash.add(&sample);
-    }
-    let word = |key: &str| model.metadata().str_of(key).unwrap_or("?");
-    Ok(format!("{} {}, hash {:016x}", word("general.architecture"), word("general.name"), hash.0))
-}
-
-/// FNV-1a of 64 bits: the same on every machine, and no defence against forgery.
-struct Hash(u64);
-
-impl Hash {
-    fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
+    let f16s: Vec<f16> = logits.chunks_exact(2).map(|half| f16::from_le_bytes([half[0], half[1]])).collect();
+    position.logits.resize(f16s.len(), 0.0);
+    f16s.convert_to_f32_slice(&mut position.logits);
 }

@@ -22,9 +22,9 @@ impl Position {
         let top = top(logits);
         let largest = logits.get(top).copied().unwrap_or_default();
         let mut shifted: Vec<f32> = logits.iter().map(|logit| logit - largest).collect();
-        let mut halves = vec![f16::ZERO; shifted.len()];
-        halves.convert_from_f32_slice(&shifted);
-        halves.convert_to_f32_slice(&mut shifted);
+        let mut rounded = vec![f16::ZERO; shifted.len()];
+        rounded.convert_from_f32_slice(&shifted);
+        rounded.convert_to_f32_slice(&mut shifted);
         let ln_p = f64::from(logits[token as usize]) - log_sum(logits);
         Self { ln_p, top: top as u32, logits: shifted }
     }

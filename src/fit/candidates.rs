@@ -43,10 +43,10 @@ impl Types {
 
     /// The candidates of a tensor: after fallbacks for short rows, without duplicates, in order.
     ///
-    /// `mix` is its format in the fixed mix, `pinned` the one that the user has chosen for it. Fails with
+    /// `mix` is its format in the fixed mix, `is_pinned` whether the user has chosen that. Fails with
     /// [`FitFault::NoType`] if no format can encode it.
-    pub(super) fn of(&self, tensor: &Tensor, mix: Format, pinned: Option<Format>) -> Result<Vec<Format>> {
-        if pinned.is_some() {
+    pub(super) fn of(&self, tensor: &Tensor, mix: Format, is_pinned: bool) -> Result<Vec<Format>> {
+        if is_pinned {
             // The plan of the fixed mix has it, with its fallback.
             return Ok(vec![mix]);
         }

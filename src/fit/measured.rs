@@ -13,6 +13,7 @@ use super::tensors::Tensor;
 use super::{Fit, MeasureProgress, State};
 use crate::error::FitFault;
 use crate::eval::Divergence;
+use crate::gguf::Hash;
 use crate::gguf::Tensor as TensorSource;
 use crate::llm::{LoadOptions, Model, Session};
 use crate::mix::{self, FileType, TensorRule};
@@ -87,7 +88,9 @@ impl Probe {
             }
             None => {
                 let mut random = Random(SEED);
-                (0..count).map(|_| (0..length).map(|_| random.token(vocabulary as u64)).collect()).collect()
+                (0..count)
+                    .map(|_| (0..length).map(|_| random_token(&mut random, vocabulary as u64)).collect())
+                    .collect()
             }
         };
         if let Some(bos) = self.bos {
@@ -102,37 +105,37 @@ impl Probe {
     fn method(&self, sequences: &[Vec<u32>], each_tensor: bool) -> String {
         let by = if each_tensor { "tensor" } else { "role and layer" };
         let kind = if self.text.is_some() { "text" } else { "random tokens" };
-        let mut hash = Random(0);
-        for &token in sequences.iter().flatten() {
-            hash.0 ^= u64::from(token);
-            hash.next();
+        let mut hash = Hash::new();
+        for token in sequences.iter().flatten() {
+            hash.add(&token.to_le_bytes());
         }
         let (count, length) = (sequences.len(), sequences.first().map_or(0, Vec::len));
-        format!("{kind}, {count} x {length}, by {by}, {:016x}", hash.next())
+        format!("{kind}, {count} x {length}, by {by}, {:016x}", hash.value())
     }
 }
 
-/// The generator `SplitMix64`.
+/// `SplitMix64`. That of the sampler is private to `llm`.
 struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// At least 0 and below 1, in steps of 2^-53.
+    fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        (x >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
 
-    /// A token; with a probability in proportion to 1/number.
-    fn token(&mut self, vocabulary: u64) -> u32 {
-        let (first, last) =
-            if vocabulary > FIRST_TOKENS + LAST_TOKENS { (FIRST_TOKENS, LAST_TOKENS) } else { (1, 0) };
-        let end = vocabulary.saturating_sub(last).max(first + 1);
-        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        let token = first as f64 * (end as f64 / first as f64).powf(share);
-        (token as u64).min(end - 1) as u32
-    }
+/// A random token; with a probability in proportion to 1/number.
+fn random_token(random: &mut Random, vocabulary: u64) -> u32 {
+    let (first, last) =
+        if vocabulary > FIRST_TOKENS + LAST_TOKENS { (FIRST_TOKENS, LAST_TOKENS) } else { (1, 0) };
+    let end = vocabulary.saturating_sub(last).max(first + 1);
+    let token = first as f64 * (end as f64 / first as f64).powf(random.next());
+    (token as u64).min(end - 1) as u32
 }
 
 impl Fit<'_> {

@@ -1,7 +1,7 @@
 //! What was measured of a model, and the file that keeps it.
 
 use crate::error::FitFault;
-use crate::gguf::Model;
+use crate::gguf::{self, Model};
 use crate::stream::{Existing, OutputFile};
 use crate::{Error, Format, Result};
 use serde_json::{Map, Value, json};
@@ -11,10 +11,6 @@ use std::path::Path;
 
 /// The version of the files. Other versions are refused.
 const VERSION: u64 = 1;
-/// Bytes of each tensor that identify a model: so many, at so many places.
-const PROBE_BYTES: u64 = 64;
-const PROBES: u64 = 8;
-
 /// The relative squared error of tensors, by their name in the source and by format.
 pub type Errors = BTreeMap<String, BTreeMap<Format, f64>>;
 
@@ -41,7 +37,7 @@ impl State {
     ///
     /// Fails with [`Error::Io`].
     pub fn new(model: &Model) -> Result<Self> {
-        Ok(Self { source: fingerprint(model)?, ..Self::empty() })
+        Ok(Self { source: gguf::fingerprint(model)?, ..Self::empty() })
     }
 
     /// Reads what [`State::save`] has written; a new state if there is no such file.
@@ -156,29 +152,4 @@ impl State {
     pub(super) fn set_sensitivity(&mut self, name: &str, sensitivity: f64) {
         self.sensitivities.insert(name.to_owned(), sensitivity);
     }
-}
-
-/// 64 bits of FNV-1a over the names, shapes, types and some bytes of all tensors.
-fn fingerprint(model: &Model) -> Result<String> {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    let mut buffer = [0; PROBE_BYTES as usize];
-    for tensor in model.tensors() {
-        add(tensor.info.name().as_bytes());
-        add(tensor.info.tensor_type().name().as_bytes());
-        tensor.info.shape().iter().for_each(|length| add(&length.to_le_bytes()));
-        let bytes = tensor.info.bytes();
-        let probe = &mut buffer[..bytes.min(PROBE_BYTES) as usize];
-        for i in 0..PROBES {
-            // From the first bytes to the last.
-            let at = (bytes - probe.len() as u64) as u128 * u128::from(i) / u128::from(PROBES - 1);
-            tensor.read_bytes(at as u64, probe)?;
-            add(probe);
-        }
-    }
-    Ok(format!("{hash:016x}"))
 }

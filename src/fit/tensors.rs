@@ -80,9 +80,9 @@ pub(super) fn free_tensors(
         if !source.is_float() && !request.allow_requantize {
             return None;
         }
-        let pinned = mix::pinned(&view, &request.mix);
+        let is_pinned = mix::pinned(&view, &request.mix).is_some();
         let name = planned.to.name().to_owned();
-        Some(types.of(&view, mix, pinned).map(|candidates| Tensor {
+        Some(types.of(&view, mix, is_pinned).map(|candidates| Tensor {
             active_share: active_share(&name),
             name,
             source_name: planned.from.name().to_owned(),
@@ -91,7 +91,7 @@ pub(super) fn free_tensors(
             source,
             mix,
             candidates,
-            is_pinned: pinned.is_some(),
+            is_pinned,
         }))
     };
     plan.tensors().filter_map(tensor).collect()

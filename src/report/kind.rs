@@ -41,18 +41,24 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The request that makes this type of `model`. For [`Kind::Like`] measures errors on `device`.
+/// The request that makes this type of `model`. For [`Kind::Like`] measures on `device` the errors that
+/// `state` lacks.
 ///
 /// Fails with the errors of [`Fit::new`], [`Fit::measure`] and [`Fit::solve`].
-pub fn request_of(kind: Kind, model: &Model, device: &Device, allow_requantize: bool) -> Result<Request> {
+pub fn request_of(
+    kind: Kind,
+    model: &Model,
+    device: &Device,
+    allow_requantize: bool,
+    state: &mut State,
+) -> Result<Request> {
     match kind {
         Kind::Mix(file_type) => Ok(Request::new(file_type).with_allow_requantize(allow_requantize)),
         Kind::Like(file_type) => {
             let request = Request::new(file_type).with_allow_requantize(allow_requantize);
             let fit = Fit::new(model, &request, &Options::new(Target::Like(file_type)))?;
-            let mut state = State::new(model)?;
-            fit.measure(&mut state, device, None, &mut |_| ControlFlow::Continue(()))?;
-            Ok(fit.solve(&state)?.request)
+            fit.measure(state, device, None, &mut |_| ControlFlow::Continue(()))?;
+            Ok(fit.solve(state)?.request)
         }
     }
 }

@@ -6,6 +6,7 @@ use super::kind::{Kind, request_of};
 use super::options::{Keep, Options, Progress, Stage};
 use crate::bench::{ModelCase, ModelSettings};
 use crate::eval::{self, BaseKey, BaseLogits, Prediction};
+use crate::fit::State;
 use crate::gguf;
 use crate::llm::Model;
 use crate::stream::{self, Existing, Plan, Request, Resources};
@@ -40,12 +41,13 @@ pub fn measure(
             found: 0,
         });
     };
+    let mut state = State::new(base)?;
     // Wrong types are found before anything takes long.
     let plans: Vec<(Kind, Request, Plan)> = options
         .kinds
         .iter()
         .map(|&kind| {
-            let request = request_of(kind, base, &first.device, options.allow_requantize)?;
+            let request = request_of(kind, base, &first.device, options.allow_requantize, &mut state)?;
             let plan = Plan::new(base, &request)?;
             Ok((kind, request, plan))
         })

@@ -150,9 +150,9 @@ fn sources_of_every_format_are_decoded() {
         let expected = cpu::error_sums_of_weights(&dequantized(from, &source), Format::Q5_K).unwrap();
         assert!(same(&cpu::error_sums(from, &source, Format::Q5_K).unwrap(), &expected), "{from}");
     }
-    let halves: Vec<f16> = weights.iter().map(|&w| f16::from_f32(w)).collect();
-    let of_bytes = cpu::error_sums(Format::F16, bytemuck::cast_slice(&halves), Format::Q3_K).unwrap();
-    assert!(same(&of_bytes, &cpu::error_sums_of_weights(&halves, Format::Q3_K).unwrap()));
+    let f16s: Vec<f16> = weights.iter().map(|&w| f16::from_f32(w)).collect();
+    let of_bytes = cpu::error_sums(Format::F16, bytemuck::cast_slice(&f16s), Format::Q3_K).unwrap();
+    assert!(same(&of_bytes, &cpu::error_sums_of_weights(&f16s, Format::Q3_K).unwrap()));
     // Parts of whole groups have the same groups; only the f64 sums differ.
     let (first, rest) = weights.split_at(4096);
     let mut parts = cpu::error_sums_of_weights(first, Format::Q3_K).unwrap();

@@ -126,7 +126,7 @@ fn draw(area: &Area, points: &[Point], width: u32) -> Result<(), DrawingAreaErro
     let plot =
         Box { x: columns.start, y: rows.start, w: columns.end - columns.start, h: rows.end - rows.start };
     for (point, &at) in points.iter().zip(&places) {
-        let found = place(at, text_width(&point.name), &plot, &taken);
+        let found = label_box(at, text_width(&point.name), &plot, &taken);
         let middle = (found.x, found.y + found.h / 2);
         taken.push(found);
         area.draw(&Text::new(point.name.clone(), middle, label(HPos::Left)))?;
@@ -172,7 +172,7 @@ fn ticks(lowest: f64, highest: f64) -> Vec<f64> {
 }
 
 /// The place near a point where a text covers least of what is there.
-fn place((x, y): (i32, i32), width: i32, plot: &Box, taken: &[Box]) -> Box {
+fn label_box((x, y): (i32, i32), width: i32, plot: &Box, taken: &[Box]) -> Box {
     let (w, h) = (width, FONT + 3);
     let near = [
         (x + 9, y - h - 3),
@@ -210,11 +210,11 @@ mod tests {
         let plot = Box { x: 0, y: 0, w: 300, h: 200 };
         let mut taken = vec![Box { x: 94, y: 94, w: 12, h: 12 }, Box { x: 99, y: 89, w: 12, h: 12 }];
         for at in [(100, 100), (105, 95)] {
-            let found = place(at, 50, &plot, &taken);
+            let found = label_box(at, 50, &plot, &taken);
             assert!(taken.iter().all(|other| found.overlap(other) == 0));
             taken.push(found);
         }
-        let corner = place((298, 2), 50, &plot, &[]);
+        let corner = label_box((298, 2), 50, &plot, &[]);
         assert_eq!(corner.overlap(&plot), corner.w * corner.h);
     }
 }

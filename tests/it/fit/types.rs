@@ -200,6 +200,8 @@ fn active_bytes_of_experts_are_limited() {
         let options = like(FileType::Q4_K_S).with_active_limit(limit);
         let found = fitted(&model, &request(), &options).unwrap();
         assert!(found.plan.file_bytes() <= found.mix_bytes);
+        // The fixed mix is within a limit of at least its own bytes.
+        assert!(limit.is_some_and(|limit| limit < 1.0) || found.loss <= found.mix_loss);
         found.active_bytes.map(|(active, mix)| active as f64 / mix as f64)
     };
     assert_eq!(active(None), None);
