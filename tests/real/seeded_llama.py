@@ -18,14 +18,22 @@ CHUNK = 1 << 24
 
 
 def header(
-    layers: int, width: int, feed_forward: int, heads: int, kv_heads: int, vocabulary: int, format: str
+    layers: int,
+    width: int,
+    feed_forward: int,
+    heads: int,
+    kv_heads: int,
+    vocabulary: int,
+    context: int,
+    tied: bool,
+    format: str,
 ) -> Header:
     head = width // heads
     values = [
         ("general.architecture", value(STRING, "llama")),
         ("general.name", value(STRING, f"seeded llama {layers}x{width}")),
         ("llama.block_count", value(U32, layers)),
-        ("llama.context_length", value(U32, 256)),
+        ("llama.context_length", value(U32, context)),
         ("llama.embedding_length", value(U32, width)),
         ("llama.feed_forward_length", value(U32, feed_forward)),
         ("llama.attention.head_count", value(U32, heads)),
@@ -49,10 +57,9 @@ def header(
             Tensor(f"blk.{layer}.attn_q.weight", (width, width), format),
             Tensor(f"blk.{layer}.attn_v.weight", (width, kv_heads * head), format),
         ]
-    tensors += [
-        Tensor("output_norm.weight", (width,), "F32"),
-        Tensor("output.weight", (width, vocabulary), format),
-    ]
+    tensors.append(Tensor("output_norm.weight", (width,), "F32"))
+    if not tied:
+        tensors.append(Tensor("output.weight", (width, vocabulary), format))
     return Header(values, tensors)
 
 
@@ -93,13 +100,25 @@ def main() -> None:
         ("heads", 32),
         ("kv-heads", 8),
         ("vocabulary", 4096),
+        ("context", 256),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--tied", action="store_true", help="the embedding is the output matrix too")
     parser.add_argument("--seed", type=int, default=2)
     o = parser.parse_args()
     write(
         o.output,
-        header(o.layers, o.width, o.feed_forward, o.heads, o.kv_heads, o.vocabulary, o.format),
+        header(
+            o.layers,
+            o.width,
+            o.feed_forward,
+            o.heads,
+            o.kv_heads,
+            o.vocabulary,
+            o.context,
+            o.tied,
+            o.format,
+        ),
         o.seed,
     )
 

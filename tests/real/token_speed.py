@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measures tokens per second of qmill and of llama.cpp's Vulkan backend on the same adapter, alternately in
-one run, and writes a table.
+"""Measures tokens per second of qmill and of llama.cpp on the same device, alternately in one run, and writes
+a table.
 
-A prompt in one batch, then as many tokens one by one, each waited for; both sides warm up first. llama.cpp is
-the npm package @node-llama-cpp/linux-x64-vulkan, which is fetched into the cache. Both sides use the first
-adapter and their defaults: f16 cache, and int8 activations where they are the default. The table has medians
-and their ratio: above 1, qmill is faster.
+A prompt in one batch, then as many tokens one by one, each waited for; both sides warm up first. The device
+is the first adapter, with llama.cpp's Vulkan backend (npm's @node-llama-cpp/linux-x64-vulkan, which is
+fetched into the cache), or with --cpu the CPU, with llama.cpp's CPU backend. Both sides use their defaults:
+f16 cache, and int8 activations where they are the default. The table has medians and their ratio: above 1,
+qmill is faster.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ def install() -> None:
         subprocess.run(list(map(str, command)), check=True)
 
 
-def measure_peer(model: Path, prompt: int, answer: int) -> None:
-    """Runs in a separate process with the Vulkan package's libraries. Prints tokens per second of both."""
-    peer.BIN = BIN
+def measure_peer(model: Path, prompt: int, answer: int, cpu: bool, threads: int) -> None:
+    """Runs in a separate process with one package's libraries. Prints tokens per second of both."""
+    if not cpu:
+        peer.BIN = BIN
     import logits
 
     loaded = logits.Peer(model)
     lib, params = loaded.lib, loaded.lib.llama_context_default_params()
-    params.n_threads = params.n_threads_batch = len(os.sched_getaffinity(0))
+    params.n_threads = params.n_threads_batch = threads
     params.n_ctx = max(512, prompt, answer)
     session = lib.llama_init_from_model(loaded.model, params)
     lib.llama_get_memory.restype = C.c_void_p
@@ -74,8 +76,9 @@ def measure_peer(model: Path, prompt: int, answer: int) -> None:
     print(json.dumps([rate(prompt, [tokens[:prompt]]), rate(answer, [[token] for token in tokens[:answer]])]))
 
 
-def time_peer(model: Path, prompt: int, answer: int) -> list[float]:
-    words = [sys.executable, __file__, model, "-p", prompt, "-n", answer, "--peer"]
+def time_peer(model: Path, o: argparse.Namespace) -> list[float]:
+    words = [sys.executable, __file__, model, "-p", o.p, "-n", o.n, "-t", o.threads, "--peer"]
+    words += ["--cpu"] if o.cpu else []
     # llama.cpp uses a software adapter only if it is named.
     done = subprocess.run(
         list(map(str, words)),
@@ -88,10 +91,10 @@ def time_peer(model: Path, prompt: int, answer: int) -> list[float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def time_qmill(model: Path, prompt: int, answer: int) -> list[float]:
-    done = peer.qmill(
-        "bench", "-m", model, "--device", "gpu", "-p", str(prompt), "-n", str(answer), "-r", "1", "-o", "json"
-    )
+def time_qmill(model: Path, o: argparse.Namespace) -> list[float]:
+    device = "cpu" if o.cpu else "gpu"
+    words = ["-p", o.p, "-n", o.n, "-t", o.threads, "-r", 1, "-o", "json"]
+    done = peer.qmill("bench", "-m", model, "--device", device, *map(str, words))
     if done.returncode != 0:
         sys.exit(f"qmill, {model}: {done.stderr}")
     return [test["avg_ts"] for test in json.loads(done.stdout)]
@@ -105,20 +108,27 @@ def main() -> int:
     parser.add_argument("-p", type=int, default=32, help="tokens of the prompt")
     parser.add_argument("-n", type=int, default=16, help="tokens of the answer")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true", help="the CPU instead of the first adapter")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("-t", "--threads", type=int, default=cores, help="threads on the CPU (all cores)")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the table here (benches/record/…)")
     o = parser.parse_args()
     if o.peer:
-        measure_peer(o.models[0], o.p, o.n)
+        measure_peer(o.models[0], o.p, o.n, o.cpu, o.threads)
         return 0
-    install()
-    adapter = json.loads(peer.qmill("devices", "--json").stdout)["devices"][0]["name"]
+    if o.cpu:
+        device, backend, package = f"the CPU, {o.threads} threads", "CPU", peer.PACKAGE
+    else:
+        install()
+        device = json.loads(peer.qmill("devices", "--json").stdout)["devices"][0]["name"]
+        backend, package = "Vulkan", PACKAGE
     rows = []
     for model in o.models:
         sides = {time_peer: [], time_qmill: []}
         for _ in range(o.runs):
             for side, rates in sides.items():
-                rates.append(side(model, o.p, o.n))
+                rates.append(side(model, o))
         for i, test in enumerate((f"pp{o.p}", f"tg{o.n}")):
             theirs, mine = (sorted(run[i] for run in rates) for rates in sides.values())
             spread = [
@@ -126,15 +136,15 @@ def main() -> int:
                 for rates in (theirs, mine)
             ]
             rows.append(
-                [model.name, test, *spread, f"{statistics.median(mine) / statistics.median(theirs):.1f}"]
+                [model.name, test, *spread, f"{statistics.median(mine) / statistics.median(theirs):.2f}"]
             )
             print("{:24} {:6} llama.cpp {:>22}   qmill {:>22}   ratio {}".format(*rows[-1]), flush=True)
     if o.record:
         about = (
-            f"`tests/real/token_speed.py`: tokens per second on {adapter}; median of {o.runs}, "
-            f"and from the slowest to the fastest. {peer.setting()}, {PACKAGE}"
+            f"`tests/real/token_speed.py`: tokens per second on {device}; median of {o.runs}, "
+            f"and from the slowest to the fastest. {peer.setting()}, {package}"
         )
-        peer.write_table(o.record, about, ["model", "test", "llama.cpp's Vulkan", "qmill", "ratio"], rows)
+        peer.write_table(o.record, about, ["model", "test", f"llama.cpp's {backend}", "qmill", "ratio"], rows)
     return 0
 
 
