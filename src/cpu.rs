@@ -23,8 +23,10 @@ mod error_sums;
 mod float;
 mod get_rows;
 mod matmul;
+mod product;
 mod quantize;
 mod round_trip;
+mod simd;
 
 pub use activations::round_activations;
 pub(crate) use convert::convert;
@@ -35,6 +37,7 @@ pub(crate) use error_sums::{GROUP_WEIGHTS, each_group};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
+pub use product::{Int8Vectors, StridedRows, matmul_f32, matmul_int8};
 pub use quantize::quantize;
 pub(crate) use round_trip::check_blocks;
 pub use round_trip::{round_trip, round_trip_in_place};

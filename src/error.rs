@@ -62,6 +62,15 @@ pub enum Error {
         fault: SplitFault,
     },
 
+    /// The operating system refused to start threads.
+    #[error("cannot start {count} threads: {reason}")]
+    Threads {
+        /// The number of threads.
+        count: usize,
+        /// The error of the operating system.
+        reason: String,
+    },
+
     /// A read reaches past the end of a tensor.
     #[error("tensor {tensor:?}: bytes {start} to {end} of {bytes}")]
     TensorRange {

@@ -15,6 +15,7 @@
 mod bits;
 mod codebook;
 mod codec;
+mod codes;
 mod extremes;
 mod info;
 mod lanes;
@@ -54,10 +55,12 @@ mod tq1_0;
 mod tq2_0;
 
 pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-pub(crate) use codec::Passes;
+pub(crate) use codec::{Codec, Passes};
+pub(crate) use codes::{Codes, HalfToFloat, WithCodes};
 pub(crate) use info::Quantize;
 pub use info::{Family, FormatInfo};
 pub use names::Format;
 pub use table::FORMATS;
 
-use codec::{Codec, Encode, to_decode, to_encode};
+use codec::{Encode, to_decode, to_encode};
+use codes::half_bits;

@@ -1,7 +1,42 @@
-//! Work divided among threads that end with it.
+//! Threads: pools that stay, and work divided among threads that end with it.
 
-use crate::Result;
+use crate::{Error, Result};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::{Arc, OnceLock};
 use std::thread;
+
+/// The most threads of a pool: a system may refuse more, and they would only wait.
+const MOST: usize = 1024;
+
+/// A number of threads, and a pool of them from its first use on. Clones share the pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Threads {
+    count: usize,
+    pool: Arc<OnceLock<Arc<ThreadPool>>>,
+}
+
+impl Threads {
+    /// `count` threads; `None` for as many as the machine runs at once.
+    pub(crate) fn new(count: Option<usize>) -> Self {
+        Self { count: count.unwrap_or_else(all_threads).clamp(1, MOST), pool: Arc::default() }
+    }
+
+    /// The number of threads.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The pool. Fails with [`Error::Threads`] where the system refuses threads.
+    pub(crate) fn pool(&self) -> Result<Arc<ThreadPool>> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool.clone());
+        }
+        let named = |i| format!("qmill {i}");
+        let pool = ThreadPoolBuilder::new().num_threads(self.count).thread_name(named).build();
+        let pool = pool.map_err(|error| Error::Threads { count: self.count, reason: error.to_string() })?;
+        Ok(self.pool.get_or_init(|| Arc::new(pool)).clone())
+    }
+}
 
 /// As many threads as the machine runs at once.
 pub(crate) fn all_threads() -> usize {

@@ -92,6 +92,27 @@ pub(super) fn put_signed<const D: usize>(weights: &mut [f32; D], scale: f32, vec
     }
 }
 
+/// Each element, negative where its bit in `signs` is set.
+#[inline(always)]
+pub(super) fn signed_codes<const D: usize>(vector: &[i8; D], signs: u8) -> [i8; D] {
+    let mut codes = *vector;
+    for (j, code) in codes.iter_mut().enumerate() {
+        let minus = -((signs >> j & 1) as i8);
+        *code = (*code ^ minus) - minus;
+    }
+    codes
+}
+
+/// Eight times each element, plus or minus 1.
+#[inline(always)]
+pub(super) fn shifted_codes(vector: &[i8; 8], down: bool) -> [i8; 8] {
+    let mut codes = *vector;
+    for code in &mut codes {
+        *code = 8 * *code + if down { -1 } else { 1 };
+    }
+    codes
+}
+
 /// Writes `scale` times each element plus or minus an eighth.
 #[inline(always)]
 pub(super) fn put_shifted(weights: &mut [f32; 8], scale: f32, vector: &[i8; 8], down: bool) {

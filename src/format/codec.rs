@@ -4,7 +4,7 @@
 ///
 /// Slices hold the same whole number of blocks on both sides. Implementations and everything they call are
 /// `#[inline(always)]`: `info.rs` compiles them once per instruction set.
-pub(super) trait Codec {
+pub(crate) trait Codec {
     /// Weights in a block.
     const WEIGHTS: usize;
     /// Bytes in a block.

@@ -13,8 +13,8 @@
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_m`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ1 as VECTORS, put_shifted, words};
-use super::{Codec, to_decode};
+use super::codebook::{IQ1 as VECTORS, put_shifted, shifted_codes, words};
+use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
 
 pub(super) struct IQ1_M;
 
@@ -35,6 +35,38 @@ impl Codec for IQ1_M {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(&scale_of_block(block), 0)
+    }
+}
+
+impl Codes<{ IQ1_M::BYTES }> for IQ1_M {
+    const LEAST: i8 = -9;
+    const GREATEST: i8 = 9;
+    const HALVES: bool = true;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; IQ1_M::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        _: &mut [f32; 16],
+    ) {
+        let d = half.half_to_float(u16::from_le_bytes(scale_of_block(block)));
+        for s in 0..16 {
+            let stored = half_bits(block, 48 + s / 4 * 2) >> (s % 4 * 3) & 7;
+            scales[s] = d * f32::from(2 * stored + 1) * 0.125;
+        }
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; IQ1_M::BYTES], unit: usize) -> [i8; 32] {
+        let mut codes = [0; 32];
+        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let v = 4 * unit + l;
+            let high = block[32 + v / 2] >> (v % 2 * 4);
+            let index = usize::from(block[v]) | usize::from(high & 7) << 8;
+            *codes = shifted_codes(&VECTORS[index], high >> 3 & 1 == 1);
+        }
+        codes
     }
 }
 

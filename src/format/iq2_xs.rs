@@ -12,8 +12,8 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_XS as VECTORS, even_signs, put_signed, words};
-use super::{Codec, to_decode};
+use super::codebook::{IQ2_XS as VECTORS, even_signs, put_signed, signed_codes, words};
+use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
 
 pub(super) struct IQ2_XS;
 
@@ -34,6 +34,35 @@ impl Codec for IQ2_XS {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0)
+    }
+}
+
+impl Codes<{ IQ2_XS::BYTES }> for IQ2_XS {
+    const LEAST: i8 = -43;
+    const GREATEST: i8 = 43;
+    const HALVES: bool = true;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; IQ2_XS::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        _: &mut [f32; 16],
+    ) {
+        let d = half.half_to_float(half_bits(block, 0));
+        for s in 0..16 {
+            scales[s] = d * (0.5 + f32::from(block[66 + s / 2] >> (s % 2 * 4) & 15)) * 0.25;
+        }
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; IQ2_XS::BYTES], unit: usize) -> [i8; 32] {
+        let mut codes = [0; 32];
+        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let code = u32::from(half_bits(block, 2 + 8 * unit + 2 * l));
+            *codes = signed_codes(&VECTORS[code as usize & 511], even_signs(code >> 9));
+        }
+        codes
     }
 }
 

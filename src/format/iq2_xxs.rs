@@ -12,8 +12,8 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xxs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_XXS as VECTORS, even_signs, put_signed, words};
-use super::{Codec, to_decode};
+use super::codebook::{IQ2_XXS as VECTORS, even_signs, put_signed, signed_codes, words};
+use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
 
 pub(super) struct IQ2_XXS;
 
@@ -34,6 +34,35 @@ impl Codec for IQ2_XXS {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0)
+    }
+}
+
+impl Codes<{ IQ2_XXS::BYTES }> for IQ2_XXS {
+    const LEAST: i8 = -43;
+    const GREATEST: i8 = 43;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; IQ2_XXS::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        _: &mut [f32; 16],
+    ) {
+        let d = half.half_to_float(half_bits(block, 0));
+        for s in 0..8 {
+            scales[s] = d * (0.5 + f32::from(block[9 + 8 * s] >> 4)) * 0.25;
+        }
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; IQ2_XXS::BYTES], unit: usize) -> [i8; 32] {
+        let [indices @ .., s0, s1, s2, s3] = block[2..].as_chunks::<8>().0[unit];
+        let signs = u32::from_le_bytes([s0, s1, s2, s3]);
+        let mut codes = [0; 32];
+        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *codes = signed_codes(&VECTORS[usize::from(indices[l])], even_signs(signs >> (7 * l)));
+        }
+        codes
     }
 }
 

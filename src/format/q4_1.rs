@@ -10,7 +10,7 @@
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, truncate};
 use super::extremes::least_and_greatest;
 use super::pack::{pack_nibbles, unpack_nibbles};
-use super::{Codec, Encode, to_decode, to_encode};
+use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
 
 pub(super) struct Q4_1;
 
@@ -30,6 +30,33 @@ impl Codec for Q4_1 {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0) && f16_is_finite_at(block, 2)
+    }
+}
+
+impl Codes<{ Q4_1::BYTES }> for Q4_1 {
+    const LEAST: i8 = 0;
+    const GREATEST: i8 = 15;
+    const MINS: bool = true;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; Q4_1::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        mins: &mut [f32; 16],
+    ) {
+        scales[0] = half.half_to_float(half_bits(block, 0));
+        mins[0] = -half.half_to_float(half_bits(block, 2));
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; Q4_1::BYTES], _: usize) -> [i8; 32] {
+        let mut codes = [0; 32];
+        for j in 0..16 {
+            codes[j] = (block[4 + j] & 15) as i8;
+            codes[j + 16] = (block[4 + j] >> 4) as i8;
+        }
+        codes
     }
 }
 

@@ -9,7 +9,7 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, round_half_away};
 use super::extremes::largest_magnitude;
-use super::{Codec, Encode, to_decode, to_encode};
+use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
 
 pub(super) struct Q8_0;
 
@@ -29,6 +29,30 @@ impl Codec for Q8_0 {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 0)
+    }
+}
+
+impl Codes<{ Q8_0::BYTES }> for Q8_0 {
+    const LEAST: i8 = -128;
+    const GREATEST: i8 = 127;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; Q8_0::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        _: &mut [f32; 16],
+    ) {
+        scales[0] = half.half_to_float(half_bits(block, 0));
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; Q8_0::BYTES], _: usize) -> [i8; 32] {
+        let mut codes = [0; 32];
+        for j in 0..32 {
+            codes[j] = block[2 + j] as i8;
+        }
+        codes
     }
 }
 

@@ -90,11 +90,17 @@ fn pack(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
     })
 }
 
+/// The inverse of [`pack`], four sub-blocks at a time.
 #[inline(always)]
-fn unpack(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
-    let scale = |j| if j < 4 { packed[j] & 63 } else { packed[j + 4] & 15 | (packed[j - 4] >> 6) << 4 };
-    let min = |j| if j < 4 { packed[j + 4] & 63 } else { packed[j + 4] >> 4 | (packed[j] >> 6) << 4 };
-    (from_fn(scale), from_fn(min))
+pub(super) fn unpack(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
+    let word = |i: usize| u32::from_le_bytes([packed[i], packed[i + 1], packed[i + 2], packed[i + 3]]);
+    let (scales, mins, nibbles) = (word(0), word(4), word(8));
+    let high = |word: u32| (word >> 6 & 0x0303_0303) << 4;
+    let joined = |low: u32, high: u32| (u64::from(low) | u64::from(high) << 32).to_le_bytes();
+    (
+        joined(scales & 0x3f3f_3f3f, nibbles & 0x0f0f_0f0f | high(scales)),
+        joined(mins & 0x3f3f_3f3f, nibbles >> 4 & 0x0f0f_0f0f | high(mins)),
+    )
 }
 
 #[cfg(test)]

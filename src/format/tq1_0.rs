@@ -14,7 +14,7 @@
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16};
 use super::tq2_0::ternary;
-use super::{Codec, Encode, to_decode, to_encode};
+use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
 
 pub(super) struct TQ1_0;
 
@@ -34,6 +34,38 @@ impl Codec for TQ1_0 {
     #[inline(always)]
     fn is_valid(block: &[u8]) -> bool {
         f16_is_finite_at(block, 52)
+    }
+}
+
+impl Codes<{ TQ1_0::BYTES }> for TQ1_0 {
+    const LEAST: i8 = -1;
+    const GREATEST: i8 = 1;
+
+    #[inline(always)]
+    fn scales(
+        block: &[u8; TQ1_0::BYTES],
+        half: impl HalfToFloat,
+        scales: &mut [f32; 16],
+        _: &mut [f32; 16],
+    ) {
+        scales[..8].fill(half.half_to_float(half_bits(block, 52)));
+    }
+
+    #[inline(always)]
+    fn codes<const PART: usize>(block: &[u8; TQ1_0::BYTES], unit: usize) -> [i8; 32] {
+        let mut codes = [0; 32];
+        for (m, code) in codes.iter_mut().enumerate() {
+            // The byte of weight m of the part, and which of its digits the weight is.
+            let (byte, digit) = match unit {
+                0..5 => (m, unit),
+                5 | 6 => (32 + m % 16, 2 * (unit - 5) + m / 16),
+                _ if m < 16 => (32 + m, 4),
+                _ => (48 + m % 4, m / 4 - 4),
+            };
+            let rest = block[byte].wrapping_mul([1, 3, 9, 27, 81][digit]);
+            *code = (u16::from(rest) * 3 >> 8) as i8 - 1;
+        }
+        codes
     }
 }
 

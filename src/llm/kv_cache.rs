@@ -1,7 +1,9 @@
 //! The KV cache: keys and values of every layer. Here are its formats, and the cache in host memory.
 
 use super::config::Config;
+use crate::cpu::StridedRows;
 use crate::{Error, Format, Result, cpu};
+use std::ops::Range;
 
 /// The formats of keys and of values.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,20 @@ impl HostCache {
         let [key_rows, value_rows] = &mut self.layers[layer];
         key_rows.store(position, keys)?;
         value_rows.store(position, values)
+    }
+
+    /// `width` numbers, from number `first` on, of the keys (`half` 0) or the values (1) of tokens.
+    pub(super) fn head(
+        &self,
+        layer: usize,
+        half: usize,
+        tokens: Range<usize>,
+        first: usize,
+        width: usize,
+    ) -> Result<StridedRows<'_>> {
+        let Rows { format, row_bytes, bytes } = &self.layers[layer][half];
+        let start = tokens.start * row_bytes + format.bytes_for(first as u64) as usize;
+        StridedRows::new(*format, &bytes[start..], *row_bytes, tokens.len(), width)
     }
 
     /// All keys and all values of a layer.

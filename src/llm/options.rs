@@ -6,6 +6,7 @@ use super::steps::Slot;
 use crate::gpu::Precision;
 use crate::mix::FileType;
 use crate::stream::Request;
+use crate::threads::Threads;
 use crate::{Device, Error, Format, Result};
 
 /// Tokens of the context by default, if the model was trained for as many.
@@ -152,13 +153,13 @@ impl LoadOptions {
                 return Err(Error::Number { what, needed, found: count as u64 });
             }
         }
-        let (precision, batch, threads) = (self.precision, self.batch, self.threads);
+        let (precision, batch, threads) = (self.precision, self.batch, Threads::new(self.threads));
         Ok(SessionOptions { context, cache, precision, batch, threads })
     }
 }
 
 /// What sessions of a model have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SessionOptions {
     /// Tokens that a session has room for.
     pub(super) context: usize,
@@ -166,6 +167,6 @@ pub(super) struct SessionOptions {
     pub(super) precision: Precision,
     /// Most tokens that go through the model together.
     pub(super) batch: usize,
-    /// Threads of the CPU; `None` for as many as the machine runs at once.
-    pub(super) threads: Option<usize>,
+    /// Threads of the CPU.
+    pub(super) threads: Threads,
 }

@@ -9,6 +9,7 @@ use super::progress::Progress;
 use super::shared::Shared;
 use super::weights::{CpuWeights, Weights};
 use crate::{Error, Gpu, Result};
+use rayon::ThreadPool;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct Session {
 /// What computes, and what it keeps for this session.
 #[derive(Debug)]
 enum Backend {
-    Cpu { weights: Arc<CpuWeights>, cache: HostCache },
+    Cpu { weights: Arc<CpuWeights>, cache: HostCache, threads: Arc<ThreadPool> },
     Gpu(Box<Engine>),
 }
 
@@ -43,6 +44,7 @@ impl Session {
             Weights::Cpu(weights) => Backend::Cpu {
                 weights: weights.clone(),
                 cache: HostCache::new(&shared.config, shared.sessions.cache),
+                threads: shared.sessions.threads.pool()?,
             },
             Weights::Gpu(weights) => Backend::Gpu(Box::new(Engine::new(shared, weights)?)),
         };
@@ -210,8 +212,8 @@ impl Session {
     fn compute(&mut self, tokens: &[u32], wanted: usize) -> Result<Vec<f32>> {
         let shared = &*self.model.shared;
         match &mut self.backend {
-            Backend::Cpu { weights, cache } => {
-                compute_on_cpu(shared, weights, cache, tokens, self.position, wanted)
+            Backend::Cpu { weights, cache, threads } => {
+                threads.install(|| compute_on_cpu(shared, weights, cache, tokens, self.position, wanted))
             }
             Backend::Gpu(engine) => engine.compute(tokens, self.position, wanted),
         }
@@ -227,8 +229,8 @@ fn compute_on_cpu(
     wanted: usize,
 ) -> Result<Vec<f32>> {
     let rope_tables = shared.rotations.tables(position, tokens.len());
-    let threads = shared.sessions.threads;
-    let mut batch = Batch::new(&shared.config, weights, tokens, position, &rope_tables, threads);
+    let sessions = &shared.sessions;
+    let mut batch = Batch::new(&shared.config, weights, tokens, position, &rope_tables, sessions);
     for step in &shared.graph.trunk {
         batch.run(step, cache)?;
     }

@@ -210,7 +210,7 @@ impl Models {
     fn tests(&self, device: &Device, caches: &[(Format, Format)]) -> Vec<Test> {
         let is_cpu = matches!(device, Device::Cpu);
         // The CPU reference uses exact activations, and a GPU has no threads.
-        let precisions = if is_cpu { &[ModelPrecision::Exact][..] } else { &self.precision };
+        let precisions = &self.precision;
         let threads = if is_cpu { self.threads() } else { vec![None] };
         let case = ModelCase { prompt: 0, generated: 0, depth: 0 };
         let tests = vec![Test { case, options: LoadOptions::default(), batch: 0 }];

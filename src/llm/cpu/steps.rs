@@ -2,13 +2,15 @@
 
 use super::attention::attention;
 use super::experts::{expert_matmul, moe_combine, moe_router};
+use super::fast;
 use super::products::matmul;
 use super::vectors::{activate, rms_norm, rotate_head};
+use crate::gpu::Precision;
 use crate::llm::config::Config;
 use crate::llm::kv_cache::HostCache;
+use crate::llm::options::SessionOptions;
 use crate::llm::steps::{KernelStep, LibraryStep, Slot, Step};
 use crate::llm::weights::CpuWeights;
-use crate::threads::all_threads;
 use crate::{Result, cpu};
 use std::slice;
 
@@ -23,24 +25,26 @@ pub(in crate::llm) struct Batch<'a> {
     /// For each rope the cosine and the sine of each pair, for each token.
     rope_tables: &'a [Vec<f32>],
     threads: usize,
+    /// Whether activations are int8, and `fast` does what it can.
+    int8: bool,
     slots: Vec<Vec<f32>>,
 }
 
 impl<'a> Batch<'a> {
-    /// `threads` is `None` for as many as the machine runs at once.
     pub(in crate::llm) fn new(
         config: &'a Config,
         weights: &'a CpuWeights,
         tokens: &'a [u32],
         position: usize,
         rope_tables: &'a [Vec<f32>],
-        threads: Option<usize>,
+        sessions: &SessionOptions,
     ) -> Self {
         // Logits are computed for few tokens, and get their memory then.
         let floats = |slot: Slot| if slot == Slot::Logits { 0 } else { tokens.len() * slot.width(config) };
         let slots = Slot::ALL.map(|slot| vec![0.0; floats(slot)]).to_vec();
-        let threads = threads.unwrap_or_else(all_threads);
-        Self { config, weights, tokens, position, rope_tables, threads, slots }
+        let threads = sessions.threads.count();
+        let int8 = sessions.precision == Precision::Int8;
+        Self { config, weights, tokens, position, rope_tables, threads, int8, slots }
     }
 
     fn get(&self, slot: Slot) -> &[f32] {
@@ -82,6 +86,13 @@ impl<'a> Batch<'a> {
     pub(in crate::llm) fn run(&mut self, step: &Step, cache: &mut HostCache) -> Result<()> {
         match *step {
             Step::Library(step) => self.library(step),
+            Step::Attention(step) if self.int8 => {
+                let mut attended = self.take(Slot::Attended);
+                let (qkv, cached) = (self.get(Slot::Qkv), (&*cache, step.layer));
+                fast::attention(self.config, step.window, self.position, qkv, cached, &mut attended)?;
+                self.put(Slot::Attended, attended);
+                Ok(())
+            }
             Step::Attention(step) => {
                 let [keys, values] = cache.floats(step.layer)?;
                 let mut attended = self.take(Slot::Attended);
@@ -107,19 +118,31 @@ impl<'a> Batch<'a> {
             LibraryStep::Matmul { stack, from, to } => {
                 let stack = &weights.stacks[stack];
                 let mut y = self.take(to);
-                matmul(&stack.tensors, &stack.biases, self.get(from), &mut y, threads)?;
+                if self.int8 {
+                    fast::matmul(&stack.tensors, &stack.biases, self.get(from), &mut y)?;
+                } else {
+                    matmul(&stack.tensors, &stack.biases, self.get(from), &mut y, threads)?;
+                }
                 self.put(to, y);
             }
             LibraryStep::ExpertMatmul { experts, from, to } => {
                 let mut y = self.take(to);
                 let (x, numbers) = (self.get(from), self.get(Slot::Experts));
-                expert_matmul(&weights.experts[experts], numbers, x, &mut y, threads)?;
+                if self.int8 {
+                    fast::expert_matmul(&weights.experts[experts], numbers, x, &mut y)?;
+                } else {
+                    expert_matmul(&weights.experts[experts], numbers, x, &mut y, threads)?;
+                }
                 self.put(to, y);
             }
             LibraryStep::Output => {
                 let mut y = self.take(Slot::Logits);
                 let (x, output) = (self.get(Slot::Normed), slice::from_ref(weights.output()));
-                matmul(output, &weights.output_bias, x, &mut y, threads)?;
+                if self.int8 {
+                    fast::matmul(output, &weights.output_bias, x, &mut y)?;
+                } else {
+                    matmul(output, &weights.output_bias, x, &mut y, threads)?;
+                }
                 self.put(Slot::Logits, y);
             }
         }
@@ -146,7 +169,7 @@ impl<'a> Batch<'a> {
             KernelStep::AddRmsNorm { post, norm } => {
                 let mut branch = self.take(Slot::Branch);
                 if let Some(post) = post {
-                    rms_norm(&mut branch, vector(post), config.epsilon);
+                    self.rms_norm(&mut branch, vector(post));
                 }
                 let hidden = self.get_mut(Slot::Hidden);
                 hidden.iter_mut().zip(&branch).for_each(|(hidden, branch)| *hidden += branch);
@@ -174,8 +197,13 @@ impl<'a> Batch<'a> {
 
     fn norm_hidden(&mut self, weights: &[f32]) {
         let mut normed = self.get(Slot::Hidden).to_vec();
-        rms_norm(&mut normed, weights, self.config.epsilon);
+        self.rms_norm(&mut normed, weights);
         self.put(Slot::Normed, normed);
+    }
+
+    fn rms_norm(&self, floats: &mut [f32], weights: &[f32]) {
+        let norm = if self.int8 { fast::rms_norm } else { rms_norm };
+        norm(floats, weights, self.config.epsilon);
     }
 
     fn rope_store(
@@ -209,6 +237,13 @@ impl<'a> Batch<'a> {
         let config = self.config;
         let (gates, ups) = (self.get(Slot::Gate), self.get(Slot::Up));
         let length = Slot::Gated.width(config);
+        if self.int8 {
+            let (ups, stride) = if config.experts.is_none() { (&gates[length..], 2 * length) } else { (ups, length) };
+            let mut gated = vec![0.0; self.tokens.len() * length];
+            fast::glu(config.activation, (gates, ups), stride, &mut gated, length);
+            self.put(Slot::Gated, gated);
+            return;
+        }
         let mut gated = Vec::with_capacity(self.tokens.len() * length);
         for row in 0..self.tokens.len() {
             // Without experts, the ups of a token follow its gates.

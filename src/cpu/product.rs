@@ -1,0 +1,14 @@
+//! Fast products on the CPU: int8 activations, or f32 with float weights; eight rows at a time.
+
+mod combine_rows;
+mod float_rows;
+mod int8_rows;
+mod int8_vectors;
+mod matmul;
+mod strided_rows;
+#[cfg(test)]
+mod tests;
+
+pub use int8_vectors::Int8Vectors;
+pub use matmul::{matmul_f32, matmul_int8};
+pub use strided_rows::StridedRows;
