@@ -2,6 +2,7 @@
 
 mod combine_rows;
 mod float_rows;
+mod int8_one;
 mod int8_rows;
 mod int8_vectors;
 mod matmul;

@@ -29,6 +29,10 @@ pub(super) trait Simd: HalfToFloat {
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// c - a·b, rounded once or twice.
     fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `low` in the first four lanes, `high` in the others.
+    fn splat_halves(self, low: f32, high: f32) -> Self::F32;
+    /// The sum of all lanes.
+    fn sum(self, x: Self::F32) -> f32;
     /// The numbers `i` of eight rows.
     fn column(self, rows: &[[f32; 16]; 8], i: usize) -> Self::F32;
     /// Eight f32 of a file.
@@ -42,6 +46,7 @@ pub(super) trait Simd: HalfToFloat {
 
     fn splat_i32(self, x: i32) -> Self::I32;
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    fn sub_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// The nearest f32.
     fn to_f32(self, x: Self::I32) -> Self::F32;
 
@@ -56,6 +61,14 @@ pub(super) trait Simd: HalfToFloat {
     fn dot<const SIGNED: bool, const GROUP: usize, const FROM: usize, const TO: usize>(
         self,
         codes: &Self::Codes,
+        x: &[i8; 32],
+    ) -> Self::I32;
+
+    /// Σ code·x of one row, four columns in each lane, of codes as for [`Simd::arrange`].
+    fn dot_row<const SIGNED: bool>(
+        self,
+        codes: &[u8; 32],
+        levels: Option<[u8; 16]>,
         x: &[i8; 32],
     ) -> Self::I32;
 

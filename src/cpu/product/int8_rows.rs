@@ -32,19 +32,21 @@ impl<const BYTES: usize, C: Codes<BYTES>> Work for Int8Rows<'_, BYTES, C> {
         let Self { matrix, row_bytes, rows, vectors, sums, .. } = self;
         let parts = C::WEIGHTS / 32;
         let (mut scales, mut mins) = ([[0.0; 16]; ROWS], [[0.0; 16]; ROWS]);
-        for (group, sums) in sums.chunks_exact_mut(vectors.count).enumerate() {
+        let count = vectors.count;
+        for group in 0..sums.len() / count {
+            let sums = &mut sums[group * count..][..count];
             let first = rows.start + ROWS * group;
             // Rows past the last are the last once more.
             let mut eight: [&[[u8; BYTES]]; ROWS] = [&[]; ROWS];
-            for (r, row) in eight.iter_mut().enumerate() {
+            for r in 0..ROWS {
                 let start = (first + r).min(rows.end - 1) * row_bytes;
-                *row = matrix[start..start + row_bytes].as_chunks().0;
+                eight[r] = matrix[start..start + row_bytes].as_chunks().0;
             }
             sums.fill([0.0; ROWS]);
             for b in 0..row_bytes / BYTES {
                 let mut blocks = [&[0; BYTES]; ROWS];
-                for (block, row) in blocks.iter_mut().zip(eight) {
-                    *block = &row[b];
+                for r in 0..ROWS {
+                    blocks[r] = &eight[r][b];
                 }
                 for r in 0..ROWS {
                     C::scales(blocks[r], simd, &mut scales[r], &mut mins[r]);
@@ -54,17 +56,17 @@ impl<const BYTES: usize, C: Codes<BYTES>> Work for Int8Rows<'_, BYTES, C> {
                     let bytes = ROWS * BYTES * C::UNIT / parts;
                     simd.prefetch(matrix, next + unit * bytes, bytes);
                     let part = unit * C::UNIT;
-                    let x = &vectors.blocks[(b * parts + part) * vectors.count..];
+                    let x = &vectors.blocks[(b * parts + part) * count..];
                     let scaling = (&scales, &mins);
                     add::<BYTES, C, S, 0>(simd, (&blocks, unit), part, scaling, x, sums);
                     if C::UNIT > 1 {
-                        let x = &x[vectors.count..];
+                        let x = &x[count..];
                         add::<BYTES, C, S, 1>(simd, (&blocks, unit), part + 1, scaling, x, sums);
                     }
                     if C::UNIT > 2 {
-                        let x = &x[2 * vectors.count..];
+                        let x = &x[2 * count..];
                         add::<BYTES, C, S, 2>(simd, (&blocks, unit), part + 2, scaling, x, sums);
-                        let x = &x[vectors.count..];
+                        let x = &x[count..];
                         add::<BYTES, C, S, 3>(simd, (&blocks, unit), part + 3, scaling, x, sums);
                     }
                 }
@@ -79,8 +81,36 @@ const fn span<const BYTES: usize, C: Codes<BYTES>>() -> i32 {
 }
 
 /// Whether codes go into products as signed bytes, because they do not fit into seven bits.
-const fn is_signed<const BYTES: usize, C: Codes<BYTES>>() -> bool {
+pub(super) const fn is_signed<const BYTES: usize, C: Codes<BYTES>>() -> bool {
     span::<BYTES, C>() > 127
+}
+
+/// The codes of part `PART` of a unit as they go into products: signed, or counted from the least; or as
+/// indices into the levels.
+#[inline(always)]
+pub(super) fn stored_codes<const BYTES: usize, C: Codes<BYTES>, const PART: usize>(
+    block: &[u8; BYTES],
+    unit: usize,
+) -> [u8; 32] {
+    let codes = C::codes::<PART>(block, unit);
+    let mut stored = [0; 32];
+    for i in 0..32 {
+        let is_final = C::LEVELS.is_some() || const { is_signed::<BYTES, C>() };
+        stored[i] = if is_final { codes[i] as u8 } else { codes[i].wrapping_sub(C::LEAST) as u8 };
+    }
+    stored
+}
+
+/// The levels as they go into products.
+#[inline(always)]
+pub(super) fn stored_levels<const BYTES: usize, C: Codes<BYTES>>() -> Option<[u8; 16]> {
+    let levels = C::LEVELS?;
+    let mut stored = [0; 16];
+    for i in 0..16 {
+        let is_final = const { is_signed::<BYTES, C>() };
+        stored[i] = if is_final { levels[i] as u8 } else { levels[i].wrapping_sub(C::LEAST) as u8 };
+    }
+    Some(stored)
 }
 
 /// Adds the products of part `PART` of a unit to the sums of all vectors.
@@ -94,23 +124,12 @@ fn add<const BYTES: usize, C: Codes<BYTES>, S: Simd, const PART: usize>(
     sums: &mut [[f32; ROWS]],
 ) {
     let signed = const { is_signed::<BYTES, C>() };
-    // Unsigned codes are counted from the least. Levels are in the table as they go into products.
     let offset = if signed { 0 } else { C::LEAST };
     let mut rows = [[0; 32]; ROWS];
-    for (row, block) in rows.iter_mut().zip(blocks) {
-        let codes = C::codes::<PART>(block, unit);
-        for (stored, code) in row.iter_mut().zip(codes) {
-            *stored = if C::LEVELS.is_some() { code as u8 } else { code.wrapping_sub(offset) as u8 };
-        }
+    for r in 0..ROWS {
+        rows[r] = stored_codes::<BYTES, C, PART>(blocks[r], unit);
     }
-    let mut levels = None;
-    if let Some(table) = C::LEVELS {
-        let mut stored = [0; 16];
-        for (stored, level) in stored.iter_mut().zip(table) {
-            *stored = level.wrapping_sub(offset) as u8;
-        }
-        levels = Some(stored);
-    }
+    let levels = stored_levels::<BYTES, C>();
     let codes = if signed { simd.arrange::<true>(&rows, levels) } else { simd.arrange::<false>(&rows, levels) };
 
     let at = if C::HALVES { 2 * part } else { part };
@@ -120,7 +139,9 @@ fn add<const BYTES: usize, C: Codes<BYTES>, S: Simd, const PART: usize>(
     } else {
         [simd.splat(0.0); 2]
     };
-    for (sum, x) in sums.iter_mut().zip(x) {
+    let x = &x[..sums.len()];
+    for v in 0..sums.len() {
+        let (sum, x) = (&mut sums[v], &x[v]);
         let mut total = simd.load(sum);
         let x_scale = simd.splat(x.scale);
         if C::HALVES {

@@ -25,6 +25,31 @@ pub struct Int8Vectors {
 pub(super) struct Tile {
     pub(super) count: usize,
     pub(super) blocks: Vec<Block>,
+    /// Where there is one vector.
+    pub(super) single: Single,
+}
+
+/// The scales and scaled sums of a vector's blocks end to end, and those of their halves; zeros follow.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Single {
+    pub(super) scales: Vec<f32>,
+    pub(super) sums: Vec<f32>,
+    pub(super) half_scales: Vec<f32>,
+    pub(super) half_sums: Vec<f32>,
+}
+
+impl Single {
+    fn new(blocks: &[Block]) -> Self {
+        let zeros = [0.0; 8];
+        let scales = blocks.iter().map(|block| block.scale);
+        let sums = blocks.iter().map(|block| block.scaled_sums[0] + block.scaled_sums[1]);
+        Self {
+            half_scales: scales.clone().flat_map(|scale| [scale; 2]).chain(zeros).collect(),
+            half_sums: blocks.iter().flat_map(|block| block.scaled_sums).chain(zeros).collect(),
+            scales: scales.chain(zeros).collect(),
+            sums: sums.chain(zeros).collect(),
+        }
+    }
 }
 
 /// 32 numbers of a vector, in a cache line.
@@ -55,9 +80,11 @@ impl Int8Vectors {
             return Err(wrong("the length of x", format!("a multiple of {cols}"), x.len()));
         }
         let quantized = |x: &[f32]| {
-            let mut tile = Tile { count: x.len() / cols, blocks: vec![EMPTY; x.len() / 32] };
-            quantize(x, cols, &mut tile.blocks);
-            tile
+            let mut blocks = vec![EMPTY; x.len() / 32];
+            quantize(x, cols, &mut blocks);
+            let count = x.len() / cols;
+            let single = if count == 1 { Single::new(&blocks) } else { Single::default() };
+            Tile { count, blocks, single }
         };
         let tiles = if x.len() > TILE * cols {
             x.par_chunks(TILE * cols).map(quantized).collect()
@@ -90,17 +117,23 @@ fn quantize(x: &[f32], cols: usize, blocks: &mut [Block]) {
     for (v, x) in x.chunks_exact(cols).enumerate() {
         for (b, x) in x.as_chunks::<32>().0.iter().enumerate() {
             // As integers, magnitudes have the same order, and NaN is the largest.
-            let largest = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7fff_ffff));
+            let mut largest = 0;
+            for i in 0..32 {
+                largest = largest.max(x[i].to_bits() & 0x7fff_ffff);
+            }
             let largest = f32::from_bits(largest);
             let (scale, multiplier) =
                 if largest < 1e-35 { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
             let block = &mut blocks[b * count + v];
-            for (code, x) in block.codes.iter_mut().zip(x) {
-                *code = (x * multiplier + ROUNDER).to_bits() as i8;
+            for i in 0..32 {
+                block.codes[i] = (x[i] * multiplier + ROUNDER).to_bits() as i8;
             }
             block.scale = scale;
             for half in 0..2 {
-                let sum = block.codes[16 * half..][..16].iter().map(|&code| i32::from(code)).sum();
+                let mut sum = 0;
+                for i in 0..16 {
+                    sum += i32::from(block.codes[16 * half + i]);
+                }
                 block.sums[half] = sum;
                 block.scaled_sums[half] = scale * sum as f32;
             }

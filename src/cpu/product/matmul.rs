@@ -2,6 +2,7 @@
 
 use super::Int8Vectors;
 use super::float_rows::Multiply;
+use super::int8_one::Int8One;
 use super::int8_rows::{Int8Rows, ROWS};
 use super::int8_vectors::Tile;
 use crate::cpu::simd::Level;
@@ -149,7 +150,11 @@ impl WithCodes for Rows<'_> {
 
     fn run<const BYTES: usize, C: Codes<BYTES>>(self) {
         let Self { level, matrix, row_bytes, rows, vectors, sums } = self;
-        let codes = PhantomData::<C>;
-        level.run(Int8Rows { matrix, row_bytes, rows, vectors, sums, codes });
+        let (codes, Tile { count, blocks, single }) = (PhantomData::<C>, vectors);
+        if *count == 1 {
+            level.run(Int8One { matrix, row_bytes, rows, blocks, single, sums, codes });
+        } else {
+            level.run(Int8Rows { matrix, row_bytes, rows, vectors, sums, codes });
+        }
     }
 }

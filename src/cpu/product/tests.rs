@@ -127,6 +127,9 @@ fn extreme_codes_do_not_overflow() {
             }
             let mut weights = vec![0.0; cols];
             dequantize(format, &bytes, &mut weights).unwrap();
+            if weights.iter().all(|&w| w == 0.0) {
+                continue;
+            }
             for x in [vec![1.0; cols], vec![-1.0; cols], weights.iter().map(|w| w.signum()).collect()] {
                 let int8 = Int8Vectors::new(&x, cols).unwrap();
                 for level in Level::available() {

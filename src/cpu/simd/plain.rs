@@ -55,6 +55,16 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> [f32; 8] {
+        [low, low, low, low, high, high, high, high]
+    }
+
+    #[inline(always)]
+    fn sum(self, x: [f32; 8]) -> f32 {
+        ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+    }
+
+    #[inline(always)]
     fn column(self, rows: &[[f32; 16]; 8], i: usize) -> [f32; 8] {
         from_fn(|row| rows[row][i])
     }
@@ -90,6 +100,11 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
+    fn sub_i32(self, a: [i32; 8], b: [i32; 8]) -> [i32; 8] {
+        from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
     fn to_f32(self, x: [i32; 8]) -> [f32; 8] {
         from_fn(|i| x[i] as f32)
     }
@@ -117,6 +132,22 @@ impl Simd for Plain {
             for (code, x) in codes[4 * FROM..4 * TO].iter().zip(&x[4 * FROM..4 * TO]) {
                 *sum += i32::from(*code) * i32::from(*x);
             }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn dot_row<const SIGNED: bool>(
+        self,
+        codes: &[u8; 32],
+        levels: Option<[u8; 16]>,
+        x: &[i8; 32],
+    ) -> [i32; 8] {
+        let mut sums = [0; 8];
+        for i in 0..32 {
+            let code = if let Some(levels) = levels { levels[usize::from(codes[i] & 15)] } else { codes[i] };
+            let code = if SIGNED { i32::from(code as i8) } else { i32::from(code) };
+            sums[i / 4] += code * i32::from(x[i]);
         }
         sums
     }

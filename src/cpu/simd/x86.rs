@@ -6,8 +6,9 @@
 use super::{Simd, Work};
 use crate::format::HalfToFloat;
 use std::arch::x86_64::{
-    __m256, __m256i, _MM_HINT_T0, _mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32, _mm_loadu_si128,
-    _mm_prefetch, _mm256_abs_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32,
+    _mm_loadu_si128, _mm_movehl_ps, _mm_prefetch, _mm_set1_ps, _mm_shuffle_ps, _mm256_castps256_ps128,
+    _mm256_extractf128_ps, _mm256_setr_m128, _mm256_sub_epi32, _mm256_abs_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
     _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32,
     _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_permute2f128_ps,
@@ -131,6 +132,20 @@ impl<const DOT: u8> Simd for X86<DOT> {
     }
 
     #[inline(always)]
+    fn splat_halves(self, low: f32, high: f32) -> __m256 {
+        unsafe { _mm256_setr_m128(_mm_set1_ps(low), _mm_set1_ps(high)) }
+    }
+
+    #[inline(always)]
+    fn sum(self, x: __m256) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
     fn column(self, rows: &[[f32; 16]; 8], i: usize) -> __m256 {
         let [a, b, c, d, e, f, g, h] = rows;
         unsafe { _mm256_setr_ps(a[i], b[i], c[i], d[i], e[i], f[i], g[i], h[i]) }
@@ -198,6 +213,11 @@ impl<const DOT: u8> Simd for X86<DOT> {
     #[inline(always)]
     fn add_i32(self, a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_i32(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_sub_epi32(a, b) }
     }
 
     #[inline(always)]
@@ -275,6 +295,31 @@ impl<const DOT: u8> Simd for X86<DOT> {
                 count /= 2;
             }
             sums[FROM]
+        }
+    }
+
+    #[inline(always)]
+    fn dot_row<const SIGNED: bool>(
+        self,
+        codes: &[u8; 32],
+        levels: Option<[u8; 16]>,
+        x: &[i8; 32],
+    ) -> __m256i {
+        unsafe {
+            let mut codes = _mm256_loadu_si256(codes.as_ptr().cast());
+            let mut x = _mm256_loadu_si256(x.as_ptr().cast());
+            if let Some(levels) = levels {
+                let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(levels.as_ptr().cast()));
+                codes = _mm256_shuffle_epi8(table, codes);
+            }
+            if SIGNED {
+                x = _mm256_sign_epi8(x, codes);
+                codes = _mm256_abs_epi8(codes);
+            }
+            match DOT {
+                MADDUBS => _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1)),
+                _ => dot_bytes::<DOT>(_mm256_setzero_si256(), codes, x),
+            }
         }
     }
 
