@@ -46,7 +46,7 @@ pub(super) struct Operations {
     /// Size of the largest cache, which the weights must exceed
     #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
     cache: u64,
-    /// Do not measure the device's peaks, which takes a few seconds
+    /// Do not measure the device's peaks, which takes a few seconds before and after
     #[arg(long)]
     no_peaks: bool,
 }

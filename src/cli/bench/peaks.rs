@@ -83,8 +83,8 @@ pub(super) fn warnings(before: &Peaks, after: Option<&Peaks>, records: &[Record]
     let moved: Vec<_> = moved.collect();
     let moved = (!moved.is_empty()).then(|| {
         format!(
-            "peaks have moved: {}; something else used the device, or its clock has changed, so these figures \
-             are not steady",
+            "peaks have moved: {}; something else used the device, or its clock has changed, so these \
+             figures are not steady",
             moved.join(", ")
         )
     });
@@ -100,8 +100,8 @@ fn too_high(record: &Record) -> Vec<String> {
     high.map(|(name, key)| {
         let share = with_digits(&record[key], 100.0, 1);
         format!(
-            "{op} {format} {m}x{k} n={n} {variant} reaches {share} % of the {name} peak: the peak is wrong, or \
-             --cache is smaller than the cache"
+            "{op} {format} {m}x{k} n={n} {variant} reaches {share} % of the {name} peak: the peak is wrong, \
+             or --cache is smaller than the cache"
         )
     })
     .collect()

@@ -2,7 +2,8 @@
 
 use std::{env, fs, thread};
 
-/// The operating system, with its version where a file has it: `linux: Debian GNU/Linux 12 (bookworm), 6.1.0`.
+/// The operating system, with its version where a file has it: `linux: Debian GNU/Linux 12 (bookworm),
+/// 6.1.0`.
 pub(super) fn os() -> String {
     let version = match env::consts::OS {
         "linux" => linux(&read("/etc/os-release"), &read("/proc/sys/kernel/osrelease")),

@@ -26,7 +26,7 @@ pub fn machine_rates(
 /// Shares of the nearer limit by machine; the whole width is all of it.
 pub fn machine_shares(machines: &Machines, rows: &[&MachineRow], title: &str, width: u32) -> String {
     let shown = |figure: &Figure| Some((figure.nearest_limit()?.0, share(figure)?));
-    draw(machines, rows, &format!("{title}: share of the nearer limit"), &shown, width)
+    draw(machines, rows, &format!("{title}: share of peak"), &shown, width)
 }
 
 fn draw(

@@ -18,7 +18,8 @@ fn operation(device: &str, op: &str, format: &str, median_ns: f64) -> Value {
         "peak_read_gb_s": 100.0, "peak_read_gb_s_after": if is_gpu { 100.0 } else { 80.0 },
         "op": op, "format": format, "m": 16, "n": if op == "quantize" { 1 } else { 4 }, "k": 64,
         "variant": if op == "quantize" { "auto" } else { "int8" }, "median_ns": median_ns,
-        "gb_s": 1e3 / median_ns, "gflop_s": if op == "quantize" { Value::Null } else { json!(2e3 / median_ns) },
+        "gb_s": 1e3 / median_ns,
+        "gflop_s": if op == "quantize" { Value::Null } else { json!(2e3 / median_ns) },
         "memory_share": 10.0 / median_ns, "compute_share": 5.0 / median_ns,
     })
 }
@@ -151,6 +152,19 @@ fn tests_of_models_stand_side_by_side() {
     // Rates only, of two tests.
     assert_eq!(elements.iter().filter(|element| *element == "svg").count(), 4);
     assert!(page.contains("test pp512, n_ubatch 64"), "{page}");
+
+    // Two precisions on one machine are two rows, and no name is markup.
+    let mut int8 = test("two", "<i>model", "pp512 <b>&", 300.0);
+    int8["precision"] = json!("int8");
+    fs::write(&second, lines(&[test("two", "<i>model", "pp512 <b>&", 250.0), int8])).unwrap();
+    let page = merged("html", &[&first, &second]).unwrap();
+    check_markup(&page).unwrap();
+    for precision in ["exact", "int8"] {
+        assert!(
+            page.contains(&format!("<summary>test pp512 &lt;b&gt;&amp;, {precision}</summary>")),
+            "{page}"
+        );
+    }
 }
 
 #[test]
