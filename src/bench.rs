@@ -26,16 +26,17 @@ mod model;
 mod peaks;
 mod product;
 mod read;
+mod reference;
 mod timing;
 mod tune;
 
 pub use case::{Case, Operation};
 pub use measure::Measurement;
 #[cfg(feature = "llm")]
-pub use model::{ModelCase, ModelSettings, ModelTiming, Stage};
-pub use peaks::Peaks;
+pub use model::{ModelCase, ModelSettings, ModelTest, ModelTiming, Stage, measure_models_in_turns};
 #[doc(hidden)]
 pub use peaks::shaders;
+pub use peaks::{Moved, Peaks, Shares};
 pub use product::Variant;
 pub use timing::{Accuracy, Samples, Settings, Timing, time_ops, time_work};
-pub use tune::{Ranking, rank};
+pub use tune::{Effort, Ranking, effort, rank};

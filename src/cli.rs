@@ -11,6 +11,7 @@ mod inspect;
 mod llama_words;
 mod model;
 mod perplexity;
+mod progress;
 mod quantize;
 mod report;
 mod run;

@@ -65,6 +65,7 @@ pub use device::timestamps::Timestamps;
 pub(crate) use device::timestamps::{Clock, Lap};
 pub(crate) use device::wait::Wait;
 pub use matmul::activations::{Activations, INT8_BLOCK, INT8_BLOCK_WGSL};
+pub(crate) use matmul::matrix_units::MatrixUnits;
 pub use matmul::precision::Precision;
 pub use matmul::tuning::Tuning;
 #[doc(hidden)]

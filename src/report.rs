@@ -16,6 +16,9 @@ mod comparison;
 mod data;
 mod html;
 mod kind;
+mod machine_tables;
+mod machines;
+mod machines_page;
 mod markdown;
 mod measure;
 mod merge;
@@ -31,6 +34,8 @@ pub use data::{
 };
 pub use html::html;
 pub use kind::{Kind, request_of};
+pub use machines::{Figure, Group, Machine, MachinePeak, MachineRow, Machines};
+pub use machines_page::{machines_html, machines_markdown};
 pub use markdown::markdown;
 pub use measure::measure;
 pub use merge::merge;

@@ -1,4 +1,5 @@
-// Measures memory: reads quads and adds them up, so that no read can be dropped; with COPY, copies them.
+// Measures memory: reads quads and adds them up, so that no read can be dropped; with COPY, copies them; with
+// WRITE, writes others.
 //
 // An invocation takes RUN quads, STEP apart. The first is at the offset of its workgroup (GROUP_STEP) plus
 // its own (LANE_STEP).
@@ -19,6 +20,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
   }
 #else
+#if WRITE == 1
+  for (var i = 0u; i < RUN; i += 8u) {
+    let at = first + i * STEP;
+#repeat j 8
+    result[at + $ju * STEP] = vec4<u32>(at);
+#end
+  }
+#else
   var even = vec4<u32>();
   var odd = vec4<u32>();
   for (var i = 0u; i < RUN; i += 8u) {
@@ -29,5 +38,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 #end
   }
   result[group.x * WORKGROUP + lane] = even + odd;
+#endif
 #endif
 }

@@ -1,10 +1,10 @@
 //! Measures a case on a device.
 
 use super::case::{Case, Operation};
-use super::product::Variant;
-use super::timing::{Accuracy, Settings, Timing, time_work};
-use super::{conversion, data, product};
-use crate::{Device, Result, cpu};
+use super::product::{self, Variant};
+use super::timing::{Accuracy, Settings, Timing};
+use super::{conversion, reference};
+use crate::{Device, Result};
 
 /// The result of a measurement.
 #[derive(Clone, PartialEq, Debug)]
@@ -35,40 +35,41 @@ impl Case {
     /// [`Error::Inaccurate`](crate::Error::Inaccurate) and [`Error::Differs`](crate::Error::Differs) for a
     /// wrong result; and with errors of the device.
     pub fn measure(&self, device: &Device, variant: Variant, settings: &Settings) -> Result<Measurement> {
+        Ok(self.measure_in_turns(device, &[variant], settings)?.remove(0))
+    }
+
+    /// Checks the result of each variant, and times them on the same data. The repetitions of products on a
+    /// GPU take turns, so that what slows the device down for a while does so for all variants.
+    ///
+    /// Fails as [`Case::measure`] does.
+    pub fn measure_in_turns(
+        &self,
+        device: &Device,
+        variants: &[Variant],
+        settings: &Settings,
+    ) -> Result<Vec<Measurement>> {
         self.check()?;
-        let (timing, accuracy) = match (device, self.operation) {
-            (Device::Cpu, _) => (self.measure_reference(settings)?, None),
-            (Device::Gpu(gpu), Operation::Quantize) => conversion::quantize(self, gpu, settings)?,
-            (Device::Gpu(gpu), Operation::Dequantize) => conversion::dequantize(self, gpu, settings)?,
+        let each = |measure: &dyn Fn() -> Result<(Timing, Option<Accuracy>)>| {
+            variants.iter().map(|_| measure()).collect::<Result<Vec<_>>>()
+        };
+        let timings = match (device, self.operation) {
+            (Device::Cpu, _) => each(&|| Ok((reference::measure(self, settings)?, None)))?,
+            (Device::Gpu(gpu), Operation::Quantize) => each(&|| conversion::quantize(self, gpu, settings))?,
+            (Device::Gpu(gpu), Operation::Dequantize) => {
+                each(&|| conversion::dequantize(self, gpu, settings))?
+            }
             (Device::Gpu(gpu), _) => {
-                let (timing, accuracy) =
-                    product::Data::new(self, gpu, settings)?.measure(variant, settings)?;
-                (timing, Some(accuracy))
+                let measured = product::Data::new(self, gpu, settings)?.measure(variants, settings)?;
+                measured.into_iter().map(|(timing, accuracy)| (timing, Some(accuracy))).collect()
             }
         };
-        Ok(Measurement {
+        let measurement = |(timing, accuracy)| Measurement {
             timing,
             bytes: self.bytes(),
             operations: if self.operation.is_product() { 2 * self.weights() * self.batch as u64 } else { 0 },
             copies: self.copies(settings),
             accuracy,
-        })
-    }
-
-    fn measure_reference(&self, settings: &Settings) -> Result<Timing> {
-        let Self { format, rows, cols, batch, .. } = *self;
-        let copies = self.copies(settings);
-        if self.operation == Operation::Quantize {
-            let weights = vec![data::repeated(&data::weights(rows, cols), rows * cols); copies];
-            let mut bytes = vec![0; format.bytes_for(self.weights()) as usize];
-            return time_work(settings, |i| cpu::quantize(format, &weights[i % copies], &mut bytes));
-        }
-        let matrices = vec![data::Blocks::new(format, rows, cols)?.rows(rows); copies];
-        if self.operation == Operation::Dequantize {
-            let mut weights = vec![0.0; rows * cols];
-            return time_work(settings, |i| cpu::dequantize(format, &matrices[i % copies], &mut weights));
-        }
-        let (x, mut y) = (data::activations(batch, cols), vec![0.0; batch * rows]);
-        time_work(settings, |i| cpu::matmul(format, rows, cols, &matrices[i % copies], &x, &mut y))
+        };
+        Ok(timings.into_iter().map(measurement).collect())
     }
 }

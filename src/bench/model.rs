@@ -102,37 +102,98 @@ impl ModelCase {
         settings: &ModelSettings,
         progress: &mut dyn FnMut(Stage),
     ) -> Result<ModelTiming> {
-        check_positive("the number of tokens", self.tokens())?;
-        check_positive("the number of tokens at once", settings.batch)?;
-        check_positive("the number of repetitions", settings.repetitions)?;
-        let (context, needed) = (model.context(), self.context());
-        if needed > context {
-            return Err(Error::ContextFull { context, needed });
+        let tests = [ModelTest { case: *self, model, settings: *settings }];
+        Ok(measure_models_in_turns(&tests, &mut |_, stage| progress(stage))?.remove(0))
+    }
+}
+
+/// A case with the model that it is measured on.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelTest<'a> {
+    /// The case.
+    pub case: ModelCase,
+    /// The model.
+    pub model: &'a Model,
+    /// How to measure.
+    pub settings: ModelSettings,
+}
+
+/// Measures several cases, each as [`ModelCase::measure`] does; their repetitions take turns, so that what
+/// slows the machine down for a while does so for all.
+///
+/// Needs memory for all sessions at once. `progress` also gets the number of the test, from 0.
+pub fn measure_models_in_turns(
+    tests: &[ModelTest],
+    progress: &mut dyn FnMut(usize, Stage),
+) -> Result<Vec<ModelTiming>> {
+    tests.iter().try_for_each(ModelTest::check)?;
+    let started =
+        tests.iter().enumerate().map(|(i, test)| Started::new(test, &mut |stage| progress(i, stage)));
+    let mut started = started.collect::<Result<Vec<_>>>()?;
+    let rounds = tests.iter().map(|test| test.settings.repetitions).max().unwrap_or(0);
+    for number in 1..=rounds {
+        for (i, test) in started.iter_mut().enumerate() {
+            if number <= test.settings.repetitions {
+                test.repeat(&mut || progress(i, Stage::Repetition(number)))?;
+            }
         }
-        let tokens = random_tokens(needed, model.config().vocabulary);
-        let (before, counted) = tokens.split_at(self.depth);
-        let (prompt, generated) = counted.split_at(self.prompt);
+    }
+    Ok(started.into_iter().map(Started::timing).collect())
+}
+
+impl ModelTest<'_> {
+    fn check(&self) -> Result<()> {
+        check_positive("the number of tokens", self.case.tokens())?;
+        check_positive("the number of tokens at once", self.settings.batch)?;
+        check_positive("the number of repetitions", self.settings.repetitions)?;
+        let (context, needed) = (self.model.context(), self.case.context());
+        if needed > context { Err(Error::ContextFull { context, needed }) } else { Ok(()) }
+    }
+}
+
+/// A test whose context is filled.
+struct Started {
+    case: ModelCase,
+    settings: ModelSettings,
+    session: Session,
+    /// Those of the prompt, then those that are generated.
+    tokens: Vec<u32>,
+    seconds: Vec<f64>,
+}
+
+impl Started {
+    fn new(test: &ModelTest, progress: &mut dyn FnMut(Stage)) -> Result<Self> {
+        let ModelTest { case, model, settings } = *test;
+        let mut before = random_tokens(case.context(), model.config().vocabulary);
+        let tokens = before.split_off(case.depth);
         let mut session = Session::new(model)?;
-        if self.depth > 0 {
+        if case.depth > 0 {
             progress(Stage::Depth);
-            fill(&mut session, before, settings.batch)?;
+            fill(&mut session, &before, settings.batch)?;
         }
         if settings.warm_up {
             progress(Stage::WarmUp);
+            let (prompt, generated) = tokens.split_at(case.prompt);
             fill(&mut session, prompt, settings.batch)?;
-            fill(&mut session, &generated[..self.generated.min(1)], 1)?;
+            fill(&mut session, &generated[..case.generated.min(1)], 1)?;
         }
-        let mut seconds = Vec::with_capacity(settings.repetitions);
-        for number in 1..=settings.repetitions {
-            session.rewind(self.depth)?;
-            progress(Stage::Repetition(number));
-            let start = Instant::now();
-            fill(&mut session, prompt, settings.batch)?;
-            fill(&mut session, generated, 1)?;
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-        let rates = seconds.iter().map(|seconds| self.tokens() as f64 / seconds).collect();
-        Ok(ModelTiming { seconds: Samples(seconds), rates: Samples(rates) })
+        Ok(Self { case, settings, session, tokens, seconds: Vec::new() })
+    }
+
+    fn repeat(&mut self, progress: &mut dyn FnMut()) -> Result<()> {
+        self.session.rewind(self.case.depth)?;
+        progress();
+        let (prompt, generated) = self.tokens.split_at(self.case.prompt);
+        let start = Instant::now();
+        fill(&mut self.session, prompt, self.settings.batch)?;
+        fill(&mut self.session, generated, 1)?;
+        self.seconds.push(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn timing(self) -> ModelTiming {
+        let rates = self.seconds.iter().map(|seconds| self.case.tokens() as f64 / seconds).collect();
+        ModelTiming { seconds: Samples(self.seconds), rates: Samples(rates) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::data::{self, CHECKED_ROWS, CHECKED_VECTORS};
 use super::read::read;
-use super::timing::{Accuracy, Settings, Timing, time_ops};
+use super::timing::{Accuracy, Settings, Timing, time_ops_in_turns};
 use crate::gpu::{self, Activations, Matrix, Op, Precision};
 use crate::{Device, Error, Gpu, Result, cpu};
 use std::fmt;
@@ -44,7 +44,8 @@ impl Variant {
         Self(Way::Chosen(variant))
     }
 
-    fn precision(self) -> Precision {
+    /// The precision of the vectors of a product, and with it the arithmetic: f32 or int8.
+    pub fn precision(self) -> Precision {
         match self.0 {
             Way::Only => Precision::Exact,
             Way::Auto(precision) => precision,
@@ -142,8 +143,20 @@ impl<'a> Data<'a> {
         Ok(Self { case, gpu, blocks, x, x_buffer, y_buffer, matrices })
     }
 
-    /// Checks the result, and times the product.
-    pub(super) fn measure(&self, variant: Variant, settings: &Settings) -> Result<(Timing, Accuracy)> {
+    /// Checks the result of each variant, and times them in turns.
+    pub(super) fn measure(
+        &self,
+        variants: &[Variant],
+        settings: &Settings,
+    ) -> Result<Vec<(Timing, Accuracy)>> {
+        let checked = variants.iter().map(|&variant| self.checked(variant)).collect::<Result<Vec<_>>>()?;
+        let ops: Vec<_> = checked.iter().map(|(ops, _)| &ops[..]).collect();
+        let timings = time_ops_in_turns(self.gpu, &ops, settings)?;
+        Ok(timings.into_iter().zip(checked).map(|(timing, (_, accuracy))| (timing, accuracy)).collect())
+    }
+
+    /// The product with each copy of the matrix, after checking the result of the first.
+    fn checked(&self, variant: Variant) -> Result<(Vec<Vec<Op>>, Accuracy)> {
         let (Case { cols, batch, .. }, gpu) = (*self.case, self.gpu);
         let y_bytes = self.y_buffer.size();
         // NaNs, so that a missing result is found.
@@ -159,7 +172,7 @@ impl<'a> Data<'a> {
         let y: Vec<f32> = bytemuck::pod_collect_to_vec(&read(gpu, &self.y_buffer, y_bytes)?);
         let accuracy = Accuracy { error: 0.0, bound: bound(self.case, variant) };
         let accuracy = check(self.case, &self.blocks, &self.x, &y, accuracy, gpu.name())?;
-        Ok((time_ops(gpu, &ops, settings)?, accuracy))
+        Ok((ops, accuracy))
     }
 }
 

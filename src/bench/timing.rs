@@ -2,6 +2,7 @@
 
 use crate::gpu::{Lap, Op};
 use crate::{Gpu, Result};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// How to measure: [`Settings::DEFAULT`], changed by the `with_` methods or field by field.
@@ -17,15 +18,18 @@ pub struct Settings {
     /// Whether a GPU's products read quantized weights in the layout of a file instead of the device's
     /// layout.
     pub as_in_file: bool,
+    /// Threads, if the CPU computes; `None` for as many as the machine runs at once.
+    pub threads: Option<usize>,
 }
 
 impl Settings {
-    /// Five repetitions of 100 ms, and a cache of 96 MiB, the largest of a GPU of 2025.
+    /// Five repetitions of 100 ms, a cache of 96 MiB, the largest of a GPU of 2025, and all threads.
     pub const DEFAULT: Self = Self {
         repetitions: 5,
         repetition_time: Duration::from_millis(100),
         cache_bytes: 96 << 20,
         as_in_file: false,
+        threads: None,
     };
 
     /// Sets [`repetitions`](Self::repetitions).
@@ -50,6 +54,12 @@ impl Settings {
     #[must_use]
     pub const fn with_as_in_file(self, as_in_file: bool) -> Self {
         Self { as_in_file, ..self }
+    }
+
+    /// Sets [`threads`](Self::threads).
+    #[must_use]
+    pub const fn with_threads(self, threads: Option<usize>) -> Self {
+        Self { threads, ..self }
     }
 }
 
@@ -135,16 +145,35 @@ pub struct Accuracy {
 /// [`Error::Number`](crate::Error::Number) if there is no copy or no repetition, and with errors of the
 /// device.
 pub fn time_ops(gpu: &Gpu, copies: &[Vec<Op>], settings: &Settings) -> Result<Timing> {
-    crate::cpu::check_positive("the number of copies", copies.len())?;
+    Ok(time_ops_in_turns(gpu, &[copies], settings)?.remove(0))
+}
+
+/// Times several operations, each with its copies as for [`time_ops`]; their repetitions take turns.
+///
+/// There is one rotation through the copies for all operations, so that none finds in the cache what the one
+/// before has read.
+pub(super) fn time_ops_in_turns(
+    gpu: &Gpu,
+    operations: &[&[Vec<Op>]],
+    settings: &Settings,
+) -> Result<Vec<Timing>> {
+    for copies in operations {
+        crate::cpu::check_positive("the number of copies", copies.len())?;
+    }
     let clock = gpu.clock()?;
-    let mut rotation = copies.iter().cycle();
-    time_laps(settings, |count| {
-        clock.time(|pass| {
-            for op in rotation.by_ref().take(count as usize).flatten() {
-                op.record_in(pass);
-            }
+    let next = Cell::new(0usize);
+    let runs = operations.iter().map(|copies| -> Run {
+        let (clock, next) = (&clock, &next);
+        Box::new(move |count| {
+            clock.time(|pass| {
+                for _ in 0..count {
+                    let copy = next.replace(next.get().wrapping_add(1));
+                    copies[copy % copies.len()].iter().for_each(|op| op.record_in(pass));
+                }
+            })
         })
-    })
+    });
+    time_in_turns(settings, &mut runs.collect::<Vec<_>>())
 }
 
 /// Times an operation on the CPU. `work` gets the number of its call, from 0.
@@ -163,31 +192,58 @@ pub fn time_work(settings: &Settings, mut work: impl FnMut(usize) -> Result<()>)
 }
 
 /// Times `lap`, which runs an operation the given number of times.
-pub(super) fn time_laps(settings: &Settings, mut lap: impl FnMut(u64) -> Result<Lap>) -> Result<Timing> {
+pub(super) fn time_laps(settings: &Settings, lap: impl FnMut(u64) -> Result<Lap>) -> Result<Timing> {
+    Ok(time_in_turns(settings, &mut [Box::new(lap) as Run])?.remove(0))
+}
+
+/// Runs an operation the given number of times.
+pub(super) type Run<'a> = Box<dyn FnMut(u64) -> Result<Lap> + 'a>;
+
+/// Times several operations. First finds the count of each, then their repetitions take turns: what slows the
+/// machine down for a while slows all of them down.
+pub(super) fn time_in_turns(settings: &Settings, runs: &mut [Run]) -> Result<Vec<Timing>> {
+    crate::cpu::check_positive("the number of repetitions", settings.repetitions)?;
+    let counts = runs.iter_mut().map(|run| count_for(settings, run)).collect::<Result<Vec<_>>>()?;
+    let mut laps = vec![Vec::with_capacity(settings.repetitions); runs.len()];
+    for _ in 0..settings.repetitions {
+        for ((run, &count), laps) in runs.iter_mut().zip(&counts).zip(&mut laps) {
+            laps.push(run(count)?);
+        }
+    }
+    Ok(laps.iter().zip(counts).map(|(laps, count)| Timing::of(laps, count)).collect())
+}
+
+/// How many runs take about [`Settings::repetition_time`].
+fn count_for(settings: &Settings, run: &mut Run) -> Result<u64> {
     /// The most runs of one repetition: a submission must end before the driver's timeout.
     const MOST: u64 = 1 << 14;
-    crate::cpu::check_positive("the number of repetitions", settings.repetitions)?;
     let wanted = settings.repetition_time.as_secs_f64();
     let seconds = |lap: Lap| lap.device.unwrap_or(lap.wall).as_secs_f64();
     // The first run compiles, so its time counts only if it is long.
     let mut count = 1;
-    let mut taken = lap(count)?;
+    let mut taken = run(count)?;
     if seconds(taken) < 4.0 * wanted.max(0.25) {
-        taken = lap(count)?;
+        taken = run(count)?;
     }
     while seconds(taken) < wanted / 2.0 && count < MOST {
         let guess = (count as f64 * wanted / seconds(taken).max(1e-9)) as u64;
         count = guess.clamp(count + 1, 10 * count).min(MOST);
-        taken = lap(count)?;
+        taken = run(count)?;
     }
-    let laps = (0..settings.repetitions).map(|_| lap(count)).collect::<Result<Vec<_>>>()?;
-    let each = |time: Duration| time.as_secs_f64() / count as f64;
-    let device = laps.iter().map(|lap| lap.device.map(each)).collect::<Option<Vec<_>>>();
-    Ok(Timing {
-        count,
-        wall: Samples(laps.iter().map(|lap| each(lap.wall)).collect()),
-        device: device.map(Samples),
-    })
+    Ok(count)
+}
+
+impl Timing {
+    /// The time of one run in each lap of `count` runs.
+    fn of(laps: &[Lap], count: u64) -> Self {
+        let each = |time: Duration| time.as_secs_f64() / count as f64;
+        let device = laps.iter().map(|lap| lap.device.map(each)).collect::<Option<Vec<_>>>();
+        Self {
+            count,
+            wall: Samples(laps.iter().map(|lap| each(lap.wall)).collect()),
+            device: device.map(Samples),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,12 +262,7 @@ mod tests {
 
     #[test]
     fn short_work_repeats_until_the_repetition_time_and_long_work_does_not() {
-        let settings = Settings {
-            repetitions: 3,
-            repetition_time: Duration::from_millis(100),
-            cache_bytes: 0,
-            as_in_file: false,
-        };
+        let settings = Settings::DEFAULT.with_repetitions(3);
         let counts = |each: Duration| {
             let mut counts = Vec::new();
             let timing = time_laps(&settings, |count| {
@@ -226,5 +277,25 @@ mod tests {
         assert_eq!(counts(Duration::from_millis(90)), [1; 5]);
         let short = counts(Duration::from_millis(1));
         assert_eq!(short[short.len() - 3..], [100; 3]);
+    }
+
+    #[test]
+    fn repetitions_of_several_operations_take_turns() {
+        let settings = Settings::DEFAULT.with_repetitions(3);
+        let told = std::cell::RefCell::new(Vec::new());
+        let run = |name: char, each: Duration| -> Run {
+            let told = &told;
+            Box::new(move |count| {
+                told.borrow_mut().push((name, count));
+                Ok(Lap { wall: each * count as u32, device: None })
+            })
+        };
+        let mut runs = [run('a', Duration::from_millis(50)), run('b', Duration::from_millis(100))];
+        let timings = time_in_turns(&settings, &mut runs).unwrap();
+        assert_eq!(timings.iter().map(|timing| timing.count).collect::<Vec<_>>(), [1, 1]);
+        let turns = [('a', 1), ('b', 1)].repeat(3);
+        assert!(told.borrow().ends_with(&turns), "{told:?}");
+        assert_eq!(timings[0].wall.values(), [0.05; 3]);
+        assert_eq!(timings[1].wall.values(), [0.1; 3]);
     }
 }

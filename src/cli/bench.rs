@@ -2,11 +2,16 @@
 
 mod common;
 mod earlier;
+mod merge;
 mod models;
 mod numbers;
+mod operation_record;
 mod operations;
 mod output;
+mod peaks;
+mod read;
 mod record;
+mod system;
 
 use super::devices;
 use super::failure::Failure;
@@ -24,13 +29,24 @@ use std::path::PathBuf;
 ///
 /// The result of each operation is first compared with the CPU reference. Weights rotate through copies that
 /// do not fit into any cache. GB/s count weights in the size that a file has, vectors and results. The shares
-/// are those of the device's own peaks, measured in the same run: reading for products and copying for
-/// conversions (memory), and f32 multiply-add (compute).
+/// are those of the device's own peaks, measured in the same run: of memory, reading for products, and the
+/// fastest of reading, writing and copying for conversions; of arithmetic, f32 multiply-adds for exact
+/// products, and for int8 products the fastest int8 arithmetic of the device. A share above 100 % has a mark:
+/// then the peak or --cache is wrong. On the CPU, int8 arithmetic has no peak, because no loop bounds what
+/// another may reach.
+///
+/// Repetitions of the kernels for one product take turns. Peaks are measured before and after; if one has
+/// moved by more than a tenth, a warning says so. Rows of -o md appear as they are measured. Records of the
+/// other formats have both peaks, so they appear at the end of each device. Ctrl-C stops after the present
+/// product, and what was measured is printed.
 ///
 /// A test of a model is a prompt (pp512), tokens generated one by one (tg128), or both in sequence
 /// (pp512+tg128), in a context that is empty or filled before (@ d4096). The tokenizer and the sampler are
-/// not measured. The options are those of llama-bench; -pg, -ub, -ctk, -ctv and -dev are accepted for the
+/// not measured. Repetitions of a model's tests take turns, as long as their contexts together have at most
+/// 16384 tokens. The options are those of llama-bench; -pg, -ub, -ctk, -ctv and -dev are accepted for the
 /// long forms.
+///
+/// --merge measures nothing: it puts the outputs of several machines side by side.
 #[derive(Args)]
 pub(crate) struct Bench {
     /// Models to measure instead of operations; the first file of a split model
@@ -38,6 +54,11 @@ pub(crate) struct Bench {
     model: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
+    /// Print the outputs of several machines side by side; FILES are outputs as json, jsonl or csv, all of
+    /// operations or all of models. -o is md, or html for a page with pictures
+    #[arg(long, value_name = "FILES", num_args = 1..)]
+    #[arg(conflicts_with_all = ["model", "device", "repetitions", "threads", "compare", "Operations"])]
+    merge: Vec<PathBuf>,
     /// List the devices and exit
     #[arg(long)]
     list_devices: bool,
@@ -52,6 +73,10 @@ impl Bench {
         if self.list_devices {
             return devices::list();
         }
+        if !self.merge.is_empty() {
+            return merge::run(&self.merge, self.common.output);
+        }
+        self.common.check_output()?;
         if self.model.is_empty() {
             self.operations.run(&self.common)
         } else {

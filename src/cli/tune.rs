@@ -3,10 +3,11 @@
 use super::bench::{Formats, Shape};
 use super::device;
 use super::failure::{Failure, on_one_line};
+use super::progress::{Bar, Stop};
 use super::show;
 use super::words::{self, Words};
 use clap::Args;
-use qmill::bench::{Case, Operation, Settings, rank};
+use qmill::bench::{Case, Operation, Ranking, Settings, effort, rank};
 use qmill::gpu::{DeviceChoice, Precision, Tuning};
 use qmill::{Device, Gpu};
 use std::io::{self, Write};
@@ -23,6 +24,9 @@ const REPETITION_TIME: Duration = Duration::from_millis(20);
 /// kernel that is clearly faster than the default, or the default; the largest of several shapes in a class
 /// decides. Every result is compared with the CPU reference. The table is for this adapter and driver, and
 /// keeps its entries for other formats and classes.
+///
+/// First it says about how long it will take. The table is written after each product, so what was measured
+/// stays. Ctrl-C stops after the present product.
 #[derive(Args)]
 pub(crate) struct Tune {
     /// The GPU, as for `qmill run`
@@ -67,31 +71,47 @@ impl Tune {
             .with_repetitions(self.repetitions)
             .with_repetition_time(REPETITION_TIME)
             .with_cache_bytes(self.cache);
+        let products = self.products();
+        let stop = Stop::new()?;
         let mut out = io::stdout().lock();
         writeln!(out, "{}", gpu.name())?;
-        for case in self.cases() {
-            let precisions: &[_] = if case.format.is_float() {
-                &[Precision::Exact]
-            } else {
-                &[Precision::Exact, Precision::Int8]
-            };
-            for &precision in precisions {
-                let ranking = rank(&case, &gpu, precision, &settings)?;
-                let vectors = if case.batch == 1 { "vector" } else { "vectors" };
-                let Case { format, rows, cols, batch, .. } = case;
-                writeln!(out, "\n{format}, {rows} x {cols}, {batch} {vectors}")?;
-                for (i, (kernel, seconds)) in ranking.kernels().enumerate() {
-                    let default = if i == 0 { "  by default" } else { "" };
-                    writeln!(out, "  {kernel:<36} {:>10.1} µs{default}", seconds * 1e6)?;
-                }
-                let (best, gain) = ranking.best();
-                writeln!(out, "  best: {best}, {gain:.2} times as fast as the default")?;
-                ranking.enter(&mut tuning);
+        let effort = effort(&products, &gpu, &settings)?;
+        writeln!(
+            out,
+            "{}, {}: {}; Ctrl-C stops after a product and keeps what was found",
+            show::counted(products.len(), "product"),
+            show::counted(effort.kernels, "kernel"),
+            about(effort.time)
+        )?;
+        out.flush()?;
+        let bar = Bar::new(effort.kernels);
+        for (done, (case, precision)) in products.iter().enumerate() {
+            if stop.is_set() {
+                bar.finish();
+                let all = products.len();
+                eprintln!("qmill: interrupted after {done} of {all} products; {} keeps them", path.display());
+                return Err(Failure::Interrupted);
             }
+            bar.tell(&title(case));
+            let ranking = rank(case, &gpu, *precision, &settings, &mut || bar.advance(1))?;
+            ranking.enter(&mut tuning);
+            tuning.save(&path)?;
+            bar.suspend(|| write_ranking(&mut out, case, &ranking))?;
         }
+        bar.finish();
         tuning.save(&path)?;
         writeln!(out, "\n{}: {} products take others than by default", path.display(), tuning.len())?;
         Ok(())
+    }
+
+    /// The cases, each with the precisions that it has.
+    fn products(&self) -> Vec<(Case, Precision)> {
+        let precisions = |case: &Case| {
+            let all = &[Precision::Exact, Precision::Int8];
+            if case.format.is_float() { &all[..1] } else { &all[..] }
+        };
+        let cases = self.cases().into_iter();
+        cases.flat_map(|case| precisions(&case).iter().map(move |&precision| (case, precision))).collect()
     }
 
     /// The cases, with the largest last.
@@ -111,6 +131,33 @@ impl Tune {
     }
 }
 
+/// `Q4_0, 1024 x 1024, 4 vectors`.
+fn title(case: &Case) -> String {
+    let Case { format, rows, cols, batch, .. } = case;
+    format!("{format}, {rows} x {cols}, {}", show::counted(*batch, "vector"))
+}
+
+fn write_ranking(out: &mut impl Write, case: &Case, ranking: &Ranking) -> io::Result<()> {
+    writeln!(out, "\n{}", title(case))?;
+    for (i, (kernel, seconds)) in ranking.kernels().enumerate() {
+        let default = if i == 0 { "  by default" } else { "" };
+        writeln!(out, "  {kernel:<36} {:>10.1} µs{default}", seconds * 1e6)?;
+    }
+    let (best, gain) = ranking.best();
+    writeln!(out, "  best: {best}, {gain:.2} times as fast as the default")?;
+    out.flush()
+}
+
+/// `about 40 seconds`, `about 12 minutes`, `about 3.5 hours`.
+fn about(time: Duration) -> String {
+    match time.as_secs() {
+        0..5 => "a few seconds".to_owned(),
+        seconds @ 5..120 => format!("about {} seconds", seconds.next_multiple_of(5)),
+        seconds @ 120..7200 => format!("about {} minutes", seconds.div_ceil(60)),
+        _ => format!("about {:.1} hours", time.as_secs_f64() / 3600.0),
+    }
+}
+
 /// The table of an earlier run on this device, if it is still valid.
 fn earlier(path: &Path, gpu: &Gpu) -> Tuning {
     if path.exists() {
@@ -120,4 +167,16 @@ fn earlier(path: &Path, gpu: &Gpu) -> Tuning {
         }
     }
     Tuning::new(gpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_the_units_of_people() {
+        let told = |seconds: f64| about(Duration::from_secs_f64(seconds));
+        assert_eq!((told(0.3), told(41.0)), ("a few seconds".to_owned(), "about 45 seconds".to_owned()));
+        assert_eq!((told(121.0), told(9000.0)), ("about 3 minutes".to_owned(), "about 2.5 hours".to_owned()));
+    }
 }

@@ -12,9 +12,27 @@ pub(super) struct Table {
 }
 
 /// The headings of columns that hold text.
-const TEXT: [&str; 5] = ["type", "compared with", "best for", "tensor", "formats"];
+const TEXT: [&str; 17] = [
+    "type",
+    "compared with",
+    "best for",
+    "tensor",
+    "formats",
+    "machine",
+    "device",
+    "driver",
+    "OS",
+    "CPU",
+    "commit",
+    "file",
+    "format",
+    "shape",
+    "variant",
+    "model",
+    "test",
+];
 /// Where there is no figure.
-const NONE: &str = "–";
+pub(super) const NONE: &str = "–";
 
 impl Table {
     /// Whether a column holds text.
@@ -53,7 +71,8 @@ fn digits(number: f64, of: i32) -> usize {
     (of - 1 - magnitude).clamp(0, 9) as usize
 }
 
-fn or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+/// A figure, or [`NONE`].
+pub(super) fn or_none<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
 }
 

@@ -16,7 +16,8 @@ pub fn markdown(report: &Report) -> String {
     out
 }
 
-fn push_list(out: &mut String, sentences: Vec<String>) {
+/// A list of sentences.
+pub(super) fn push_list(out: &mut String, sentences: Vec<String>) {
     for sentence in sentences {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "- {}", escaped(&sentence));
@@ -24,7 +25,8 @@ fn push_list(out: &mut String, sentences: Vec<String>) {
     out.push('\n');
 }
 
-fn push_table(out: &mut String, table: &Table) {
+/// A table under its caption.
+pub(super) fn push_table(out: &mut String, table: &Table) {
     let _ = writeln!(out, "## {}\n", escaped(&table.caption));
     push_row(out, &table.headings);
     let columns = 0..table.headings.len();

@@ -1,16 +1,19 @@
 //! `qmill bench` and its library. The results are not judged here, only that they are measured, checked and
 //! printed.
 
+mod merge;
+mod records;
+
 use crate::gpu::{another_device, gpu};
 use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use qmill::bench::{self, Case, Operation, Peaks, Settings, time_ops, time_work};
 use qmill::{Device, Error, Format, Gpu};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One repetition of one operation, with weights that stay in the cache.
@@ -201,8 +204,10 @@ fn every_variant_has_the_right_answer() {
         let case = case(operation, batch);
         let variants = case.variants(&device);
         assert!(variants.len() > 2 && variants[0].is_automatic(), "{variants:?}");
-        for variant in variants {
-            let measured = case.measure(&device, variant, &QUICK).unwrap();
+        let all = case.measure_in_turns(&device, &variants, &QUICK).unwrap();
+        assert_eq!(all.len(), variants.len());
+        for (variant, measured) in variants.into_iter().zip(all) {
+            assert_eq!(measured.timing.wall.values().len(), QUICK.repetitions);
             let accuracy = measured.accuracy.unwrap();
             assert!(accuracy.error > 0.0 && accuracy.error <= accuracy.bound, "{variant}: {accuracy:?}");
             assert_eq!(measured.operations, 2 * 33 * 256 * batch as u64);
@@ -281,41 +286,86 @@ fn work_gets_the_number_of_each_call_and_all_are_counted() {
     assert!(error.contains("the number of copies is 0"), "{error}");
 }
 
+/// How peaks are measured here.
+const PEAKS: Settings = QUICK.with_cache_bytes(1 << 20).with_threads(Some(2));
+
+/// The peaks of the shared device.
+fn gpu_peaks() -> Option<Peaks> {
+    static MEASURED: OnceLock<Option<Peaks>> = OnceLock::new();
+    *MEASURED.get_or_init(|| Some(Peaks::measure(&Device::Gpu(gpu()?.clone()), &PEAKS).unwrap()))
+}
+
 #[test]
 fn peaks_are_measured() {
-    let Some(gpu) = gpu() else { return };
-    let Peaks { copy, read, buffer_read, multiply_add, dot, launch } = Peaks::measure(gpu, 1 << 20).unwrap();
-    assert!(read >= buffer_read);
-    for (name, rate) in [
-        ("copy", copy),
-        ("read", read),
-        ("read of a buffer", buffer_read),
-        ("multiply-add", multiply_add),
-        ("dot", dot),
-    ] {
-        // Between a byte a microsecond and what no device can do: a kernel that does nothing would be above
-        // it.
-        assert!((1e6..1e15).contains(&rate), "{name}: {rate:e} a second");
+    let cpu = Peaks::measure(&Device::Cpu, &PEAKS).unwrap();
+    for (is_cpu, peaks) in [(true, Some(cpu)), (false, gpu_peaks())] {
+        let Some(peaks) = peaks else { continue };
+        assert!(peaks.read >= peaks.buffer_read);
+        for (name, rate) in peaks.rates() {
+            // Between a byte a microsecond and what no device can do: a kernel that does nothing would be
+            // above it.
+            assert!((1e6..1e15).contains(&rate), "{name}: {rate:e} a second");
+        }
+        assert_eq!((peaks.dot.is_none(), peaks.launch.is_none()), (is_cpu, is_cpu));
+        assert!(peaks.launch.is_none_or(|launch| (1e-9..1.0).contains(&launch)), "{peaks:?}");
     }
-    assert!((1e-9..1.0).contains(&launch), "{launch:e} s");
+    let error = Peaks::measure(&Device::Cpu, &PEAKS.with_threads(Some(0))).unwrap_err().to_string();
+    assert!(error.contains("the number of threads is 0"), "{error}");
+}
+
+/// Int8 arithmetic is faster than f32 on many devices, and never counts as f32.
+#[test]
+fn every_variant_has_the_peak_of_its_own_arithmetic() {
+    let (Some(gpu), Some(peaks)) = (gpu(), gpu_peaks()) else { return };
+    let device = Device::Gpu(gpu.clone());
+    for (operation, batch) in [(Operation::Matvec, 1), (Operation::Matmul, 33)] {
+        for variant in case(operation, batch).variants(&device) {
+            let peak = peaks.compute(variant.precision());
+            match variant.to_string().split('.').next() {
+                Some("exact") => assert_eq!(peak, Some(peaks.multiply_add), "{variant}"),
+                Some("int8") => assert_eq!(peak, peaks.int8(), "{variant}"),
+                _ => panic!("{variant}"),
+            }
+        }
+    }
+    let fastest = peaks.dot.unwrap().max(peaks.matrix.unwrap_or(0.0));
+    assert_eq!(peaks.int8(), Some(fastest));
 }
 
 #[test]
 fn the_shaders_of_peaks_are_valid_and_can_be_translated() {
-    let mut count = 0;
+    let (mut count, mut of_matrices) = (0, 0);
     for wgsl in bench::shaders() {
         let module =
             naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&wgsl)));
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).unwrap();
+        let has_matrices = wgsl.contains("enable wgpu_cooperative_matrix");
+        let mut capabilities = Capabilities::empty();
+        capabilities.set(
+            Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP,
+            has_matrices,
+        );
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+        let info = validator.validate(&module).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&wgsl)));
         spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap();
-        let options = msl::Options { fake_missing_bindings: true, ..msl::Options::default() };
+        count += 1;
+        of_matrices += u32::from(has_matrices);
+        // Only Vulkan loads matrices from vec4s, and DX12 has no matrices.
+        if has_matrices && wgsl.contains("const QUADS: u32 = 1u;") {
+            continue;
+        }
+        let lang_version = if has_matrices { (2, 3) } else { (2, 0) };
+        let options = msl::Options { lang_version, fake_missing_bindings: true, ..msl::Options::default() };
         msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).unwrap();
+        if has_matrices {
+            continue;
+        }
         let options = hlsl::Options { fake_missing_bindings: true, ..hlsl::Options::default() };
         let mut text = String::new();
         hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
             .write(&module, &info, None)
             .unwrap();
-        count += 1;
     }
-    assert!(count >= 5, "{count} shaders");
+    // Those of NVIDIA, AMD and Apple, with two, four and eight sums.
+    assert!(count >= 30 && of_matrices == 9, "{count} shaders, {of_matrices} with matrices");
 }

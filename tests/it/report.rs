@@ -3,7 +3,7 @@
 mod base_logits;
 mod faults;
 mod merged;
-mod page;
+pub(crate) mod page;
 
 use crate::support::TINY_SHAKESPEARE;
 use qmill::bench::{ModelCase, ModelSettings};

@@ -1,5 +1,6 @@
 //! The options that operations and models share.
 
+use super::numbers::{Range, numbers};
 use super::output::Style;
 use crate::cli::failure::Failure;
 use crate::cli::words::{self, Words};
@@ -7,6 +8,7 @@ use clap::Args;
 use qmill::bench::Settings;
 use qmill::gpu::DeviceChoice;
 use std::path::PathBuf;
+use std::thread;
 
 /// The options for operations and for models.
 #[derive(Args)]
@@ -21,9 +23,31 @@ pub(super) struct Common {
     /// Output format
     #[arg(short, long, value_enum, default_value_t = Style::Md)]
     pub(super) output: Style,
-    /// Print the speed-up over an earlier run; FILE is its output as json, jsonl or csv
+    /// Threads, if the CPU computes [default: all cores]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    pub(super) threads: Vec<Range>,
+    /// Print the speed-up over an earlier run, or over another device; FILE is its output as json, jsonl or
+    /// csv. Each device in it has a column
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<PathBuf>,
+}
+
+impl Common {
+    /// Numbers of threads on the CPU.
+    pub(super) fn thread_counts(&self) -> Vec<Option<usize>> {
+        if self.threads.is_empty() {
+            return vec![thread::available_parallelism().ok().map(usize::from)];
+        }
+        numbers(&self.threads).into_iter().map(Some).collect()
+    }
+
+    /// Fails for an output format that no measurement has.
+    pub(super) fn check_output(&self) -> Result<(), Failure> {
+        if self.output == Style::Html {
+            return Err(Failure::Usage("-o html is for --merge; measurements have -o md".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// The error if the options leave nothing to measure.

@@ -1,101 +1,73 @@
-//! The results of an earlier run, for comparison.
+//! The results of an earlier run, or of another machine, for comparison.
 
 use super::super::failure::Failure;
-use super::record::{Record, rounded, text};
-use serde_json::{Value, json};
-use std::fs;
+use super::read;
+use super::record::{Record, device_name, number, rounded, text};
+use serde_json::{Map, json};
 use std::path::Path;
 
 /// The records of an earlier run.
 pub(super) struct Earlier {
     records: Vec<Record>,
+    /// The devices of the records, in their order.
+    devices: Vec<String>,
     keys: &'static Keys,
 }
 
 /// The keys by which records are compared.
 pub(super) struct Keys {
-    /// The keys whose values are equal in comparable records.
+    /// The keys whose values are equal in comparable records, besides the device.
     pub(super) same: &'static [&'static str],
     /// The key of the time.
     pub(super) time: &'static str,
 }
 
+/// The keys that name a device.
+const DEVICE: [&str; 3] = ["cpu_info", "gpu_info", "backends"];
+
+impl Keys {
+    /// Whether a record is of this kind.
+    pub(super) fn are_in(&self, record: &Record) -> bool {
+        DEVICE.iter().chain(self.same).chain([&self.time]).all(|&key| record.contains_key(key))
+    }
+}
+
 impl Earlier {
     /// Reads the output of `-o json`, `-o jsonl` or `-o csv`.
     pub(super) fn read(path: &Path, keys: &'static Keys) -> Result<Self, Failure> {
-        let io = |source| qmill::Error::Io { path: path.to_owned(), action: "read", source };
-        let text = fs::read_to_string(path).map_err(io)?;
-        let records =
-            if text.trim_start().starts_with(['[', '{']) { from_json(&text) } else { from_csv(&text) };
-        let is_ours =
-            |record: &Record| keys.same.iter().chain([&keys.time]).all(|&key| record.contains_key(key));
-        match records.filter(|records| !records.is_empty() && records.iter().all(is_ours)) {
-            Some(records) => Ok(Self { records, keys }),
-            None => Err(Failure::Usage(format!(
+        let records = read::records(path)?;
+        let Some(records) = records.filter(|records| records.iter().all(|record| keys.are_in(record))) else {
+            return Err(Failure::Usage(format!(
                 "{}: is no output of qmill bench of this kind as json, jsonl or csv",
                 path.display()
-            ))),
+            )));
+        };
+        let mut devices = Vec::new();
+        for device in records.iter().map(device_name) {
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
         }
+        Ok(Self { records, devices, keys })
     }
 
-    /// Adds the ratio of the earlier time to this one; null if it was not measured then.
-    pub(super) fn add_ratio(&self, record: &mut Record) {
-        let is_same =
-            |earlier: &&Record| self.keys.same.iter().all(|&key| text(&earlier[key]) == text(&record[key]));
+    /// Adds `ratio`, the earlier time on the same device divided by this one, and `ratios`, the same for each
+    /// device of the earlier run. Null stands for what was not measured then.
+    pub(super) fn add_ratios(&self, record: &mut Record) {
+        let ratios: Map<_, _> =
+            self.devices.iter().map(|device| (device.clone(), json!(self.ratio(record, device)))).collect();
+        let ratio = ratios.get(&device_name(record)).cloned().unwrap_or_default();
+        record.insert("ratio".to_owned(), ratio);
+        record.insert("ratios".to_owned(), ratios.into());
+    }
+
+    fn ratio(&self, record: &Record, device: &str) -> Option<f64> {
+        let is_same = |earlier: &&Record| {
+            device_name(earlier) == device
+                && self.keys.same.iter().all(|&key| text(&earlier[key]) == text(&record[key]))
+        };
         // The last of several, because it is from the latest run.
-        let then = self
-            .records
-            .iter()
-            .rev()
-            .find(is_same)
-            .and_then(|earlier| text(&earlier[self.keys.time]).parse::<f64>().ok());
-        let now = record[self.keys.time].as_f64();
-        let ratio = then.zip(now).map(|(then, now)| rounded(then / now));
-        record.insert("ratio".to_owned(), json!(ratio));
-    }
-}
-
-fn from_json(text: &str) -> Option<Vec<Record>> {
-    let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-    let values = values.collect::<Result<Vec<_>, _>>().ok()?;
-    let object = |value| if let Value::Object(record) = value { Some(record) } else { None };
-    let records = values.into_iter().flat_map(|value| match value {
-        Value::Array(values) => values,
-        other => vec![other],
-    });
-    records.map(object).collect()
-}
-
-fn from_csv(text: &str) -> Option<Vec<Record>> {
-    let mut lines = text.lines();
-    let names: Vec<String> = lines.next()?.split(',').map(str::to_owned).collect();
-    let record = |line| {
-        let fields = fields(line)?;
-        (fields.len() == names.len())
-            .then(|| names.iter().cloned().zip(fields.into_iter().map(Value::String)).collect())
-    };
-    lines.map(record).collect()
-}
-
-/// The fields of a line. All are quoted, and quotes within are doubled.
-fn fields(line: &str) -> Option<Vec<String>> {
-    let mut fields = Vec::new();
-    let mut rest = line;
-    loop {
-        let mut field = String::new();
-        rest = rest.strip_prefix('"')?;
-        loop {
-            let (part, after) = rest.split_once('"')?;
-            field.push_str(part);
-            rest = after;
-            let Some(after) = rest.strip_prefix('"') else { break };
-            field.push('"');
-            rest = after;
-        }
-        fields.push(field);
-        if rest.is_empty() {
-            return Some(fields);
-        }
-        rest = rest.strip_prefix(',')?;
+        let then = number(&self.records.iter().rev().find(is_same)?[self.keys.time])?;
+        Some(rounded(then / number(&record[self.keys.time])?))
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::words::{self, Words};
 use crate::cli::{device, inspect, model, show};
 use clap::{Args, ValueEnum};
-use qmill::bench::{ModelCase, ModelSettings, ModelTiming, Stage};
+use qmill::bench::{ModelCase, ModelSettings, ModelTest, ModelTiming, Stage, measure_models_in_turns};
 use qmill::gpu::Precision;
 use qmill::llm::{LoadOptions, Model};
 use qmill::mix::FileType;
@@ -50,9 +50,6 @@ pub(super) struct Models {
     /// keys]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cache_type_v: Vec<CacheType>,
-    /// Threads, if the CPU computes [default: all cores]
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
-    threads: Vec<Range>,
     /// Activations in products on a GPU: rounded to eight bits, or exact
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "int8")]
     precision: Vec<ModelPrecision>,
@@ -60,7 +57,7 @@ pub(super) struct Models {
     #[arg(long, value_name = "LIST", value_delimiter = ',', hide_possible_values = true)]
     #[arg(value_parser = Words::<FileType>::of(words::file_types))]
     quantize: Vec<FileType>,
-    /// Seconds to wait before each test
+    /// Seconds to wait before each repetition
     #[arg(long, value_name = "N", default_value_t = 0)]
     delay: u64,
     /// Print the progress to the standard error
@@ -83,7 +80,7 @@ enum ModelPrecision {
     Exact,
 }
 
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     same: &[
         "model_filename",
         "model_type",
@@ -92,12 +89,9 @@ const KEYS: Keys = Keys {
         "n_depth",
         "n_batch",
         "n_ubatch",
-        "n_threads",
         "type_k",
         "type_v",
         "precision",
-        "gpu_info",
-        "backends",
     ],
     time: "avg_ns",
 };
@@ -124,15 +118,16 @@ impl Models {
             [] => vec![None],
             types => types.iter().copied().map(Some).collect(),
         };
-        let table = Table { name: "qmill_bench_models", columns: self.columns() };
+        let table = Table { name: "qmill_bench_models", columns: self.columns(common) };
         let mut output = Output::new(common.output, table, io::stdout().lock());
         for choice in &common.device {
             let device = device::open(choice)?;
             let machine = Machine::of(&device);
             let threads: Vec<_> =
-                self.threads().into_iter().flatten().map(|count| count.to_string()).collect();
+                common.thread_counts().into_iter().flatten().map(|count| count.to_string()).collect();
             output.begin(&machine.title(&threads.join(",")))?;
-            let tests = self.tests(&device, &caches);
+            let tests = self.tests(&device, &caches, &common.thread_counts());
+            let groups = taking_turns(&tests);
             let mut number = 0;
             let sources = paths
                 .iter()
@@ -142,18 +137,20 @@ impl Models {
                 let description = describe(path, file, quantize)?;
                 let options = LoadOptions::default().with_device(device.clone()).with_quantize(quantize);
                 let model = Model::from_gguf(file, &options)?;
-                for test in &tests {
-                    number += 1;
-                    let count = tests.len() * types.len() * files.len();
-                    let heading = format!("{number} of {count}: {}", test.case);
-                    let timing = self.measure(test, &model, common.repetitions, &heading)?;
-                    let mut record = machine.values.clone();
-                    record.extend(description.clone());
-                    record.extend(test.record(&timing));
-                    if let Some(earlier) = &earlier {
-                        earlier.add_ratio(&mut record);
+                for tests in &groups {
+                    let count =
+                        groups.iter().map(|group| group.len()).sum::<usize>() * types.len() * files.len();
+                    let timings = self.measure(tests, &model, common.repetitions, (number, count))?;
+                    number += tests.len();
+                    for (test, timing) in tests.iter().zip(&timings) {
+                        let mut record = machine.values.clone();
+                        record.extend(description.clone());
+                        record.extend(test.record(timing));
+                        if let Some(earlier) = &earlier {
+                            earlier.add_ratios(&mut record);
+                        }
+                        output.write(&record)?;
                     }
-                    output.write(&record)?;
                 }
             }
             model::store_pipelines(&device);
@@ -161,29 +158,37 @@ impl Models {
         Ok(output.end()?)
     }
 
+    /// Measures tests in turns. `number` counts those before, of `count` in all.
     fn measure(
         &self,
-        test: &Test,
+        tests: &[Test],
         model: &Model,
         repetitions: usize,
-        heading: &str,
-    ) -> Result<ModelTiming, Failure> {
-        thread::sleep(Duration::from_secs(self.delay));
-        let settings = ModelSettings::default()
-            .with_repetitions(repetitions)
-            .with_batch(test.batch)
-            .with_warm_up(!self.no_warmup);
-        let mut tell = |stage| {
+        (number, count): (usize, usize),
+    ) -> Result<Vec<ModelTiming>, Failure> {
+        let models = tests.iter().map(|test| model.with_sessions(&test.options));
+        let models = models.collect::<Result<Vec<_>, _>>()?;
+        let tests_of_models = tests.iter().zip(&models).map(|(test, model)| {
+            let settings = ModelSettings::default()
+                .with_repetitions(repetitions)
+                .with_batch(test.batch)
+                .with_warm_up(!self.no_warmup);
+            ModelTest { case: test.case, model, settings }
+        });
+        let mut tell = |i: usize, stage| {
+            let doing = match stage {
+                Stage::Depth => "filling the context".to_owned(),
+                Stage::WarmUp => "warm-up".to_owned(),
+                Stage::Repetition(number) => {
+                    thread::sleep(Duration::from_secs(self.delay));
+                    format!("repetition {number} of {repetitions}")
+                }
+            };
             if self.progress {
-                let stage = match stage {
-                    Stage::Depth => "filling the context".to_owned(),
-                    Stage::WarmUp => "warm-up".to_owned(),
-                    Stage::Repetition(number) => format!("repetition {number} of {repetitions}"),
-                };
-                eprintln!("qmill: {heading}: {stage}");
+                eprintln!("qmill: {} of {count}: {}: {doing}", number + i + 1, tests[i].case);
             }
         };
-        Ok(test.case.measure(&model.with_sessions(&test.options)?, &settings, &mut tell)?)
+        Ok(measure_models_in_turns(&tests_of_models.collect::<Vec<_>>(), &mut tell)?)
     }
 
     /// The lengths of prompts and answers, in llama-bench's order.
@@ -207,11 +212,16 @@ impl Models {
     }
 
     /// All combinations for a device, in llama-bench's order.
-    fn tests(&self, device: &Device, caches: &[(Format, Format)]) -> Vec<Test> {
+    fn tests(
+        &self,
+        device: &Device,
+        caches: &[(Format, Format)],
+        thread_counts: &[Option<usize>],
+    ) -> Vec<Test> {
         let is_cpu = matches!(device, Device::Cpu);
-        // The CPU reference uses exact activations, and a GPU has no threads.
+        // A GPU has no threads.
         let precisions = &self.precision;
-        let threads = if is_cpu { self.threads() } else { vec![None] };
+        let threads = if is_cpu { thread_counts } else { &[None] };
         let case = ModelCase { prompt: 0, generated: 0, depth: 0 };
         let tests = vec![Test { case, options: LoadOptions::default(), batch: 0 }];
         let tests = with_each(&tests, precisions, |test, &precision| {
@@ -226,7 +236,7 @@ impl Models {
             test.options.cache_keys = keys;
             test.options.cache_values = values;
         });
-        let tests = with_each(&tests, &threads, |test, &threads| test.options.threads = threads);
+        let tests = with_each(&tests, threads, |test, &threads| test.options.threads = threads);
         let tests = with_each(&tests, &numbers(&self.n_depth), |test, &depth| test.case.depth = depth);
         with_each(&tests, &self.counts(), |test, &(prompt, generated)| {
             test.case = ModelCase { prompt, generated, ..test.case };
@@ -234,16 +244,8 @@ impl Models {
         })
     }
 
-    /// Numbers of threads on the CPU.
-    fn threads(&self) -> Vec<Option<usize>> {
-        if self.threads.is_empty() {
-            return vec![thread::available_parallelism().ok().map(usize::from)];
-        }
-        numbers(&self.threads).into_iter().map(Some).collect()
-    }
-
     /// As in llama-bench: the columns of options that differ from the default.
-    fn columns(&self) -> Vec<Column> {
+    fn columns(&self, common: &Common) -> Vec<Column> {
         let is_not = |list: &[Range], default: usize| numbers(list) != [default];
         let caches_differ = self.caches() != [(Format::F16, Format::F16)];
         let all = [
@@ -260,7 +262,7 @@ impl Models {
                 self.precision != [ModelPrecision::Int8],
                 Column::new("precision", 9, |record| text(&record["precision"])),
             ),
-            (!self.threads.is_empty(), Column::new("threads", 7, |record| text(&record["n_threads"]))),
+            (!common.threads.is_empty(), Column::new("threads", 7, |record| text(&record["n_threads"]))),
             (is_not(&self.batch_size, 2048), Column::new("n_batch", 7, |record| text(&record["n_batch"]))),
             (is_not(&self.ubatch_size, 512), Column::new("n_ubatch", 8, |record| text(&record["n_ubatch"]))),
             (caches_differ, Column::new("type_k", 6, |record| text(&record["type_k"]))),
@@ -305,6 +307,26 @@ impl Test {
     }
 }
 
+/// The most tokens of the contexts of tests that take turns: each has a KV cache.
+const CONTEXTS_TOKENS: usize = 1 << 14;
+
+/// Neighbouring tests whose contexts together are not too long.
+fn taking_turns(tests: &[Test]) -> Vec<&[Test]> {
+    let (mut groups, mut rest) = (Vec::new(), tests);
+    while !rest.is_empty() {
+        let mut tokens = 0usize;
+        let fits = |test: &&Test| {
+            tokens = tokens.saturating_add(test.case.context());
+            tokens <= CONTEXTS_TOKENS
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (group, after) = rest.split_at(count);
+        groups.push(group);
+        rest = after;
+    }
+    groups
+}
+
 /// Each test with each of the values.
 fn with_each<V>(tests: &[Test], values: &[V], set: impl Fn(&mut Test, &V)) -> Vec<Test> {
     let with = |test: &Test, value| {
@@ -334,4 +356,32 @@ fn describe(path: &Path, file: &gguf::Model, quantize: Option<FileType>) -> Resu
         "model_size": bytes,
         "model_n_params": parameters,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_take_turns_while_their_contexts_fit() {
+        let test = |depth| {
+            let case = ModelCase { prompt: 0, generated: 1, depth };
+            Test { case, options: LoadOptions::default(), batch: 1 }
+        };
+        let depths = |depths: &[usize]| {
+            let tests: Vec<Test> = depths.iter().copied().map(test).collect();
+            let groups = taking_turns(&tests);
+            groups
+                .iter()
+                .map(|group| group.iter().map(|test| test.case.depth).collect())
+                .collect::<Vec<Vec<_>>>()
+        };
+        let half = CONTEXTS_TOKENS / 2 - 1;
+        assert_eq!(depths(&[half, half, 0, 0]), [vec![half, half], vec![0, 0]]);
+        assert_eq!(
+            depths(&[usize::MAX - 1, 7, usize::MAX - 1]),
+            [vec![usize::MAX - 1], vec![7], vec![usize::MAX - 1]]
+        );
+        assert!(depths(&[]).is_empty());
+    }
 }

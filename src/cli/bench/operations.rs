@@ -1,23 +1,25 @@
 //! Measures operations on quantized weights.
 
 use super::common::{Common, nothing};
-use super::earlier::{Earlier, Keys};
+use super::earlier::Earlier;
 use super::numbers::{Range, numbers};
-use super::output::{Column, Output, Table};
-use super::record::{Machine, Record, iso_time, object, rounded, text, with_digits};
+use super::operation_record::{KEYS, columns, of_case};
+use super::output::{Output, Table};
+use super::peaks;
+use super::record::Machine;
 use crate::cli::failure::Failure;
+use crate::cli::progress::{Bar, Stop};
 use crate::cli::words::{self, Words};
 use crate::cli::{device, show};
 use clap::Args;
-use qmill::bench::{Case, Measurement, Operation, Peaks, Settings, Variant};
+use qmill::bench::{Case, Operation, Peaks, Settings, Variant};
 use qmill::{Device, FORMATS, Format};
 use serde_json::json;
-use std::io;
+use std::io::{self, Write};
 use std::str::FromStr;
-use std::time::SystemTime;
 
 #[derive(Args)]
-#[group(conflicts_with = "model")]
+#[group(id = "Operations", conflicts_with = "model")]
 #[command(next_help_heading = "Operations")]
 pub(super) struct Operations {
     /// quantize, dequantize, matvec (batches up to 8), matmul (larger batches)
@@ -44,17 +46,22 @@ pub(super) struct Operations {
     /// Size of the largest cache, which the weights must exceed
     #[arg(long, value_name = "SIZE", value_parser = show::parse_bytes, default_value = "96M")]
     cache: u64,
-    /// Do not measure the device's peaks, which takes a few seconds
+    /// Do not measure the device's peaks, which takes a few seconds before and after
     #[arg(long)]
     no_peaks: bool,
+}
+
+/// A device, and how it is measured.
+struct Run<'a> {
+    device: &'a Device,
+    settings: Settings,
+    earlier: Option<&'a Earlier>,
+    stop: &'a Stop,
 }
 
 fn operations() -> Vec<&'static str> {
     Operation::ALL.map(Operation::name).into()
 }
-
-const KEYS: Keys =
-    Keys { same: &["op", "format", "m", "n", "k", "variant", "gpu_info", "backends"], time: "median_ns" };
 
 impl Operations {
     pub(super) fn run(&self, common: &Common) -> Result<(), Failure> {
@@ -69,35 +76,108 @@ impl Operations {
         }
         let table = Table { name: "qmill_bench_operations", columns: columns() };
         let mut output = Output::new(common.output, table, io::stdout().lock());
+        let stop = Stop::new()?;
         let mut measured = 0;
         for choice in &common.device {
             let device = Device::open(choice, None)?;
             device::follow_tuning(&device);
-            let peaks = match &device {
-                Device::Gpu(gpu) if !self.no_peaks => Some(Peaks::measure(gpu, self.cache)?),
-                _ => None,
-            };
-            let machine = Machine::of(&device);
-            output.begin(&title(&machine, peaks.as_ref()))?;
-            for case in &cases {
-                let variants = case.variants(&device);
-                let is_only = variants.len() == 1;
-                for variant in variants.into_iter().filter(|&variant| is_only || self.wants(variant)) {
-                    let measurement = case.measure(&device, variant, &settings)?;
-                    let mut record = machine.values.clone();
-                    record.extend(of_peaks(peaks.as_ref()));
-                    let named = (variant, variant.kernel(case, &device));
-                    record.extend(of_case(case, named, &settings, &measurement, peaks.as_ref()));
-                    if let Some(earlier) = &earlier {
-                        earlier.add_ratio(&mut record);
-                    }
-                    output.write(&record)?;
-                    measured += 1;
-                }
+            let is_cpu = matches!(device, Device::Cpu);
+            for threads in if is_cpu { common.thread_counts() } else { vec![None] } {
+                let settings = settings.with_threads(threads);
+                let run = Run { device: &device, settings, earlier: earlier.as_ref(), stop: &stop };
+                measured += self.run_on(&run, &cases, &mut output)?;
             }
         }
         output.end()?;
+        if stop.is_set() {
+            return Err(Failure::Interrupted);
+        }
         if measured == 0 { Err(nothing()) } else { Ok(()) }
+    }
+
+    /// Measures on a device, and returns the number of measurements.
+    fn run_on(&self, run: &Run, cases: &[Case], output: &mut Output<impl Write>) -> Result<usize, Failure> {
+        let Run { device, settings, stop, .. } = run;
+        let measure_peaks = || (!self.no_peaks).then(|| Peaks::measure(device, settings)).transpose();
+        let cases: Vec<(&Case, Vec<Variant>)> =
+            cases.iter().map(|case| (case, self.variants(case, device))).collect();
+        let count = cases.iter().map(|(_, variants)| variants.len()).sum();
+        if count == 0 {
+            return Ok(0);
+        }
+        let bar = Bar::new(count);
+        bar.tell("peaks");
+        let before = measure_peaks()?;
+        let mut machine = Machine::of(device);
+        machine.values.insert("n_threads".to_owned(), json!(settings.threads));
+        bar.suspend(|| {
+            let title = machine.title(&settings.threads.map_or_else(String::new, |count| count.to_string()));
+            let peaks = before.as_ref().map(|before| peaks::line("\npeaks", before));
+            output.begin(&format!("{title}{}", peaks.unwrap_or_default()))
+        })?;
+        let mut records = Vec::new();
+        let mut result = Ok(());
+        for (case, variants) in cases {
+            if stop.is_set() {
+                break;
+            }
+            bar.tell(&format!("{} {}", case.operation, case.format));
+            let measured = match case.measure_in_turns(device, &variants, settings) {
+                Ok(measured) => measured,
+                Err(error) => {
+                    // What was measured until then is printed.
+                    result = Err(error.into());
+                    break;
+                }
+            };
+            bar.advance(variants.len());
+            for (variant, measured) in variants.into_iter().zip(&measured) {
+                let mut record = machine.values.clone();
+                record.extend(peaks::before(before.as_ref()));
+                let named = (variant, variant.kernel(case, device));
+                record.extend(of_case(case, named, settings, measured, before.as_ref()));
+                if let Some(earlier) = run.earlier {
+                    earlier.add_ratios(&mut record);
+                }
+                if output.has_rows() {
+                    bar.suspend(|| output.write(&record))?;
+                }
+                records.push(record);
+            }
+        }
+        bar.tell("peaks");
+        let after =
+            if stop.is_set() || result.is_err() || records.is_empty() { None } else { measure_peaks()? };
+        bar.finish();
+        if stop.is_set() {
+            eprintln!(
+                "qmill: interrupted after {} of {count} measurements, which are printed",
+                records.len()
+            );
+        }
+        if let Some(before) = &before {
+            let warnings = peaks::warnings(before, after.as_ref(), &records);
+            for warning in &warnings {
+                eprintln!("qmill: warning: {warning}");
+            }
+            let line = after.as_ref().map(|after| peaks::line("peaks after", after));
+            let warnings = warnings.into_iter().map(|warning| format!("Warning: {warning}."));
+            output.notes(&line.into_iter().chain(warnings).collect::<Vec<_>>())?;
+        }
+        if !output.has_rows() {
+            for record in &mut records {
+                record.extend(peaks::after(after.as_ref()));
+                output.write(record)?;
+            }
+        }
+        result.map(|()| records.len())
+    }
+
+    /// The variants of a case that are measured.
+    fn variants(&self, case: &Case, device: &Device) -> Vec<Variant> {
+        let variants = case.variants(device);
+        let is_only = variants.len() == 1;
+        variants.into_iter().filter(|&variant| is_only || self.wants(variant)).collect()
     }
 
     /// Whether the options name this variant, or a part of its name that ends before a dot.
@@ -132,103 +212,6 @@ impl Operations {
         }
         cases
     }
-}
-
-/// The device and its peaks.
-fn title(machine: &Machine, peaks: Option<&Peaks>) -> String {
-    let title = machine.title("1");
-    let Some(peaks) = peaks else { return title };
-    let [copy, read, buffer] = [peaks.copy, peaks.read, peaks.buffer_read].map(|rate| rate / 1e9);
-    let buffer =
-        if peaks.buffer_read < peaks.read { format!(" ({buffer:.1} of a buffer)") } else { String::new() };
-    let (multiply_add, dot) = (peaks.multiply_add / 1e9, peaks.dot / 1e9);
-    format!(
-        "{title}\npeaks: copy {copy:.1} GB/s, read {read:.1} GB/s{buffer}, \
-         multiply-add {multiply_add:.1} GFLOP/s, int8 dot {dot:.1} GOP/s, launch {:.1} µs",
-        peaks.launch * 1e6
-    )
-}
-
-fn of_peaks(peaks: Option<&Peaks>) -> Record {
-    let rate = |rate: fn(&Peaks) -> f64| peaks.map(|peaks| rounded(rate(peaks)));
-    object(json!({
-        "peak_copy_gb_s": rate(|peaks| peaks.copy / 1e9),
-        "peak_read_gb_s": rate(|peaks| peaks.read / 1e9),
-        "peak_buffer_read_gb_s": rate(|peaks| peaks.buffer_read / 1e9),
-        "peak_multiply_add_gflop_s": rate(|peaks| peaks.multiply_add / 1e9),
-        "peak_dot_gop_s": rate(|peaks| peaks.dot / 1e9),
-        "launch_ns": rate(|peaks| peaks.launch * 1e9),
-    }))
-}
-
-fn of_case(
-    case: &Case,
-    (variant, kernel): (Variant, Option<String>),
-    settings: &Settings,
-    measured: &Measurement,
-    peaks: Option<&Peaks>,
-) -> Record {
-    let (timing, clock) = (&measured.timing, measured.timing.best_clock());
-    let ns = |seconds: f64| (seconds * 1e9).round() as u64;
-    let bytes_rate = measured.bytes as f64 / clock.median();
-    let operations_rate = measured.operations as f64 / clock.median();
-    let product = case.operation.is_product();
-    // Only quantized weights on a GPU have a layout of their own.
-    let is_of_file = settings.as_in_file && kernel.is_some() && !case.format.is_float();
-    let share = |rate: f64, peak: fn(&Peaks) -> f64| peaks.map(|peaks| rounded(rate / peak(peaks)));
-    let memory_share = share(bytes_rate, if product { |peaks| peaks.read } else { |peaks| peaks.copy });
-    let compute_share = share(operations_rate, |peaks| peaks.multiply_add).filter(|_| product);
-    object(json!({
-        "test_time": iso_time(SystemTime::now()),
-        "op": case.operation.name(),
-        "format": case.format.name(),
-        "m": case.rows,
-        "n": if product { case.batch } else { 1 },
-        "k": case.cols,
-        "variant": if is_of_file { format!("{variant}.file") } else { variant.to_string() },
-        "kernel": kernel,
-        "clock": if timing.device.is_some() { "device" } else { "host" },
-        "avg_ns": ns(clock.mean()),
-        "stddev_ns": ns(clock.deviation()),
-        "median_ns": ns(clock.median()),
-        "min_ns": ns(clock.min()),
-        "max_ns": ns(clock.max()),
-        "wall_ns": ns(timing.wall.median()),
-        "runs": timing.count,
-        "bytes": measured.bytes,
-        "gb_s": rounded(bytes_rate / 1e9),
-        "gflop_s": product.then(|| rounded(operations_rate / 1e9)),
-        "memory_share": memory_share,
-        "compute_share": compute_share,
-        "error": measured.accuracy.map(|accuracy| accuracy.error),
-        "error_bound": measured.accuracy.map(|accuracy| accuracy.bound),
-        "copies": measured.copies,
-        "cache_bytes": settings.cache_bytes,
-        "samples_ns": clock.values().iter().map(|&seconds| ns(seconds)).collect::<Vec<_>>(),
-    }))
-}
-
-fn columns() -> Vec<Column> {
-    vec![
-        Column::new("op", 10, |record| text(&record["op"])),
-        Column::new("format", 7, |record| text(&record["format"])),
-        Column::new("m", 5, |record| text(&record["m"])),
-        Column::new("n", 4, |record| text(&record["n"])),
-        Column::new("k", 5, |record| text(&record["k"])),
-        Column::new("variant", 34, |record| text(&record["variant"])),
-        Column::new("µs", 10, |record| with_digits(&record["median_ns"], 1e-3, 1)),
-        Column::new("±", 8, |record| with_digits(&record["stddev_ns"], 1e-3, 1)),
-        Column::new("GB/s", 7, |record| with_digits(&record["gb_s"], 1.0, 2)),
-        Column::new("GFLOP/s", 8, |record| with_digits(&record["gflop_s"], 1.0, 2)),
-        Column::new("memory %", 8, |record| with_digits(&record["memory_share"], 100.0, 1)),
-        Column::new("compute %", 9, |record| with_digits(&record["compute_share"], 100.0, 1)),
-        Column::new("error", 16, |record| {
-            let error = record["error"].as_f64();
-            error.map_or_else(String::new, |error| {
-                format!("{error:.1e} ≤ {:.0e}", record["error_bound"].as_f64().unwrap_or_default())
-            })
-        }),
-    ]
 }
 
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Writes records as a Markdown table, CSV, JSON, one JSON object per line, or SQL.
 
-use super::record::{Record, text, with_digits};
+use super::record::{Record, device_name, text, with_digits};
 use clap::ValueEnum;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -18,6 +18,8 @@ pub(crate) enum Style {
     Jsonl,
     /// SQL statements that create and fill a table
     Sql,
+    /// A page with pictures, for --merge
+    Html,
 }
 
 /// A kind of records.
@@ -69,9 +71,22 @@ impl<W: Write> Output<W> {
         Self { style, table, out, written: 0 }
     }
 
+    /// Whether records appear as rows, one by one, with titles and notes around them.
+    pub(super) fn has_rows(&self) -> bool {
+        self.style == Style::Md
+    }
+
+    /// Prints lines after the records of a device.
+    pub(super) fn notes(&mut self, lines: &[String]) -> io::Result<()> {
+        if self.has_rows() && !lines.is_empty() {
+            writeln!(self.out, "\n{}", lines.join("\n"))?;
+        }
+        Ok(())
+    }
+
     /// Prints the title of the records that follow.
     pub(super) fn begin(&mut self, title: &str) -> io::Result<()> {
-        if self.style != Style::Md {
+        if !self.has_rows() {
             return Ok(());
         }
         if self.written > 0 {
@@ -91,23 +106,31 @@ impl<W: Write> Output<W> {
             }
             Style::Jsonl => writeln!(self.out, "{}", Value::Object(record.clone()))?,
             Style::Sql => self.write_sql(record)?,
+            Style::Html => {}
         }
         self.written += 1;
         self.out.flush()
     }
 
     fn write_row(&mut self, record: &Record) -> io::Result<()> {
-        let ratio = Column::new("× earlier", 9, |record| with_digits(&record["ratio"], 1.0, 2));
-        let ratio = record.contains_key("ratio").then_some(ratio);
-        let columns = || self.table.columns.iter().copied().chain(ratio);
-        let row = |cell: &dyn Fn(Column) -> String| {
-            format!("| {} |", columns().map(cell).collect::<Vec<_>>().join(" | "))
+        let ratios = ratios(record);
+        let row = |cell: &dyn Fn(Column) -> String, ratio: &dyn Fn(&(String, String)) -> String| {
+            let cells = self.table.columns.iter().map(|column| cell(*column));
+            format!("| {} |", cells.chain(ratios.iter().map(ratio)).collect::<Vec<_>>().join(" | "))
         };
+        let width = |heading: &str| heading.chars().count().max(LEAST_WIDTH);
         if self.written == 0 {
-            writeln!(self.out, "{}", row(&|column| column.padded(column.heading)))?;
-            writeln!(self.out, "{}", row(&Column::line))?;
+            let headings = row(&|column| column.padded(column.heading), &|(heading, _)| {
+                format!("{heading:>width$}", width = width(heading))
+            });
+            writeln!(self.out, "{headings}")?;
+            let line = |heading: &str| format!("{}:", "-".repeat(width(heading) - 1));
+            writeln!(self.out, "{}", row(&Column::line, &|(heading, _)| line(heading)))?;
         }
-        writeln!(self.out, "{}", row(&|column| column.padded(&(column.cell)(record))))
+        let cells = row(&|column| column.padded(&(column.cell)(record)), &|(heading, ratio)| {
+            format!("{ratio:>width$}", width = width(heading))
+        });
+        writeln!(self.out, "{cells}")
     }
 
     /// As in llama-bench, everything is quoted.
@@ -140,6 +163,21 @@ impl<W: Write> Output<W> {
             _ => Ok(()),
         }
     }
+}
+
+/// The least width of a column of ratios.
+const LEAST_WIDTH: usize = 9;
+
+/// The headings and cells of the ratios to the devices of an earlier run.
+fn ratios(record: &Record) -> Vec<(String, String)> {
+    let here = device_name(record);
+    let ratios = record.get("ratios").and_then(Value::as_object).into_iter().flatten();
+    let cell = |(device, ratio): (&String, &Value)| {
+        let of = if *device == here { "earlier" } else { device };
+        // Nothing may end the cell.
+        (format!("× {}", of.replace('|', "/")), with_digits(ratio, 1.0, 2))
+    };
+    ratios.map(cell).collect()
 }
 
 /// The values in CSV and SQL: as in llama-bench, no samples.

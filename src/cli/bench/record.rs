@@ -1,5 +1,6 @@
 //! One measurement as named values, the same in every output format.
 
+use super::system;
 use crate::cli::device::cpu_name;
 use qmill::wgpu::Features;
 use qmill::{Device, Gpu};
@@ -40,6 +41,9 @@ impl Machine {
             "backends": backend,
             "driver": driver,
             "features": features,
+            "os": system::os(),
+            "cpu_cores": system::cpu_cores(),
+            "memory_bytes": system::memory_bytes(),
         }));
         Self { is_cpu: matches!(device, Device::Cpu), values }
     }
@@ -51,6 +55,21 @@ impl Machine {
             return format!("CPU: {}, threads: {threads}", value("cpu_info"));
         }
         format!("{} ({}, {}): {}", value("gpu_info"), value("backends"), value("driver"), value("features"))
+    }
+}
+
+/// The device of a record, and on the CPU its threads: `NVIDIA H100 (vulkan)`, `AMD EPYC, 8 threads`.
+/// Records whose devices have one name are comparable.
+pub(super) fn device_name(record: &Record) -> String {
+    let value = |key: &str| record.get(key).map(text).unwrap_or_default();
+    let gpu = value("gpu_info");
+    if !gpu.is_empty() {
+        return format!("{gpu} ({})", value("backends"));
+    }
+    match value("n_threads").as_str() {
+        "" => value("cpu_info"),
+        "1" => format!("{}, 1 thread", value("cpu_info")),
+        threads => format!("{}, {threads} threads", value("cpu_info")),
     }
 }
 
@@ -71,6 +90,11 @@ pub(super) fn text(value: &Value) -> String {
 /// A number times `factor` with so many digits after the point; empty if the value is no number.
 pub(super) fn with_digits(value: &Value, factor: f64, digits: usize) -> String {
     value.as_f64().map_or_else(String::new, |number| format!("{:.digits$}", number * factor))
+}
+
+/// A value that is a number, or in CSV the text of one.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok()).filter(|number: &f64| number.is_finite())
 }
 
 /// Five significant digits, which is more than a measurement has.

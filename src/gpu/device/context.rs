@@ -98,7 +98,7 @@ impl Gpu {
         Self { matrix_units: units.flatten(), ..self }
     }
 
-    pub(in crate::gpu) fn matrix_units(&self) -> Option<MatrixUnits> {
+    pub(crate) fn matrix_units(&self) -> Option<MatrixUnits> {
         self.matrix_units
     }
 

@@ -13,19 +13,26 @@ pub(in crate::gpu) const FEATURES: Features =
 
 /// The properties of an adapter's matrix units that the kernel depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::gpu) struct MatrixUnits {
+pub(crate) struct MatrixUnits {
     /// The side of a matrix: 8 or 16.
-    pub(super) side: usize,
+    pub(crate) side: usize,
     /// A workgroup is a square of subgroups, each with 2 x 2 matrices of sums. The side of this square: 4 or
     /// 2.
-    pub(super) subgroups_beside: usize,
+    pub(crate) subgroups_beside: usize,
     /// Invocations of a workgroup, enough for these subgroups.
-    pub(super) workgroup: u64,
+    pub(crate) workgroup: u64,
     /// Whether matrices can be loaded from arrays of vec4s.
-    pub(super) quads: bool,
+    pub(crate) quads: bool,
 }
 
 impl MatrixUnits {
+    /// Those of NVIDIA, AMD and Apple.
+    pub(crate) const EXAMPLES: [Self; 3] = [
+        Self { side: 16, subgroups_beside: 4, workgroup: 512, quads: true },
+        Self { side: 16, subgroups_beside: 2, workgroup: 256, quads: true },
+        Self { side: 8, subgroups_beside: 4, workgroup: 512, quads: false },
+    ];
+
     /// The matrix units of `adapter`, if they multiply square matrices of f16 and accumulate in f32, as far
     /// as a device with these limits can use them.
     pub(in crate::gpu) fn of(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Option<Self> {

@@ -10,15 +10,26 @@ pub(super) const GRID: RGBColor = RGBColor(1, 2, 4);
 pub(super) const ACCENT: RGBColor = RGBColor(1, 2, 5);
 pub(super) const SECOND: RGBColor = RGBColor(1, 2, 6);
 pub(super) const MUTED: RGBColor = RGBColor(1, 2, 7);
+pub(super) const THIRD: RGBColor = RGBColor(1, 2, 8);
+pub(super) const FOURTH: RGBColor = RGBColor(1, 2, 9);
 
-const VARIABLES: [(RGBColor, &str); 5] =
-    [(INK, "--ink"), (GRID, "--grid"), (ACCENT, "--accent"), (SECOND, "--second"), (MUTED, "--muted")];
+const VARIABLES: [(RGBColor, &str); 7] = [
+    (INK, "--ink"),
+    (GRID, "--grid"),
+    (ACCENT, "--accent"),
+    (SECOND, "--second"),
+    (MUTED, "--muted"),
+    (THIRD, "--third"),
+    (FOURTH, "--fourth"),
+];
 
 /// The colours on a light and on a dark background.
 pub(in crate::report) const COLOURS: &str = "\
-:root{--paper:#ffffff;--ink:#1b1f24;--muted:#57606a;--grid:#d8dee4;--accent:#0550ae;--second:#bc4c00}\
+:root{--paper:#ffffff;--ink:#1b1f24;--muted:#57606a;--grid:#d8dee4;--accent:#0550ae;--second:#bc4c00;\
+--third:#1a7f37;--fourth:#8250df}\
 @media(prefers-color-scheme:dark){\
-:root{--paper:#0f1419;--ink:#e6edf3;--muted:#9aa5b1;--grid:#2d3640;--accent:#6cb6ff;--second:#f0883e}}";
+:root{--paper:#0f1419;--ink:#e6edf3;--muted:#9aa5b1;--grid:#2d3640;--accent:#6cb6ff;--second:#f0883e;\
+--third:#57ab5a;--fourth:#b083f0}}";
 
 /// Before and after the colours of a picture that stands alone.
 const STYLE_START: &str = "<style>";
@@ -97,6 +108,15 @@ pub(super) fn text_style(colour: RGBColor, horizontal: HPos, vertical: VPos) -> 
 /// About how wide a text is, in pixels.
 pub(super) fn text_width(text: &str) -> i32 {
     (text.chars().count() as f64 * f64::from(FONT) * 0.58).ceil() as i32
+}
+
+/// As much of a text as fits into so many pixels.
+pub(super) fn cut(text: &str, width: i32) -> String {
+    if text_width(text) <= width {
+        return text.to_owned();
+    }
+    let most = (f64::from(width.max(0)) / (f64::from(FONT) * 0.58)) as usize;
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// `0.012`, `3.4e-6`: a number on an axis, without trailing zeros.

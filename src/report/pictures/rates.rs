@@ -1,6 +1,6 @@
 //! Tokens a second, as bars.
 
-use super::canvas::{ACCENT, Area, FONT, GRID, INK, MUTED, SECOND, picture, text_style, text_width};
+use super::canvas::{ACCENT, Area, GRID, INK, MUTED, SECOND, cut, picture, text_style, text_width};
 use crate::report::columns::rate as shown;
 use crate::report::data::{Estimate, Report, Row, Speed};
 use plotters::prelude::*;
@@ -49,13 +49,7 @@ fn draw(area: &Area, groups: &[Group], width: i32) -> Result<(), DrawingAreaErro
     let right = width - figures.max().unwrap_or(0) - 10;
     let mut y = 0;
     for group in groups {
-        // As many characters as fit.
-        let most = ((width - 8) as f64 / (f64::from(FONT) * 0.58)) as usize;
-        let mut heading: String = group.heading.chars().take(most).collect();
-        if heading.len() < group.heading.len() {
-            heading.pop();
-            heading.push('…');
-        }
+        let heading = cut(&group.heading, width - 8);
         area.draw(&Text::new(heading, (0, y + BAR / 2), text_style(MUTED, HPos::Left, VPos::Center)))?;
         y += BAR + 4;
         let most = group.bars.iter().map(|(_, rate)| rate.value).fold(f64::MIN_POSITIVE, f64::max);

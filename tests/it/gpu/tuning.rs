@@ -237,3 +237,64 @@ fn tuning_is_used_by_commands() {
         assert!(note.starts_with("qmill: note: ") && note.contains(words), "{note}");
     }
 }
+
+/// A table that a stopped run leaves has what was found until then.
+#[cfg(unix)]
+#[test]
+fn tuning_can_be_stopped_and_keeps_what_was_found() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    if gpu().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qmill"))
+        .args(["tune", "--device", "gpu", "-r", "1", "--cache", "0", "--table", path.to_str().unwrap()])
+        .args(["--format", "Q4_0,Q8_0,Q4_K,Q6_K", "--shape", "33x256,65x512", "--batch", "1,4"])
+        .env("XDG_CACHE_HOME", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    // The time is told before the first product.
+    for _ in 0..2 {
+        stdout.read_line(&mut text).unwrap();
+    }
+    let effort = text.lines().nth(1).unwrap();
+    assert!(effort.starts_with("32 products, ") && effort.contains(" kernels: a"), "{text}");
+    let best = |text: &str| text.lines().filter(|line| line.starts_with("  best: ")).count();
+    while best(&text) < 2 {
+        assert!(stdout.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    // Written already, if the run should crash.
+    Tuning::load(&path).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    stdout.read_to_string(&mut text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    let products = best(&text);
+    assert_eq!(output.status.code(), Some(130), "{error}");
+    assert!((2..32).contains(&products), "{text}");
+    let told = format!("qmill: interrupted after {products} of 32 products; {} keeps them\n", path.display());
+    assert_eq!(error, told);
+    // Those whose best is not the default; shapes of one class count once.
+    let tuning = Tuning::load(&path).unwrap();
+    let mut classes = std::collections::HashMap::new();
+    let (mut title, mut default) = ("", "");
+    for line in text.lines() {
+        if line.starts_with('Q') {
+            title = line;
+        } else if let Some(line) = line.strip_suffix("  by default") {
+            default = line.split_whitespace().next().unwrap();
+        } else if let Some(line) = line.strip_prefix("  best: ") {
+            let (best, precision) = (line.split(',').next().unwrap(), &default[..4]);
+            let (format, batch) = (title.split(',').next().unwrap(), title.rsplit(',').next().unwrap());
+            classes.insert((format, batch, precision), best != default);
+        }
+    }
+    assert_eq!(tuning.len(), classes.values().filter(|&&is_other| is_other).count(), "{text}");
+}

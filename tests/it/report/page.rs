@@ -10,7 +10,7 @@ const VOID: [&str; 3] = ["meta", "br", "!DOCTYPE"];
 
 /// Checks that elements are nested and closed, that attributes are quoted and named once, and that `<` and
 /// `&` occur only where they may. Returns the names of all elements.
-fn check_markup(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn check_markup(text: &str) -> Result<Vec<String>, String> {
     let (mut open, mut all) = (Vec::<String>::new(), Vec::new());
     let mut rest = text;
     while let Some(start) = rest.find('<') {
@@ -60,7 +60,7 @@ fn check_text(text: &str, is_style: bool) -> Result<(), String> {
 }
 
 /// Nothing that a browser would fetch or run.
-fn check_alone(text: &str) -> Result<(), String> {
+pub(crate) fn check_alone(text: &str) -> Result<(), String> {
     let without_names = text.replace("http://www.w3.org/2000/svg", "");
     for word in ["http", "//", "src=", "href", "url(", "@import", "<script", "<link", "<iframe", "onload"] {
         if without_names.contains(word) {
