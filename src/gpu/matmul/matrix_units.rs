@@ -23,6 +23,9 @@ pub(in crate::gpu) struct MatrixUnits {
     pub(super) workgroup: u64,
     /// Whether matrices can be loaded from arrays of vec4s.
     pub(super) quads: bool,
+    /// The most invocations of a workgroup, and bytes of workgroup memory.
+    pub(super) most_invocations: u64,
+    pub(super) most_bytes: usize,
 }
 
 impl MatrixUnits {
@@ -39,13 +42,15 @@ impl MatrixUnits {
         let side = [16, 8].into_iter().find(|&side| all.iter().any(does(side)))? as usize;
         let info = adapter.get_info();
         let quads = info.backend == wgpu::Backend::Vulkan;
+        let most_invocations = MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into();
         let sizes = [4, 2].map(|subgroups_beside| {
             let workgroup = (subgroups_beside * subgroups_beside) as u64 * u64::from(info.subgroup_max_size);
-            Self { side, subgroups_beside, workgroup, quads }
+            let most_bytes = limits.max_compute_workgroup_storage_size as usize;
+            Self { side, subgroups_beside, workgroup, quads, most_invocations, most_bytes }
         });
         let fits = |units: &Self| {
-            units.workgroup <= MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into()
-                && units.workgroup_bytes() <= limits.max_compute_workgroup_storage_size as usize
+            units.workgroup <= most_invocations
+                && units.workgroup_bytes() <= units.most_bytes
                 && units.items() <= MOST_ITEMS
         };
         sizes.into_iter().find(fits).filter(|_| adapter.features().contains(FEATURES))
@@ -54,6 +59,23 @@ impl MatrixUnits {
     /// These units with matrices loaded from arrays of scalars, as on Metal.
     pub(in crate::gpu) fn with_scalar_loads(self) -> Self {
         Self { quads: false, ..self }
+    }
+
+    /// The matrix units of NVIDIA, AMD and Apple, for lists of programs.
+    pub(super) fn examples() -> [Self; 3] {
+        let (most_invocations, most_bytes) = (MOST_INVOCATIONS.into(), WORKGROUP_BYTES as usize);
+        let nvidia =
+            Self { side: 16, subgroups_beside: 4, workgroup: 512, quads: true, most_invocations, most_bytes };
+        [
+            nvidia,
+            Self { subgroups_beside: 2, workgroup: 256, ..nvidia },
+            Self { side: 8, quads: false, ..nvidia },
+        ]
+    }
+
+    /// The lanes of the largest subgroup.
+    pub(super) fn lanes(self) -> u64 {
+        self.workgroup / (self.subgroups_beside * self.subgroups_beside) as u64
     }
 
     /// The rows, and the vectors, of a tile.
