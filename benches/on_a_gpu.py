@@ -54,7 +54,7 @@ TINY = Shape("tiny", 2, 256, 512, 8, 4, 512)
 
 
 class Plan(NamedTuple):
-    """What is measured, and the most seconds of each step."""
+    """What is measured, and the most seconds of each step, of ten minutes."""
 
     seconds: dict[str, int]
     tests: list[str]
@@ -72,7 +72,15 @@ class Plan(NamedTuple):
 MANY = "int8.cooperative,int8.cooperative_decoded,int8.tile,exact.tile"
 MAIN = "Q4_K,Q4_0,Q8_0,Q6_K"
 FULL = Plan(
-    seconds={"tests": 130, "products": 130, "models": 110, "tokens": 130, "tune": 50, "tuned": 50},
+    seconds={
+        "tests": 120,
+        "products": 120,
+        "models": 110,
+        "tokens": 130,
+        "tune": 50,
+        "tuned": 45,
+        "fused": 20,
+    },
     tests=["gpu::"],
     products=[
         (MAIN, "4096x14336", "512", MANY),
@@ -115,6 +123,8 @@ class Session:
     def __init__(self, o: argparse.Namespace) -> None:
         self.plan = SMOKE if o.smoke else FULL
         self.end = time.monotonic() + 60 * o.minutes
+        # Of the seconds of the plan, which are for ten minutes.
+        self.share = o.minutes / 10
         self.work = o.work
         self.work.mkdir(parents=True, exist_ok=True)
         self.smoke = o.smoke
@@ -158,7 +168,7 @@ class Session:
         self.left_out.append(f"{what}: {why}")
 
     def step(self, name: str, title: str, work) -> None:
-        seconds = min(self.plan.seconds[name], self.left())
+        seconds = min(self.plan.seconds[name] * self.share, self.left())
         if seconds < 1:
             self.leave_out(title, "no time was left")
         else:
@@ -189,7 +199,7 @@ class Session:
             lines += ["", f"## {title}", "", *text]
         lines += ["", "## Left out", ""]
         lines += [f"- {what}" for what in self.left_out] or ["Nothing."]
-        folder = self.record / "-".join(filter(None, re.sub(r"[^a-z0-9]+", "-", self.device.lower()).split("-")))
+        folder = self.record / re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{today}-on-a-gpu.md"
         self.path.write_text("\n".join(lines) + "\n")
@@ -309,7 +319,8 @@ class Session:
                 break
         if self.shape:
             names = ", ".join(path.stem for path in self.models)
-            lines.append(f"{self.shape.name}, {self.shape.weights() / 1e9:.2f} billion random weights: {names}.")
+            billions = self.shape.weights() / 1e9
+            lines.append(f"{self.shape.name}, {billions:.2f} billion random weights: {names}.")
 
     def make_model(self, shape: Shape, seconds: float) -> bool:
         end = time.monotonic() + seconds
@@ -341,10 +352,12 @@ class Session:
         self.shape = shape
         return bool(self.models)
 
-    def rates(self, model: Path, prompt: int, answer: int, seconds: float, **environment: str) -> list[float]:
+    def rates(
+        self, model: Path, prompt: int, answer: int, seconds: float, *more: str, **environment: str
+    ) -> list[float]:
         """Tokens a second of qmill; empty if there was no time."""
         command = [self.qmill, "bench", "-m", model, "--device", "gpu", "-r", self.plan.runs, "-o", "json"]
-        status, text, _ = self.run([*command, "-p", prompt, "-n", answer], seconds, **environment)
+        status, text, _ = self.run([*command, *more, "-p", prompt, "-n", answer], seconds, **environment)
         return [test["avg_ts"] for test in json.loads(text)] if status == 0 else []
 
     def tokens(self, seconds: float, lines: list[str]) -> None:
@@ -394,18 +407,23 @@ class Session:
 
     def tune(self, seconds: float, lines: list[str]) -> None:
         formats, shapes, batches = self.plan.tune
-        # A format at a time, so that an unfinished step has some.
-        end, status = time.monotonic() + seconds, 0
-        for format in formats.split(","):
-            command = [self.qmill, "tune", "--device", "gpu", "--format", format, "--shape", shapes]
+        end = time.monotonic() + seconds
+        # One product at a time: a run stores its table at its end.
+        for format, shape in ((f, s) for f in formats.split(",") for s in shapes.split(",")):
+            what, left = f"tuning {format}, {shape}", end - time.monotonic()
+            if left < 1:
+                self.leave_out(what, "no time was left")
+                continue
+            command = [self.qmill, "tune", "--device", "gpu", "--format", format, "--shape", shape]
             command += ["--batch", batches, "-r", "2", "--cache", self.plan.cache]
-            status, text, errors = self.run(command, end - time.monotonic(), **self.tuned_environment())
-            best = re.findall(r"^(?:  best: .*|\S.*)$", text, re.M)
-            lines += [f"    {line}" for line in best]
+            status, text, errors = self.run(command, left, **self.tuned_environment())
+            # Of exact vectors, then of int8.
+            found = re.findall(r"^  best: (.*)$", text, re.M)
+            lines += [f"- {format}, {shape}: {line}" for line in found]
             if status is None:
-                return self.leave_out(f"tuning {format} and formats after it", "its time was over")
-            if status != 0:
-                self.leave_out(f"tuning {format}", errors.strip()[-300:])
+                self.leave_out(f"the rest of {what}", "stopped, its time was over")
+            elif status != 0:
+                self.leave_out(what, errors.strip()[-300:])
 
     def tuned_environment(self) -> dict[str, str]:
         return {"XDG_CACHE_HOME": str(self.work / "tuned")}
@@ -421,6 +439,20 @@ class Session:
                     rows.append([model.name, test, f"{rate:.1f}"])
         lines += ["Tokens a second of qmill with that table, means.", ""]
         lines += Table(["model", "test", "qmill"], rows).text()
+
+    def fused(self, seconds: float, lines: list[str]) -> None:
+        end, rows, answer = time.monotonic() + seconds, [], self.plan.tokens[0][1]
+        for model in self.models:
+            row = [model.name, f"tg{answer}"]
+            for more in ([], ["--fuse"]):
+                left = end - time.monotonic()
+                rates = self.rates(model, 0, answer, left, *more, **self.tuned_environment())
+                row += [f"{rate:.1f}" for rate in rates]
+            if len(row) < 4:
+                self.leave_out(f"{model.stem}, fused, tg{answer}", "no time was left")
+            rows.append((row + ["", ""])[:4])
+        lines += ["Tokens a second of qmill without and with `--fuse`, means.", ""]
+        lines += Table(["model", "test", "apart", "fused"], rows).text()
 
 
 def main() -> None:
@@ -439,6 +471,7 @@ def main() -> None:
     session.step("tokens", "Tokens", session.tokens)
     session.step("tune", "What tuning finds for prompts", session.tune)
     session.step("tuned", "Tokens, tuned", session.tuned)
+    session.step("fused", "Tokens, with fused kernels", session.fused)
     print(f"the record is {session.path}")
 
 

@@ -5,8 +5,9 @@
 // In each step, the workgroup copies 32 columns of its rows and vectors to workgroup memory, which holds two
 // steps in turn. The columns of the next step are loaded meanwhile.
 //
-// Where subgroups are smaller than they may be, a workgroup has more of them; the additional ones only load.
-// (A loop of one round says so, because naga does not take a condition on the subgroup for uniform.)
+// With SURPLUS_SUBGROUPS, subgroups may be smaller than the largest, and a workgroup then has more of them;
+// the additional ones only load. (A loop of one round says so, because naga does not take a condition on the
+// subgroup for uniform. Mesa's compiler for NVIDIA spills registers in such a loop.)
 //
 // With SPLIT_K, a workgroup computes a slice of the columns. The slices are consecutive in the dispatch, and
 // y has the products of each slice, which matmul/split_k_sum.wgsl adds.
@@ -156,7 +157,12 @@ fn main(
     w$i = weights[w_at$i + next];
     x$i = x[x_at$i + next];
 #end
+#ifdef SURPLUS_SUBGROUPS
     for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) {
+#else
+    {
+      let i = subgroup;
+#endif
       let rows_at = stage + first_row(i) * STRIDE;
       let vectors_at = stage + first_vector(i) * STRIDE;
       for (var k = 0u; k < STEP; k += SIDE) {
@@ -176,7 +182,11 @@ fn main(
   let sums_at = subgroup % SUBGROUPS * SIDE * SIDE;
 #repeat m 4
 #repeat n MATRICES_BESIDE
+#ifdef SURPLUS_SUBGROUPS
   for (var i = subgroup; i < SUBGROUPS; i += SUBGROUPS) { coopStore(s$m$n, &sums[sums_at], SIDE); }
+#else
+  coopStore(s$m$n, &sums[sums_at], SIDE);
+#endif
   store(slice, row, vector, $mu, $nu, lane);
 #end
 #end

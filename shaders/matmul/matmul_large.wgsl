@@ -109,29 +109,24 @@ fn store_weights(own: Own, half: u32, lane: u32) {
 }
 #endif
 
-// The quads of a step that a lane loads of two vectors, 64 apart: one of each half.
+// The quads of half a step that a lane loads of two vectors, 64 apart.
 struct LoadedVectors {
   a: vec4<f32>,
   b: vec4<f32>,
-  a_last: vec4<f32>,
-  b_last: vec4<f32>,
 }
 
-fn load_vectors(vector: u32, step: u32, lane: u32) -> LoadedVectors {
-  let quad = 8u * step + lane % 4u;
+// Loads half `i` of the columns; after the last columns, the last ones again.
+fn load_vectors(vector: u32, i: u32, lane: u32) -> LoadedVectors {
+  let quad = min(4u * i + lane % 4u, (params.cols - 1u) / 4u);
   let n = vector + lane / 4u;
-  let end = (params.cols - 1u) / 4u;
-  return LoadedVectors(
-    activations(n, min(quad, end)), activations(n + 64u, min(quad, end)),
-    activations(n, min(quad + 4u, end)), activations(n + 64u, min(quad + 4u, end)));
+  return LoadedVectors(activations(n, quad), activations(n + 64u, quad));
 }
 
-fn store_vectors(x: LoadedVectors, half: u32, lane: u32) {
-  let is_last = half == 1u;
+fn store_vectors(x: LoadedVectors, lane: u32) {
   let i = lane % 4u;
   let n = lane / 4u;
-  vector_quads[i][n / 16u][swizzled(i, n % 16u)] = select(x.a, x.a_last, is_last);
-  vector_quads[i][n / 16u + 4u][swizzled(i, n % 16u)] = select(x.b, x.b_last, is_last);
+  vector_quads[i][n / 16u][swizzled(i, n % 16u)] = x.a;
+  vector_quads[i][n / 16u + 4u][swizzled(i, n % 16u)] = x.b;
 }
 
 // The sums of a row for four vectors, with the products of a quad added.
@@ -175,22 +170,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var b$j = vec4<f32>();
 #end
   var loaded = load_weights(row, min(first_step, all_steps - 1u), lane);
-  var x = load_vectors(vector, min(first_step, all_steps - 1u), lane);
+  var x = load_vectors(vector, 2u * first_step, lane);
   for (var step = first_step; step < steps; step++) {
     let own = own_of(loaded, step, lane);
     for (var half = 0u; half < 2u; half++) {
       workgroupBarrier();
       store_weights(own, half, lane);
-      store_vectors(x, half, lane);
+      store_vectors(x, lane);
       workgroupBarrier();
       if (half == 1u) {
-        let next = min(step + 1u, all_steps - 1u);
-        loaded = load_weights(row, next, lane);
-        x = load_vectors(vector, next, lane);
+        loaded = load_weights(row, min(step + 1u, all_steps - 1u), lane);
       }
+      x = load_vectors(vector, 2u * step + half + 1u, lane);
       for (var i = 0u; i < 4u; i++) {
+        let n = swizzled(i, vector_lane);
 #repeat j 8
-        let x$j = vector_quads[i][$j][swizzled(i, vector_lane)];
+        let x$j = vector_quads[i][$j][n];
 #end
 #repeat j 8
         let w$j = row_quads[i][$j][row_lane];

@@ -4,7 +4,7 @@ use super::convert::program::ConvertProgram;
 use super::convert::round_trip;
 use super::device::self_test;
 use super::matmul::{activations, cooperative, cooperative_decoded, experts, f16_activations, f16_weights};
-use super::matmul::{matvec, split_k, tile};
+use super::matmul::{glu, matvec, split_k, tile};
 use super::matrix::{copy, get_rows, quantize, read};
 use super::shader::spirv;
 use super::shader::switch::Switch;
@@ -15,6 +15,7 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
         .chain(tile::programs())
         .chain(cooperative::programs())
         .chain(f16_activations::programs())
+        .chain(glu::programs())
         .chain(f16_weights::programs());
     // The variant for devices that convert f16 exactly.
     let products = products.map(|program| program.with(Switch::NativeF16));

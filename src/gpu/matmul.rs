@@ -8,6 +8,7 @@ mod decoded_tile;
 pub(in crate::gpu) mod experts;
 pub(in crate::gpu) mod f16_activations;
 pub(in crate::gpu) mod f16_weights;
+pub(in crate::gpu) mod glu;
 mod kernel;
 pub(in crate::gpu) mod matrix_units;
 pub(in crate::gpu) mod matvec;

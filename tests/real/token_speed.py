@@ -126,7 +126,7 @@ def main() -> int:
                 for rates in (theirs, mine)
             ]
             rows.append(
-                [model.name, test, *spread, f"{statistics.median(mine) / statistics.median(theirs):.1f}"]
+                [model.name, test, *spread, f"{statistics.median(mine) / statistics.median(theirs):.2f}"]
             )
             print("{:24} {:6} llama.cpp {:>22}   qmill {:>22}   ratio {}".format(*rows[-1]), flush=True)
     if o.record:

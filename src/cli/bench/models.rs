@@ -66,6 +66,9 @@ pub(super) struct Models {
     /// Print the progress to the standard error
     #[arg(long)]
     progress: bool,
+    /// Take kernels that do several steps of a single token at once
+    #[arg(long, hide = true)]
+    fuse: bool,
     /// Do not run each test once before measuring; the first run then includes compilation
     #[arg(long)]
     no_warmup: bool,
@@ -141,7 +144,7 @@ impl Models {
             for (path, file, quantize) in sources {
                 let description = describe(path, file, quantize)?;
                 let options = LoadOptions::default().with_device(device.clone()).with_quantize(quantize);
-                let model = Model::from_gguf(file, &options)?;
+                let model = Model::from_gguf(file, &options)?.with_fused_kernels(self.fuse);
                 for test in &tests {
                     number += 1;
                     let count = tests.len() * types.len() * files.len();

@@ -60,6 +60,7 @@ impl CooperativeDecoded {
         let parts = [
             (units.side == 8, "side8"),
             (units.quads, "quads"),
+            (units.surplus, "surplus"),
             (has_bias, "bias"),
             (split_k > 1, "split_k"),
         ];
@@ -74,6 +75,7 @@ impl CooperativeDecoded {
         let optional = [
             (Switch::Side8, units.side == 8),
             (Switch::Quads, units.quads),
+            (Switch::SurplusSubgroups, units.surplus),
             (Switch::Bias, has_bias),
             (Switch::SplitK, split_k > 1),
         ];

@@ -23,6 +23,8 @@ pub(in crate::gpu) struct MatrixUnits {
     pub(super) workgroup: u64,
     /// Whether matrices can be loaded from arrays of vec4s.
     pub(super) quads: bool,
+    /// Whether subgroups may be smaller than the largest.
+    pub(super) surplus: bool,
     /// The most invocations of a workgroup, and bytes of workgroup memory.
     pub(super) most_invocations: u64,
     pub(super) most_bytes: usize,
@@ -43,10 +45,11 @@ impl MatrixUnits {
         let info = adapter.get_info();
         let quads = info.backend == wgpu::Backend::Vulkan;
         let most_invocations = MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into();
+        let surplus = info.subgroup_min_size < info.subgroup_max_size;
         let sizes = [4, 2].map(|subgroups_beside| {
             let workgroup = (subgroups_beside * subgroups_beside) as u64 * u64::from(info.subgroup_max_size);
             let most_bytes = limits.max_compute_workgroup_storage_size as usize;
-            Self { side, subgroups_beside, workgroup, quads, most_invocations, most_bytes }
+            Self { side, subgroups_beside, workgroup, quads, surplus, most_invocations, most_bytes }
         });
         let fits = |units: &Self| {
             units.workgroup <= most_invocations
@@ -56,20 +59,28 @@ impl MatrixUnits {
         sizes.into_iter().find(fits).filter(|_| adapter.features().contains(FEATURES))
     }
 
-    /// These units with matrices loaded from arrays of scalars, as on Metal.
+    /// These units with matrices loaded from arrays of scalars, and subgroups that may be smaller, as on
+    /// Metal.
     pub(in crate::gpu) fn with_scalar_loads(self) -> Self {
-        Self { quads: false, ..self }
+        Self { quads: false, surplus: true, ..self }
     }
 
     /// The matrix units of NVIDIA, AMD and Apple, for lists of programs.
     pub(super) fn examples() -> [Self; 3] {
         let (most_invocations, most_bytes) = (MOST_INVOCATIONS.into(), WORKGROUP_BYTES as usize);
-        let nvidia =
-            Self { side: 16, subgroups_beside: 4, workgroup: 512, quads: true, most_invocations, most_bytes };
+        let nvidia = Self {
+            side: 16,
+            subgroups_beside: 4,
+            workgroup: 512,
+            quads: true,
+            surplus: false,
+            most_invocations,
+            most_bytes,
+        };
         [
             nvidia,
-            Self { subgroups_beside: 2, workgroup: 256, ..nvidia },
-            Self { side: 8, quads: false, ..nvidia },
+            Self { subgroups_beside: 2, workgroup: 256, surplus: true, ..nvidia },
+            Self { side: 8, quads: false, surplus: true, ..nvidia },
         ]
     }
 

@@ -77,7 +77,7 @@ const FAULTS: [Fault; 64] = [
     // Large tiles: another lane's row, vectors that are not where they are read, another half of the columns,
     // a word that counts twice, a step that is loaded twice, and columns of several slices.
     fault((Q4_0, 9, "exact.tile.128x128"), "row_quads[i][1][row_lane]", "row_quads[i][0][row_lane]"),
-    fault((Q4_0, 9, "exact.tile.128x128"), "[swizzled(i, vector_lane)]", "[vector_lane]"),
+    fault((Q4_0, 9, "exact.tile.128x128"), "let n = swizzled(i, vector_lane);", "let n = vector_lane;"),
     fault((F16, 9, "exact.tile.128x128"), "select(own.a, own.b, is_last)", "own.a"),
     fault((Q4_K, 9, "exact.tile.128x128"), "weights(words.y, scale, min)", "weights(words.x, scale, min)"),
     fault((Q4_0, 9, "exact.tile.128x128"), "min(step + 1u, all_steps - 1u)", "min(step, all_steps - 1u)"),

@@ -89,6 +89,7 @@ fn every_kernel_has_a_cpu_reference() {
                     continue;
                 }
                 "matvec"
+                | "matvec_glu"
                 | "split_k_sum"
                 | "matmul_large"
                 | "matmul_cooperative"

@@ -29,9 +29,10 @@ fn logits(model: &Model) -> Vec<f32> {
     logits
 }
 
-/// The model with the kernels for GPUs, and with those for software adapters.
-fn with_all_kernels(model: &Model) -> [Model; 2] {
-    [false, true].map(|software_adapter| model.with_kernels_for(software_adapter))
+/// The model with the kernels for GPUs, also with fused ones, and with those for software adapters.
+fn with_all_kernels(model: &Model) -> [Model; 3] {
+    let [gpu, software_adapter] = [false, true].map(|software| model.with_kernels_for(software));
+    [gpu.with_fused_kernels(true), gpu, software_adapter]
 }
 
 fn tiny() -> gguf::Model {
