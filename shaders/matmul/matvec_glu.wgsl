@@ -1,5 +1,5 @@
-// gated = activation(gate)·up, where gate and up are the products of a vector with the first and the last half
-// of the rows of W: a matrix-vector product (matmul/matvec.wgsl) whose sums go through the activation
+// gated = activation(gate)·up, where gate and up are the products of a vector with the first and the last
+// half of the rows of W: a matrix-vector product (matmul/matvec.wgsl) whose sums go through the activation
 // (llm/glu.wgsl), so that neither gate nor up is stored.
 //
 // A workgroup computes 32 numbers, and with INT8_RESULT their int8 block. Its subgroups take ROWS rows at a

@@ -1,5 +1,5 @@
 //! The product of a vector with gates and ups whose sums go through the activation, so that neither is
-//! stored: `shaders/matmul/matvec_glu.wgsl`. It saves a single token's dispatch of its own for the activation.
+//! stored: `shaders/matmul/matvec_glu.wgsl`. It saves a single token the activation's own dispatch.
 
 use super::activations::{Activations, INT8_BLOCK, int8_bytes};
 use super::precision::Precision;
