@@ -2,7 +2,7 @@
 //
 // Without experts, the ups of a token follow its gates, and both bindings are one buffer.
 
-#import llm/activation.wgsl
+#import lib/activation.wgsl
 
 @group(0) @binding(1) var<storage, read> gates: array<f32>;
 @group(0) @binding(2) var<storage, read> ups: array<f32>;

@@ -1,7 +1,7 @@
 // glu.wgsl that stores the int8 form too, with a whole block of 32 floats for each invocation: for a software
 // adapter, where a vector of lanes takes as long for one of them as for all.
 
-#import llm/activation.wgsl
+#import lib/activation.wgsl
 #import llm/int8_by_1_lane.wgsl
 
 @group(0) @binding(1) var<storage, read> gates: array<vec4<f32>>;

@@ -1,7 +1,7 @@
 // glu.wgsl that stores the int8 form too. An invocation computes a quad; LENGTH is a multiple of 32, else
 // products do not take int8.
 
-#import llm/activation.wgsl
+#import lib/activation.wgsl
 #import llm/int8_by_8_lanes.wgsl
 
 @group(0) @binding(1) var<storage, read> gates: array<vec4<f32>>;

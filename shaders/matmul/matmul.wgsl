@@ -9,23 +9,15 @@
 // y has the products of each slice, which matmul/split_k_sum.wgsl adds.
 
 #import matmul/product.wgsl
+#import matmul/tile.wgsl
 
 const TILE = 64u;
-
-// The first block of row `i` of those that are bound; of the last row where `i` is beyond it.
-fn row_start(i: u32) -> u32 { return first_block(min(i, params.rows - 1u)); }
 
 #ifdef INT8
 #import matmul/tile_int8.wgsl
 #else
 #import matmul/tile_exact.wgsl
 #endif
-
-fn store_one(slice: u32, row: u32, vector: u32, sum: f32) {
-  if (row < params.rows && vector < params.batch) {
-    store_y(slice, vector, params.first_row + row, sum);
-  }
-}
 
 // Stores the sums of a row for four vectors.
 fn store_four(slice: u32, row: u32, vector: u32, sums: vec4<f32>) {

@@ -19,11 +19,7 @@ enable wgpu_cooperative_matrix;
 #import matmul/weights.wgsl
 #import matmul/result.wgsl
 #import matmul/f16_scaling.wgsl
-
-struct Eight {
-  a: vec4<f16>,
-  b: vec4<f16>,
-}
+#import matmul/matrix_units.wgsl
 
 // The result of matmul/f16_activations.wgsl: the vectors in f16, and behind them, in the same buffer, their
 // scales.
@@ -31,18 +27,6 @@ struct Eight {
 @group(0) @binding(8) var<storage, read> x_scales: array<vec4<u32>>;
 // The result of matmul/row_scales.wgsl.
 @group(0) @binding(7) var<storage, read> row_scales: array<u32>;
-
-#ifdef SIDE8
-const SIDE = 8u;
-alias Rows = coop_mat8x8<f16, A>;
-alias Vectors = coop_mat8x8<f16, B>;
-alias Sums = coop_mat8x8<f32, C>;
-#else
-const SIDE = 16u;
-alias Rows = coop_mat16x16<f16, A>;
-alias Vectors = coop_mat16x16<f16, B>;
-alias Sums = coop_mat16x16<f32, C>;
-#endif
 
 // The subgroups that compute a tile form a square with a side of SUBGROUPS_BESIDE; each has 2 x 2 matrices.
 const SUBGROUPS = SUBGROUPS_BESIDE * SUBGROUPS_BESIDE;
@@ -55,16 +39,6 @@ const STEP_PARTS = 2u;
 // that neighbours start in different banks.
 const STRIDE = STEP + 8u;
 const BLOCK_PARTS = BLOCK_QUADS / 8u;
-
-// Numbers are stored four at a time, except on Metal, where naga loads matrices only from arrays of single
-// numbers.
-#ifdef QUADS
-alias Stored = vec4<f16>;
-const EACH = 4u;
-#else
-alias Stored = f16;
-const EACH = 1u;
-#endif
 
 var<workgroup> row_numbers: array<Stored, TILE * STRIDE / EACH>;
 var<workgroup> vector_numbers: array<Stored, TILE * STRIDE / EACH>;

@@ -1,5 +1,7 @@
 // A tile in workgroup memory as f32, 32 columns in a step.
 
+#import matmul/exact_quads.wgsl
+
 const STEP_PARTS = 8u;
 
 // The quads of each row, and of each vector: quad i of row n is at i·TILE + n.
@@ -9,19 +11,6 @@ var<workgroup> vector_quads: array<vec4<f32>, 8u * TILE>;
 fn step_count() -> u32 { return (uniform_params().cols + 31u) / 32u; }
 
 #ifdef CODES
-#import lib/exact.wgsl
-
-const BLOCK_PARTS = BLOCK_QUADS / 8u;
-
-fn weights(word: u32, scale: f32, min: f32) -> vec4<f32> {
-  let q = vec4<f32>(unpack4xI8(word)) - f32(OFFSET);
-  if (HAS_MIN) {
-    // As in matmul/multiply_exact.wgsl.
-    return opaque4(scale * q) - min;
-  }
-  return scale * q;
-}
-
 // Loads the rows of the tile. A lane decodes 16 weights of a row's part.
 fn load_row(row: u32, step: u32, lane: u32) {
   let n = lane % TILE;
@@ -73,10 +62,6 @@ struct Vectors {
 fn vectors(i: u32, n: u32) -> Vectors {
   let at = i * TILE + n;
   return Vectors(vector_quads[at], vector_quads[at + 16u], vector_quads[at + 32u], vector_quads[at + 48u]);
-}
-
-fn add_one(sum: f32, w: vec4<f32>, x: vec4<f32>) -> f32 {
-  return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, sum))));
 }
 
 // The sums of row `n` of the tile for four vectors, with the products of quad `i` added.

@@ -154,4 +154,3 @@ impl Level {
         work.run(Plain);
     }
 }
-

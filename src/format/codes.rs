@@ -22,12 +22,7 @@ pub(crate) trait Codes<const BYTES: usize>: Codec {
     const LEVELS: Option<[i8; 16]> = None;
 
     /// The scales of a block, one for each part or half of a part, and its mins where there are any.
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        mins: &mut [f32; 16],
-    );
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]);
 
     /// The codes of part `PART` of a unit.
     fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32];

@@ -44,12 +44,7 @@ impl Codes<{ IQ1_M::BYTES }> for IQ1_M {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ1_M::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; IQ1_M::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(u16::from_le_bytes(scale_of_block(block)));
         for s in 0..16 {
             let stored = half_bits(block, 48 + s / 4 * 2) >> (s % 4 * 3) & 7;

@@ -42,12 +42,7 @@ impl Codes<{ IQ1_S::BYTES }> for IQ1_S {
     const GREATEST: i8 = 9;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ1_S::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; IQ1_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             let high = half_bits(block, 34 + 2 * s);

@@ -44,12 +44,7 @@ impl Codes<{ IQ2_S::BYTES }> for IQ2_S {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ2_S::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; IQ2_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(half_bits(block, 0));
         for s in 0..16 {
             scales[s] = d * (0.5 + f32::from(block[74 + s / 2] >> (s % 2 * 4) & 15)) * 0.25;

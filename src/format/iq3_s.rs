@@ -43,12 +43,7 @@ impl Codes<{ IQ3_S::BYTES }> for IQ3_S {
     const GREATEST: i8 = 15;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ3_S::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; IQ3_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             scales[s] = d * f32::from(1 + 2 * (block[106 + s / 2] >> (s % 2 * 4) & 15));

@@ -50,12 +50,7 @@ impl Codes<BYTES> for IQ4_NL {
     const LEVELS: Option<[i8; 16]> = Some(IQ4_LEVELS);
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[0] = half.half_to_float(half_bits(block, 0));
     }
 

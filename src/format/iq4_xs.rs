@@ -60,12 +60,7 @@ impl Codes<BYTES> for IQ4_XS {
     const LEVELS: Option<[i8; 16]> = Some(IQ4_LEVELS);
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(half_bits(block, 0));
         let high = half_bits(block, 2);
         for s in 0..8 {

@@ -40,12 +40,7 @@ impl Codes<{ MXFP4::BYTES }> for MXFP4 {
     const LEVELS: Option<[i8; 16]> = Some(E2M1_DOUBLED);
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; MXFP4::BYTES],
-        _: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; MXFP4::BYTES], _: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[0] = half_scale(block[0]);
     }
 

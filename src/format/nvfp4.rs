@@ -43,12 +43,7 @@ impl Codes<{ NVFP4::BYTES }> for NVFP4 {
     const LEVELS: Option<[i8; 16]> = Some(E2M1_DOUBLED);
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; NVFP4::BYTES],
-        _: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; NVFP4::BYTES], _: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         for s in 0..4 {
             scales[s] = half_scale(block[s]);
         }

@@ -37,12 +37,7 @@ impl Codes<{ Q1_0::BYTES }> for Q1_0 {
     const GREATEST: i8 = 1;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; Q1_0::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; Q1_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[..4].fill(half.half_to_float(half_bits(block, 0)));
     }
 

@@ -37,12 +37,7 @@ impl Codes<{ Q2_0::BYTES }> for Q2_0 {
     const GREATEST: i8 = 2;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; Q2_0::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; Q2_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[..2].fill(half.half_to_float(half_bits(block, 0)));
     }
 

@@ -63,13 +63,9 @@ impl Codes<BYTES> for Q2_K {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        mins: &mut [f32; 16],
-    ) {
-        let (d, dmin) = (half.half_to_float(half_bits(block, D_AT)), half.half_to_float(half_bits(block, DMIN_AT)));
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
+        let (d, dmin) =
+            (half.half_to_float(half_bits(block, D_AT)), half.half_to_float(half_bits(block, DMIN_AT)));
         for s in 0..16 {
             scales[s] = d * f32::from(block[s] & 15);
             mins[s] = dmin * f32::from(block[s] >> 4);

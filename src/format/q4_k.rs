@@ -54,12 +54,7 @@ impl Codes<BYTES> for Q4_K {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        mins: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
         let (d, dmin) = (half.half_to_float(half_bits(block, 0)), half.half_to_float(half_bits(block, 2)));
         let (stored_scales, stored_mins) = six_bit::unpack(&block[4..HEAD_BYTES]);
         for s in 0..8 {

@@ -61,12 +61,7 @@ impl Codes<BYTES> for Q6_K {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         let d = half.half_to_float(half_bits(block, D_AT));
         for s in 0..16 {
             scales[s] = d * f32::from(block[SCALES_AT + s] as i8);

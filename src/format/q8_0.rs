@@ -37,12 +37,7 @@ impl Codes<{ Q8_0::BYTES }> for Q8_0 {
     const GREATEST: i8 = 127;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; Q8_0::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; Q8_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[0] = half.half_to_float(half_bits(block, 0));
     }
 

@@ -42,12 +42,7 @@ impl Codes<{ TQ1_0::BYTES }> for TQ1_0 {
     const GREATEST: i8 = 1;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; TQ1_0::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; TQ1_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[..8].fill(half.half_to_float(half_bits(block, 52)));
     }
 

@@ -38,12 +38,7 @@ impl Codes<{ TQ2_0::BYTES }> for TQ2_0 {
     const UNIT: usize = 4;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; TQ2_0::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
+    fn scales(block: &[u8; TQ2_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[..8].fill(half.half_to_float(half_bits(block, 64)));
     }
 

@@ -3,7 +3,8 @@
 use super::convert::program::ConvertProgram;
 use super::convert::round_trip;
 use super::device::self_test;
-use super::matmul::{activations, cooperative, experts, f16_activations, matvec, split_k, tile};
+use super::matmul::{activations, cooperative, cooperative_decoded, experts, f16_activations, f16_weights};
+use super::matmul::{glu, matvec, split_k, tile};
 use super::matrix::{copy, get_rows, quantize, read};
 use super::shader::spirv;
 use super::shader::switch::Switch;
@@ -13,7 +14,9 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
     let products = matvec::programs()
         .chain(tile::programs())
         .chain(cooperative::programs())
-        .chain(f16_activations::programs());
+        .chain(f16_activations::programs())
+        .chain(glu::programs())
+        .chain(f16_weights::programs());
     // The variant for devices that convert f16 exactly.
     let products = products.map(|program| program.with(Switch::NativeF16));
     let products = products.map(|program| (program.name(), checked(program.wgsl(true))));
@@ -23,7 +26,8 @@ pub fn shaders() -> impl Iterator<Item = (String, String)> {
         .chain(split_k::texts())
         .chain(experts::texts());
     let others = others.map(|(name, wgsl)| (name.to_owned(), checked(wgsl)));
-    exact_texts(true).chain(products).chain(others)
+    let decoded = cooperative_decoded::texts().map(|(name, wgsl)| (name, checked(wgsl)));
+    exact_texts(true).chain(products).chain(others).chain(decoded)
 }
 
 /// The SPIR-V that Vulkan drivers get for each shader of exact arithmetic, or why the translation failed.

@@ -73,6 +73,7 @@ impl Model {
             warnings: [config.warnings(), &reader.warnings()].concat(),
             weights: reader.load(&graph, &options.device)?,
             sessions,
+            fused: false,
             software_adapter: match &options.device {
                 Device::Gpu(gpu) => gpu.is_software_adapter(),
                 Device::Cpu => true,
@@ -103,6 +104,14 @@ impl Model {
     #[must_use]
     pub fn with_kernels_for(&self, software_adapter: bool) -> Self {
         Self { shared: Arc::new(Shared { software_adapter, ..Shared::clone(&self.shared) }) }
+    }
+
+    /// The same model with kernels that do several steps of a single token at once on a GPU, or without them,
+    /// as by default: they have not been measured yet.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_fused_kernels(&self, fused: bool) -> Self {
+        Self { shared: Arc::new(Shared { fused, ..Shared::clone(&self.shared) }) }
     }
 
     /// The shape of the model.

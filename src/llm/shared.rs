@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) sessions: SessionOptions,
     /// Whether sessions take the kernels for an adapter that computes on the CPU.
     pub(super) software_adapter: bool,
+    /// Whether a single token takes kernels that do several steps at once.
+    pub(super) fused: bool,
     pub(super) warnings: Vec<String>,
     pub(super) device: Device,
     pub(super) metadata: Arc<Metadata>,

@@ -75,8 +75,10 @@ def compile_all(root: Path, chip: Chip, folder: str) -> dict[str, dict]:
     files = sorted(
         file.name for file in (root / folder).glob("*.spv") if not any(part in file.name for part in SOFTWARE)
     )
-    # AMD's and NVIDIA's matrices are 16 x 16.
-    files = [file for file in files if ".side8." not in file]
+    # AMD's and NVIDIA's matrices are 16 x 16. Of these two, only AMD's subgroups have several sizes.
+    is_amd = chip.driver == AMD[0]
+    is_other = re.compile(r"matmul_cooperative_decoded\.(?!.*surplus)" if is_amd else r".*surplus")
+    files = [file for file in files if ".side8." not in file and not is_other.match(file)]
     settings = {
         "LD_PRELOAD": f"/usr/lib/x86_64-linux-gnu/lib{chip.shim}_noop_drm_shim.so",
         "VK_DRIVER_FILES": f"/usr/share/vulkan/icd.d/{chip.driver}_icd.json",

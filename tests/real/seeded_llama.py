@@ -7,6 +7,7 @@ have 107 million weights; --layers 11 makes 1.0 GB in F16, --layers 22 makes 2.0
 
 import argparse
 import math
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -72,18 +73,31 @@ def encode(weights: np.ndarray, format: str) -> np.ndarray:
     return weights
 
 
-def write(path: Path, model: Header, seed: int) -> None:
-    partial = path.with_suffix(".part")
+def write_tensor(path: Path, at: int, tensor: Tensor, seed: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    count, scale = math.prod(tensor.shape), np.float32(1 / math.sqrt(tensor.shape[0]))
+    with path.open("r+b") as out:
+        out.seek(at)
+        for start in range(0, count, CHUNK):
+            weights = rng.standard_normal(min(CHUNK, count - start), np.float32) * scale
+            weights[rng.integers(0, len(weights), len(weights) // 1000)] *= 16
+            out.write(encode(weights, tensor.format).data)
+
+
+def write(path: Path, model: Header, seed: int, jobs: int = 1) -> None:
+    partial, head = path.with_suffix(".part"), model.dump()
+    tasks, at = [], len(head)
+    for index, tensor in enumerate(model.tensors):
+        tasks.append((partial, at, tensor, [seed, index]))
+        at += padded(tensor.bytes)
     with partial.open("wb") as out:
-        out.write(model.dump())
-        for index, tensor in enumerate(model.tensors):
-            rng = np.random.default_rng([seed, index])
-            count, scale = math.prod(tensor.shape), np.float32(1 / math.sqrt(tensor.shape[0]))
-            for start in range(0, count, CHUNK):
-                weights = rng.standard_normal(min(CHUNK, count - start), np.float32) * scale
-                weights[rng.integers(0, len(weights), len(weights) // 1000)] *= 16
-                out.write(encode(weights, tensor.format).data)
-            out.write(bytes(padded(tensor.bytes) - tensor.bytes))
+        out.write(head)
+        # The padding is zeros.
+        out.truncate(at)
+    # The largest first, so that none is left over at the end.
+    tasks.sort(key=lambda task: -task[2].bytes)
+    with multiprocessing.Pool(jobs) as pool:
+        pool.starmap(write_tensor, tasks, chunksize=1)
     partial.rename(path)
 
 
@@ -105,6 +119,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--tied", action="store_true", help="the embedding is the output matrix too")
     parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each of which needs 300 MB")
     o = parser.parse_args()
     write(
         o.output,
@@ -120,6 +135,7 @@ def main() -> None:
             o.format,
         ),
         o.seed,
+        o.jobs,
     )
 
 

@@ -180,6 +180,6 @@ pub fn shaders() -> impl Iterator<Item = String> {
         dot(false),
         launch(),
     ];
-    let matrices = MatrixUnits::EXAMPLES.into_iter().flat_map(|units| matrix(units, false));
+    let matrices = MatrixUnits::examples().into_iter().flat_map(|units| matrix(units, false));
     kernels.into_iter().flatten().chain(matrices).map(|kernel| kernel.wgsl())
 }

@@ -63,6 +63,9 @@ pub(super) struct Models {
     /// Print the progress to the standard error
     #[arg(long)]
     progress: bool,
+    /// Take kernels that do several steps of a single token at once
+    #[arg(long, hide = true)]
+    fuse: bool,
     /// Do not run each test once before measuring; the first run then includes compilation
     #[arg(long)]
     no_warmup: bool,
@@ -136,7 +139,7 @@ impl Models {
             for (path, file, quantize) in sources {
                 let description = describe(path, file, quantize)?;
                 let options = LoadOptions::default().with_device(device.clone()).with_quantize(quantize);
-                let model = Model::from_gguf(file, &options)?;
+                let model = Model::from_gguf(file, &options)?.with_fused_kernels(self.fuse);
                 for tests in &groups {
                     let count =
                         groups.iter().map(|group| group.len()).sum::<usize>() * types.len() * files.len();

@@ -130,7 +130,8 @@ fn add<const BYTES: usize, C: Codes<BYTES>, S: Simd, const PART: usize>(
         rows[r] = stored_codes::<BYTES, C, PART>(blocks[r], unit);
     }
     let levels = stored_levels::<BYTES, C>();
-    let codes = if signed { simd.arrange::<true>(&rows, levels) } else { simd.arrange::<false>(&rows, levels) };
+    let codes =
+        if signed { simd.arrange::<true>(&rows, levels) } else { simd.arrange::<false>(&rows, levels) };
 
     let at = if C::HALVES { 2 * part } else { part };
     let scale = [simd.column(scales, at), simd.column(scales, if C::HALVES { at + 1 } else { at })];

@@ -7,15 +7,15 @@ use super::{Simd, Work};
 use crate::format::HalfToFloat;
 use std::arch::x86_64::{
     __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32,
-    _mm_loadu_si128, _mm_movehl_ps, _mm_prefetch, _mm_set1_ps, _mm_shuffle_ps, _mm256_castps256_ps128,
-    _mm256_extractf128_ps, _mm256_setr_m128, _mm256_sub_epi32, _mm256_abs_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32,
-    _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_permute2f128_ps,
-    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_ps,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_ps, _mm256_sign_epi8, _mm256_slli_epi32,
-    _mm256_storeu_ps, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpackhi_ps,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_unpacklo_ps,
+    _mm_loadu_si128, _mm_movehl_ps, _mm_prefetch, _mm_set1_ps, _mm_shuffle_ps, _mm256_abs_epi8,
+    _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_broadcastsi128_si256, _mm256_castps256_ps128,
+    _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32,
+    _mm256_dpbusd_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_permute2f128_ps,
+    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_m128,
+    _mm256_setr_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_ps, _mm256_sign_epi8,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpackhi_ps, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_unpacklo_ps,
 };
 
 /// What multiplies bytes.
@@ -260,11 +260,8 @@ impl<const DOT: u8> Simd for X86<DOT> {
             for j in FROM..TO {
                 let x = _mm256_set1_epi32(x.as_ptr().add(4 * j).cast::<i32>().read_unaligned());
                 // The first operand of a product of bytes is unsigned.
-                let (code, x) = if SIGNED {
-                    (magnitudes[j], _mm256_sign_epi8(x, codes[j]))
-                } else {
-                    (codes[j], x)
-                };
+                let (code, x) =
+                    if SIGNED { (magnitudes[j], _mm256_sign_epi8(x, codes[j])) } else { (codes[j], x) };
                 sums[j] = match DOT {
                     // Two products of a code and a number are at most 2·128·127, which fits.
                     MADDUBS => _mm256_maddubs_epi16(code, x),

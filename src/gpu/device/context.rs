@@ -44,7 +44,7 @@ pub(in crate::gpu) struct Shared {
     /// Which kernels products use, where not the defaults.
     pub(in crate::gpu) tuning: RwLock<Tuning>,
     /// Scratch memory of products, one buffer of each kind, shared by all products.
-    pub(in crate::gpu) scratch: [Mutex<Option<wgpu::Buffer>>; 2],
+    pub(in crate::gpu) scratch: [Mutex<Option<wgpu::Buffer>>; 3],
 }
 
 /// The results of a device's self-tests.

@@ -41,6 +41,11 @@ pub const INT8_BLOCK_WGSL: &str = concat!(
     include_str!("../../../shaders/lib/int8_block.wgsl")
 );
 
+/// Bytes of `count` int8 blocks.
+pub(super) fn int8_bytes(count: u64) -> u64 {
+    count.next_multiple_of(INT8_GROUP) * INT8_BLOCK_BYTES
+}
+
 const OF_F16: &str = "quantize_activations.f16";
 
 /// With `native_f16`, the device converts f16 itself.
@@ -111,7 +116,7 @@ impl<'a> Activations<'a> {
             return Err(Error::Number { what: "the number of columns", needed, found: cols as u64 });
         }
         let count = (batch * (cols / INT8_BLOCK)) as u64;
-        let bytes = count.next_multiple_of(INT8_GROUP) * INT8_BLOCK_BYTES;
+        let bytes = int8_bytes(count);
         let blocks = if gpu.software_adapter().is_some_and(SoftwareAdapter::uniform_activations) {
             // A uniform binding must have the size that the shader declares.
             gpu.buffer(bytes.max(UNIFORM_BYTES), BufferUsages::STORAGE | BufferUsages::UNIFORM)?

@@ -243,7 +243,7 @@ impl Gpu {
 
     /// What a variant needs and this device lacks, if anything.
     fn lacks(&self, variant: Variant) -> Option<&'static str> {
-        variant.lacks(self.has_subgroups(), self.matrix_units().is_some())
+        variant.lacks(self.has_subgroups(), self.matrix_units())
     }
 
     fn has_subgroups(&self) -> bool {
@@ -287,7 +287,9 @@ impl Gpu {
         let kernel = Kernel::new(self, variant, format, cols, batch);
         let groups = kernel.groups(rows, batch);
         let (busy, least_cols) = match kernel {
-            Kernel::Cooperative(_) => return units_split_k(groups, (rows, cols), batch),
+            Kernel::Cooperative(_) | Kernel::Decoded(_) => {
+                return units_split_k(groups, (rows, cols), batch);
+            }
             Kernel::Matvec(kernel) => (BUSY_GROUPS, LEAST_LANE_COLS * kernel.lanes.least()),
             Kernel::Tile(_) if self.maker() == Maker::Nvidia => (BUSY_TILES, LEAST_TILE_COLS),
             Kernel::Tile(_) => (BUSY_GROUPS, LEAST_TILE_COLS),

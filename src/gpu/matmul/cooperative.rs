@@ -50,7 +50,7 @@ impl Cooperative {
 /// Programs for compilers of other platforms: formats of each kind, for the matrix units of NVIDIA, AMD and
 /// Apple.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
-    let units = MatrixUnits::EXAMPLES;
+    let units = MatrixUnits::examples();
     let kernels = units.into_iter().map(|units| Cooperative { units, split_k: 1 });
     let kernels = kernels.chain([Cooperative { units: units[0], split_k: 4 }]);
     kernels.flat_map(|kernel| {

@@ -2,6 +2,9 @@
 //! units.
 
 use super::cooperative::Cooperative;
+use super::cooperative_decoded::CooperativeDecoded;
+use super::decoded_tile::DecodedTile;
+use super::f16_weights;
 use super::matvec::{ExpertForm, Lanes, Matvec, SubgroupSizes, columns_for, lanes_for};
 use super::precision::Precision;
 use super::tile::Tile;
@@ -18,6 +21,7 @@ pub(super) enum Kernel {
     Matvec(Matvec),
     Tile(Tile),
     Cooperative(Cooperative),
+    Decoded(CooperativeDecoded),
 }
 
 impl Kernel {
@@ -28,21 +32,30 @@ impl Kernel {
             Form::ThreadPerRow(rows) => (Lanes::ThreadPerRow, rows),
             Form::Shared(rows) => (Lanes::Shared(lanes_for(format, cols)), rows),
             Form::Subgroup(rows) => (Lanes::Subgroup(SubgroupSizes::of(gpu)), rows),
-            Form::Tile => return Self::Tile(Tile { int8, split_k }),
+            Form::Tile => return Self::Tile(Tile { int8, is_large: false, split_k }),
+            Form::LargeTile => return Self::Tile(Tile { int8, is_large: true, split_k }),
             Form::Cooperative => {
                 let units = gpu.matrix_units().expect("only a device with matrix units runs this variant");
                 return Self::Cooperative(Cooperative { units, split_k });
+            }
+            Form::CooperativeDecoded(matrices_beside) => {
+                let units = gpu.matrix_units().expect("only a device with matrix units runs this variant");
+                return Self::Decoded(CooperativeDecoded {
+                    tile: DecodedTile { units, matrices_beside },
+                    split_k,
+                });
             }
         };
         Self::Matvec(Matvec { int8, lanes, rows, columns: columns_for(batch), split_k })
     }
 
-    /// The program for a format.
+    /// The program for a format: the one that reads the matrix.
     pub(super) fn program(self, format: Format, is_ragged: bool, has_bias: bool) -> MatrixProgram {
         match self {
             Self::Matvec(kernel) => kernel.program(format, is_ragged, has_bias, ExpertForm::None),
             Self::Tile(kernel) => kernel.program(format, is_ragged, has_bias),
             Self::Cooperative(kernel) => kernel.program(format, has_bias),
+            Self::Decoded(_) => f16_weights::program(format),
         }
     }
 
@@ -51,7 +64,8 @@ impl Kernel {
         match self {
             Self::Matvec(Matvec { split_k, .. })
             | Self::Tile(Tile { split_k, .. })
-            | Self::Cooperative(Cooperative { split_k, .. }) => split_k,
+            | Self::Cooperative(Cooperative { split_k, .. })
+            | Self::Decoded(CooperativeDecoded { split_k, .. }) => split_k,
         }
     }
 
@@ -61,6 +75,7 @@ impl Kernel {
             Self::Matvec(kernel) => kernel.dispatch(rows, batch),
             Self::Tile(kernel) => kernel.dispatch(rows, batch),
             Self::Cooperative(kernel) => kernel.dispatch(rows, batch),
+            Self::Decoded(kernel) => kernel.dispatch(rows, batch),
         }
     }
 
@@ -82,6 +97,7 @@ impl Kernel {
             Self::Matvec(kernel) => kernel.longest_path(format, cols),
             Self::Tile(kernel) => kernel.longest_path(cols),
             Self::Cooperative(kernel) => kernel.longest_path(cols),
+            Self::Decoded(kernel) => kernel.longest_path(cols),
         }
     }
 }

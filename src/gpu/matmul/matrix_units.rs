@@ -23,16 +23,14 @@ pub(crate) struct MatrixUnits {
     pub(crate) workgroup: u64,
     /// Whether matrices can be loaded from arrays of vec4s.
     pub(crate) quads: bool,
+    /// Whether subgroups may be smaller than the largest.
+    pub(super) surplus: bool,
+    /// The most invocations of a workgroup, and bytes of workgroup memory.
+    pub(super) most_invocations: u64,
+    pub(super) most_bytes: usize,
 }
 
 impl MatrixUnits {
-    /// Those of NVIDIA, AMD and Apple.
-    pub(crate) const EXAMPLES: [Self; 3] = [
-        Self { side: 16, subgroups_beside: 4, workgroup: 512, quads: true },
-        Self { side: 16, subgroups_beside: 2, workgroup: 256, quads: true },
-        Self { side: 8, subgroups_beside: 4, workgroup: 512, quads: false },
-    ];
-
     /// The matrix units of `adapter`, if they multiply square matrices of f16 and accumulate in f32, as far
     /// as a device with these limits can use them.
     pub(in crate::gpu) fn of(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> Option<Self> {
@@ -46,21 +44,49 @@ impl MatrixUnits {
         let side = [16, 8].into_iter().find(|&side| all.iter().any(does(side)))? as usize;
         let info = adapter.get_info();
         let quads = info.backend == wgpu::Backend::Vulkan;
+        let most_invocations = MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into();
+        let surplus = info.subgroup_min_size < info.subgroup_max_size;
         let sizes = [4, 2].map(|subgroups_beside| {
             let workgroup = (subgroups_beside * subgroups_beside) as u64 * u64::from(info.subgroup_max_size);
-            Self { side, subgroups_beside, workgroup, quads }
+            let most_bytes = limits.max_compute_workgroup_storage_size as usize;
+            Self { side, subgroups_beside, workgroup, quads, surplus, most_invocations, most_bytes }
         });
         let fits = |units: &Self| {
-            units.workgroup <= MOST_INVOCATIONS.min(limits.max_compute_invocations_per_workgroup).into()
-                && units.workgroup_bytes() <= limits.max_compute_workgroup_storage_size as usize
+            units.workgroup <= most_invocations
+                && units.workgroup_bytes() <= units.most_bytes
                 && units.items() <= MOST_ITEMS
         };
         sizes.into_iter().find(fits).filter(|_| adapter.features().contains(FEATURES))
     }
 
-    /// These units with matrices loaded from arrays of scalars, as on Metal.
+    /// These units with matrices loaded from arrays of scalars, and subgroups that may be smaller, as on
+    /// Metal.
     pub(in crate::gpu) fn with_scalar_loads(self) -> Self {
-        Self { quads: false, ..self }
+        Self { quads: false, surplus: true, ..self }
+    }
+
+    /// The matrix units of NVIDIA, AMD and Apple, for lists of programs.
+    pub(crate) fn examples() -> [Self; 3] {
+        let (most_invocations, most_bytes) = (MOST_INVOCATIONS.into(), WORKGROUP_BYTES as usize);
+        let nvidia = Self {
+            side: 16,
+            subgroups_beside: 4,
+            workgroup: 512,
+            quads: true,
+            surplus: false,
+            most_invocations,
+            most_bytes,
+        };
+        [
+            nvidia,
+            Self { subgroups_beside: 2, workgroup: 256, surplus: true, ..nvidia },
+            Self { side: 8, quads: false, surplus: true, ..nvidia },
+        ]
+    }
+
+    /// The lanes of the largest subgroup.
+    pub(super) fn lanes(self) -> u64 {
+        self.workgroup / (self.subgroups_beside * self.subgroups_beside) as u64
     }
 
     /// The rows, and the vectors, of a tile.

@@ -6,7 +6,7 @@ use super::kernel::Kernel;
 use super::precision::Precision;
 use super::scratch::Scratch;
 use super::variant::Variant;
-use super::{BIAS, X, Y};
+use super::{BIAS, ROW_SCALES, X, X_SCALES, Y};
 use crate::cpu::{self, Float};
 use crate::gpu::Gpu;
 use crate::gpu::device::software_adapter::SoftwareAdapter;
@@ -16,15 +16,10 @@ use crate::gpu::matrix::program::MatrixProgram;
 use crate::gpu::op::Op;
 use crate::gpu::op::bindings::Bindings;
 use crate::gpu::op::range::Range;
-use crate::gpu::shader::binding::Binding;
 use crate::gpu::shader::pipeline::Arithmetic;
 use crate::gpu::shader::switch::Switch;
 use crate::{Error, Result};
 use wgpu::BufferBinding;
-
-/// For matrix units: the scales of rows and of vectors.
-const ROW_SCALES: Binding = Binding::new(7, "row_scales");
-const X_SCALES: Binding = Binding::new(8, "x_scales");
 
 impl Gpu {
     /// Prepares y = x·Wᵀ + bias, the products of all rows of `matrix` with each vector of `x`.
@@ -35,7 +30,8 @@ impl Gpu {
     ///
     /// Weights are read once for up to 8 vectors. Each buffer of the matrix is one dispatch. With matrix
     /// units, one more converts the vectors to f16, and the first prepare of a product with the matrix also
-    /// submits a pass that computes per-row scales.
+    /// submits a pass that computes per-row scales; a tuned device may also decode the weights to f16 before,
+    /// up to 64 MiB at a time.
     ///
     /// Sums are f32. With exact vectors, the error of a result is at most Σ|wᵢxᵢ| times 2⁻²⁴ times the number
     /// of additions on the longest path, on a GPU a fraction of the columns. With int8 vectors, it is at most
@@ -95,8 +91,12 @@ impl Gpu {
         let kernel = Kernel::new(self, variant, format, matrix.cols(), x.batch());
         let program = kernel.program(format, matrix.is_ragged(), bias.is_some());
         let program = self.with_native_f16(program);
-        if matches!(kernel, Kernel::Cooperative(_)) {
-            return self.prepare_cooperative(kernel, &program, matrix, x, bias, y);
+        match kernel {
+            Kernel::Cooperative(_) => {
+                return self.prepare_cooperative(kernel, &program, matrix, x, bias, y);
+            }
+            Kernel::Decoded(kernel) => return self.prepare_decoded(kernel, &program, matrix, x, bias, y),
+            Kernel::Matvec(_) | Kernel::Tile(_) => {}
         }
         let int8 = variant.precision() == Precision::Int8;
         let bindings = Bindings::new().write(Y, y).read_optional(BIAS, bias);

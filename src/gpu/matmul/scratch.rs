@@ -5,13 +5,15 @@ use crate::gpu::Gpu;
 use std::sync::PoisonError;
 use wgpu::BufferUsages;
 
-/// The kinds of scratch memory; one product may need both.
+/// The kinds of scratch memory; one product may need all.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scratch {
     /// Sums of slices of the columns, or batches of expert assignments.
     Sums,
     /// Vectors as f16.
     F16Activations,
+    /// Weights as f16.
+    F16Weights,
 }
 
 impl Gpu {

@@ -1,4 +1,5 @@
-//! The kernel that multiplies tiles of 64 rows and 64 vectors: `shaders/matmul/matmul.wgsl`.
+//! The kernels that multiply tiles of 64 rows and 64 vectors, or of 128 and 128: `shaders/matmul/matmul.wgsl`
+//! and `matmul_large.wgsl`.
 
 use super::EXAMPLES;
 use crate::gpu::matrix::FLOAT_AND_QUANTIZED;
@@ -7,15 +8,12 @@ use crate::gpu::op::step::Dispatch;
 use crate::gpu::shader::switch::Switch;
 use crate::{FORMATS, Format};
 
-/// The rows, and the vectors, of a tile.
-const SIDE: usize = 64;
-/// Invocations of a workgroup.
-const WORKGROUP: u64 = 128;
-
 /// The kernel and its parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Tile {
     pub(super) int8: bool,
+    /// Whether a tile has 128 rows and 128 vectors, which exact vectors can.
+    pub(super) is_large: bool,
     /// Slices that the columns are split into, each for its own workgroups.
     pub(super) split_k: usize,
 }
@@ -24,7 +22,9 @@ impl Tile {
     /// The program for a format.
     pub(super) fn program(self, format: Format, is_ragged: bool, has_bias: bool) -> MatrixProgram {
         let weights = if format.is_float() { Switch::Floats } else { Switch::Codes };
-        MatrixProgram::new("matmul/matmul.wgsl", format, WORKGROUP)
+        let (file, workgroup) =
+            if self.is_large { ("matmul/matmul_large.wgsl", 256) } else { ("matmul/matmul.wgsl", 128) };
+        MatrixProgram::new(file, format, workgroup)
             .with(weights)
             .named_if(is_ragged, Switch::Ragged, "ragged")
             .with_if(self.int8, Switch::Int8)
@@ -35,8 +35,9 @@ impl Tile {
 
     /// The dispatch for `rows` rows and `batch` vectors.
     pub(super) fn dispatch(self, rows: usize, batch: usize) -> Dispatch {
-        let depth = (batch.div_ceil(SIDE) * self.split_k) as u64;
-        Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(SIDE) as u64) }
+        let side = if self.is_large { 128 } else { 64 };
+        let depth = (batch.div_ceil(side) * self.split_k) as u64;
+        Dispatch { depth, ..Dispatch::of_groups(rows.div_ceil(side) as u64) }
     }
 
     /// The most additions between one weight's product and the result, for rows of `cols` weights.
@@ -50,14 +51,17 @@ impl Tile {
 /// Programs for tests and compilers of other platforms: every format with int8, and a few with exact vectors
 /// and split-K.
 pub(in crate::gpu) fn programs() -> impl Iterator<Item = MatrixProgram> {
-    let exact = |split_k| Tile { int8: false, split_k };
+    let exact = |is_large, split_k| Tile { int8: false, is_large, split_k };
     let int8 = FORMATS.iter().map(|info| info.format).filter(|format| !format.is_float());
-    let int8 = int8.map(|format| Tile { int8: true, split_k: 1 }.program(format, false, false));
-    let split = [1, 4].into_iter().flat_map(move |split_k| {
-        EXAMPLES.into_iter().map(move |format| exact(split_k).program(format, false, false))
+    let int8 =
+        int8.map(|format| Tile { int8: true, is_large: false, split_k: 1 }.program(format, false, false));
+    let exacts = [(false, 1), (false, 4), (true, 1), (true, 4)];
+    let split = exacts.into_iter().flat_map(move |(is_large, split_k)| {
+        EXAMPLES.into_iter().map(move |format| exact(is_large, split_k).program(format, false, false))
     });
-    let f16 = FLOAT_AND_QUANTIZED
-        .into_iter()
-        .map(move |format| exact(1).program(format, false, false).reading_f16());
+    let f16 = [false, true].into_iter().flat_map(move |is_large| {
+        let program = move |format| exact(is_large, 1).program(format, false, false).reading_f16();
+        FLOAT_AND_QUANTIZED.into_iter().map(program)
+    });
     int8.chain(split).chain(f16)
 }

@@ -1,8 +1,10 @@
 //! The choice of a kernel for products, with its parameters. Tests and benches choose freely, the library by
 //! tables.
 
+use super::decoded_tile::DecodedTile;
+use super::matrix_units::MatrixUnits;
 use super::precision::Precision;
-use Form::{Cooperative, Shared, Subgroup, ThreadPerRow, Tile};
+use Form::{Cooperative, CooperativeDecoded, LargeTile, Shared, Subgroup, ThreadPerRow, Tile};
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,12 +30,17 @@ pub(super) enum Form {
     Subgroup(usize),
     /// A workgroup computes a tile.
     Tile,
+    /// A workgroup computes a tile of 128 rows and 128 vectors.
+    LargeTile,
     /// A workgroup computes a tile by matrix units.
     Cooperative,
+    /// The same with weights that are decoded before; a subgroup has 4 matrices of rows by this many of
+    /// vectors.
+    CooperativeDecoded(usize),
 }
 
 /// The forms to choose from.
-const FORMS: [Form; 9] = [
+const FORMS: [Form; 12] = [
     ThreadPerRow(4),
     ThreadPerRow(8),
     Shared(4),
@@ -42,7 +49,10 @@ const FORMS: [Form; 9] = [
     Subgroup(4),
     Subgroup(8),
     Tile,
+    LargeTile,
     Cooperative,
+    CooperativeDecoded(4),
+    CooperativeDecoded(2),
 ];
 /// The most vectors at once of kernels other than tiles.
 pub(super) const MOST_COLUMNS: usize = 8;
@@ -82,22 +92,30 @@ impl Variant {
         match self.form {
             ThreadPerRow(_) | Shared(_) | Subgroup(_) => true,
             Tile => batch > MOST_COLUMNS,
-            Cooperative => batch > MOST_COLUMNS && self.precision == Precision::Int8,
+            LargeTile => batch > MOST_COLUMNS && self.precision == Precision::Exact,
+            Cooperative | CooperativeDecoded(_) => batch > MOST_COLUMNS && self.precision == Precision::Int8,
         }
     }
 
     /// What it needs and such a device lacks, if anything.
-    pub(super) fn lacks(self, has_subgroups: bool, has_matrix_units: bool) -> Option<&'static str> {
+    pub(super) fn lacks(self, has_subgroups: bool, units: Option<MatrixUnits>) -> Option<&'static str> {
         match self.form {
             Subgroup(_) if !has_subgroups => Some("subgroup operations"),
-            Cooperative if !has_matrix_units => Some("matrix units"),
+            Cooperative | CooperativeDecoded(_) if units.is_none() => Some("matrix units"),
+            CooperativeDecoded(matrices_beside) => {
+                let fits = |units| DecodedTile { units, matrices_beside }.fits();
+                if units.is_some_and(fits) { None } else { Some("workgroups of this size") }
+            }
             _ => None,
         }
     }
 
     /// The largest relative error of a factor before multiplication: f16 may be rounded either way.
     pub fn rounding(self) -> f64 {
-        if self.form == Cooperative { f64::powi(2.0, -10) } else { 0.0 }
+        match self.form {
+            Cooperative | CooperativeDecoded(_) => f64::powi(2.0, -10),
+            _ => 0.0,
+        }
     }
 }
 
@@ -109,7 +127,9 @@ impl fmt::Display for Variant {
             Shared(rows) => format!("shared.rows{rows}"),
             Subgroup(rows) => format!("subgroup.rows{rows}"),
             Tile => "tile".to_owned(),
+            LargeTile => "tile.128x128".to_owned(),
             Cooperative => "cooperative".to_owned(),
+            CooperativeDecoded(matrices) => format!("cooperative_decoded.4x{matrices}"),
         };
         let split_k = if self.split_k > 1 { format!(".split_k{}", self.split_k) } else { String::new() };
         f.pad(&format!("{precision}.{form}{split_k}"))
@@ -141,7 +161,7 @@ mod tests {
             assert_eq!(variant.to_string().parse(), Ok(variant));
             assert!(names.insert(variant.to_string()));
         }
-        assert_eq!(names.len(), 68);
+        assert_eq!(names.len(), 80);
         let subgroup = Variant::new(Precision::Int8, Subgroup(4)).with_split_k(2);
         assert_eq!(subgroup.to_string(), "int8.subgroup.rows4.split_k2");
         assert!(

@@ -103,6 +103,7 @@ pub(in crate::gpu) mod tests {
         has_the_layout_of_wgsl::<matrix::copy::CopyRowsParams>();
         has_the_layout_of_wgsl::<matrix::copy::ScatterFieldsParams>();
         has_the_layout_of_wgsl::<matmul::f16_activations::F16ActivationsParams>();
+        has_the_layout_of_wgsl::<matmul::cooperative_decoded::DecodedParams>();
         has_the_layout_of_wgsl::<matmul::split_k::SplitKSumParams>();
         has_the_layout_of_wgsl::<matmul::experts::ExpertParams>();
     }

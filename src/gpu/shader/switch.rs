@@ -72,6 +72,8 @@ switches! {
     NoContraction = "NO_CONTRACTION",
     /// Activations are int8 blocks.
     Int8 = "INT8",
+    /// The int8 form of the result is stored too.
+    Int8Result = "INT8_RESULT",
     /// Activations are f16.
     F16X = "F16_X",
     /// Int8 activations are a uniform buffer.
@@ -100,6 +102,8 @@ switches! {
     Side8 = "SIDE8",
     /// Cooperative matrices are loaded from memory of vec4s.
     Quads = "QUADS",
+    /// A workgroup may have more subgroups than its tile needs.
+    SurplusSubgroups = "SURPLUS_SUBGROUPS",
 }
 
 impl Switch {

@@ -238,7 +238,8 @@ impl<'a> Batch<'a> {
         let (gates, ups) = (self.get(Slot::Gate), self.get(Slot::Up));
         let length = Slot::Gated.width(config);
         if self.int8 {
-            let (ups, stride) = if config.experts.is_none() { (&gates[length..], 2 * length) } else { (ups, length) };
+            let (ups, stride) =
+                if config.experts.is_none() { (&gates[length..], 2 * length) } else { (ups, length) };
             let mut gated = vec![0.0; self.tokens.len() * length];
             fast::glu(config.activation, (gates, ups), stride, &mut gated, length);
             self.put(Slot::Gated, gated);

@@ -105,7 +105,7 @@ fn glu(config: &Config, int8: bool, software_adapter: bool) -> Source {
         // Without experts, the ups of a token follow its gates.
         .number("UP", if config.experts.is_none() { length } else { 0 })
         .number("LENGTH", length)
-        .flag("GELU", config.activation == Activation::Gelu)
+        .number("GELU", usize::from(config.activation == Activation::Gelu))
         .number("LANES", lanes)
         .int8(int8, 4);
     let access = &[Read, Read, ReadWrite, ReadWrite][..3 + usize::from(int8)];

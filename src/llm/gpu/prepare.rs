@@ -7,8 +7,9 @@ use super::ops::NamedOp;
 use super::source::Kernels;
 use crate::Result;
 use crate::gpu::{Activations, INT8_BLOCK, Op, Precision};
+use crate::llm::architectures::Activation;
 use crate::llm::shared::Shared;
-use crate::llm::steps::{LibraryStep, Slot, Step};
+use crate::llm::steps::{KernelStep, LibraryStep, Slot, Step};
 use crate::llm::weights::{BiasedMatrix, GpuWeights};
 use std::slice;
 use wgpu::BufferBinding;
@@ -26,8 +27,12 @@ pub(super) fn prepare<'a>(
     let int8 = shared.sessions.precision == Precision::Int8 && quantized.next().is_some();
     let (kernels, inputs, ops) = (Kernels::new(&weights.gpu, &buffers.state), Vec::new(), Vec::new());
     let mut preparation = Preparation { buffers, shared, weights, normed, size, int8, kernels, inputs, ops };
-    for step in steps {
-        preparation.step(step)?;
+    let mut steps = steps.into_iter().peekable();
+    while let Some(step) = steps.next() {
+        match steps.peek() {
+            Some(next) if preparation.fused(step, next)? => drop(steps.next()),
+            _ => preparation.step(step)?,
+        }
     }
     Ok(preparation.ops)
 }
@@ -59,6 +64,32 @@ struct Input<'a> {
 impl<'a> Preparation<'a> {
     fn push(&mut self, name: impl Into<String>, op: Op) {
         self.ops.push(NamedOp { name: name.into(), op, weight_bytes: 0 });
+    }
+
+    /// Prepares a step and the next one as one op, if the model wants that and there is a kernel for it.
+    fn fused(&mut self, step: &Step, next: &Step) -> Result<bool> {
+        let Step::Library(LibraryStep::Matmul { stack, from, to: Slot::Gate }) = *step else {
+            return Ok(false);
+        };
+        let wanted = self.shared.fused && self.size.tokens == 1 && *next == Step::Kernel(KernelStep::Glu);
+        let [BiasedMatrix { weights, bias: None }] = &self.weights.stacks[stack][..] else {
+            return Ok(false);
+        };
+        if !wanted {
+            return Ok(false);
+        }
+        let (x, gated) = (self.activations(from, false)?, self.activations(Slot::Gated, true)?);
+        let blocks = gated.x.blocks();
+        let is_gelu = self.shared.config.activation == Activation::Gelu;
+        let y = self.buffers.slot(Slot::Gated);
+        let gpu = &self.weights.gpu;
+        let Some(op) = gpu.prepare_matmul_glu(weights, &x.x, is_gelu, &y, blocks.as_ref())? else {
+            return Ok(false);
+        };
+        let _ = self.input(from, !weights.format().is_float())?;
+        let (name, weight_bytes) = (format!("product and glu {}", weights.format()), weights.device_bytes());
+        self.ops.push(NamedOp { name, op, weight_bytes });
+        Ok(true)
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

@@ -16,7 +16,6 @@ macro_rules! files {
 
 /// The files of `shaders/llm`.
 const FILES: &[(&str, &str)] = files![
-    "llm/activation.wgsl",
     "llm/add_rms_norm.wgsl",
     "llm/add_rms_norm_quads.wgsl",
     "llm/attention.wgsl",

@@ -2,6 +2,7 @@
 //! bounds.
 
 mod every_variant;
+mod glu;
 mod matrix_units;
 mod refused;
 mod split_k;

@@ -28,7 +28,7 @@ const NEAR: f64 = 1e-6;
 /// The same with rounding to f16.
 const NEAR_IN_F16: f64 = 1e-4;
 
-const FAULTS: [Fault; 50] = [
+const FAULTS: [Fault; 64] = [
     // Nothing is computed.
     fault((Q4_0, 1, "exact.thread_per_row.rows4"), "if (i < params.count)", "if (false)"),
     // A wrong nibble, a slightly wrong scale, and another weight's code.
@@ -74,6 +74,14 @@ const FAULTS: [Fault; 50] = [
     ),
     fault((Q4_0, 9, "exact.tile"), "row < params.rows && vector", "row <= params.rows && vector"),
     fault((Q4_0, 9, "exact.tile"), "vector < params.batch)", "vector <= params.batch)"),
+    // Large tiles: another lane's row, vectors that are not where they are read, another half of the columns,
+    // a word that counts twice, a step that is loaded twice, and columns of several slices.
+    fault((Q4_0, 9, "exact.tile.128x128"), "row_quads[i][1][row_lane]", "row_quads[i][0][row_lane]"),
+    fault((Q4_0, 9, "exact.tile.128x128"), "let n = swizzled(i, vector_lane);", "let n = vector_lane;"),
+    fault((F16, 9, "exact.tile.128x128"), "select(own.a, own.b, is_last)", "own.a"),
+    fault((Q4_K, 9, "exact.tile.128x128"), "weights(words.y, scale, min)", "weights(words.x, scale, min)"),
+    fault((Q4_0, 9, "exact.tile.128x128"), "min(step + 1u, all_steps - 1u)", "min(step, all_steps - 1u)"),
+    fault((Q4_0, 9, "exact.tile.128x128.split_k"), "min(first_step + slice_steps, all_steps)", "all_steps"),
     // Another vector, and int8 activations with a slightly wrong scale.
     fault((Q4_0, 3, "exact.thread_per_row.rows4"), "min(vector, params.batch - 1u)", "0u"),
     fault((Q4_0, 3, "int8.thread_per_row.rows4"), "largest / 127.0", "largest / 127.01"),
@@ -132,6 +140,25 @@ const FAULTS: [Fault; 50] = [
         "first = slice * slice_steps + 2u;",
     ),
     fault((Q4_0, 9, "int8.cooperative.split_k"), "(slice * params.batch + vector)", "(slice + vector)"),
+    // Matrix units with decoded weights: the other half of a part, a lost min, another row's power of two, a
+    // step that is loaded twice, a neighbour's matrix, weights in another order than the vectors, another
+    // row's power of two in the result, and slices that begin too late.
+    fault((Q4_0, 9, "int8.cooperative_decoded.4x4"), "select(w.a, w.b, is_last)", "w.a"),
+    fault((Q4_K, 9, "int8.cooperative_decoded.4x4"), "w -= min;", ""),
+    fault((Q4_0, 9, "int8.cooperative_decoded.4x4"), "down(row_scales[row])", "down(row_scales[0u])"),
+    fault((Q4_0, 9, "int8.cooperative_decoded.4x4"), "min(step + 1u, last)", "min(step, last)"),
+    fault(
+        (Q4_0, 9, "int8.cooperative_decoded.4x2"),
+        "coopMultiplyAdd(r1, v0, s10)",
+        "coopMultiplyAdd(r0, v0, s10)",
+    ),
+    fault((Q4_0, 9, "int8.cooperative_decoded.4x2"), "pack2x16float(w.xz)", "pack2x16float(w.xy)"),
+    fault((Q4_0, 9, "int8.cooperative_decoded.4x4"), "params.start_row + m]", "params.start_row + m + 1u]"),
+    fault(
+        (Q4_0, 9, "int8.cooperative_decoded.4x4.split_k"),
+        "first = slice * slice_steps;",
+        "first = slice * slice_steps + 1u;",
+    ),
 ];
 
 /// Faults with f16 vectors, as they are and quantized.

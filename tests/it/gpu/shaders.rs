@@ -28,7 +28,7 @@ fn valid(name: &str, wgsl: &str) -> (Module, ModuleInfo) {
 }
 
 fn is_cooperative(name: &str) -> bool {
-    name.starts_with("matmul_cooperative.")
+    name.starts_with("matmul_cooperative")
 }
 
 #[test]
@@ -88,8 +88,17 @@ fn every_kernel_has_a_cpu_reference() {
                 | "read_matrix" | "clear_declined" | "copy_weights" => {
                     continue;
                 }
-                "matvec" | "split_k_sum" | "matmul_cooperative" | "f16_activations" | "row_scales"
-                | "expert_count" | "expert_scatter" => "matmul",
+                "matvec"
+                | "matvec_glu"
+                | "split_k_sum"
+                | "matmul_large"
+                | "matmul_cooperative"
+                | "matmul_cooperative_decoded"
+                | "f16_activations"
+                | "f16_weights"
+                | "row_scales"
+                | "expert_count"
+                | "expert_scatter" => "matmul",
                 "quantize_activations" => "activations",
                 "quantize_pack" | "quantize_search" => "quantize",
                 name => name,

@@ -7,7 +7,7 @@ use qmill::gpu::Precision;
 use qmill::llm::{Model, Session};
 use qmill::mix::FileType;
 use qmill::stream::{Plan, Request};
-use qmill::{Device, FORMATS, Format};
+use qmill::{Device, FORMATS, Format, wgpu};
 
 /// How far a GPU's logits may be from the reference, relative to the largest: sums in f32 against sums in
 /// f64.
@@ -244,6 +244,41 @@ fn every_architecture_gives_the_reference_logits_with_each_kv_cache() {
             for found in with_all_kernels(&load(Device::Gpu(gpu.clone()))) {
                 let what = format!("{name}, {cache_keys} and {cache_values}");
                 assert_near(&read(&found), &right, bound, &what);
+            }
+        }
+    }
+}
+
+/// Both activations, in the formats of the file and in blocks; with experts there is nothing to fuse.
+#[test]
+fn fused_kernels_give_the_reference_logits() {
+    let Some(gpu) = gpu() else { return };
+    let has_subgroups = gpu.device().features().contains(wgpu::Features::SUBGROUP);
+    for name in SEEDED {
+        let source = gguf::Model::open(seeded(name)).unwrap();
+        for file in [with_formats(&source, |_| None), with_formats(&source, |_| Some(Format::Q8_0))] {
+            let right = logits(&Model::from_gguf(&file, &exact(Device::Cpu)).unwrap());
+            for (precision, bound) in [(Precision::Exact, EXACT), (Precision::Int8, INT8)] {
+                let options = exact(Device::Gpu(gpu.clone())).with_precision(precision);
+                let model = Model::from_gguf(&file, &options).unwrap().with_kernels_for(false);
+                let fused = model.with_fused_kernels(true);
+                assert_near(&logits(&fused), &right, bound, &format!("{name}, {precision:?}"));
+                if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+                    continue;
+                }
+                let glus = [&model, &fused].map(|model| {
+                    let mut session = Session::new(model).unwrap();
+                    session.start_profile().unwrap();
+                    session.prefill(&[1]).unwrap();
+                    let kinds = &session.profile().unwrap().singles.kinds;
+                    let count = |wanted: fn(&str) -> bool| {
+                        kinds.iter().filter(|kind| wanted(&kind.name)).map(|kind| kind.count).sum::<usize>()
+                    };
+                    [count(|name| name.starts_with("glu")), count(|name| name.contains("and glu"))]
+                });
+                let [[apart, 0], found] = glus else { panic!("{name}: {glus:?}") };
+                let is_fused = has_subgroups && model.config().experts.is_none();
+                assert_eq!(found, if is_fused { [0, apart] } else { [apart, 0] }, "{name}");
             }
         }
     }

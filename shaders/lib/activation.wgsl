@@ -1,4 +1,4 @@
-// The activation of a feed-forward network: SiLU, or GELU by tanh.
+// The activation of a feed-forward network: SiLU, or with GELU = 1, GELU by tanh.
 
 fn silu(x: f32) -> f32 { return x / (1.0 + exp(min(-x, 80.0))); }
 
@@ -8,10 +8,11 @@ fn gelu(x: f32) -> f32 {
 }
 
 fn activated(x: f32) -> f32 {
-  if (GELU) {
-    return gelu(x);
-  }
+#if GELU == 1
+  return gelu(x);
+#else
   return silu(x);
+#endif
 }
 
 fn activated_quad(x: vec4<f32>) -> vec4<f32> {
