@@ -19,6 +19,8 @@
 
 mod case;
 mod conversion;
+mod cpu_conversion;
+mod cpu_product;
 mod data;
 mod measure;
 #[cfg(feature = "llm")]
@@ -26,7 +28,6 @@ mod model;
 mod peaks;
 mod product;
 mod read;
-mod reference;
 mod timing;
 mod tune;
 

@@ -1,4 +1,5 @@
-//! The CPU reference: the operations as plain loops. Every other implementation is compared with it.
+//! The CPU reference: the operations as plain loops. Every other implementation is compared with it. Beside
+//! it are fast products, [`matmul_int8`] and [`matmul_f32`].
 //!
 //! Weights and vectors are slices of `f32`, [`half::f16`] or [`half::bf16`] ([`Float`]). Weights in f16 or
 //! bf16 give the same bytes as an F16 or BF16 file:
@@ -37,10 +38,14 @@ pub(crate) use error_sums::{GROUP_WEIGHTS, each_group};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
+pub(crate) use product::{DOT_LOOP_ROUND, dot_loop};
 pub use product::{Int8Vectors, StridedRows, matmul_f32, matmul_int8};
 pub use quantize::quantize;
 pub(crate) use round_trip::check_blocks;
 pub use round_trip::{round_trip, round_trip_in_place};
+#[cfg(test)]
+pub(crate) use simd::Plain;
+pub use simd::instruction_set;
 
 use crate::{Error, Format, Result};
 

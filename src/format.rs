@@ -56,7 +56,7 @@ mod tq2_0;
 
 pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub(crate) use codec::{Codec, Passes};
-pub(crate) use codes::{Codes, HalfToFloat, WithCodes};
+pub(crate) use codes::{Codes, Unpack, WithCodes, is_signed};
 pub(crate) use info::Quantize;
 pub use info::{Family, FormatInfo};
 pub use names::Format;

@@ -3,7 +3,7 @@
 use super::case::{Case, Operation};
 use super::product::{self, Variant};
 use super::timing::{Accuracy, Settings, Timing};
-use super::{conversion, reference};
+use super::{conversion, cpu_conversion, cpu_product};
 use crate::{Device, Result};
 
 /// The result of a measurement.
@@ -38,8 +38,8 @@ impl Case {
         Ok(self.measure_in_turns(device, &[variant], settings)?.remove(0))
     }
 
-    /// Checks the result of each variant, and times them on the same data. The repetitions of products on a
-    /// GPU take turns, so that what slows the device down for a while does so for all variants.
+    /// Checks the result of each variant, and times them on the same data. The repetitions of products
+    /// take turns, so that what slows the device down for a while does so for all variants.
     ///
     /// Fails as [`Case::measure`] does.
     pub fn measure_in_turns(
@@ -53,7 +53,10 @@ impl Case {
             variants.iter().map(|_| measure()).collect::<Result<Vec<_>>>()
         };
         let timings = match (device, self.operation) {
-            (Device::Cpu, _) => each(&|| Ok((reference::measure(self, settings)?, None)))?,
+            (Device::Cpu, operation) if operation.is_product() => {
+                cpu_product::measure(self, variants, settings)?
+            }
+            (Device::Cpu, _) => each(&|| Ok((cpu_conversion::measure(self, settings)?, None)))?,
             (Device::Gpu(gpu), Operation::Quantize) => each(&|| conversion::quantize(self, gpu, settings))?,
             (Device::Gpu(gpu), Operation::Dequantize) => {
                 each(&|| conversion::dequantize(self, gpu, settings))?

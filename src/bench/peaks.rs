@@ -6,7 +6,7 @@ mod gpu;
 mod kernels;
 mod rates;
 
-use super::reference::threads;
+use super::cpu_conversion::threads;
 use super::timing::Settings;
 use crate::{Device, Result};
 #[doc(hidden)]

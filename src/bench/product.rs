@@ -19,6 +19,8 @@ enum Way {
     Only,
     /// The library's own choice.
     Auto(Precision),
+    /// The fast product with float weights on the CPU.
+    F32,
     Chosen(gpu::Variant),
 }
 
@@ -28,16 +30,25 @@ impl Variant {
         !matches!(self.0, Way::Chosen(_))
     }
 
-    /// The kernel for a case, for example `int8.subgroup.rows4`; `None` if there is only one way.
+    /// The kernel for a case, for example `int8.subgroup.rows4` on a GPU and `int8.avx2` on the CPU; `None` if there is only one way.
     pub fn kernel(self, case: &Case, device: &Device) -> Option<String> {
         let Case { format, rows, cols, batch, .. } = *case;
         match (self.0, device) {
             (Way::Chosen(variant), _) => Some(variant.to_string()),
+            (Way::Auto(Precision::Exact), Device::Cpu) => Some("reference".to_owned()),
+            (Way::Auto(Precision::Int8) | Way::F32, Device::Cpu) => {
+                Some(format!("{self}.{}", cpu::instruction_set()))
+            }
             (Way::Auto(precision), Device::Gpu(gpu)) => {
                 Some(gpu::Variant::chosen(gpu, format, rows, cols, precision, batch).to_string())
             }
             _ => None,
         }
+    }
+
+    /// Whether this is not the reference, on the CPU.
+    pub(super) fn is_fast_on_cpu(self) -> bool {
+        matches!(self.0, Way::Auto(Precision::Int8) | Way::F32)
     }
 
     pub(super) fn of(variant: gpu::Variant) -> Self {
@@ -47,7 +58,7 @@ impl Variant {
     /// The precision of the vectors of a product, and with it the arithmetic: f32 or int8.
     pub fn precision(self) -> Precision {
         match self.0 {
-            Way::Only => Precision::Exact,
+            Way::Only | Way::F32 => Precision::Exact,
             Way::Auto(precision) => precision,
             Way::Chosen(variant) => variant.precision(),
         }
@@ -55,13 +66,15 @@ impl Variant {
 }
 
 impl fmt::Display for Variant {
-    /// `auto` if there is only one way; `exact` or `int8` for the library's choice at that precision; or a
+    /// `auto` if there is only one way; `exact` or `int8` for the library's choice at that precision, where
+    /// `exact` on the CPU is the reference; `f32` for the CPU's fast product with float weights; or a
     /// kernel's name, for example `int8.subgroup.rows4`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Way::Only => f.pad("auto"),
             Way::Auto(Precision::Exact) => f.pad("exact"),
             Way::Auto(Precision::Int8) => f.pad("int8"),
+            Way::F32 => f.pad("f32"),
             Way::Chosen(variant) => variant.fmt(f),
         }
     }
@@ -78,10 +91,13 @@ pub(super) fn kernels(case: &Case, gpu: &Gpu, precision: Precision) -> Vec<gpu::
 }
 
 pub(super) fn variants(case: &Case, device: &Device) -> Vec<Variant> {
-    let Device::Gpu(gpu) = device else { return vec![Variant(Way::Only)] };
     if !case.operation.is_product() {
         return vec![Variant(Way::Only)];
     }
+    let Device::Gpu(gpu) = device else {
+        let fast = if case.format.is_float() { Way::F32 } else { Way::Auto(Precision::Int8) };
+        return vec![Variant(Way::Auto(Precision::Exact)), Variant(fast)];
+    };
     let precisions: &[_] =
         if case.format.is_float() { &[Precision::Exact] } else { &[Precision::Exact, Precision::Int8] };
     let automatic = precisions.iter().map(|&precision| Variant(Way::Auto(precision)));
@@ -100,7 +116,7 @@ fn prepare(
     let y = y.as_entire_buffer_binding();
     let product = match variant.0 {
         Way::Chosen(variant) => gpu.prepare_matmul_as(variant, matrix, x, None, &y)?,
-        Way::Only | Way::Auto(_) => gpu.prepare_matmul(matrix, x, None, &y)?,
+        Way::Only | Way::Auto(_) | Way::F32 => gpu.prepare_matmul(matrix, x, None, &y)?,
     };
     Ok(x.quantize().cloned().into_iter().chain([product]).collect())
 }
@@ -109,7 +125,7 @@ fn prepare(
 ///
 /// In f32, sums in any order reach a few tenths of it. With int8, the errors of `cols` activations add up
 /// like noise; 4096 or more columns reach half of it.
-fn bound(case: &Case, variant: Variant) -> f64 {
+pub(super) fn bound(case: &Case, variant: Variant) -> f64 {
     match variant.precision() {
         Precision::Exact => 1e-6,
         Precision::Int8 => 1e-3 * (4096.0 / case.cols as f64).sqrt().max(1.0),
@@ -177,7 +193,7 @@ impl<'a> Data<'a> {
 }
 
 /// Compares a sample of `y` with sums in f64.
-fn check(
+pub(super) fn check(
     case: &Case,
     blocks: &data::Blocks,
     x: &[f32],

@@ -7,12 +7,12 @@ mod plain;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use crate::format::HalfToFloat;
-use plain::Plain;
+use crate::format::Unpack;
+pub(crate) use plain::Plain;
 use std::sync::OnceLock;
 
 /// Eight lanes. A value of the type exists only where the processor has the instructions.
-pub(super) trait Simd: HalfToFloat {
+pub(super) trait Simd: Unpack {
     /// Eight f32.
     type F32: Copy;
     /// Eight i32.
@@ -52,7 +52,7 @@ pub(super) trait Simd: HalfToFloat {
 
     /// The codes of eight rows, as `range` stores them, for [`Simd::dot`]. With `levels`, the codes are
     /// indices into them.
-    fn arrange<const SIGNED: bool>(self, rows: &[[u8; 32]; 8], levels: Option<[u8; 16]>) -> Self::Codes;
+    fn arrange<const SIGNED: bool>(self, rows: [Self::Bytes; 8], levels: Option<[u8; 16]>) -> Self::Codes;
 
     /// Σ code·x of eight rows, over columns 4·FROM to 4·TO.
     ///
@@ -67,7 +67,7 @@ pub(super) trait Simd: HalfToFloat {
     /// Σ code·x of one row, four columns in each lane, of codes as for [`Simd::arrange`].
     fn dot_row<const SIGNED: bool>(
         self,
-        codes: &[u8; 32],
+        codes: Self::Bytes,
         levels: Option<[u8; 16]>,
         x: &[i8; 32],
     ) -> Self::I32;
@@ -80,6 +80,12 @@ pub(super) trait Simd: HalfToFloat {
 /// Work that any instruction set can do. Implementations are `#[inline(always)]` with all they call.
 pub(super) trait Work {
     fn run<S: Simd>(self, simd: S);
+}
+
+/// The instructions that fast products use on this machine: `avx512-vnni`, `avx-vnni`, `avx2`, or `plain` for
+/// what every processor of its kind has.
+pub fn instruction_set() -> &'static str {
+    Level::best().name()
 }
 
 /// The instruction sets, the slowest first.
@@ -120,13 +126,12 @@ impl Level {
         }
     }
 
-    /// The name for people.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
-            Self::Avx2 => "AVX2",
-            Self::AvxVnni => "AVX-VNNI",
-            Self::Avx512Vnni => "AVX-512 VNNI",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
+            Self::Avx512Vnni => "avx512-vnni",
         }
     }
 

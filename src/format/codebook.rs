@@ -5,6 +5,8 @@
 //! and bit n of the set (bit n % 64 of word n / 64) is that of vector number n. The n-th vector of the
 //! codebook is that of the n-th set bit. The vectors are expanded at compile time.
 
+use super::Unpack;
+
 /// The 16 levels of `IQ4_NL` and `IQ4_XS`.
 pub(super) const IQ4_LEVELS: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
@@ -92,25 +94,55 @@ pub(super) fn put_signed<const D: usize>(weights: &mut [f32; D], scale: f32, vec
     }
 }
 
-/// Each element, negative where its bit in `signs` is set.
+/// The eight signs of each of four sevens of bits, as [`even_signs`] makes them.
 #[inline(always)]
-pub(super) fn signed_codes<const D: usize>(vector: &[i8; D], signs: u8) -> [i8; D] {
-    let mut codes = *vector;
-    for (j, code) in codes.iter_mut().enumerate() {
-        let minus = -((signs >> j & 1) as i8);
-        *code = (*code ^ minus) - minus;
-    }
-    codes
+pub(super) fn four_even_signs(sevens: u32) -> u32 {
+    let apart = sevens & 0x3fff | (sevens & 0x0fff_c000) << 2;
+    even_signs_of_bytes(apart & 0x007f_007f | (apart & 0x3f80_3f80) << 1)
 }
 
-/// Eight times each element, plus or minus 1.
+/// The eight signs of each of four bytes, whose seven lowest bits are set as [`even_signs`] takes them.
 #[inline(always)]
-pub(super) fn shifted_codes(vector: &[i8; 8], down: bool) -> [i8; 8] {
-    let mut codes = *vector;
-    for code in &mut codes {
-        *code = 8 * *code + if down { -1 } else { 1 };
+pub(super) fn even_signs_of_bytes(apart: u32) -> u32 {
+    let parity = apart ^ apart >> 4;
+    let parity = parity ^ parity >> 2;
+    let parity = parity ^ parity >> 1;
+    apart | (parity & 0x0101_0101) << 7
+}
+
+/// A vector, its first element in the lowest byte.
+#[inline(always)]
+pub(super) fn word(vector: &[i8; 8]) -> u64 {
+    u64::from_le_bytes(bytemuck::cast(*vector))
+}
+
+/// Two vectors, the first in the lower half.
+#[inline(always)]
+pub(super) fn word_of_two(first: &[i8; 4], second: &[i8; 4]) -> u64 {
+    let [low, high] = [first, second].map(|vector| u32::from_le_bytes(bytemuck::cast(*vector)));
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// The elements of vectors as codes counted from `least`, negative where their bit in `minus` is set.
+#[inline(always)]
+pub(super) fn signed_codes<S: Unpack>(simd: S, vectors: [u64; 4], minus: u32, least: i8) -> S::Bytes {
+    let minus = simd.mask_of_bits(minus);
+    // -x is the complement of x, plus 1.
+    let codes = simd.sub_bytes(simd.xor(simd.load_words(vectors), minus), minus);
+    simd.sub_bytes(codes, simd.splat_byte(least as u8))
+}
+
+/// Eight times each element, plus 1 or where `down` is 1 minus 1, counted from -9.
+#[inline(always)]
+pub(super) fn shifted_codes<S: Unpack>(simd: S, vectors: [u64; 4], down: [u16; 4]) -> S::Bytes {
+    let mut shifts = [0; 4];
+    for l in 0..4 {
+        shifts[l] = (10 - 2 * u64::from(down[l])) * 0x0101_0101_0101_0101;
     }
-    codes
+    let one = simd.load_words(vectors);
+    let two = simd.add_bytes(one, one);
+    let four = simd.add_bytes(two, two);
+    simd.add_bytes(simd.add_bytes(four, four), simd.load_words(shifts))
 }
 
 /// Writes `scale` times each element plus or minus an eighth.

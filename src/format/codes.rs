@@ -22,16 +22,34 @@ pub(crate) trait Codes<const BYTES: usize>: Codec {
     const LEVELS: Option<[i8; 16]> = None;
 
     /// The scales of a block, one for each part or half of a part, and its mins where there are any.
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]);
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], mins: &mut [f32; 16]);
 
-    /// The codes of part `PART` of a unit.
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32];
+    /// The codes of part `PART` of a unit: signed bytes if they span more than 127, and otherwise counted from
+    /// [`Codes::LEAST`]; or indices into [`Codes::LEVELS`].
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes;
 }
 
-/// Converts scales: a processor may have an instruction for it.
-pub(crate) trait HalfToFloat: Copy {
+/// What a processor does for unpacking blocks, 32 bytes at a time.
+pub(crate) trait Unpack: Copy {
+    /// 32 bytes, the first weight's first.
+    type Bytes: Copy;
+
     /// The f16 of these bits as f32, exactly.
     fn half_to_float(self, bits: u16) -> f32;
+
+    fn load_bytes(self, bytes: &[u8; 32]) -> Self::Bytes;
+    /// Eight bytes of each word, the lowest first.
+    fn load_words(self, words: [u64; 4]) -> Self::Bytes;
+    fn splat_byte(self, byte: u8) -> Self::Bytes;
+    /// Byte i is 255 if bit i is set, and else 0.
+    fn mask_of_bits(self, bits: u32) -> Self::Bytes;
+    /// The four pairs of bits of each byte, the lowest first.
+    fn spread_pairs(self, bytes: [u8; 8]) -> Self::Bytes;
+    fn and(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn or(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn xor(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn sub_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
 }
 
 /// What is done with a format's codes.
@@ -39,6 +57,11 @@ pub(crate) trait WithCodes {
     type Output;
 
     fn run<const BYTES: usize, C: Codes<BYTES>>(self) -> Self::Output;
+}
+
+/// Whether codes span so much that they stay signed.
+pub(crate) const fn is_signed<const BYTES: usize, C: Codes<BYTES>>() -> bool {
+    C::GREATEST as i32 - C::LEAST as i32 > 127
 }
 
 /// The bits of the f16 at `offset` in a block.
@@ -90,17 +113,8 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::super::FORMATS;
-    use super::super::f16_to_f32;
     use super::*;
-
-    #[derive(Clone, Copy)]
-    struct Reference;
-
-    impl HalfToFloat for Reference {
-        fn half_to_float(self, bits: u16) -> f32 {
-            f16_to_f32(bits)
-        }
-    }
+    use crate::cpu::Plain;
 
     /// The weights of random blocks by their codes.
     struct Decode<'a>(&'a [u8]);
@@ -112,17 +126,21 @@ mod tests {
             let mut weights = Vec::new();
             for block in self.0.as_chunks::<BYTES>().0 {
                 let (mut scales, mut mins) = ([0.0; 16], [0.0; 16]);
-                C::scales(block, Reference, &mut scales, &mut mins);
+                C::scales(block, Plain, &mut scales, &mut mins);
                 for part in 0..C::WEIGHTS / 32 {
                     let (unit, part_in_unit) = (part / C::UNIT, part % C::UNIT);
                     let codes = match part_in_unit {
-                        0 => C::codes::<0>(block, unit),
-                        1 => C::codes::<1>(block, unit),
-                        2 => C::codes::<2>(block, unit),
-                        _ => C::codes::<3>(block, unit),
+                        0 => C::codes::<0, _>(Plain, block, unit),
+                        1 => C::codes::<1, _>(Plain, block, unit),
+                        2 => C::codes::<2, _>(Plain, block, unit),
+                        _ => C::codes::<3, _>(Plain, block, unit),
                     };
                     for (i, code) in codes.into_iter().enumerate() {
-                        let code = C::LEVELS.map_or(code, |levels| levels[code as usize]);
+                        let code = match C::LEVELS {
+                            Some(levels) => levels[usize::from(code)],
+                            None if is_signed::<BYTES, C>() => code as i8,
+                            None => (i16::from(code) + i16::from(C::LEAST)) as i8,
+                        };
                         assert!((C::LEAST..=C::GREATEST).contains(&code), "{code}");
                         let sub_block = if C::HALVES { 2 * part + i / 16 } else { part };
                         assert!(C::MINS || mins[sub_block] == 0.0);
@@ -158,7 +176,11 @@ mod tests {
             for (i, (found, right)) in found.into_iter().zip(right).enumerate() {
                 // Scales of IQ formats are multiplied in another order.
                 let allowed = 2.0 * f32::EPSILON * right.abs().max(f32::MIN_POSITIVE);
-                assert!((found - right).abs() <= allowed, "{}, {i}: {found} for {right}", info.name);
+                assert!(
+                    found == right || (found - right).abs() <= allowed,
+                    "{}, {i}: {found} for {right}",
+                    info.name
+                );
             }
         }
     }

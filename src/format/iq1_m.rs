@@ -13,8 +13,8 @@
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_m`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ1 as VECTORS, put_shifted, shifted_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{IQ1 as VECTORS, put_shifted, shifted_codes, word, words};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ1_M;
 
@@ -44,24 +44,25 @@ impl Codes<{ IQ1_M::BYTES }> for IQ1_M {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; IQ1_M::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(u16::from_le_bytes(scale_of_block(block)));
+    fn scales(block: &[u8; IQ1_M::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(u16::from_le_bytes(scale_of_block(block))) * 0.125;
+        let all = u64::from_le_bytes(block[48..].as_chunks().0[0]);
         for s in 0..16 {
-            let stored = half_bits(block, 48 + s / 4 * 2) >> (s % 4 * 3) & 7;
-            scales[s] = d * f32::from(2 * stored + 1) * 0.125;
+            let stored = (all >> (s / 4 * 16 + s % 4 * 3)) as u32 & 7;
+            scales[s] = d * (2 * stored + 1) as f32;
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ1_M::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let v = 4 * unit + l;
-            let high = block[32 + v / 2] >> (v % 2 * 4);
-            let index = usize::from(block[v]) | usize::from(high & 7) << 8;
-            *codes = shifted_codes(&VECTORS[index], high >> 3 & 1 == 1);
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ1_M::BYTES], unit: usize) -> S::Bytes {
+        let high = half_bits(block, 32 + 2 * unit);
+        let (mut words, mut down) = ([0; 4], [0; 4]);
+        for l in 0..4 {
+            let high = high >> (4 * l);
+            words[l] = word(&VECTORS[usize::from(u16::from(block[4 * unit + l]) | (high & 7) << 8)]);
+            down[l] = high >> 3 & 1;
         }
-        codes
+        shifted_codes(simd, words, down)
     }
 }
 

@@ -12,8 +12,8 @@
 //! w = d·(2sc + 1) · (vector[index] ± 1/8). ggml's `dequantize_row_iq1_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ1 as VECTORS, put_shifted, shifted_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{IQ1 as VECTORS, put_shifted, shifted_codes, word, words};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ1_S;
 
@@ -42,8 +42,8 @@ impl Codes<{ IQ1_S::BYTES }> for IQ1_S {
     const GREATEST: i8 = 9;
 
     #[inline(always)]
-    fn scales(block: &[u8; IQ1_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ1_S::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             let high = half_bits(block, 34 + 2 * s);
             scales[s] = d * f32::from(2 * (high >> 12 & 7) + 1) * 0.125;
@@ -51,14 +51,14 @@ impl Codes<{ IQ1_S::BYTES }> for IQ1_S {
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ1_S::BYTES], unit: usize) -> [i8; 32] {
-        let high = usize::from(half_bits(block, 34 + 2 * unit));
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let index = usize::from(block[2 + 4 * unit + l]) | (high >> (3 * l) & 7) << 8;
-            *codes = shifted_codes(&VECTORS[index], high >> 15 == 1);
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ1_S::BYTES], unit: usize) -> S::Bytes {
+        let high = half_bits(block, 34 + 2 * unit);
+        let mut words = [0; 4];
+        for l in 0..4 {
+            let index = u16::from(block[2 + 4 * unit + l]) | (high >> (3 * l) & 7) << 8;
+            words[l] = word(&VECTORS[usize::from(index)]);
         }
-        codes
+        shifted_codes(simd, words, [high >> 15; 4])
     }
 }
 

@@ -13,8 +13,8 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_S as VECTORS, put_signed, signed_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{IQ2_S as VECTORS, put_signed, signed_codes, word, words};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ2_S;
 
@@ -44,22 +44,25 @@ impl Codes<{ IQ2_S::BYTES }> for IQ2_S {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; IQ2_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ2_S::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0)) * 0.125;
+        let all = u64::from_le_bytes(block[74..].as_chunks().0[0]);
         for s in 0..16 {
-            scales[s] = d * (0.5 + f32::from(block[74 + s / 2] >> (s % 2 * 4) & 15)) * 0.25;
+            let stored = (all >> (4 * s)) as u32 & 15;
+            scales[s] = d * (2 * stored + 1) as f32;
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ2_S::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let (v, high) = (4 * unit + l, block[66 + unit]);
-            let index = usize::from(block[2 + v]) | usize::from(high >> (2 * l) & 3) << 8;
-            *codes = signed_codes(&VECTORS[index], block[34 + v]);
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ2_S::BYTES], unit: usize) -> S::Bytes {
+        let high = usize::from(block[66 + unit]);
+        let mut words = [0; 4];
+        for l in 0..4 {
+            let index = usize::from(block[2 + 4 * unit + l]) | (high >> (2 * l) & 3) << 8;
+            words[l] = word(&VECTORS[index]);
         }
-        codes
+        let minus = u32::from_le_bytes(block[34..].as_chunks().0[unit]);
+        signed_codes(simd, words, minus, Self::LEAST)
     }
 }
 

@@ -12,8 +12,10 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_XS as VECTORS, even_signs, put_signed, signed_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{
+    IQ2_XS as VECTORS, even_signs, even_signs_of_bytes, put_signed, signed_codes, word, words,
+};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ2_XS;
 
@@ -43,26 +45,26 @@ impl Codes<{ IQ2_XS::BYTES }> for IQ2_XS {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ2_XS::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ2_XS::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0)) * 0.125;
+        let all = u64::from_le_bytes(block[66..].as_chunks().0[0]);
         for s in 0..16 {
-            scales[s] = d * (0.5 + f32::from(block[66 + s / 2] >> (s % 2 * 4) & 15)) * 0.25;
+            let stored = (all >> (4 * s)) as u32 & 15;
+            scales[s] = d * (2 * stored + 1) as f32;
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ2_XS::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let code = u32::from(half_bits(block, 2 + 8 * unit + 2 * l));
-            *codes = signed_codes(&VECTORS[code as usize & 511], even_signs(code >> 9));
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ2_XS::BYTES], unit: usize) -> S::Bytes {
+        let codes = u64::from_le_bytes(block[2..].as_chunks().0[unit]);
+        let mut words = [0; 4];
+        for l in 0..4 {
+            words[l] = word(&VECTORS[(codes >> (16 * l)) as usize & 511]);
         }
-        codes
+        // The seven signs of each code, moved together.
+        let signs = codes >> 9 & 0x007f_007f_007f_007f;
+        let signs = (signs | signs >> 8) & 0x0000_ffff_0000_ffff;
+        signed_codes(simd, words, even_signs_of_bytes((signs | signs >> 16) as u32), Self::LEAST)
     }
 }
 

@@ -12,8 +12,10 @@
 //! w = ± d·(sc + 1/2)/4 · vector[index]. ggml's `dequantize_row_iq2_xxs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ2_XXS as VECTORS, even_signs, put_signed, signed_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{
+    IQ2_XXS as VECTORS, even_signs, four_even_signs, put_signed, signed_codes, word, words,
+};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ2_XXS;
 
@@ -42,27 +44,22 @@ impl Codes<{ IQ2_XXS::BYTES }> for IQ2_XXS {
     const GREATEST: i8 = 43;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ2_XXS::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ2_XXS::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             scales[s] = d * (0.5 + f32::from(block[9 + 8 * s] >> 4)) * 0.25;
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ2_XXS::BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ2_XXS::BYTES], unit: usize) -> S::Bytes {
         let [indices @ .., s0, s1, s2, s3] = block[2..].as_chunks::<8>().0[unit];
-        let signs = u32::from_le_bytes([s0, s1, s2, s3]);
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            *codes = signed_codes(&VECTORS[usize::from(indices[l])], even_signs(signs >> (7 * l)));
+        let mut words = [0; 4];
+        for l in 0..4 {
+            words[l] = word(&VECTORS[usize::from(indices[l])]);
         }
-        codes
+        let minus = four_even_signs(u32::from_le_bytes([s0, s1, s2, s3]));
+        signed_codes(simd, words, minus, Self::LEAST)
     }
 }
 

@@ -13,8 +13,8 @@
 //! w = ± d·(2sc + 1) · vector[index]. ggml's `dequantize_row_iq3_s`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ3_S as VECTORS, put_signed, signed_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{IQ3_S as VECTORS, put_signed, signed_codes, word_of_two, words};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ3_S;
 
@@ -43,22 +43,24 @@ impl Codes<{ IQ3_S::BYTES }> for IQ3_S {
     const GREATEST: i8 = 15;
 
     #[inline(always)]
-    fn scales(block: &[u8; IQ3_S::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ3_S::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             scales[s] = d * f32::from(1 + 2 * (block[106 + s / 2] >> (s % 2 * 4) & 15));
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ3_S::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let v = 8 * unit + l;
-            let index = usize::from(block[2 + v]) | usize::from(block[66 + unit] >> l & 1) << 8;
-            *codes = signed_codes(&VECTORS[index], block[74 + v / 2] >> (l % 2 * 4));
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ3_S::BYTES], unit: usize) -> S::Bytes {
+        let high_bits = usize::from(block[66 + unit]);
+        let mut words = [0; 4];
+        for l in 0..4 {
+            let low = usize::from(block[2 + 8 * unit + 2 * l]) | (high_bits >> (2 * l) & 1) << 8;
+            let high = usize::from(block[3 + 8 * unit + 2 * l]) | (high_bits >> (2 * l + 1) & 1) << 8;
+            words[l] = word_of_two(&VECTORS[low], &VECTORS[high]);
         }
-        codes
+        let minus = u32::from_le_bytes(block[74..].as_chunks().0[unit]);
+        signed_codes(simd, words, minus, Self::LEAST)
     }
 }
 

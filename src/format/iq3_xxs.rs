@@ -12,8 +12,10 @@
 //! w = ± d·(sc + 1/2)/2 · vector[index]. ggml's `dequantize_row_iq3_xxs`.
 
 use super::bits::{f16_at, f16_is_finite_at};
-use super::codebook::{IQ3_XXS as VECTORS, even_signs, put_signed, signed_codes, words};
-use super::{Codec, Codes, HalfToFloat, half_bits, to_decode};
+use super::codebook::{
+    IQ3_XXS as VECTORS, even_signs, four_even_signs, put_signed, signed_codes, word_of_two, words,
+};
+use super::{Codec, Codes, Unpack, half_bits, to_decode};
 
 pub(super) struct IQ3_XXS;
 
@@ -42,27 +44,22 @@ impl Codes<{ IQ3_XXS::BYTES }> for IQ3_XXS {
     const GREATEST: i8 = 62;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; IQ3_XXS::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        _: &mut [f32; 16],
-    ) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; IQ3_XXS::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0));
         for s in 0..8 {
             scales[s] = d * (0.5 + f32::from(block[66 + 4 * s + 3] >> 4)) * 0.5;
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; IQ3_XXS::BYTES], unit: usize) -> [i8; 32] {
-        let signs = u32::from_le_bytes(block[66..].as_chunks().0[unit]);
-        let mut codes = [0; 32];
-        for (l, codes) in codes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let signs = even_signs(signs >> (l / 2 * 7)) >> (l % 2 * 4);
-            *codes = signed_codes(&VECTORS[usize::from(block[2 + 8 * unit + l])], signs);
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; IQ3_XXS::BYTES], unit: usize) -> S::Bytes {
+        let mut words = [0; 4];
+        for l in 0..4 {
+            let [low, high] = [block[2 + 8 * unit + 2 * l], block[3 + 8 * unit + 2 * l]];
+            words[l] = word_of_two(&VECTORS[usize::from(low)], &VECTORS[usize::from(high)]);
         }
-        codes
+        let minus = four_even_signs(u32::from_le_bytes(block[66..].as_chunks().0[unit]));
+        signed_codes(simd, words, minus, Self::LEAST)
     }
 }
 

@@ -13,7 +13,7 @@ use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16};
 use super::codebook::IQ4_LEVELS;
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale};
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode};
 
 const WEIGHTS: usize = 32;
 const BYTES: usize = 18;
@@ -50,18 +50,18 @@ impl Codes<BYTES> for IQ4_NL {
     const LEVELS: Option<[i8; 16]> = Some(IQ4_LEVELS);
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], _: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[2 + j] & 15) as i8;
-            codes[j + 16] = (block[2 + j] >> 4) as i8;
+            codes[j] = block[2 + j] & 15;
+            codes[j + 16] = block[2 + j] >> 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -12,7 +12,7 @@ use super::bits::{f16_at, f16_is_finite_at, inverse_or_zero, put_f16, round_half
 use super::codebook::IQ4_LEVELS;
 use super::lanes::{self, LANES};
 use super::search::{level_codes, level_scale, signed_largest};
-use super::{Codec, Codes, Encode, HalfToFloat, Passes, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Passes, Unpack, half_bits, to_decode};
 
 const WEIGHTS: usize = 256;
 const BYTES: usize = 136;
@@ -60,8 +60,8 @@ impl Codes<BYTES> for IQ4_XS {
     const LEVELS: Option<[i8; 16]> = Some(IQ4_LEVELS);
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, 0));
         let high = half_bits(block, 2);
         for s in 0..8 {
             let low = u16::from(block[SCALES_LOW_AT + s / 2] >> (s % 2 * 4) & 15);
@@ -71,13 +71,13 @@ impl Codes<BYTES> for IQ4_XS {
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[CODES_AT + 16 * unit + j] & 15) as i8;
-            codes[j + 16] = (block[CODES_AT + 16 * unit + j] >> 4) as i8;
+            codes[j] = block[CODES_AT + 16 * unit + j] & 15;
+            codes[j + 16] = block[CODES_AT + 16 * unit + j] >> 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -10,7 +10,7 @@
 use super::codebook::{E2M1_DOUBLED, nearest_e2m1};
 use super::extremes::largest_magnitude;
 use super::pack::{pack_nibbles, unpack_nibbles};
-use super::{Codec, Codes, Encode, HalfToFloat, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, to_decode, to_encode};
 
 pub(super) struct MXFP4;
 
@@ -40,18 +40,18 @@ impl Codes<{ MXFP4::BYTES }> for MXFP4 {
     const LEVELS: Option<[i8; 16]> = Some(E2M1_DOUBLED);
 
     #[inline(always)]
-    fn scales(block: &[u8; MXFP4::BYTES], _: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+    fn scales(block: &[u8; MXFP4::BYTES], _: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         scales[0] = half_scale(block[0]);
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; MXFP4::BYTES], _: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; MXFP4::BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[1 + j] & 15) as i8;
-            codes[j + 16] = (block[1 + j] >> 4) as i8;
+            codes[j] = block[1 + j] & 15;
+            codes[j + 16] = block[1 + j] >> 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

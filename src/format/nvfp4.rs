@@ -12,7 +12,7 @@
 
 use super::codebook::{E2M1_DOUBLED, nearest_e2m1};
 use super::extremes::largest_magnitude;
-use super::{Codec, Codes, Encode, HalfToFloat, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, to_decode, to_encode};
 
 pub(super) struct NVFP4;
 
@@ -43,23 +43,21 @@ impl Codes<{ NVFP4::BYTES }> for NVFP4 {
     const LEVELS: Option<[i8; 16]> = Some(E2M1_DOUBLED);
 
     #[inline(always)]
-    fn scales(block: &[u8; NVFP4::BYTES], _: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+    fn scales(block: &[u8; NVFP4::BYTES], _: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
         for s in 0..4 {
             scales[s] = half_scale(block[s]);
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; NVFP4::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for j in 0..8 {
-            for s in 0..2 {
-                let byte = block[4 + 16 * unit + 8 * s + j];
-                codes[16 * s + j] = (byte & 15) as i8;
-                codes[16 * s + 8 + j] = (byte >> 4) as i8;
-            }
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; NVFP4::BYTES], unit: usize) -> S::Bytes {
+        let mut words = [0; 4];
+        for s in 0..2 {
+            let stored = u64::from_le_bytes(block[4..].as_chunks().0[2 * unit + s]);
+            words[2 * s] = stored & 0x0f0f_0f0f_0f0f_0f0f;
+            words[2 * s + 1] = stored >> 4 & 0x0f0f_0f0f_0f0f_0f0f;
         }
-        codes
+        simd.load_words(words)
     }
 }
 

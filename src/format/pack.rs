@@ -48,24 +48,3 @@ pub(super) fn unpack_five_bits(nibbles: &[u8; 16], fifth: u32) -> [u8; 32] {
     }
     codes
 }
-
-/// The eight bits of each byte, the lowest first.
-static BITS: [[u8; 8]; 256] = {
-    let mut table = [[0; 8]; 256];
-    let mut i = 0;
-    while i < 8 * 256 {
-        table[i / 8][i % 8] = (i / 8 >> (i % 8) & 1) as u8;
-        i += 1;
-    }
-    table
-};
-
-/// The bits of four bytes, the lowest first, each as a byte.
-#[inline(always)]
-pub(super) fn spread_bits(bytes: [u8; 4]) -> [u8; 32] {
-    let mut bits = [0; 32];
-    for (bits, byte) in bits.as_chunks_mut::<8>().0.iter_mut().zip(bytes) {
-        *bits = BITS[usize::from(byte)];
-    }
-    bits
-}

@@ -8,8 +8,7 @@
 //! w = d·(2q-1). ggml's `quantize_row_q1_0_ref`.
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16};
-use super::pack::spread_bits;
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q1_0;
 
@@ -37,19 +36,15 @@ impl Codes<{ Q1_0::BYTES }> for Q1_0 {
     const GREATEST: i8 = 1;
 
     #[inline(always)]
-    fn scales(block: &[u8; Q1_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[..4].fill(half.half_to_float(half_bits(block, 0)));
+    fn scales(block: &[u8; Q1_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[..4].fill(simd.half_to_float(half_bits(block, 0)));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q1_0::BYTES], unit: usize) -> [i8; 32] {
-        let at = 2 + 4 * unit;
-        let bits = spread_bits([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-        let mut codes = [0; 32];
-        for j in 0..32 {
-            codes[j] = 2 * bits[j] as i8 - 1;
-        }
-        codes
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q1_0::BYTES], unit: usize) -> S::Bytes {
+        // 2 where a bit is set.
+        let bits = simd.mask_of_bits(u32::from_le_bytes(block[2..].as_chunks().0[unit]));
+        simd.and(bits, simd.splat_byte(2))
     }
 }
 

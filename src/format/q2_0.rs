@@ -9,7 +9,7 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, round_half_away};
 use super::extremes::largest_magnitude;
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q2_0;
 
@@ -37,17 +37,13 @@ impl Codes<{ Q2_0::BYTES }> for Q2_0 {
     const GREATEST: i8 = 2;
 
     #[inline(always)]
-    fn scales(block: &[u8; Q2_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[..2].fill(half.half_to_float(half_bits(block, 0)));
+    fn scales(block: &[u8; Q2_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[..2].fill(simd.half_to_float(half_bits(block, 0)));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q2_0::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for j in 0..32 {
-            codes[j] = (block[2 + 8 * unit + j / 4] >> (j % 4 * 2) & 3) as i8 - 1;
-        }
-        codes
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q2_0::BYTES], unit: usize) -> S::Bytes {
+        simd.spread_pairs(block[2..].as_chunks().0[unit])
     }
 }
 

@@ -12,7 +12,7 @@
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
 use super::search::{AffineSearch, scale_and_min, stored_codes};
-use super::{Codec, Codes, Encode, HalfToFloat, Passes, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Passes, Unpack, half_bits, to_decode};
 use std::array::from_fn;
 
 const WEIGHTS: usize = 256;
@@ -63,9 +63,9 @@ impl Codes<BYTES> for Q2_K {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
         let (d, dmin) =
-            (half.half_to_float(half_bits(block, D_AT)), half.half_to_float(half_bits(block, DMIN_AT)));
+            (simd.half_to_float(half_bits(block, D_AT)), simd.half_to_float(half_bits(block, DMIN_AT)));
         for s in 0..16 {
             scales[s] = d * f32::from(block[s] & 15);
             mins[s] = dmin * f32::from(block[s] >> 4);
@@ -73,12 +73,12 @@ impl Codes<BYTES> for Q2_K {
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for l in 0..32 {
-            codes[l] = (block[CODES_AT + 32 * unit + l] >> (2 * PART) & 3) as i8;
+            codes[l] = block[CODES_AT + 32 * unit + l] >> (2 * PART) & 3;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

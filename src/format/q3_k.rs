@@ -12,7 +12,7 @@
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
 use super::search::{descended_scale, signed_largest, stored_codes};
-use super::{Codec, Codes, Encode, HalfToFloat, Passes, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Passes, Unpack, half_bits, to_decode};
 use std::array::from_fn;
 
 const WEIGHTS: usize = 256;
@@ -61,8 +61,8 @@ impl Codes<BYTES> for Q3_K {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, D_AT));
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, D_AT));
         let stored = unpack(&block[SCALES_AT..D_AT]);
         for s in 0..16 {
             scales[s] = d * (i32::from(stored[s]) - 32) as f32;
@@ -70,14 +70,14 @@ impl Codes<BYTES> for Q3_K {
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for l in 0..32 {
             let low = block[CODES_AT + 32 * unit + l] >> (2 * PART) & 3;
-            let high = if unit == 0 { block[l] >> PART & 1 } else { block[l] >> (4 + PART) & 1 };
-            codes[l] = (low | high << 2) as i8 - 4;
+            let high = block[l] >> (4 * unit) >> PART & 1;
+            codes[l] = low | high << 2;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -11,7 +11,7 @@
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, truncate};
 use super::extremes::first_of_largest_magnitude;
 use super::pack::{pack_nibbles, unpack_nibbles};
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q4_0;
 
@@ -39,18 +39,18 @@ impl Codes<{ Q4_0::BYTES }> for Q4_0 {
     const GREATEST: i8 = 7;
 
     #[inline(always)]
-    fn scales(block: &[u8; Q4_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; Q4_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q4_0::BYTES], _: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q4_0::BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[2 + j] & 15) as i8 - 8;
-            codes[j + 16] = (block[2 + j] >> 4) as i8 - 8;
+            codes[j] = block[2 + j] & 15;
+            codes[j + 16] = block[2 + j] >> 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

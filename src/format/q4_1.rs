@@ -10,7 +10,7 @@
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, truncate};
 use super::extremes::least_and_greatest;
 use super::pack::{pack_nibbles, unpack_nibbles};
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q4_1;
 
@@ -39,24 +39,19 @@ impl Codes<{ Q4_1::BYTES }> for Q4_1 {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; Q4_1::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        mins: &mut [f32; 16],
-    ) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
-        mins[0] = -half.half_to_float(half_bits(block, 2));
+    fn scales(block: &[u8; Q4_1::BYTES], simd: impl Unpack, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
+        mins[0] = -simd.half_to_float(half_bits(block, 2));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q4_1::BYTES], _: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q4_1::BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[4 + j] & 15) as i8;
-            codes[j + 16] = (block[4 + j] >> 4) as i8;
+            codes[j] = block[4 + j] & 15;
+            codes[j + 16] = block[4 + j] >> 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -11,8 +11,8 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, truncate};
 use super::extremes::first_of_largest_magnitude;
-use super::pack::{pack_fifth_bits, pack_nibbles, spread_bits, unpack_five_bits};
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::pack::{pack_fifth_bits, pack_nibbles, unpack_five_bits};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q5_0;
 
@@ -40,19 +40,19 @@ impl Codes<{ Q5_0::BYTES }> for Q5_0 {
     const GREATEST: i8 = 15;
 
     #[inline(always)]
-    fn scales(block: &[u8; Q5_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; Q5_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q5_0::BYTES], _: usize) -> [i8; 32] {
-        let fifths = spread_bits([block[2], block[3], block[4], block[5]]);
-        let mut codes = [0; 32];
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q5_0::BYTES], _: usize) -> S::Bytes {
+        let mut low = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[6 + j] & 15 | fifths[j] << 4) as i8 - 16;
-            codes[j + 16] = (block[6 + j] >> 4 | fifths[j + 16] << 4) as i8 - 16;
+            low[j] = block[6 + j] & 15;
+            low[j + 16] = block[6 + j] >> 4;
         }
-        codes
+        let fifths = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+        simd.or(simd.load_bytes(&low), simd.and(simd.mask_of_bits(fifths), simd.splat_byte(16)))
     }
 }
 

@@ -10,8 +10,8 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, truncate};
 use super::extremes::least_and_greatest;
-use super::pack::{pack_fifth_bits, pack_nibbles, spread_bits, unpack_five_bits};
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::pack::{pack_fifth_bits, pack_nibbles, unpack_five_bits};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q5_1;
 
@@ -40,25 +40,20 @@ impl Codes<{ Q5_1::BYTES }> for Q5_1 {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(
-        block: &[u8; Q5_1::BYTES],
-        half: impl HalfToFloat,
-        scales: &mut [f32; 16],
-        mins: &mut [f32; 16],
-    ) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
-        mins[0] = -half.half_to_float(half_bits(block, 2));
+    fn scales(block: &[u8; Q5_1::BYTES], simd: impl Unpack, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
+        mins[0] = -simd.half_to_float(half_bits(block, 2));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q5_1::BYTES], _: usize) -> [i8; 32] {
-        let fifths = spread_bits([block[4], block[5], block[6], block[7]]);
-        let mut codes = [0; 32];
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q5_1::BYTES], _: usize) -> S::Bytes {
+        let mut low = [0; 32];
         for j in 0..16 {
-            codes[j] = (block[8 + j] & 15 | fifths[j] << 4) as i8;
-            codes[j + 16] = (block[8 + j] >> 4 | fifths[j + 16] << 4) as i8;
+            low[j] = block[8 + j] & 15;
+            low[j + 16] = block[8 + j] >> 4;
         }
-        codes
+        let fifths = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
+        simd.or(simd.load_bytes(&low), simd.and(simd.mask_of_bits(fifths), simd.splat_byte(16)))
     }
 }
 

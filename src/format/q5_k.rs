@@ -11,7 +11,7 @@
 use super::bits::f16_is_finite_at;
 use super::search::AffineSearch;
 use super::six_bit::{self, HEAD_BYTES, TOGETHER, WEIGHTS};
-use super::{Codec, Codes, Encode, HalfToFloat, Passes, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Passes, Unpack, half_bits, to_decode};
 
 const HIGH_BYTES: usize = WEIGHTS / 8;
 const BYTES: usize = HEAD_BYTES + HIGH_BYTES + WEIGHTS / 2;
@@ -57,8 +57,8 @@ impl Codes<BYTES> for Q5_K {
     const MINS: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
-        let (d, dmin) = (half.half_to_float(half_bits(block, 0)), half.half_to_float(half_bits(block, 2)));
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], mins: &mut [f32; 16]) {
+        let (d, dmin) = (simd.half_to_float(half_bits(block, 0)), simd.half_to_float(half_bits(block, 2)));
         let (stored_scales, stored_mins) = six_bit::unpack(&block[4..HEAD_BYTES]);
         for s in 0..8 {
             scales[s] = d * f32::from(stored_scales[s]);
@@ -67,14 +67,14 @@ impl Codes<BYTES> for Q5_K {
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for l in 0..32 {
             let low = block[HEAD_BYTES + HIGH_BYTES + 32 * unit + l] >> (4 * PART) & 15;
             let fifth = block[HEAD_BYTES + l] >> (2 * unit) >> PART & 1;
-            codes[l] = (low | fifth << 4) as i8;
+            codes[l] = low | fifth << 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -13,7 +13,7 @@
 use super::bits::{f16_at, f16_is_finite_at, put_f16, round_half_even};
 use super::lanes::{self, LANES};
 use super::search::{ZERO_BELOW, signed_largest, signed_scale, stored_codes};
-use super::{Codec, Codes, Encode, HalfToFloat, Passes, half_bits, to_decode};
+use super::{Codec, Codes, Encode, Passes, Unpack, half_bits, to_decode};
 
 const WEIGHTS: usize = 256;
 const BYTES: usize = 210;
@@ -61,22 +61,22 @@ impl Codes<BYTES> for Q6_K {
     const HALVES: bool = true;
 
     #[inline(always)]
-    fn scales(block: &[u8; BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        let d = half.half_to_float(half_bits(block, D_AT));
+    fn scales(block: &[u8; BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        let d = simd.half_to_float(half_bits(block, D_AT));
         for s in 0..16 {
             scales[s] = d * f32::from(block[SCALES_AT + s] as i8);
         }
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for l in 0..32 {
             let low = block[64 * unit + 32 * (PART % 2) + l] >> (PART / 2 * 4) & 15;
             let high = block[HIGH_AT + 32 * unit + l] >> (2 * PART) & 3;
-            codes[l] = (low | high << 4) as i8 - 32;
+            codes[l] = low | high << 4;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

@@ -9,7 +9,7 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, round_half_away};
 use super::extremes::largest_magnitude;
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct Q8_0;
 
@@ -37,17 +37,17 @@ impl Codes<{ Q8_0::BYTES }> for Q8_0 {
     const GREATEST: i8 = 127;
 
     #[inline(always)]
-    fn scales(block: &[u8; Q8_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[0] = half.half_to_float(half_bits(block, 0));
+    fn scales(block: &[u8; Q8_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[0] = simd.half_to_float(half_bits(block, 0));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; Q8_0::BYTES], _: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q8_0::BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for j in 0..32 {
-            codes[j] = block[2 + j] as i8;
+            codes[j] = block[2 + j];
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

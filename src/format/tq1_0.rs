@@ -14,7 +14,7 @@
 
 use super::bits::{f16_at, f16_is_finite_at, put_f16};
 use super::tq2_0::ternary;
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct TQ1_0;
 
@@ -40,28 +40,55 @@ impl Codec for TQ1_0 {
 impl Codes<{ TQ1_0::BYTES }> for TQ1_0 {
     const LEAST: i8 = -1;
     const GREATEST: i8 = 1;
+    const UNIT: usize = 4;
 
     #[inline(always)]
-    fn scales(block: &[u8; TQ1_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[..8].fill(half.half_to_float(half_bits(block, 52)));
+    fn scales(block: &[u8; TQ1_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[..8].fill(simd.half_to_float(half_bits(block, 52)));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; TQ1_0::BYTES], unit: usize) -> [i8; 32] {
-        let mut codes = [0; 32];
-        for (m, code) in codes.iter_mut().enumerate() {
-            // The byte of weight m of the part, and which of its digits the weight is.
-            let (byte, digit) = match unit {
-                0..5 => (m, unit),
-                5 | 6 => (32 + m % 16, 2 * (unit - 5) + m / 16),
-                _ if m < 16 => (32 + m, 4),
-                _ => (48 + m % 4, m / 4 - 4),
-            };
-            let rest = block[byte].wrapping_mul([1, 3, 9, 27, 81][digit]);
-            *code = (u16::from(rest) * 3 >> 8) as i8 - 1;
-        }
-        codes
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; TQ1_0::BYTES], unit: usize) -> S::Bytes {
+        let codes = if unit == 0 || PART == 0 {
+            digits::<32>(&block[..32], POWERS[4 * unit + PART])
+        } else if PART < 3 {
+            let (low, high) = (POWERS[2 * PART - 2], POWERS[2 * PART - 1]);
+            join(digits::<16>(&block[32..48], low), digits::<16>(&block[32..48], high))
+        } else {
+            let mut last = [0; 16];
+            for m in 0..16 {
+                last[m] = digit(block[48 + m % 4], POWERS[m / 4]);
+            }
+            join(digits::<16>(&block[32..48], POWERS[4]), last)
+        };
+        simd.load_bytes(&codes)
     }
+}
+
+/// By which a byte is multiplied so that a digit is its highest.
+const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
+
+/// The digit that `power` makes the highest.
+#[inline(always)]
+fn digit(byte: u8, power: u8) -> u8 {
+    (u16::from(byte.wrapping_mul(power)) * 3 >> 8) as u8
+}
+
+#[inline(always)]
+fn digits<const N: usize>(bytes: &[u8], power: u8) -> [u8; N] {
+    let mut digits = [0; N];
+    for i in 0..N {
+        digits[i] = digit(bytes[i], power);
+    }
+    digits
+}
+
+#[inline(always)]
+fn join(low: [u8; 16], high: [u8; 16]) -> [u8; 32] {
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(&low);
+    both[16..].copy_from_slice(&high);
+    both
 }
 
 impl Encode for TQ1_0 {

@@ -9,7 +9,7 @@
 
 use super::bits::{code_line, f16_at, f16_is_finite_at, put_f16, round_half_away};
 use super::extremes::largest_magnitude;
-use super::{Codec, Codes, Encode, HalfToFloat, half_bits, to_decode, to_encode};
+use super::{Codec, Codes, Encode, Unpack, half_bits, to_decode, to_encode};
 
 pub(super) struct TQ2_0;
 
@@ -38,17 +38,17 @@ impl Codes<{ TQ2_0::BYTES }> for TQ2_0 {
     const UNIT: usize = 4;
 
     #[inline(always)]
-    fn scales(block: &[u8; TQ2_0::BYTES], half: impl HalfToFloat, scales: &mut [f32; 16], _: &mut [f32; 16]) {
-        scales[..8].fill(half.half_to_float(half_bits(block, 64)));
+    fn scales(block: &[u8; TQ2_0::BYTES], simd: impl Unpack, scales: &mut [f32; 16], _: &mut [f32; 16]) {
+        scales[..8].fill(simd.half_to_float(half_bits(block, 64)));
     }
 
     #[inline(always)]
-    fn codes<const PART: usize>(block: &[u8; TQ2_0::BYTES], unit: usize) -> [i8; 32] {
+    fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; TQ2_0::BYTES], unit: usize) -> S::Bytes {
         let mut codes = [0; 32];
         for m in 0..32 {
-            codes[m] = (block[32 * unit + m] >> (2 * PART) & 3) as i8 - 1;
+            codes[m] = block[32 * unit + m] >> (2 * PART) & 3;
         }
-        codes
+        simd.load_bytes(&codes)
     }
 }
 

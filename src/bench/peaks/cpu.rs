@@ -2,9 +2,9 @@
 
 use super::best::{Way, best};
 use super::rates::Peaks;
-use crate::Result;
 use crate::gpu::Lap;
 use crate::threads::in_parallel;
+use crate::{Result, cpu};
 use multiversion::multiversion;
 use std::hint::black_box;
 use std::time::Instant;
@@ -14,6 +14,8 @@ use std::time::Instant;
 const CHAINS: [usize; 5] = [16, 32, 64, 128, 192];
 /// Loop iterations of a run.
 const ROUNDS: u64 = 1 << 14;
+/// And of a run of dot products.
+const DOT_ROUNDS: u64 = 1 << 8;
 /// Factor and summand: repeated v·m + c approaches c / (1 - m).
 const OPERANDS: [f32; 2] = [0.999, 0.001];
 /// Words that a loop adds up side by side.
@@ -31,13 +33,25 @@ fn sum(words: &[u64]) -> u64 {
     sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
 }
 
-/// `ROUNDS` multiply-adds of each of `N` independent numbers.
+/// `ROUNDS` multiplications and additions of each of `N` independent numbers.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn chains<const N: usize>(factor: f32, summand: f32) -> f32 {
     let mut numbers = [1.5f32; N];
     for _ in 0..ROUNDS {
         for number in &mut numbers {
             *number = *number * factor + summand;
+        }
+    }
+    numbers.iter().sum()
+}
+
+/// The same fused, as in the fast products.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn fused_chains<const N: usize>(factor: f32, summand: f32) -> f32 {
+    let mut numbers = [1.5f32; N];
+    for _ in 0..ROUNDS {
+        for number in &mut numbers {
+            *number = number.mul_add(factor, summand);
         }
     }
     numbers.iter().sum()
@@ -51,6 +65,14 @@ fn lap<T: Send>(count: u64, items: Vec<T>, work: impl Fn(&mut T) + Sync) -> Resu
         Ok(())
     })?;
     Ok(Lap { wall: start.elapsed(), device: None })
+}
+
+/// Whether fused multiply-adds are instructions of this processor, not calls.
+fn has_fused() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    cfg!(target_arch = "aarch64")
 }
 
 /// Measures the CPU on so many threads, by two buffers of `bytes` bytes.
@@ -88,7 +110,15 @@ pub(super) fn measure(bytes: u64, threads: usize) -> Result<Peaks> {
         chains::<{ CHAINS[3] }>,
         chains::<{ CHAINS[4] }>,
     ];
-    let ways = CHAINS.into_iter().zip(runs).map(|(chains, run)| Way {
+    let fused_runs: [fn(f32, f32) -> f32; CHAINS.len()] = [
+        fused_chains::<{ CHAINS[0] }>,
+        fused_chains::<{ CHAINS[1] }>,
+        fused_chains::<{ CHAINS[2] }>,
+        fused_chains::<{ CHAINS[3] }>,
+        fused_chains::<{ CHAINS[4] }>,
+    ];
+    let fused = CHAINS.into_iter().zip(fused_runs).filter(|_| has_fused());
+    let ways = CHAINS.into_iter().zip(runs).chain(fused).map(|(chains, run)| Way {
         work: 2.0 * (chains * threads) as f64 * ROUNDS as f64,
         run: Box::new(move |count| {
             lap(count, vec![(); threads], |()| {
@@ -97,13 +127,17 @@ pub(super) fn measure(bytes: u64, threads: usize) -> Result<Peaks> {
             })
         }),
     });
+    let dots = Way {
+        work: (cpu::DOT_LOOP_ROUND * DOT_ROUNDS) as f64 * threads as f64,
+        run: Box::new(|count| lap(count, vec![(); threads], |()| cpu::dot_loop(DOT_ROUNDS))),
+    };
     Ok(Peaks {
         copy,
         write,
         read: buffer_read,
         buffer_read,
         multiply_add: best(ways.collect())?,
-        dot: None,
+        dot: Some(best(vec![dots])?),
         matrix: None,
         launch: None,
     })

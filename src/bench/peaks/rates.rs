@@ -17,11 +17,11 @@ pub struct Peaks {
     pub read: f64,
     /// Bytes per second when reading a buffer.
     pub buffer_read: f64,
-    /// f32 multiplications and additions per second; on the CPU not fused, as in all of this crate.
+    /// f32 multiplications and additions per second.
     pub multiply_add: f64,
     /// Int8 multiplications and additions per second: by `dot4I8Packed`, or two products by one
-    /// multiplication of words if that is faster. `None` on the CPU, where no loop bounds what another may
-    /// reach.
+    /// multiplication of words if that is faster; on the CPU by the instructions of the fast products, with
+    /// codes of four bits.
     pub dot: Option<f64>,
     /// f16 multiplications and additions per second by cooperative matrices, on a device whose int8 products
     /// may use them.

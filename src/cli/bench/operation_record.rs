@@ -25,7 +25,7 @@ pub(super) fn of_case(
     let operations_rate = measured.operations as f64 / clock.median();
     let product = case.operation.is_product();
     // Only quantized weights on a GPU have a layout of their own.
-    let is_of_file = settings.as_in_file && kernel.is_some() && !case.format.is_float();
+    let is_of_file = settings.as_in_file && product && !case.format.is_float();
     let shares = peaks.map(|peaks| peaks.shares(case, variant.precision(), measured));
     object(json!({
         "test_time": iso_time(SystemTime::now()),

@@ -37,8 +37,9 @@ pub(super) struct Operations {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1-8,512")]
     batch: Vec<Range>,
     /// Kernels of products: exact or int8 (the kernel chosen by default, with activations as f32 or in eight
-    /// bits), a kernel's name or the start of one, as in `int8.subgroup`, or all
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "exact,int8")]
+    /// bits; on the CPU exact is the reference, and f32 the fast product with float weights), a kernel's
+    /// name or the start of one, as in `int8.subgroup`, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "exact,int8,f32")]
     variant: Vec<String>,
     /// Multiply by quantized weights in the layout of a file, not in that for a GPU
     #[arg(long)]
@@ -83,7 +84,7 @@ impl Operations {
             device::follow_tuning(&device);
             let is_cpu = matches!(device, Device::Cpu);
             for threads in if is_cpu { common.thread_counts() } else { vec![None] } {
-                let settings = settings.with_threads(threads);
+                let settings = settings.with_threads(threads).with_as_in_file(self.as_in_file && !is_cpu);
                 let run = Run { device: &device, settings, earlier: earlier.as_ref(), stop: &stop };
                 measured += self.run_on(&run, &cases, &mut output)?;
             }

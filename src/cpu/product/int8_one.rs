@@ -5,10 +5,10 @@
 //!
 //! Error: a lane has an addition for each part of the row and for each eighth min, and three follow.
 
-use super::int8_rows::{ROWS, is_signed};
+use super::int8_rows::{ROWS, stored_levels};
 use super::int8_vectors::{Block, Single};
 use crate::cpu::simd::{Simd, Work};
-use crate::format::Codes;
+use crate::format::{Codes, is_signed};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -103,14 +103,14 @@ fn add<const BYTES: usize, C: Codes<BYTES>, S: Simd, const PART: usize>(
     let signed = const { is_signed::<BYTES, C>() };
     // Unsigned codes are counted from the least; what that adds is subtracted in integers.
     let offset = if signed { 0 } else { C::LEAST.unsigned_abs() };
-    let excess = simd.dot_row::<false>(&[offset; 32], None, &x.codes);
-    let levels = super::int8_rows::stored_levels::<BYTES, C>();
+    let excess = simd.dot_row::<false>(simd.splat_byte(offset), None, &x.codes);
+    let levels = stored_levels::<BYTES, C>();
     for r in 0..ROWS {
-        let codes = super::int8_rows::stored_codes::<BYTES, C, PART>(blocks[r], unit);
+        let codes = C::codes::<PART, S>(simd, blocks[r], unit);
         let mut dot = if signed {
-            simd.dot_row::<true>(&codes, levels, &x.codes)
+            simd.dot_row::<true>(codes, levels, &x.codes)
         } else {
-            simd.dot_row::<false>(&codes, levels, &x.codes)
+            simd.dot_row::<false>(codes, levels, &x.codes)
         };
         if offset != 0 {
             dot = simd.sub_i32(dot, excess);

@@ -8,7 +8,7 @@
 
 use super::int8_vectors::{Block, Tile};
 use crate::cpu::simd::{Simd, Work};
-use crate::format::Codes;
+use crate::format::{Codes, is_signed};
 
 /// Rows that are multiplied together.
 pub(super) const ROWS: usize = 8;
@@ -80,27 +80,6 @@ const fn span<const BYTES: usize, C: Codes<BYTES>>() -> i32 {
     C::GREATEST as i32 - C::LEAST as i32
 }
 
-/// Whether codes go into products as signed bytes, because they do not fit into seven bits.
-pub(super) const fn is_signed<const BYTES: usize, C: Codes<BYTES>>() -> bool {
-    span::<BYTES, C>() > 127
-}
-
-/// The codes of part `PART` of a unit as they go into products: signed, or counted from the least; or as
-/// indices into the levels.
-#[inline(always)]
-pub(super) fn stored_codes<const BYTES: usize, C: Codes<BYTES>, const PART: usize>(
-    block: &[u8; BYTES],
-    unit: usize,
-) -> [u8; 32] {
-    let codes = C::codes::<PART>(block, unit);
-    let mut stored = [0; 32];
-    for i in 0..32 {
-        let is_final = C::LEVELS.is_some() || const { is_signed::<BYTES, C>() };
-        stored[i] = if is_final { codes[i] as u8 } else { codes[i].wrapping_sub(C::LEAST) as u8 };
-    }
-    stored
-}
-
 /// The levels as they go into products.
 #[inline(always)]
 pub(super) fn stored_levels<const BYTES: usize, C: Codes<BYTES>>() -> Option<[u8; 16]> {
@@ -125,13 +104,12 @@ fn add<const BYTES: usize, C: Codes<BYTES>, S: Simd, const PART: usize>(
 ) {
     let signed = const { is_signed::<BYTES, C>() };
     let offset = if signed { 0 } else { C::LEAST };
-    let mut rows = [[0; 32]; ROWS];
+    let mut rows = [simd.splat_byte(0); ROWS];
     for r in 0..ROWS {
-        rows[r] = stored_codes::<BYTES, C, PART>(blocks[r], unit);
+        rows[r] = C::codes::<PART, S>(simd, blocks[r], unit);
     }
     let levels = stored_levels::<BYTES, C>();
-    let codes =
-        if signed { simd.arrange::<true>(&rows, levels) } else { simd.arrange::<false>(&rows, levels) };
+    let codes = if signed { simd.arrange::<true>(rows, levels) } else { simd.arrange::<false>(rows, levels) };
 
     let at = if C::HALVES { 2 * part } else { part };
     let scale = [simd.column(scales, at), simd.column(scales, if C::HALVES { at + 1 } else { at })];

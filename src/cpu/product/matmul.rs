@@ -1,7 +1,7 @@
 //! Fast products: rows divided among the threads of a pool.
 
 use super::Int8Vectors;
-use super::float_rows::Multiply;
+use super::float_rows::{FloatVectors, Multiply};
 use super::int8_one::Int8One;
 use super::int8_rows::{Int8Rows, ROWS};
 use super::int8_vectors::Tile;
@@ -64,7 +64,7 @@ pub(super) fn matmul_int8_on(
 /// y = x·Wᵀ in f32: multiplies vectors of `cols` numbers by a matrix of `rows` rows in F32, F16 or BF16.
 ///
 /// As [`matmul_int8`], but vectors are used as they are. A sum has an addition for each eight columns, and
-/// three before it. Fails with [`Error::Unsupported`] for other formats, and with [`Error::Number`] or
+/// three before or after it. Fails with [`Error::Unsupported`] for other formats, and with [`Error::Number`] or
 /// [`Error::Length`] if lengths do not match.
 pub fn matmul_f32(
     format: Format,
@@ -95,8 +95,9 @@ pub(super) fn matmul_f32_on(
     check_product(rows, cols, x, y)?;
     let stride = format.bytes_for(cols as u64) as usize;
     for (x, y) in x.chunks(FLOAT_TILE * cols).zip(y.chunks_mut(FLOAT_TILE * rows)) {
-        let count = x.len() / cols;
-        each_row(rows, count, x.len(), y, |rows, sums| {
+        let (count, work) = (x.len() / cols, x.len());
+        let x = &FloatVectors::new(x, cols);
+        each_row(rows, count, work, y, |rows, sums| {
             level.run(Multiply { format, matrix: bytes, stride, rows, cols, x, sums });
         });
     }

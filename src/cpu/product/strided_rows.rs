@@ -1,7 +1,7 @@
 //! Rows of floats that are not end to end, as the keys and values of a head in a KV cache.
 
 use super::combine_rows::Combine;
-use super::float_rows::Multiply;
+use super::float_rows::{FloatVectors, Multiply};
 use super::int8_rows::ROWS;
 use crate::cpu::simd::Level;
 use crate::cpu::{check_length, check_positive};
@@ -52,6 +52,7 @@ impl<'a> StridedRows<'a> {
         let Self { format, bytes: matrix, stride, rows, cols } = *self;
         let vectors = crate::cpu::check_product(rows, cols, x, y)?;
         let mut sums = vec![[0.0; ROWS]; rows.div_ceil(ROWS) * vectors];
+        let x = &FloatVectors::new(x, cols);
         level.run(Multiply { format, matrix, stride, rows: 0..rows, cols, x, sums: &mut sums });
         for (v, y) in y.chunks_mut(rows).enumerate() {
             for (y, sums) in y.chunks_mut(ROWS).zip(sums[v..].iter().step_by(vectors)) {

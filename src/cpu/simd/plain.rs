@@ -1,16 +1,68 @@
 //! Eight lanes as arrays: the simple form, for every processor.
 
 use super::Simd;
-use crate::format::{HalfToFloat, bf16_to_f32, f16_to_f32};
+use crate::format::{Unpack, bf16_to_f32, f16_to_f32};
 use std::array::from_fn;
 
 #[derive(Clone, Copy)]
-pub(super) struct Plain;
+pub(crate) struct Plain;
 
-impl HalfToFloat for Plain {
+impl Unpack for Plain {
+    type Bytes = [u8; 32];
+
     #[inline(always)]
     fn half_to_float(self, bits: u16) -> f32 {
         f16_to_f32(bits)
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8; 32]) -> [u8; 32] {
+        *bytes
+    }
+
+    #[inline(always)]
+    fn load_words(self, words: [u64; 4]) -> [u8; 32] {
+        from_fn(|i| (words[i / 8] >> (i % 8 * 8)) as u8)
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, byte: u8) -> [u8; 32] {
+        [byte; 32]
+    }
+
+    #[inline(always)]
+    fn mask_of_bits(self, bits: u32) -> [u8; 32] {
+        from_fn(|i| if bits >> i & 1 == 1 { 255 } else { 0 })
+    }
+
+    #[inline(always)]
+    fn spread_pairs(self, bytes: [u8; 8]) -> [u8; 32] {
+        from_fn(|i| bytes[i / 4] >> (i % 4 * 2) & 3)
+    }
+
+    #[inline(always)]
+    fn and(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
+        from_fn(|i| a[i] & b[i])
+    }
+
+    #[inline(always)]
+    fn or(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
+        from_fn(|i| a[i] | b[i])
+    }
+
+    #[inline(always)]
+    fn xor(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
+        from_fn(|i| a[i] ^ b[i])
+    }
+
+    #[inline(always)]
+    fn add_bytes(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
+        from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+
+    #[inline(always)]
+    fn sub_bytes(self, a: [u8; 32], b: [u8; 32]) -> [u8; 32] {
+        from_fn(|i| a[i].wrapping_sub(b[i]))
     }
 }
 
@@ -110,9 +162,9 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn arrange<const SIGNED: bool>(self, rows: &[[u8; 32]; 8], levels: Option<[u8; 16]>) -> [[i16; 32]; 8] {
+    fn arrange<const SIGNED: bool>(self, rows: [[u8; 32]; 8], levels: Option<[u8; 16]>) -> [[i16; 32]; 8] {
         let mut arranged = [[0; 32]; 8];
-        for (arranged, row) in arranged.iter_mut().zip(rows) {
+        for (arranged, row) in arranged.iter_mut().zip(&rows) {
             for (wide, &code) in arranged.iter_mut().zip(row) {
                 let code = if let Some(levels) = levels { levels[usize::from(code & 15)] } else { code };
                 *wide = if SIGNED { i16::from(code as i8) } else { i16::from(code) };
@@ -139,7 +191,7 @@ impl Simd for Plain {
     #[inline(always)]
     fn dot_row<const SIGNED: bool>(
         self,
-        codes: &[u8; 32],
+        codes: [u8; 32],
         levels: Option<[u8; 16]>,
         x: &[i8; 32],
     ) -> [i32; 8] {

@@ -4,18 +4,22 @@
 #![expect(unsafe_code, reason = "instructions that the compiler does not find by itself")]
 
 use super::{Simd, Work};
-use crate::format::HalfToFloat;
+use crate::format::Unpack;
+use std::arch::asm;
 use std::arch::x86_64::{
-    __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32,
+    __m128, __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtsi64_si128, _mm_cvtss_f32,
     _mm_loadu_si128, _mm_movehl_ps, _mm_prefetch, _mm_set1_ps, _mm_shuffle_ps, _mm256_abs_epi8,
-    _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_broadcastsi128_si256, _mm256_castps256_ps128,
-    _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32,
-    _mm256_dpbusd_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_permute2f128_ps,
-    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_m128,
+    _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmpeq_epi8,
+    _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
+    _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps,
+    _mm256_or_si256, _mm256_permute2f128_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setr_epi64x, _mm256_setr_m128,
     _mm256_setr_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_ps, _mm256_sign_epi8,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpackhi_ps, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_unpacklo_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_epi8, _mm256_sub_epi32, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpackhi_ps, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    _mm256_unpacklo_ps, _mm256_xor_si256,
 };
 
 /// What multiplies bytes.
@@ -83,10 +87,86 @@ impl Avx512Vnni {
     }
 }
 
-impl<const DOT: u8> HalfToFloat for X86<DOT> {
+impl<const DOT: u8> Unpack for X86<DOT> {
+    type Bytes = __m256i;
+
     #[inline(always)]
     fn half_to_float(self, bits: u16) -> f32 {
-        unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits)))) }
+        let x: __m128;
+        // Of the intrinsics the compiler makes an insertion into a register with an older result, which must
+        // then be waited for.
+        unsafe {
+            asm!(
+                "vmovd {x}, {bits:e}",
+                "vcvtph2ps {x}, {x}",
+                x = out(xmm_reg) x,
+                bits = in(reg) u32::from(bits),
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            _mm_cvtss_f32(x)
+        }
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8; 32]) -> __m256i {
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_words(self, [a, b, c, d]: [u64; 4]) -> __m256i {
+        unsafe { _mm256_setr_epi64x(a as i64, b as i64, c as i64, d as i64) }
+    }
+
+    #[inline(always)]
+    fn splat_byte(self, byte: u8) -> __m256i {
+        unsafe { _mm256_set1_epi8(byte as i8) }
+    }
+
+    #[inline(always)]
+    fn mask_of_bits(self, bits: u32) -> __m256i {
+        unsafe {
+            // Byte i of the bits to bytes 8·i to 8·i + 7; of these, bit j.
+            let bytes =
+                _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
+            let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+            let spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), bytes);
+            _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit)
+        }
+    }
+
+    #[inline(always)]
+    fn spread_pairs(self, bytes: [u8; 8]) -> __m256i {
+        unsafe {
+            let wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(bytes)));
+            let nibbles = _mm256_or_si256(wide, _mm256_slli_epi32::<12>(wide));
+            let pairs = _mm256_or_si256(nibbles, _mm256_slli_epi32::<6>(nibbles));
+            _mm256_and_si256(pairs, _mm256_set1_epi8(3))
+        }
+    }
+
+    #[inline(always)]
+    fn and(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_and_si256(a, b) }
+    }
+
+    #[inline(always)]
+    fn or(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_or_si256(a, b) }
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_xor_si256(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_bytes(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi8(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_bytes(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_sub_epi8(a, b) }
     }
 }
 
@@ -226,12 +306,8 @@ impl<const DOT: u8> Simd for X86<DOT> {
     }
 
     #[inline(always)]
-    fn arrange<const SIGNED: bool>(self, rows: &[[u8; 32]; 8], levels: Option<[u8; 16]>) -> Self::Codes {
+    fn arrange<const SIGNED: bool>(self, mut r: [__m256i; 8], levels: Option<[u8; 16]>) -> Self::Codes {
         unsafe {
-            let mut r = [_mm256_setzero_si256(); 8];
-            for i in 0..8 {
-                r[i] = _mm256_loadu_si256(rows[i].as_ptr().cast());
-            }
             if let Some(levels) = levels {
                 let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(levels.as_ptr().cast()));
                 for row in &mut r {
@@ -298,12 +374,11 @@ impl<const DOT: u8> Simd for X86<DOT> {
     #[inline(always)]
     fn dot_row<const SIGNED: bool>(
         self,
-        codes: &[u8; 32],
+        mut codes: __m256i,
         levels: Option<[u8; 16]>,
         x: &[i8; 32],
     ) -> __m256i {
         unsafe {
-            let mut codes = _mm256_loadu_si256(codes.as_ptr().cast());
             let mut x = _mm256_loadu_si256(x.as_ptr().cast());
             if let Some(levels) = levels {
                 let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(levels.as_ptr().cast()));

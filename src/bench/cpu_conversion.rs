@@ -1,4 +1,4 @@
-//! An operation on the CPU, its rows divided among threads.
+//! A conversion on the CPU, its rows divided among threads.
 
 use super::case::{Case, Operation};
 use super::data;
@@ -6,17 +6,17 @@ use super::timing::{Settings, Timing, time_work};
 use crate::threads::{all_threads, in_parallel};
 use crate::{Result, cpu};
 
-/// Times the CPU reference. As on a GPU, results of conversions rotate through copies too: in the cache they
-/// would be written faster than memory takes them.
+/// Times a conversion. As on a GPU, results rotate through copies too: in the cache they would be written
+/// faster than memory takes them.
 pub(super) fn measure(case: &Case, settings: &Settings) -> Result<Timing> {
-    let Case { format, rows, cols, batch, .. } = *case;
+    let Case { operation, format, rows, cols, .. } = *case;
     let threads = threads(settings)?;
     let copies = case.copies(settings);
     // Rows of a thread.
     let chunk_rows = rows.div_ceil(threads);
     let chunk_bytes = format.bytes_for((chunk_rows * cols) as u64) as usize;
     let chunk_weights = chunk_rows * cols;
-    if case.operation == Operation::Quantize {
+    if operation == Operation::Quantize {
         let weights = vec![data::repeated(&data::weights(rows, cols), rows * cols); copies];
         let mut results = vec![vec![0; format.bytes_for(case.weights()) as usize]; copies];
         return time_work(settings, |i| {
@@ -26,23 +26,11 @@ pub(super) fn measure(case: &Case, settings: &Settings) -> Result<Timing> {
         });
     }
     let matrices = vec![data::Blocks::new(format, rows, cols)?.rows(rows); copies];
-    if case.operation == Operation::Dequantize {
-        let mut results = vec![vec![0.0; rows * cols]; copies];
-        return time_work(settings, |i| {
-            let weights = results[i % copies].chunks_mut(chunk_weights);
-            let work = matrices[i % copies].chunks(chunk_bytes).zip(weights);
-            in_parallel(threads, work.collect(), |(bytes, weights)| cpu::dequantize(format, bytes, weights))
-        });
-    }
-    cpu::check_positive("the batch", batch)?;
-    let x = data::activations(batch, cols);
-    // Each thread has the results of its rows together.
-    let mut y = vec![0.0; batch * rows];
+    let mut results = vec![vec![0.0; rows * cols]; copies];
     time_work(settings, |i| {
-        let work = matrices[i % copies].chunks(chunk_bytes).zip(y.chunks_mut(batch * chunk_rows));
-        in_parallel(threads, work.collect(), |(bytes, y): (&[u8], &mut [f32])| {
-            cpu::matmul(format, y.len() / batch, cols, bytes, &x, y)
-        })
+        let weights = results[i % copies].chunks_mut(chunk_weights);
+        let work = matrices[i % copies].chunks(chunk_bytes).zip(weights);
+        in_parallel(threads, work.collect(), |(bytes, weights)| cpu::dequantize(format, bytes, weights))
     })
 }
 
