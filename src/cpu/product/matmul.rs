@@ -13,8 +13,11 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Products of weights and numbers that are worth a task of their own.
-const TASK: usize = 1 << 18;
+/// Products of weights and numbers that are worth a task of their own: a few microseconds.
+const TASK: usize = 1 << 16;
+
+/// Tasks for each thread, if there is work for so many: some threads may be slower, or busy with other work.
+const TASKS: usize = 4;
 
 /// Vectors that float weights are multiplied by together.
 const FLOAT_TILE: usize = 128;
@@ -115,10 +118,13 @@ fn each_row(
 ) {
     let groups = rows.div_ceil(ROWS);
     let mut sums = vec![[0.0; ROWS]; groups * vectors];
-    let task_groups = (TASK / (work * ROWS).max(1)).max(1);
-    if groups <= task_groups {
+    // Every thread gets as many tasks as every other.
+    let threads = rayon::current_num_threads();
+    let tasks = threads * (work * rows / (TASK * threads)).min(TASKS);
+    if tasks < 2 || groups < 2 {
         multiply(0..rows, &mut sums);
     } else {
+        let task_groups = groups.div_ceil(tasks);
         sums.par_chunks_mut(task_groups * vectors).enumerate().for_each(|(task, sums)| {
             let start = task * task_groups * ROWS;
             multiply(start..(start + task_groups * ROWS).min(rows), sums);

@@ -11,6 +11,9 @@ use rayon::prelude::*;
 /// Query vectors of one KV head whose scores are computed together.
 const QUERIES: usize = 32;
 
+/// Products that are worth more than one thread.
+const LEAST_PRODUCTS: usize = 1 << 17;
+
 /// `attended` = attention of the queries in `qkv` to the keys and values of a layer up to each token's own
 /// position, or to the last `window` of them.
 pub(in crate::llm::cpu) fn attention(
@@ -49,7 +52,12 @@ pub(in crate::llm::cpu) fn attention(
         values.combine(&scores, &mut sums)?;
         Ok(sums)
     };
-    let results: Vec<Vec<f32>> = tasks.par_iter().map(work).collect::<Result<_>>()?;
+    let products = 2 * tokens * query_width * (position + tokens);
+    let results: Vec<Vec<f32>> = if products < LEAST_PRODUCTS {
+        tasks.iter().map(work).collect::<Result<_>>()?
+    } else {
+        tasks.par_iter().map(work).collect::<Result<_>>()?
+    };
     for ((first, kv_head), sums) in tasks.into_iter().zip(results) {
         for (i, sums) in sums.chunks(group * head).enumerate() {
             attended[(first + i) * query_width + kv_head * group * head..][..group * head]

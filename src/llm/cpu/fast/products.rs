@@ -14,12 +14,16 @@ pub(in crate::llm::cpu) fn matmul(stack: &[Encoded], biases: &[f32], x: &[f32], 
     if stack.len() == 1 {
         vectors.multiply(first, 0..rows, y)?;
     } else if y.len() == rows {
-        let mut rest = &mut *y;
+        // One vector: a tensor alone may have too few rows for all threads.
+        let (mut parts, mut rest) = (Vec::with_capacity(stack.len()), &mut *y);
         for tensor in stack {
             let (part, after) = rest.split_at_mut(tensor.rows);
-            vectors.multiply(tensor, 0..tensor.rows, part)?;
+            parts.push((tensor, part));
             rest = after;
         }
+        parts
+            .into_par_iter()
+            .try_for_each(|(tensor, part)| vectors.multiply(tensor, 0..tensor.rows, part))?;
     } else {
         let mut at = 0;
         for tensor in stack {
