@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, each a thin layer over the library.
 
+mod auto;
 mod bench;
 mod compare;
 mod demo;

@@ -1,8 +1,8 @@
 //! Opening devices.
 
-use super::failure::{Failure, on_one_line};
+use super::failure::on_one_line;
 use etcetera::{BaseStrategy, choose_base_strategy};
-use qmill::gpu::{DeviceChoice, Tuning};
+use qmill::gpu::Tuning;
 use qmill::{Device, Gpu};
 use std::path::PathBuf;
 use std::{env, fs};
@@ -15,13 +15,6 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
 /// The file of a device's tuning table.
 pub(super) fn tuning_file(gpu: &Gpu) -> Option<PathBuf> {
     cache_folder().map(|folder| folder.join(Tuning::file_name(gpu)))
-}
-
-/// Opens a device with its cached pipelines and its tuning table.
-pub(super) fn open(choice: &DeviceChoice) -> Result<Device, Failure> {
-    let device = Device::open(choice, cache_folder().as_deref())?;
-    follow_tuning(&device);
-    Ok(device)
 }
 
 /// Loads the tuning table that `qmill tune` has written, if any. A table that cannot be used is ignored with

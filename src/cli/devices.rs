@@ -1,14 +1,19 @@
 //! `qmill devices`: the adapters and their numbers for `--device`.
 
+use super::auto::{self, Job};
+use super::device::cpu_name;
 use super::failure::Failure;
 use super::show;
 use clap::Args;
-use qmill::gpu::{Adapter, adapters};
+use qmill::cpu;
+use qmill::gpu::{Adapter, Precision, adapters};
 use qmill::wgpu::{AdapterInfo, DeviceType, Features};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::thread;
 
-/// Lists the adapters that can compute, with their features and limits.
+/// Lists the adapters that can compute, with their features and limits, and the CPU; and what --device auto
+/// takes for what.
 ///
 /// `WGPU_BACKEND` (vulkan, dx12, metal) selects the backends, and `WGPU_ADAPTER_NAME` the adapter that is
 /// used unless --device names one.
@@ -25,15 +30,24 @@ impl Devices {
         let mut out = io::stdout().lock();
         if self.json {
             let list: Vec<Value> = adapters.iter().map(to_json).collect();
-            writeln!(out, "{}", json!({ "devices": list }))?;
+            let auto = |job| {
+                let (index, reason) = auto::expected(&adapters, job);
+                json!({ "device": index.map_or(json!("cpu"), |index| json!(index)), "reason": reason })
+            };
+            let cpu = json!({
+                "name": cpu_name(),
+                "threads": threads(),
+                "instructions": cpu::instruction_set(),
+            });
+            let auto = json!({
+                "quantize": auto(Job::Quantize),
+                "multiply": auto(Job::Multiply(Precision::Int8)),
+                "multiply_exact": auto(Job::Multiply(Precision::Exact)),
+            });
+            writeln!(out, "{}", json!({ "devices": list, "cpu": cpu, "auto": auto }))?;
             return Ok(());
         }
-        if adapters.is_empty() {
-            writeln!(out, "There is no adapter; qmill computes on the CPU.")?;
-        }
-        for adapter in &adapters {
-            write_text(&mut out, adapter)?;
-        }
+        write_all(&mut out, &adapters)?;
         Ok(())
     }
 }
@@ -41,10 +55,39 @@ impl Devices {
 /// Lists the values of `--device`.
 pub(super) fn list() -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    for adapter in &adapters() {
-        write_text(&mut out, adapter)?;
+    Ok(write_all(&mut out, &adapters())?)
+}
+
+/// What `auto` takes a device for, the names of jobs for people.
+const JOBS: [(&str, Job); 3] = [
+    ("quantizing", Job::Quantize),
+    ("products and models", Job::Multiply(Precision::Int8)),
+    ("exact products", Job::Multiply(Precision::Exact)),
+];
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// All adapters and the CPU, each with what `auto` takes it for.
+fn write_all(out: &mut impl Write, adapters: &[Adapter]) -> io::Result<()> {
+    let chosen = JOBS.map(|(name, job)| (name, auto::expected(adapters, job)));
+    let write_jobs = |out: &mut dyn Write, device: Option<usize>| -> io::Result<()> {
+        let jobs = chosen.iter().filter(|(_, (chosen, _))| *chosen == device);
+        let jobs = jobs.map(|(name, (_, reason))| match &reason[..] {
+            "" => (*name).to_owned(),
+            reason => format!("{name} ({reason})"),
+        });
+        let jobs = jobs.collect::<Vec<_>>().join(", ");
+        if jobs.is_empty() { Ok(()) } else { writeln!(out, "   auto: {jobs}") }
+    };
+    for adapter in adapters {
+        write_text(out, adapter)?;
+        write_jobs(out, Some(adapter.index))?;
     }
-    Ok(writeln!(out, "cpu: the CPU")?)
+    writeln!(out, "cpu: {}", cpu_name())?;
+    writeln!(out, "   {}, {}", show::counted(threads(), "thread"), cpu::instruction_set())?;
+    write_jobs(out, None)
 }
 
 /// The features that make kernels faster, and whether an adapter has them.

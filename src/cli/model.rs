@@ -1,8 +1,9 @@
 //! Options and helpers of the commands that run a model.
 
+use super::auto::{self, Job};
 use super::failure::Failure;
+use super::show;
 use super::words::{self, Words};
-use super::{device, show};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use qmill::gguf;
@@ -27,12 +28,12 @@ pub(super) struct ModelOptions {
     #[arg(long, value_name = "TYPE", value_parser = Words::<FileType>::of(words::file_types))]
     #[arg(hide_possible_values = true)]
     quantize: Option<FileType>,
-    /// Device: auto is a GPU if there is one, gpu may be a software adapter, cpu, or a number or name from
-    /// `qmill devices`
+    /// Device: auto is a GPU if there is one, and else the faster of the CPU and a software adapter; gpu may be
+    /// a software adapter; cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,
-    /// Do not round activations to eight bits in products on a GPU; slower
+    /// Do not round activations to eight bits in products; slower, and on the CPU the reference
     #[arg(long)]
     exact: bool,
     /// Threads, if the CPU computes; 0 or -1 means all cores
@@ -84,7 +85,7 @@ pub(super) struct Loaded {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        device::open(&self.device)
+        auto::open(&self.device, Job::Multiply(self.precision()))
     }
 
     /// Loads the model with a context of `context` tokens; 0 means the length that it was trained for.
@@ -110,13 +111,16 @@ impl ModelOptions {
         load(&gguf::Model::open(path)?, &self.options(device, Some(context)))
     }
 
+    fn precision(&self) -> Precision {
+        if self.exact { Precision::Exact } else { Precision::Int8 }
+    }
+
     /// The options for loading a model as it is in its file.
     pub(super) fn options(&self, device: &Device, context: Option<usize>) -> LoadOptions {
-        let precision = if self.exact { Precision::Exact } else { Precision::Int8 };
         LoadOptions::default()
             .with_device(device.clone())
             .with_context(context)
-            .with_precision(precision)
+            .with_precision(self.precision())
             .with_batch(self.batch_size)
             .with_threads(self.threads.0)
             .with_cache_keys(self.cache_type_k)

@@ -5,9 +5,10 @@ mod fit;
 mod positional;
 mod progress;
 
+use super::auto::{self, Job};
 use super::failure::{Failure, on_one_line};
+use super::show;
 use super::words::{self, Words};
-use super::{device, show};
 use clap::{Args, ValueEnum};
 use fit::FitArgs;
 use positional::Positional;
@@ -325,7 +326,7 @@ impl RunOptions {
     }
 
     fn open_device(&self) -> Result<Device, Failure> {
-        Ok(Device::open(&self.device, device::cache_folder().as_deref())?)
+        auto::open(&self.device, Job::Quantize)
     }
 
     fn existing(&self) -> Existing {

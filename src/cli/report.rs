@@ -2,6 +2,7 @@
 
 mod output;
 
+use super::auto::{self, Job};
 use super::failure::Failure;
 use super::model::{self, Count};
 use super::words::{self, Words};
@@ -160,7 +161,7 @@ impl Report {
             text: tokenizer.prompt(&text),
             text_name,
             chunks: eval::Chunks { tokens: ctx, limit, bos },
-            devices: self.devices()?,
+            devices: self.devices(precision)?,
             load: LoadOptions::default().with_precision(precision).with_threads(self.threads.0),
             cases: (cases.prompt + cases.generated > 0).then_some(cases),
             allow_requantize: self.allow_requantize,
@@ -182,15 +183,9 @@ impl Report {
         Ok((Cow::Owned(text), name))
     }
 
-    fn devices(&self) -> Result<Vec<Device>, Failure> {
+    fn devices(&self, precision: Precision) -> Result<Vec<Device>, Failure> {
         let open = |choice: &DeviceChoice| {
-            let mut opened = device::open(choice)?;
-            if matches!((choice, &opened), (DeviceChoice::Auto, qmill::Device::Cpu))
-                && let Ok(software) = device::open(&DeviceChoice::Gpu)
-            {
-                model::note(format!("there is no GPU: {software} computes; --device cpu takes the CPU"));
-                opened = software;
-            }
+            let opened = auto::open(choice, Job::Multiply(precision))?;
             let threads = self.threads.0.or(thread::available_parallelism().ok().map(usize::from));
             let name = match &opened {
                 qmill::Device::Cpu => {

@@ -1,11 +1,11 @@
 //! `qmill tune`: finds the fastest kernels on this machine.
 
 use super::bench::{Formats, Shape};
-use super::device;
 use super::failure::{Failure, on_one_line};
 use super::progress::{Bar, Stop};
 use super::show;
 use super::words::{self, Words};
+use super::{auto, device};
 use clap::Args;
 use qmill::bench::{Case, Operation, Ranking, Settings, effort, rank};
 use qmill::gpu::{DeviceChoice, Precision, Tuning};
@@ -62,7 +62,7 @@ pub(crate) struct Tune {
 impl Tune {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Device::Gpu(gpu) = Device::open(&self.device, None)? else {
-            return Err(Failure::Usage("the CPU has no kernels to choose from".to_owned()));
+            return auto::tune();
         };
         let no_folder = || Failure::Usage("there is no folder for caches: name a file by --table".to_owned());
         let path = self.table.clone().or_else(|| device::tuning_file(&gpu)).ok_or_else(no_folder)?;
@@ -101,6 +101,9 @@ impl Tune {
         bar.finish();
         tuning.save(&path)?;
         writeln!(out, "\n{}: {} products take others than by default", path.display(), tuning.len())?;
+        if gpu.is_software_adapter() {
+            auto::tune()?;
+        }
         Ok(())
     }
 

@@ -5,9 +5,10 @@ use super::earlier::{Earlier, Keys};
 use super::numbers::{Pair, Range, numbers};
 use super::output::{Column, Output, Table};
 use super::record::{Machine, Record, iso_time, object, text, with_digits};
+use crate::cli::auto::{self, Job};
 use crate::cli::failure::Failure;
 use crate::cli::words::{self, Words};
-use crate::cli::{device, inspect, model, show};
+use crate::cli::{inspect, model, show};
 use clap::{Args, ValueEnum};
 use qmill::bench::{ModelCase, ModelSettings, ModelTest, ModelTiming, Stage, measure_models_in_turns};
 use qmill::gpu::Precision;
@@ -124,7 +125,7 @@ impl Models {
         let table = Table { name: "qmill_bench_models", columns: self.columns(common) };
         let mut output = Output::new(common.output, table, io::stdout().lock());
         for choice in &common.device {
-            let device = device::open(choice)?;
+            let device = auto::open(choice, self.job())?;
             let machine = Machine::of(&device);
             let threads: Vec<_> =
                 common.thread_counts().into_iter().flatten().map(|count| count.to_string()).collect();
@@ -192,6 +193,12 @@ impl Models {
             }
         };
         Ok(measure_models_in_turns(&tests_of_models.collect::<Vec<_>>(), &mut tell)?)
+    }
+
+    /// What `auto` chooses a device for.
+    fn job(&self) -> Job {
+        let is_int8 = self.precision.iter().any(|precision| matches!(precision, ModelPrecision::Int8));
+        Job::Multiply(if is_int8 { Precision::Int8 } else { Precision::Exact })
     }
 
     /// The lengths of prompts and answers, in llama-bench's order.

@@ -7,12 +7,14 @@ use super::operation_record::{KEYS, columns, of_case};
 use super::output::{Output, Table};
 use super::peaks;
 use super::record::Machine;
+use crate::cli::auto::{self, Job};
 use crate::cli::failure::Failure;
 use crate::cli::progress::{Bar, Stop};
+use crate::cli::show;
 use crate::cli::words::{self, Words};
-use crate::cli::{device, show};
 use clap::Args;
 use qmill::bench::{Case, Operation, Peaks, Settings, Variant};
+use qmill::gpu::Precision;
 use qmill::{Device, FORMATS, Format};
 use serde_json::json;
 use std::io::{self, Write};
@@ -80,8 +82,7 @@ impl Operations {
         let stop = Stop::new()?;
         let mut measured = 0;
         for choice in &common.device {
-            let device = Device::open(choice, None)?;
-            device::follow_tuning(&device);
+            let device = auto::open(choice, self.job())?;
             let is_cpu = matches!(device, Device::Cpu);
             for threads in if is_cpu { common.thread_counts() } else { vec![None] } {
                 let settings = settings.with_threads(threads).with_as_in_file(self.as_in_file && !is_cpu);
@@ -172,6 +173,16 @@ impl Operations {
             }
         }
         result.map(|()| records.len())
+    }
+
+    /// What `auto` chooses a device for.
+    fn job(&self) -> Job {
+        if self.op.iter().any(|operation| operation.is_product()) {
+            let is_exact = self.variant.iter().all(|name| name.starts_with("exact"));
+            Job::Multiply(if is_exact { Precision::Exact } else { Precision::Int8 })
+        } else {
+            Job::Quantize
+        }
     }
 
     /// The variants of a case that are measured.

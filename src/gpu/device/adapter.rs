@@ -12,8 +12,7 @@ use wgpu::DeviceType;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum DeviceChoice {
-    /// The best GPU, or the CPU where there is none. Software adapters are skipped: the CPU reference is
-    /// faster.
+    /// The best GPU, or the CPU where there is none. Software adapters are skipped: the CPU itself is faster.
     #[default]
     Auto,
     /// The CPU.
@@ -60,6 +59,20 @@ pub struct Adapter {
     pub index: usize,
     /// wgpu's handle, which has the name, features and limits.
     pub handle: wgpu::Adapter,
+}
+
+impl Adapter {
+    /// The lower, the rather [`DeviceChoice::Auto`] takes it: discrete GPUs first, then by how likely the
+    /// adapter has memory of its own; software last.
+    pub fn rank(&self) -> u8 {
+        match self.handle.get_info().device_type {
+            DeviceType::DiscreteGpu => 0,
+            DeviceType::IntegratedGpu => 1,
+            DeviceType::VirtualGpu => 2,
+            DeviceType::Other => 3,
+            DeviceType::Cpu => 4,
+        }
+    }
 }
 
 /// The one instance of all adapters: only within an instance can wgpu tell one device's resources from
@@ -137,21 +150,10 @@ pub(super) async fn choose(choice: &DeviceChoice) -> Result<(Option<Adapter>, Ve
         (DeviceChoice::Name(name), _) => Some(by_name(name)?),
         (_, Some(name)) => Some(by_name(&name)?),
         (DeviceChoice::Gpu, None) => {
-            let best = adapters.iter().min_by_key(|adapter| rank(adapter));
+            let best = adapters.iter().min_by_key(|adapter| adapter.rank());
             Some(best.ok_or_else(|| not_found("that computes".to_owned()))?)
         }
-        _ => adapters.iter().filter(|adapter| !is_software(adapter)).min_by_key(|adapter| rank(adapter)),
+        _ => adapters.iter().filter(|adapter| !is_software(adapter)).min_by_key(|adapter| adapter.rank()),
     };
     Ok((found.cloned(), adapters))
-}
-
-/// Discrete GPUs first, then by how likely the adapter has memory of its own.
-fn rank(adapter: &Adapter) -> u8 {
-    match adapter.handle.get_info().device_type {
-        DeviceType::DiscreteGpu => 0,
-        DeviceType::IntegratedGpu => 1,
-        DeviceType::VirtualGpu => 2,
-        DeviceType::Other => 3,
-        DeviceType::Cpu => 4,
-    }
 }
