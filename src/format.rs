@@ -53,14 +53,16 @@ mod q6_k;
 mod q8_0;
 mod tq1_0;
 mod tq2_0;
+mod with_codes;
 
 pub(crate) use bits::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub(crate) use codec::{Codec, Passes};
-pub(crate) use codes::{Codes, Unpack, WithCodes, is_signed};
+pub(crate) use codes::{Codes, Unpack, is_signed};
 pub(crate) use info::Quantize;
 pub use info::{Family, FormatInfo};
 pub use names::Format;
 pub use table::FORMATS;
+pub(crate) use with_codes::WithCodes;
 
 use codec::{Encode, to_decode, to_encode};
 use codes::half_bits;

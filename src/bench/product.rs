@@ -30,7 +30,8 @@ impl Variant {
         !matches!(self.0, Way::Chosen(_))
     }
 
-    /// The kernel for a case, for example `int8.subgroup.rows4` on a GPU and `int8.avx2` on the CPU; `None` if there is only one way.
+    /// The kernel for a case, as `int8.subgroup.rows4` on a GPU or `int8.avx2` on the CPU; `None` if there is
+    /// only one way.
     pub fn kernel(self, case: &Case, device: &Device) -> Option<String> {
         let Case { format, rows, cols, batch, .. } = *case;
         match (self.0, device) {

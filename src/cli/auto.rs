@@ -39,7 +39,7 @@ pub(super) fn open(choice: &DeviceChoice, job: Job) -> Result<Device, Failure> {
         return open_named(choice);
     }
     let Chosen { device, reason } = choose(job)?;
-    super::model::note(format!("device: {device}, {reason}"));
+    eprintln!("qmill: note: device: {device}, {reason}");
     Ok(device)
 }
 
@@ -54,8 +54,8 @@ fn open_named(choice: &DeviceChoice) -> Result<Device, Failure> {
     Ok(device)
 }
 
-/// A real GPU, if there is one. Otherwise the CPU quantizes, and whichever of the CPU and a software adapter is
-/// faster multiplies.
+/// A real GPU, if there is one. Otherwise the CPU quantizes, and whichever of the CPU and a software adapter
+/// is faster multiplies.
 fn choose(job: Job) -> Result<Chosen, Failure> {
     let device = open_named(&DeviceChoice::Auto)?;
     if matches!(device, Device::Gpu(_)) {
@@ -194,7 +194,7 @@ impl Measured {
         let software = match Device::open(&DeviceChoice::Index(adapter.index), cache_folder().as_deref()) {
             Ok(device) => device,
             Err(error) => {
-                super::model::note(on_one_line(&error));
+                eprintln!("qmill: note: {}", on_one_line(&error));
                 return measured;
             }
         };
@@ -204,7 +204,7 @@ impl Measured {
             match (cpu, software) {
                 (Ok(cpu), Ok(software)) => Some([cpu, software]),
                 (Err(error), _) | (_, Err(error)) => {
-                    super::model::note(on_one_line(&error));
+                    eprintln!("qmill: note: {}", on_one_line(&error));
                     None
                 }
             }

@@ -28,8 +28,8 @@ pub(super) struct ModelOptions {
     #[arg(long, value_name = "TYPE", value_parser = Words::<FileType>::of(words::file_types))]
     #[arg(hide_possible_values = true)]
     quantize: Option<FileType>,
-    /// Device: auto is a GPU if there is one, and else the faster of the CPU and a software adapter; gpu may be
-    /// a software adapter; cpu, or a number or name from `qmill devices`
+    /// Device: auto is a GPU if there is one, and else the faster of the CPU and a software adapter; gpu may
+    /// be a software adapter; cpu, or a number or name from `qmill devices`
     #[arg(long, value_name = "auto|cpu|gpu|INDEX|NAME", default_value = "auto")]
     #[arg(value_parser = Words::<DeviceChoice>::of(words::devices), hide_possible_values = true)]
     device: DeviceChoice,

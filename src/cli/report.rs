@@ -78,7 +78,7 @@ pub(crate) struct Report {
     /// Repetitions of each measurement of speed
     #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
     repetitions: usize,
-    /// Do not round activations to eight bits in products on a GPU; slower
+    /// Do not round activations to eight bits in products; slower, and on the CPU the reference
     #[arg(long)]
     exact: bool,
     /// Threads, if the CPU computes; 0 or -1 means all cores

@@ -22,7 +22,7 @@ use crate::gguf::{self, ReadAt};
 use crate::gpu::Precision;
 use crate::llm::{LoadOptions, Model, Session};
 use crate::stream::{Existing, OutputFile};
-use crate::{Device, Error, Result};
+use crate::{Error, Result};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde_json::{Value, json};
@@ -68,8 +68,7 @@ impl BaseKey {
     pub fn new(base: &gguf::Model, options: &LoadOptions, text: &[u32], chunks: &Chunks) -> Result<Self> {
         let vocabulary = crate::llm::Config::new(base)?.vocabulary;
         let walk = Walk::new(text, chunks, vocabulary)?;
-        let is_cpu = matches!(options.device, Device::Cpu);
-        let activations = if is_cpu || options.precision == Precision::Exact { "exact" } else { "int8" };
+        let activations = if options.precision == Precision::Exact { "exact" } else { "int8" };
         let used = &text[..walk.count() * chunks.tokens];
         let mut hash = gguf::Hash::new();
         for token in used {

@@ -44,9 +44,7 @@ impl Codes<{ Q8_0::BYTES }> for Q8_0 {
     #[inline(always)]
     fn codes<const PART: usize, S: Unpack>(simd: S, block: &[u8; Q8_0::BYTES], _: usize) -> S::Bytes {
         let mut codes = [0; 32];
-        for j in 0..32 {
-            codes[j] = block[2 + j];
-        }
+        codes.copy_from_slice(&block[2..]);
         simd.load_bytes(&codes)
     }
 }

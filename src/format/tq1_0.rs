@@ -71,7 +71,7 @@ const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
 /// The digit that `power` makes the highest.
 #[inline(always)]
 fn digit(byte: u8, power: u8) -> u8 {
-    (u16::from(byte.wrapping_mul(power)) * 3 >> 8) as u8
+    ((u16::from(byte.wrapping_mul(power)) * 3) >> 8) as u8
 }
 
 #[inline(always)]

@@ -1,5 +1,5 @@
-//! The steps of a model on the CPU: plain loops, which are the CPU reference of the kernels in `shaders/llm`; and
-//! `fast`, the same with int8 activations.
+//! The steps of a model on the CPU: plain loops, which are the CPU reference of the kernels in `shaders/llm`;
+//! and `fast`, the same with int8 activations.
 
 mod attention;
 mod experts;

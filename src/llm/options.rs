@@ -35,7 +35,8 @@ pub struct LoadOptions {
     pub cache_keys: Format,
     /// The format of values in the KV cache: `F16` (the default) or `F32`.
     pub cache_values: Format,
-    /// How exactly products take activations on a GPU; by default as int8. The CPU takes them as f32.
+    /// How exactly products take activations; by default as int8, also on the CPU. `Exact` on the CPU is the
+    /// reference, which is slow.
     pub precision: Precision,
     /// Most tokens that go through the model together; by default 512. A session on a GPU allocates memory
     /// for as many.

@@ -51,7 +51,7 @@ pub(super) struct Models {
     /// keys]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     cache_type_v: Vec<CacheType>,
-    /// Activations in products on a GPU: rounded to eight bits, or exact
+    /// Activations in products: rounded to eight bits, or exact, which on the CPU is the reference
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "int8")]
     precision: Vec<ModelPrecision>,
     /// Quantize while loading, as `qmill quantize` does; COPY keeps the file's formats

@@ -28,8 +28,8 @@ pub(super) struct Multiply<'a> {
 pub(super) struct FloatVectors<'a> {
     x: &'a [f32],
     count: usize,
-    /// Of several vectors, eight numbers of each, then the next eight: their columns may be as far apart as the
-    /// cache takes only few.
+    /// Of several vectors, eight numbers of each, then the next eight: vectors end to end may be so far apart
+    /// that they compete for the same lines of the cache.
     eights: Vec<[f32; 8]>,
 }
 

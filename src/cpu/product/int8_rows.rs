@@ -160,10 +160,10 @@ fn dot<const BYTES: usize, C: Codes<BYTES>, S: Simd, const FROM: usize, const TO
     x: &[i8; 32],
 ) -> S::I32 {
     match span::<BYTES, C>() {
-        ..=15 => simd.dot::<false, 8, FROM, TO>(codes, x),
-        ..=31 => simd.dot::<false, 4, FROM, TO>(codes, x),
-        ..=63 => simd.dot::<false, 2, FROM, TO>(codes, x),
-        ..=127 => simd.dot::<false, 1, FROM, TO>(codes, x),
+        0..=15 => simd.dot::<false, 8, FROM, TO>(codes, x),
+        16..=31 => simd.dot::<false, 4, FROM, TO>(codes, x),
+        32..=63 => simd.dot::<false, 2, FROM, TO>(codes, x),
+        64..=127 => simd.dot::<false, 1, FROM, TO>(codes, x),
         _ => simd.dot::<true, 1, FROM, TO>(codes, x),
     }
 }

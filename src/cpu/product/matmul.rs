@@ -55,9 +55,8 @@ pub(super) fn matmul_int8_on(
         let y = &mut y[done * rows..][..tile.count * rows];
         let work = x.cols() * tile.count;
         each_row(rows, tile.count, work, y, |rows, sums| {
-            let work = Rows { level, matrix: bytes, row_bytes: 0, rows, vectors: tile, sums };
-            let work = Rows { row_bytes: format.bytes_for(x.cols() as u64) as usize, ..work };
-            format.with_codes(work);
+            let row_bytes = format.bytes_for(x.cols() as u64) as usize;
+            format.with_codes(Rows { level, matrix: bytes, row_bytes, range: rows, vectors: tile, sums });
         });
         done += tile.count;
     }
@@ -67,8 +66,8 @@ pub(super) fn matmul_int8_on(
 /// y = x·Wᵀ in f32: multiplies vectors of `cols` numbers by a matrix of `rows` rows in F32, F16 or BF16.
 ///
 /// As [`matmul_int8`], but vectors are used as they are. A sum has an addition for each eight columns, and
-/// three before or after it. Fails with [`Error::Unsupported`] for other formats, and with [`Error::Number`] or
-/// [`Error::Length`] if lengths do not match.
+/// three before or after it. Fails with [`Error::Unsupported`] for other formats, and with [`Error::Number`]
+/// or [`Error::Length`] if lengths do not match.
 pub fn matmul_f32(
     format: Format,
     rows: usize,
@@ -147,7 +146,7 @@ struct Rows<'a> {
     level: Level,
     matrix: &'a [u8],
     row_bytes: usize,
-    rows: Range<usize>,
+    range: Range<usize>,
     vectors: &'a Tile,
     sums: &'a mut [[f32; ROWS]],
 }
@@ -156,7 +155,7 @@ impl WithCodes for Rows<'_> {
     type Output = ();
 
     fn run<const BYTES: usize, C: Codes<BYTES>>(self) {
-        let Self { level, matrix, row_bytes, rows, vectors, sums } = self;
+        let Self { level, matrix, row_bytes, range: rows, vectors, sums } = self;
         let (codes, Tile { count, blocks, single }) = (PhantomData::<C>, vectors);
         if *count == 1 {
             level.run(Int8One { matrix, row_bytes, rows, blocks, single, sums, codes });

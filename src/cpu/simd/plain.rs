@@ -1,6 +1,6 @@
 //! Eight lanes as arrays: the simple form, for every processor.
 
-use super::Simd;
+use super::lanes::Simd;
 use crate::format::{Unpack, bf16_to_f32, f16_to_f32};
 use std::array::from_fn;
 

@@ -1,9 +1,9 @@
-//! Eight lanes of AVX2, with FMA and F16C, which every processor with AVX2 has; and the same with a dot product
-//! of bytes in one instruction (VNNI), from AVX-512 or by itself.
+//! Eight lanes of AVX2, with FMA and F16C, which every processor with AVX2 has; and the same with a dot
+//! product of bytes in one instruction (VNNI), from AVX-512 or by itself.
 
 #![expect(unsafe_code, reason = "instructions that the compiler does not find by itself")]
 
-use super::{Simd, Work};
+use super::lanes::{Simd, Work};
 use crate::format::Unpack;
 use std::arch::asm;
 use std::arch::x86_64::{

@@ -88,5 +88,7 @@ fn softmax(scores: &mut [f32], visible: std::ops::Range<usize>, scale: f32) {
         total += *score;
     }
     let factor = 1.0 / total;
-    scores.iter_mut().for_each(|score| *score *= factor);
+    for score in scores {
+        *score *= factor;
+    }
 }
