@@ -20,10 +20,11 @@ pub(super) enum Job {
     Multiply(Precision),
 }
 
-/// A device, and why it was chosen.
+/// A device, and why `auto` took it.
 pub(super) struct Chosen {
     pub(super) device: Device,
-    pub(super) reason: String,
+    /// Continues a sentence. `None` if the device was named.
+    pub(super) reason: Option<String>,
 }
 
 /// The product that is measured, by the host's clock: a model has many that are small.
@@ -32,14 +33,20 @@ const PROBE: Case =
 /// The vectors of the second measurement: for a prompt as long as the answer.
 const PROMPT: usize = 64;
 
-/// Opens the device that `choice` names, with its cached pipelines and its tuning table. Where `auto`
-/// chooses, says what and why.
-pub(super) fn open(choice: &DeviceChoice, job: Job) -> Result<Device, Failure> {
+/// Opens the device that `choice` names, with its cached pipelines and its tuning table.
+pub(super) fn open(choice: &DeviceChoice, job: Job) -> Result<Chosen, Failure> {
     if *choice != DeviceChoice::Auto || is_named() {
-        return open_named(choice);
+        return Ok(Chosen { device: open_named(choice)?, reason: None });
     }
-    let Chosen { device, reason } = choose(job)?;
-    eprintln!("qmill: note: device: {device}, {reason}");
+    choose(job)
+}
+
+/// Opens the device that `choice` names, and where `auto` chooses, notes what and why.
+pub(super) fn open_with_note(choice: &DeviceChoice, job: Job) -> Result<Device, Failure> {
+    let Chosen { device, reason } = open(choice, job)?;
+    if let Some(reason) = reason {
+        eprintln!("qmill: note: device: {device}, {reason}");
+    }
     Ok(device)
 }
 
@@ -57,30 +64,30 @@ fn open_named(choice: &DeviceChoice) -> Result<Device, Failure> {
 /// A real GPU, if there is one. Otherwise the CPU quantizes, and whichever of the CPU and a software adapter
 /// is faster multiplies.
 fn choose(job: Job) -> Result<Chosen, Failure> {
+    let chosen = |device, reason: String| Ok(Chosen { device, reason: Some(reason) });
     let device = open_named(&DeviceChoice::Auto)?;
     if matches!(device, Device::Gpu(_)) {
-        return Ok(Chosen { device, reason: "the best GPU".to_owned() });
+        return chosen(device, "the best GPU".to_owned());
     }
-    let no_gpu = |reason: &str| format!("because there is no GPU{reason}");
+    let no_gpu = |more: &str| format!("because there is no GPU{more}");
     let (Job::Multiply(precision), Some(adapter)) = (job, software()) else {
-        return Ok(Chosen { device, reason: no_gpu("") });
+        return chosen(device, no_gpu(""));
     };
     let name = adapter.handle.get_info().name;
     let measured = match Measured::read(&adapter) {
         Some(measured) => measured,
         None => Measured::measure(&adapter),
     };
-    Ok(match measured.times(precision) {
+    match measured.times(precision) {
         Some([cpu, software]) if software < cpu => {
             let reason = no_gpu(&format!(" and it is {:.1} times as fast as the CPU", cpu / software));
-            Chosen { device: open_named(&DeviceChoice::Gpu)?, reason }
+            chosen(open_named(&DeviceChoice::Gpu)?, reason)
         }
         Some([cpu, software]) => {
-            let reason = no_gpu(&format!(" and it is {:.1} times as fast as {name}", software / cpu));
-            Chosen { device, reason }
+            chosen(device, no_gpu(&format!(" and it is {:.1} times as fast as {name}", software / cpu)))
         }
-        None => Chosen { device, reason: no_gpu(&format!(" and {name} failed when it was measured")) },
-    })
+        None => chosen(device, no_gpu(&format!(" and {name} failed when it was measured"))),
+    }
 }
 
 /// What `auto` takes for a job, without opening a device: `None` is the CPU. The reason is one for people.

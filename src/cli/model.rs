@@ -85,7 +85,7 @@ pub(super) struct Loaded {
 
 impl ModelOptions {
     pub(super) fn open_device(&self) -> Result<Device, Failure> {
-        auto::open(&self.device, Job::Multiply(self.precision()))
+        auto::open_with_note(&self.device, Job::Multiply(self.precision()))
     }
 
     /// Loads the model with a context of `context` tokens; 0 means the length that it was trained for.

@@ -5,7 +5,7 @@ mod fit;
 mod positional;
 mod progress;
 
-use super::auto::{self, Job};
+use super::auto::{self, Chosen, Job};
 use super::failure::{Failure, on_one_line};
 use super::show;
 use super::words::{self, Words};
@@ -300,8 +300,7 @@ impl RunOptions {
                 }
             }
         }
-        let mut device = None;
-        let open = || Ok(device.insert(self.open_device()?).clone());
+        let open = |job| auto::open(&self.device, job);
         let fitted = match fit {
             Some(fit) => fit.fit(&model, request, open, self.threads)?.map(|fitted| (fit, fitted)),
             None => None,
@@ -321,12 +320,7 @@ impl RunOptions {
         if fit.is_some() && fitted.is_none() {
             warn_of_lattices(&model, &plan)?;
         }
-        let device = device.map_or_else(|| self.open_device(), Ok)?;
-        self.write(&model, &plan, output, reporter, device)
-    }
-
-    fn open_device(&self) -> Result<Device, Failure> {
-        auto::open(&self.device, Job::Quantize)
+        self.write(&model, &plan, output, reporter)
     }
 
     fn existing(&self) -> Existing {
@@ -339,8 +333,9 @@ impl RunOptions {
         plan: &Plan,
         output: &Path,
         mut reporter: Reporter,
-        device: Device,
     ) -> Result<(), Failure> {
+        let Chosen { device, reason } = auto::open(&self.device, Job::Quantize)?;
+        reporter.explain_device(&device, reason);
         if plan.verify != Verify::Off && matches!(device, Device::Cpu) {
             eprintln!("qmill: note: --verify has nothing to compare: the CPU computes");
         }

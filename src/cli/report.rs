@@ -185,7 +185,7 @@ impl Report {
 
     fn devices(&self, precision: Precision) -> Result<Vec<Device>, Failure> {
         let open = |choice: &DeviceChoice| {
-            let opened = auto::open(choice, Job::Multiply(precision))?;
+            let opened = auto::open_with_note(choice, Job::Multiply(precision))?;
             let threads = self.threads.0.or(thread::available_parallelism().ok().map(usize::from));
             let name = match &opened {
                 qmill::Device::Cpu => {

@@ -61,6 +61,9 @@ pub(crate) struct Tune {
 
 impl Tune {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.device == DeviceChoice::Cpu {
+            return Err(Failure::Usage("the CPU has no kernels to choose from".to_owned()));
+        }
         let Device::Gpu(gpu) = Device::open(&self.device, None)? else {
             return auto::tune();
         };

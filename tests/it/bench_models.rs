@@ -49,7 +49,7 @@ fn prompts_and_answers_are_measured_on_every_device() {
         let is_cpu = i < tests.len();
         assert_eq!(record["backends"] == "CPU", is_cpu, "{record}");
         assert_eq!(record["n_threads"], if is_cpu { Value::from(1) } else { Value::Null }, "{record}");
-        assert_eq!(record["precision"], if is_cpu { "exact" } else { "int8" }, "{record}");
+        assert_eq!(record["precision"], "int8", "{record}");
         let floats = |key: &str| -> Vec<f64> {
             record[key].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
         };

@@ -1,6 +1,7 @@
 //! The GPU against the CPU reference. Without an adapter, these tests are skipped and say so;
 //! `QMILL_REQUIRE_GPU=1` makes that a failure.
 
+mod auto;
 mod cli;
 mod custom;
 mod embedding;

@@ -125,7 +125,7 @@ impl Models {
         let table = Table { name: "qmill_bench_models", columns: self.columns(common) };
         let mut output = Output::new(common.output, table, io::stdout().lock());
         for choice in &common.device {
-            let device = auto::open(choice, self.job())?;
+            let device = auto::open_with_note(choice, self.job())?;
             let machine = Machine::of(&device);
             let threads: Vec<_> =
                 common.thread_counts().into_iter().flatten().map(|count| count.to_string()).collect();

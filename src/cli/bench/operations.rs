@@ -82,7 +82,7 @@ impl Operations {
         let stop = Stop::new()?;
         let mut measured = 0;
         for choice in &common.device {
-            let device = auto::open(choice, self.job())?;
+            let device = auto::open_with_note(choice, self.job())?;
             let is_cpu = matches!(device, Device::Cpu);
             for threads in if is_cpu { common.thread_counts() } else { vec![None] } {
                 let settings = settings.with_threads(threads).with_as_in_file(self.as_in_file && !is_cpu);

@@ -1,6 +1,7 @@
 //! `qmill quantize` with a target instead of a type.
 
 use super::explain;
+use crate::cli::auto::{Chosen, Job};
 use crate::cli::failure::{Failure, on_one_line};
 use crate::cli::show;
 use crate::cli::words::{self, Words};
@@ -168,7 +169,7 @@ impl FitArgs {
         &self,
         model: &Model,
         request: &Request,
-        device: impl FnOnce() -> Result<Device, Failure>,
+        open: impl Fn(Job) -> Result<Chosen, Failure>,
         threads: Option<usize>,
     ) -> Result<Option<Fitted>, Failure> {
         let Some(target) = self.target(model)? else { return Ok(None) };
@@ -184,9 +185,9 @@ impl FitArgs {
             Some(path) => State::load(path, model)?,
             None => State::new(model)?,
         };
-        let device = device()?;
-        let mut measured = measure(&fit, &mut state, &device, threads);
+        let mut measured = measure(&fit, &mut state, &open(Job::Quantize)?.device, threads);
         if measured.is_ok() && matches!(options.sensitivity, Sensitivity::Measured) {
+            let device = open(Job::Multiply(Precision::Exact))?.device;
             measured = self.measure_sensitivities(&fit, &mut state, model, device, threads);
         }
         // What was measured before an interruption is kept too.

@@ -3,6 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::cli::show;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use qmill::Device;
 use qmill::stream::{self, Alternative, Fallback, Plan, PlannedTensor, Progress, Report};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -24,6 +25,8 @@ pub(super) struct Reporter {
     outputs: Vec<PathBuf>,
     /// What was chosen for a size, as text and as JSON.
     fitted: Option<(String, Value)>,
+    /// The device that `auto` took, and why.
+    chosen: Option<(String, String)>,
 }
 
 impl Reporter {
@@ -58,7 +61,7 @@ impl Reporter {
         let lines: Box<dyn Write> =
             if stream::is_stdout(output) { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
         let outputs = plan.output_paths(output);
-        Ok(Self { json, bar, interrupted, lines, lines_error: None, outputs, fitted })
+        Ok(Self { json, bar, interrupted, lines, lines_error: None, outputs, fitted, chosen: None })
     }
 
     /// Prints what the plan would do.
@@ -80,6 +83,11 @@ impl Reporter {
             write_report(out, &report, &self.outputs, false)?;
         }
         Ok(())
+    }
+
+    /// Remembers why `auto` took this device.
+    pub(super) fn explain_device(&mut self, device: &Device, reason: Option<String>) {
+        self.chosen = reason.map(|reason| (device.to_string(), reason));
     }
 
     /// Called after every batch of rows.
@@ -128,14 +136,20 @@ impl Reporter {
         if let Some(error) = self.lines_error {
             return Err(error.into());
         }
+        // Not if another device took over.
+        let reason = self.chosen.filter(|(device, _)| *device == report.device).map(|(_, reason)| reason);
         let out = &mut self.lines;
         if self.json {
             let mut object = outputs_json(&self.outputs);
             merge(&mut object, report_json(&report, true));
+            merge(&mut object, json!({ "device_reason": reason }));
             merge(&mut object, fitted_json(self.fitted.as_ref()));
             writeln!(out, "{object}")?;
         } else {
             write!(out, "{}", fitted_text(self.fitted.as_ref()))?;
+            if let Some(reason) = reason {
+                writeln!(out, "device: {}, {reason}", report.device)?;
+            }
             write_report(out, &report, &self.outputs, true)?;
         }
         Ok(())

@@ -113,7 +113,7 @@ fn output_of_the_program_itself_is_merged_from_any_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let measure = ["--device", "cpu", "--format", "Q4_0,Q8_0", "--shape", "2x64", "--batch", "1", "-o"];
-    let quantize = ["--op", "matvec,quantize"];
+    let quantize = ["--op", "matvec,quantize", "--variant", "int8"];
     let write = |style: &str| {
         let output = qmill(&[&quantize[..], &measure, &[style]].concat());
         assert!(output.status.success());

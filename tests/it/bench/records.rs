@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::process::Command;
 
-const QUICK: [&str; 6] = ["--format", "Q4_0", "--shape", "8x64", "--batch", "1"];
+const QUICK: [&str; 8] = ["--format", "Q4_0", "--shape", "8x64", "--batch", "1", "--variant", "int8"];
 
 #[test]
 fn every_record_names_the_machine_and_the_threads() {
@@ -16,7 +16,7 @@ fn every_record_names_the_machine_and_the_threads() {
     let threads: Vec<&Value> = records.iter().map(|record| &record["n_threads"]).collect();
     assert_eq!(threads[..2], [1, 2]);
     // A GPU has no threads, and is measured once.
-    assert_eq!(threads.len(), if gpu().is_some() { 4 } else { 2 });
+    assert_eq!(threads.len(), if gpu().is_some() { 3 } else { 2 });
     assert!(threads[2..].iter().all(|threads| threads.is_null()), "{threads:?}");
     for record in &records {
         for key in ["build_commit", "cpu_info"] {

@@ -66,7 +66,7 @@ fn kept_logits_of_something_else_are_refused() {
     let other = ["--base", quantized.to_str().unwrap()];
     refused(&[&CHUNKS[..], &other].concat(), "the base was llama Tiny Shakespeare");
     let precision = [&CHUNKS[..], &["--base", TINY_SHAKESPEARE, "--cache-type-k", "F32"]].concat();
-    refused(&precision, "the precision was exact, cache F16/F16");
+    refused(&precision, "the precision was int8, cache F16/F16");
 
     for (damaged, word) in [
         (&bytes[..bytes.len() - 1], "where its key needs"),
