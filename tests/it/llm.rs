@@ -1,5 +1,6 @@
 //! Language models: parity of devices, sessions, errors, and libllama's records.
 
+mod cpu;
 mod errors;
 mod parity;
 mod peer;

@@ -11,14 +11,14 @@ use qmill::{Device, FORMATS, Format, wgpu};
 
 /// How far a GPU's logits may be from the reference, relative to the largest: sums in f32 against sums in
 /// f64.
-const EXACT: f32 = 2e-5;
+pub(super) const EXACT: f32 = 2e-5;
 /// With keys and values in f16: one that rounds the other way is off by a 2048th.
-const F16_CACHE: f32 = 2e-3;
+pub(super) const F16_CACHE: f32 = 2e-3;
 /// With activations in eight bits, through all layers.
-const INT8: f32 = 0.05;
+pub(super) const INT8: f32 = 0.05;
 
 /// The logits of a text: six tokens in one batch, then one by one.
-fn logits(model: &Model) -> Vec<f32> {
+pub(super) fn logits(model: &Model) -> Vec<f32> {
     let mut session = Session::new(model).unwrap();
     let text = tokens(8, model.config().vocabulary);
     let mut logits = session.all_logits(&text[..6]).unwrap();
@@ -34,12 +34,12 @@ fn with_all_kernels(model: &Model) -> [Model; 2] {
     [false, true].map(|software_adapter| model.with_kernels_for(software_adapter))
 }
 
-fn tiny() -> gguf::Model {
+pub(super) fn tiny() -> gguf::Model {
     gguf::Model::open(TINY_SHAKESPEARE).unwrap()
 }
 
 /// A model with matrices in other formats.
-fn with_formats(source: &gguf::Model, format: impl Fn(&str) -> Option<Format>) -> gguf::Model {
+pub(super) fn with_formats(source: &gguf::Model, format: impl Fn(&str) -> Option<Format>) -> gguf::Model {
     let file = source.tensors().fold(ModelFile::of(source.metadata().clone()), |file, tensor| {
         let (name, shape) = (tensor.info.name(), tensor.info.shape());
         let mut bytes = vec![0; tensor.info.bytes() as usize];
@@ -71,7 +71,7 @@ fn every_format_gives_the_reference_logits() {
 }
 
 /// A Llama of one layer; `heads` has the numbers of query heads and of KV heads, and the floats in a head.
-fn of_heads(heads: [u64; 3]) -> gguf::Model {
+pub(super) fn of_heads(heads: [u64; 3]) -> gguf::Model {
     of_shape(64, heads, Format::Q8_0)
 }
 
@@ -166,14 +166,14 @@ fn attention_heads_that_are_padded_give_the_reference_logits() {
             (Format::F16, Precision::Exact, F16_CACHE),
             (Format::F32, Precision::Int8, INT8),
         ] {
-            let load = |device: Device| {
+            let load = |device: Device, precision: Precision| {
                 let mut options = exact(device);
                 (options.precision, options.cache_keys, options.cache_values) = (precision, cache, cache);
                 Model::from_gguf(&file, &options).unwrap()
             };
-            let right = load(Device::Cpu);
+            let right = load(Device::Cpu, Precision::Exact);
             let (right_logits, right_long) = (logits(&right), long(&right));
-            for found in with_all_kernels(&load(Device::Gpu(gpu.clone()))) {
+            for found in with_all_kernels(&load(Device::Gpu(gpu.clone()), precision)) {
                 let what = format!("{shape:?}, {precision:?}, {cache}");
                 assert_near(&logits(&found), &right_logits, bound, &what);
                 assert_near(&long(&found), &right_long, bound, &format!("{what}, long"));
