@@ -22,6 +22,7 @@ impl Threads {
     }
 
     /// The number of threads.
+    #[cfg(feature = "llm")]
     pub(crate) fn count(&self) -> usize {
         self.count
     }

@@ -4,6 +4,8 @@
 //! at run time. [`plain`] is the simple form, which every other is tested against.
 
 mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -12,24 +14,26 @@ pub(super) use lanes::{Simd, Work};
 pub(crate) use plain::Plain;
 use std::sync::OnceLock;
 
-/// The instructions that fast products use on this machine: `avx512-vnni`, `avx-vnni`, `avx2`, or `plain` for
-/// what every processor of its kind has.
+/// The instructions that fast products use on this machine: `avx512-vnni`, `avx-vnni`, `avx2`, `neon-dot`,
+/// `neon`, or `plain` for what the compiler makes of arrays.
 pub fn instruction_set() -> &'static str {
     Level::best().name()
 }
 
 /// The instruction sets, the slowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "of other processors"))]
 pub(super) enum Level {
     Plain,
     Avx2,
     AvxVnni,
     Avx512Vnni,
+    Neon,
+    NeonDot,
 }
 
 impl Level {
-    const ALL: [Self; 4] = [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
+    const ALL: [Self; 6] =
+        [Self::Plain, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Neon, Self::NeonDot];
 
     /// All that this processor has, the slowest first.
     pub(super) fn available() -> impl Iterator<Item = Self> {
@@ -51,7 +55,10 @@ impl Level {
             Self::AvxVnni => x86::AvxVnni::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => x86::Avx512Vnni::new().is_some(),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => neon::Neon::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot => neon::NeonDot::new().is_some(),
             _ => false,
         }
     }
@@ -62,6 +69,8 @@ impl Level {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512Vnni => "avx512-vnni",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon-dot",
         }
     }
 
@@ -69,7 +78,6 @@ impl Level {
     pub(super) fn run(self, work: impl Work) {
         #[cfg(target_arch = "x86_64")]
         match self {
-            Self::Plain => {}
             Self::Avx2 => {
                 if let Some(simd) = x86::Avx2::new() {
                     return simd.run(work);
@@ -85,6 +93,21 @@ impl Level {
                     return simd.run(work);
                 }
             }
+            _ => {}
+        }
+        #[cfg(target_arch = "aarch64")]
+        match self {
+            Self::Neon => {
+                if let Some(simd) = neon::Neon::new() {
+                    return simd.run(work);
+                }
+            }
+            Self::NeonDot => {
+                if let Some(simd) = neon::NeonDot::new() {
+                    return simd.run(work);
+                }
+            }
+            _ => {}
         }
         work.run(Plain);
     }
