@@ -38,7 +38,7 @@ pub(crate) use error_sums::{GROUP_WEIGHTS, each_group};
 pub use float::Float;
 pub use get_rows::get_rows;
 pub use matmul::{matmul, matmul_indexed};
-pub(crate) use product::{DOT_LOOP_ROUND, dot_loop};
+pub(crate) use product::{DOT_LOOP_ROUND, dot_loop, read_loop};
 pub use product::{Int8Vectors, StridedRows, matmul_f32, matmul_int8};
 pub use quantize::quantize;
 pub(crate) use round_trip::check_blocks;

@@ -32,8 +32,7 @@ use std::path::PathBuf;
 /// are those of the device's own peaks, measured in the same run: of memory, reading for products, and the
 /// fastest of reading, writing and copying for conversions; of arithmetic, f32 multiply-adds for exact
 /// products, and for int8 products the fastest int8 arithmetic of the device. A share above 100 % has a mark:
-/// then the peak or --cache is wrong. On the CPU, int8 arithmetic has no peak, because no loop bounds what
-/// another may reach.
+/// then the peak or --cache is wrong.
 ///
 /// Repetitions of the kernels for one product take turns. Peaks are measured before and after; if one has
 /// moved by more than a tenth, a warning says so. Rows of -o md appear as they are measured. Records of the
