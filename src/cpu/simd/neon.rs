@@ -17,8 +17,8 @@ use std::arch::aarch64::{
 };
 use std::arch::{asm, is_aarch64_feature_detected};
 
-/// Exists only where the processor has NEON, and `sdot` if `DOT`: what makes every `unsafe` block of this file
-/// sound. Pointers come from references to as many bytes as are read or written.
+/// Exists only where the processor has NEON, and `sdot` if `DOT`: what makes every `unsafe` block of this
+/// file sound. Pointers come from references to as many bytes as are read or written.
 #[derive(Clone, Copy)]
 pub(super) struct Arm<const DOT: bool>(());
 
