@@ -24,6 +24,7 @@ ROOMS = [
     ["eval"],
     ["llm"],
     ["stream"],
+    ["hf"],
     ["device"],
     ["gpu"],
     ["cpu", "gguf", "mix"],

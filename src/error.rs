@@ -2,12 +2,14 @@
 
 mod comparison;
 mod fit;
+mod folder;
 mod misrounding;
 mod output;
 mod request;
 
 pub use comparison::ComparisonFault;
 pub use fit::FitFault;
+pub use folder::FolderFault;
 pub use misrounding::Misrounding;
 pub use output::OutputFault;
 pub use request::RequestFault;
@@ -384,6 +386,15 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         fault: OutputFault,
+    },
+
+    /// A Hugging Face folder, or a file in it, is not one that can be taken as a model.
+    #[error("{path}: {fault}", path = path.display())]
+    Folder {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong.
+        fault: FolderFault,
     },
 
     /// A request to quantize is not understood, or does not apply to the model.

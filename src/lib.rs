@@ -60,6 +60,8 @@ pub mod fit;
 pub mod format;
 pub mod gguf;
 pub mod gpu;
+#[cfg(all(feature = "hf", not(target_arch = "wasm32")))]
+mod hf;
 #[cfg(feature = "llm")]
 pub mod llm;
 pub mod mix;
