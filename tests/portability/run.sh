@@ -231,6 +231,8 @@ swiftshader_setup() {
 }
 
 swiftshader_check() {
+  # Not part of the time that the tests may take.
+  cargo test --locked --quiet --test it --no-run
   VK_DRIVER_FILES=$cache/swiftshader/usr/lib/chromium/vk_swiftshader_icd.json \
     LD_LIBRARY_PATH=$vulkan/lib/x86_64-linux-gnu \
     NODEVICE_SELECT=1 QMILL_REQUIRE_GPU=1 WGPU_ADAPTER_NAME=SwiftShader QMILL_PARITY_SCALE=0.05 \
